@@ -1,0 +1,58 @@
+# Every habit of the project. `make help` lists them.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PORT ?= 8888
+BIN := .venv/bin
+DATA := data
+
+.DEFAULT_GOAL := help
+.PHONY: help install serve test check bench lock audit clean
+
+help:  ## List what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: .venv/.installed  ## Make .venv with the service, its command `kinto`, tests and checks
+
+.venv/.installed: requirements-dev.txt requirements.in pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --config-settings editable_mode=compat --editable .
+	@touch $@
+
+$(DATA)/secret:
+	@mkdir -p $(DATA)
+	@umask 077 && od -An -N32 -tx1 /dev/urandom | tr -d ' \n' > $@
+
+# Anyone may sign up, whoever has an account may create buckets. A variable that is already set wins.
+serve: export KINTO_STORAGE_URL ?= sqlite:///$(CURDIR)/$(DATA)/kinto.sqlite
+serve: export KINTO_INCLUDES ?= kinto.plugins.accounts kinto.plugins.default_bucket kinto.plugins.history
+serve: export MULTIAUTH_POLICIES ?= account
+serve: export MULTIAUTH_POLICY_ACCOUNT_USE ?= kinto.plugins.accounts.AccountsPolicy
+serve: export KINTO_ACCOUNT_CREATE_PRINCIPALS ?= system.Everyone
+serve: export KINTO_BUCKET_CREATE_PRINCIPALS ?= system.Authenticated
+serve: export KINTO_USERID_HMAC_SECRET ?= $(shell cat $(DATA)/secret)
+serve: install $(DATA)/secret  ## Serve http://127.0.0.1:8888/v1/ from an embedded database (PORT=8888)
+	$(BIN)/gunicorn wsgi:app --bind 127.0.0.1:$(PORT)
+
+test: install  ## Run all tests
+	$(BIN)/pytest -n 2
+
+check: install  ## Lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: install  ## Measure requests, statements and concurrent writers
+	$(BIN)/python tests/bench.py
+
+lock: install  ## Pin what requirements*.in ask for: one resolution for both files
+	$(BIN)/uv pip compile $(LOCK) requirements-dev.in -o requirements-dev.txt
+	$(BIN)/uv pip compile $(LOCK) -c requirements-dev.txt requirements.in -o requirements.txt
+
+LOCK := --quiet --upgrade --python-version 3.11 --no-annotate --no-emit-index-url --custom-compile-command "make lock"
+
+audit: install  ## Look the pinned packages up among known vulnerabilities (needs the network)
+	$(BIN)/pip-audit --disable-pip --no-deps -r requirements.txt
+
+clean:  ## Remove what the other targets made, the embedded database apart
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage* build *.egg-info

@@ -1,0 +1,1 @@
+"""Speak HTTP: one blueprint for each part of the API."""

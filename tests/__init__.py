@@ -1,0 +1,1 @@
+"""Test the service: rules, contracts of the backends, API, plugins."""
