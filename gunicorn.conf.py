@@ -14,7 +14,7 @@ bind = f"0.0.0.0:{os.environ.get('PORT', '8000')}"
 workers = int(os.environ.get("WEB_CONCURRENCY") or 2)
 worker_class = "gthread"
 threads = 8
-# Longer than the idle time of the usual balancers (60 s), so that they close a connection first and never meet a closed one.
+# Longer than the idle time of the usual balancers (60 s): they close a connection first and never meet a closed one.
 keepalive = 65
 timeout = 60
 graceful_timeout = 30

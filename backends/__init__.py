@@ -1,4 +1,4 @@
-"""Hold the places where data lives: folders of one shape, whose `__init__` is the interface and every other module one choice."""
+"""Hold the places where data lives: a folder each, whose `__init__` is the interface, every other module one choice."""
 
 from typing import Any, TypeAlias
 

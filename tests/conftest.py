@@ -1,0 +1,35 @@
+"""Give every test the servers of `tests/services.py`: each is started at its first use and stopped at the end."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests import services
+
+
+@pytest.fixture(scope="session")
+def postgresql_url() -> Iterator[str]:
+    """Give the URL of a PostgreSQL database that only this worker of the tests uses."""
+    with services.postgresql_database() as url:
+        yield url
+
+
+@pytest.fixture
+def empty_postgresql_url(postgresql_url: str) -> str:
+    """Give the URL of that database, without any table."""
+    services.empty_database(postgresql_url)
+    return postgresql_url
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """Give the URL of a Redis that only this worker of the tests uses."""
+    with services.redis_server() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def memcached_host() -> Iterator[str]:
+    """Give the `host:port` of a memcached that only this worker of the tests uses."""
+    with services.memcached_server() as host:
+        yield host
