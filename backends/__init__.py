@@ -1,5 +1,8 @@
 """Hold the places where data lives: a folder each, whose `__init__` is the interface, every other module one choice."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 Json: TypeAlias = Any
@@ -16,3 +19,31 @@ class BackendError(Exception):
 
 class IntegrityError(BackendError):
     """Say that the database refused a row that contradicts another one."""
+
+
+@contextmanager
+def translated(*failures: type[Exception]) -> Iterator[None]:
+    """Turn *failures*, the errors of a driver, into BackendError."""
+    try:
+        yield
+    except failures as error:
+        raise BackendError(f"{type(error).__name__}: {error}", error) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """The connections that a backend keeps (operations.md 1.5); the defaults are those of PostgreSQL.
+
+    `max_backlog` is how many threads may wait for one: the next fails at once. -1: any number.
+    """
+
+    size: int = 25
+    max_overflow: int = 5
+    timeout_seconds: float = 30.0
+    recycle_seconds: int = -1
+    max_backlog: int = -1
+    pre_ping: bool = True
+
+
+REDIS_POOL = Pool(size=50, timeout_seconds=20.0)
+"""The defaults of Redis (operations.md 4.3)."""

@@ -1,0 +1,87 @@
+"""Make PostgreSQL engines: which driver, how many connections, what happens after a fork (operations.md 3.6)."""
+
+import os
+import weakref
+from typing import Any
+
+from sqlalchemy import URL, Engine, PoolProxiedConnection, QueuePool, create_engine, make_url
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from backends import Pool
+
+_POSTGRESQL_SCHEMES = ("postgres", "postgresql", "postgresql+psycopg2")
+
+
+def postgresql_url(url: str) -> URL:
+    """Return *url* with our driver: `postgresql://` alone means another one, `postgres://` none at all.
+
+    Raises ValueError when it is not the address of a PostgreSQL.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme not in _POSTGRESQL_SCHEMES:
+        # The URL is not repeated: it may hold a password.
+        raise ValueError("The URL of a PostgreSQL backend must start with postgresql://")
+    return make_url(f"postgresql+psycopg2://{rest}")
+
+
+def pool_options(pool: Pool) -> dict[str, Any]:
+    """Return the arguments of `create_engine` that say what *pool* says."""
+    options: dict[str, Any] = {
+        "pool_size": pool.size,
+        "max_overflow": pool.max_overflow,
+        "pool_timeout": pool.timeout_seconds,
+        "pool_recycle": pool.recycle_seconds,
+        "pool_pre_ping": pool.pre_ping,
+    }
+    if pool.max_backlog >= 0:
+        options["poolclass"] = _bounded_pool(pool.size + pool.max_overflow + pool.max_backlog)
+    return options
+
+
+def autocommit_engine(url: str, pool: Pool) -> Engine:
+    """Make an engine whose statements each commit by themselves; what they bind is in no error and no log line."""
+    engine = create_engine(
+        postgresql_url(url), isolation_level="AUTOCOMMIT", hide_parameters=True, **pool_options(pool)
+    )
+    renew_after_fork(engine)
+    return engine
+
+
+def renew_after_fork(engine: Engine) -> None:
+    """See to it that a child process opens its own connections (gunicorn `preload_app`, uWSGI without `lazy-apps`).
+
+    Those of the parent are forgotten and not closed: the parent still uses them.
+    """
+    known = weakref.ref(engine)
+
+    def forget_connections() -> None:
+        inherited = known()
+        if inherited is not None:
+            inherited.dispose(close=False)
+
+    os.register_at_fork(after_in_child=forget_connections)
+
+
+def _bounded_pool(most: int) -> type[QueuePool]:
+    """Return a pool that lets *most* threads hold a connection or wait for one.
+
+    A class of its own for each bound, since a pool that is disposed of makes its successor from its class alone.
+    """
+
+    class BoundedQueuePool(QueuePool):
+        """Refuse at once what would wait behind too many others."""
+
+        _asking = 0
+
+        def connect(self) -> PoolProxiedConnection:
+            """Return a connection; raise TimeoutError when too many threads wait already."""
+            # A race lets one too many in or out, which a bound on a queue can bear.
+            if self.checkedout() + self._asking >= most:
+                raise PoolTimeoutError(f"Connection pool has reached its bound of {most} holders and waiters")
+            self._asking += 1
+            try:
+                return super().connect()
+            finally:
+                self._asking -= 1
+
+    return BoundedQueuePool
