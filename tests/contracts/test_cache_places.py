@@ -1,0 +1,365 @@
+"""Test what is particular to one cache backend or to the way it is chosen (operations.md 1.9 and 4.2 to 4.5)."""
+
+import json
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import psycopg2
+import pymemcache
+import pytest
+import redis
+
+from backends import BackendError, Pool
+from backends.cache import Cache, load
+from backends.cache.memcached import MemcachedCache
+from backends.cache.memory import MemoryCache
+from backends.cache.postgresql import PostgreSQLCache
+from backends.cache.redis import RedisCache
+
+ENTRY_SIZE = 3 * len("a") + len("1") + 48
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("memory", MemoryCache),
+        ("kinto.core.cache.memory", MemoryCache),
+        ("cliquet.cache.memory", MemoryCache),
+        ("redis", RedisCache),
+        ("kinto.core.cache.redis", RedisCache),
+        ("cliquet.cache.redis", RedisCache),
+        ("kinto_redis.cache", RedisCache),
+        ("memcached", MemcachedCache),
+        ("kinto.core.cache.memcached", MemcachedCache),
+    ],
+)
+def test_a_name_of_kinto_chooses_the_backend(name, expected):
+    """Operations.md 1.9."""
+    cache = load(name)
+
+    assert isinstance(cache, expected)
+    cache.close()
+
+
+@pytest.mark.parametrize("name", ["postgresql", "kinto.core.cache.postgresql", "cliquet.cache.postgresql"])
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg2"])
+def test_postgresql_is_chosen_under_each_spelling_of_its_url(name, scheme):
+    """Operations.md 1.1: Heroku's `postgres://` too."""
+    cache = load(name, url=f"{scheme}://user:secret@localhost/db")
+
+    assert isinstance(cache, PostgreSQLCache)
+    cache.close()
+
+
+def test_a_url_that_is_no_postgresql_is_refused_without_repeating_it():
+    with pytest.raises(ValueError, match="must start with postgresql://") as caught:
+        load("postgresql", url="mysql://user:secret@localhost/db")
+
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["nonsense", "json.JSONDecoder", "json.nothing"])
+def test_a_name_that_is_no_cache_is_refused(name):
+    """Operations.md 1.4."""
+    with pytest.raises(ValueError, match=f"Invalid cache backend: {name}"):
+        load(name)
+
+
+def test_a_module_that_does_not_exist_is_an_import_error():
+    with pytest.raises(ImportError):
+        load("nowhere.to.be.found.Cache")
+
+
+def test_only_the_chosen_backend_is_imported():
+    """Workers do not pay for drivers that they do not use."""
+    program = (
+        "import sys; from backends.cache import load; load('memory');"
+        "print(sorted({'redis', 'pymemcache', 'sqlalchemy', 'flask_caching'} & set(sys.modules)))"
+    )
+
+    printed = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
+
+    assert printed.strip() == "[]"
+
+
+def filled(limit: int, keys: str) -> Cache:
+    """Return a memory cache of *limit* bytes in which each letter of *keys* was set to 1."""
+    cache = load("memory", max_size_bytes=limit)
+    for key in keys:
+        cache.set(key, 1, 60)
+    return cache
+
+
+def kept(cache: Cache, keys: str) -> str:
+    """Return the letters of *keys* that *cache* still has."""
+    return "".join(key for key in keys if cache.get(key) is not None)
+
+
+def test_memory_keeps_all_until_the_limit_is_reached():
+    """O-CACHE-8."""
+    assert kept(filled(10 * ENTRY_SIZE, "abcdefghij"), "abcdefghij") == "abcdefghij"
+
+
+def test_memory_evicts_the_oldest_below_four_fifths_when_the_limit_is_reached():
+    """O-CACHE-8: down to 7 of 10, since 8 are not below 80 %; then the new one comes."""
+    assert kept(filled(10 * ENTRY_SIZE, "abcdefghijk"), "abcdefghijk") == "defghijk"
+
+
+def test_memory_evicts_by_the_last_set_and_not_by_reads():
+    """O-CACHE-8."""
+    cache = filled(10 * ENTRY_SIZE, "abcdefghij")
+    cache.get("b")
+    cache.set("a", 1, 60)
+    cache.set("k", 1, 60)
+
+    assert kept(cache, "abcdefghijk") == "aefghijk"
+
+
+def test_memory_counts_a_replaced_key_once():
+    """O-CACHE-9."""
+    assert kept(filled(10 * ENTRY_SIZE, "a" + "b" * 50), "ab") == "ab"
+
+
+def test_memory_counts_nothing_when_a_missing_key_is_deleted():
+    """O-CACHE-9."""
+    cache = filled(3 * ENTRY_SIZE, "abc")
+    for _ in range(10):
+        cache.delete("unknown")
+    cache.set("d", 1, 60)
+
+    assert kept(cache, "abcd") == "bcd"
+
+
+def test_memory_adds_an_entry_whatever_its_size():
+    """O-CACHE-8."""
+    cache = filled(100, "a")
+    cache.set("big", "x" * 1000, 60)
+
+    assert cache.get("big") == "x" * 1000
+
+
+def test_memory_drops_what_has_expired_before_it_evicts():
+    """Operations.md 4.2."""
+    cache = load("memory", max_size_bytes=3 * ENTRY_SIZE)
+    cache.set("a", 1, 60)
+    cache.set("b", 1, 60)
+    cache.set("c", 1, 60)
+    cache.expire("c", 0)
+
+    cache.set("d", 1, 60)
+
+    assert kept(cache, "abcd") == "abd"
+
+
+def test_redis_holds_json_text_and_a_life_in_milliseconds(redis_url):
+    """O-CACHE-7."""
+    cache = load("redis", url=redis_url, prefix="wire:")
+    cache.set("key", {"a": [1, None]}, 1.5)
+
+    with redis.Redis.from_url(redis_url) as client:
+        assert client.get("wire:key") == b'{"a":[1,null]}'
+        assert 1000 < client.pttl("wire:key") <= 1500
+    cache.close()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["flask_caching.backends.rediscache.RedisCache", "flask_caching.backends.RedisCache"],
+    ids=["module", "name"],
+)
+def test_a_flask_caching_class_puts_no_pickle_on_the_wire(redis_url, name):
+    """O-CACHE-7."""
+    cache = load(name, url=redis_url, prefix="foreign:")
+    cache.set("key", {"a": 1}, 60)
+
+    with redis.Redis.from_url(redis_url) as client:
+        assert json.loads(json.loads(client.get("foreign:key")))["value"] == {"a": 1}
+    cache.close()
+
+
+def test_a_pickle_that_somebody_left_is_no_value_and_is_not_run(redis_url, tmp_path):
+    """O-CACHE-7."""
+    witness = Path(tmp_path, "ran")
+    cache = load("flask_caching.backends.RedisCache", url=redis_url, prefix="foreign:")
+    with redis.Redis.from_url(redis_url) as client:
+        client.set("foreign:key", b"!cos\nsystem\n(S'touch " + str(witness).encode() + b"'\ntR.")
+
+    assert cache.get("key") is None
+    assert not witness.exists()
+    cache.close()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://localhost",
+        "redis://localhost/",
+        "redis://:pw@localhost:6379/3",
+        "redis://user:pw@localhost:6379",
+        "rediss://:pw@localhost:6379",
+        "rediss://:pw@localhost:6379/3?ssl_cert_reqs=none",
+    ],
+)
+def test_redis_takes_every_url_of_the_platforms(url):
+    """O-CACHE-10."""
+    load("redis", url=url).close()
+
+
+def test_redis_answers_when_the_url_ends_in_a_slash(redis_url):
+    """O-CACHE-10."""
+    cache = load("redis", url=redis_url.removesuffix("0"))
+
+    assert cache.ping()
+    cache.close()
+
+
+def test_redis_fails_after_the_timeout_when_its_connections_are_taken(redis_url):
+    """O-CACHE-11."""
+    cache = load("redis", url=redis_url, pool=Pool(size=1, timeout_seconds=0.05))
+    assert isinstance(cache, RedisCache)
+    taken = cache._client.connection_pool.get_connection()
+
+    with pytest.raises(BackendError):
+        cache.get("key")
+
+    cache._client.connection_pool.release(taken)
+    assert cache.ping()
+    cache.close()
+
+
+def test_memcached_holds_the_envelope_of_kinto(memcached_host):
+    """Operations.md 4.4."""
+    cache = load("memcached", hosts=[memcached_host], prefix="wire:")
+    cache.set("key", {"a": 1}, 60)
+
+    client = pymemcache.Client(memcached_host)
+    assert json.loads(client.get("wire:key")).keys() == {"value", "ttl"}
+    client.close()
+    cache.close()
+
+
+@pytest.mark.parametrize("form", ["{}", "memcached://{}", "{} {}"], ids=["host:port", "a URL", "two of them"])
+def test_memcached_is_found_when_its_hosts_stand_in_cache_url(memcached_host, form):
+    """O-CACHE-12."""
+    cache = load("memcached", url=form.format(memcached_host, memcached_host))
+
+    assert cache.ping()
+    cache.close()
+
+
+def test_memcached_spreads_keys_over_its_hosts(memcached_host):
+    """O-CACHE-12."""
+    cache = load("memcached", hosts=[memcached_host, "127.0.0.1:1"])
+    answered = 0
+    for number in range(40):
+        try:
+            cache.set(f"key-{number}", number, 60)
+        except BackendError:
+            continue
+        answered += 1
+
+    assert 5 < answered < 35
+    cache.close()
+
+
+def rows(url: str) -> list[str]:
+    """Return the keys that the table of the cache holds."""
+    connection = psycopg2.connect(url)
+    with connection, connection.cursor() as cursor:
+        cursor.execute("SELECT key FROM cache ORDER BY key")
+        found = [row[0] for row in cursor.fetchall()]
+    connection.close()
+    return found
+
+
+def test_postgresql_makes_its_table_when_many_start_at_once(empty_postgresql_url):
+    """Operations.md 2.4."""
+    caches = [load("postgresql", url=empty_postgresql_url) for _ in range(6)]
+    assert not caches[0].initialized()
+
+    threads = [threading.Thread(target=cache.initialize) for cache in caches]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert caches[0].initialized()
+    assert caches[0].ping()
+    for cache in caches:
+        cache.close()
+
+
+def test_postgresql_removes_what_has_expired_at_writes_and_never_at_reads(empty_postgresql_url):
+    """PG-D10, O-CACHE-13."""
+    writer = load("postgresql", url=empty_postgresql_url)
+    writer.initialize()
+    writer.set("first", 1, 60)
+    writer.set("expired", 1, 60)
+    writer.expire("expired", 0)
+
+    writer.get("expired")
+    assert rows(empty_postgresql_url) == ["expired", "first"]
+
+    # Another worker, whose first write of the minute this is.
+    other = load("postgresql", url=empty_postgresql_url)
+    other.set("second", 1, 60)
+    assert rows(empty_postgresql_url) == ["first", "second"]
+    writer.close()
+    other.close()
+
+
+def test_postgresql_keeps_lives_when_the_time_zone_of_the_session_is_not_utc(empty_postgresql_url):
+    """Operations.md 3.2."""
+    separator = "&" if "?" in empty_postgresql_url else "?"
+    far = load("postgresql", url=f"{empty_postgresql_url}{separator}options=-ctimezone%3DAsia/Tokyo")
+    near = load("postgresql", url=empty_postgresql_url)
+    near.initialize()
+
+    near.set("key", "value", 60)
+
+    assert 50 < far.ttl("key") <= 60
+    assert far.get("key") == "value"
+    far.close()
+    near.close()
+
+
+@pytest.mark.parametrize("prefix", ["p" * 200, "p" * 300])
+def test_postgresql_clears_its_keys_when_the_prefix_is_long(empty_postgresql_url, prefix):
+    """O-CACHE-13, O-CACHE-14."""
+    cache = load("postgresql", url=empty_postgresql_url, prefix=prefix)
+    cache.initialize()
+    cache.set("k" * 300, 1, 60)
+    assert cache.get("k" * 300) == 1
+
+    cache.flush()
+
+    assert rows(empty_postgresql_url) == []
+    cache.close()
+
+
+def test_postgresql_refuses_at_once_when_too_many_wait_for_a_connection(empty_postgresql_url):
+    """Operations.md 3.6: `max_backlog`."""
+    pool = Pool(size=1, max_overflow=0, timeout_seconds=30, max_backlog=0)
+    cache = load("postgresql", url=empty_postgresql_url, pool=pool)
+    cache.initialize()
+    assert isinstance(cache, PostgreSQLCache)
+
+    with cache._engine.connect(), pytest.raises(BackendError, match="bound of 1"):
+        cache.get("key")
+
+    assert cache.ping()
+    cache.close()
+
+
+def test_postgresql_shows_no_value_when_a_statement_fails(empty_postgresql_url):
+    """A remembered login must not end up in a log."""
+    cache = load("postgresql", url=empty_postgresql_url)
+
+    with pytest.raises(BackendError) as caught:
+        cache.set("key", "a secret", 60)
+
+    assert "a secret" not in str(caught.value)
+    assert "a secret" not in str(caught.value.original)
+    cache.close()
