@@ -1,0 +1,49 @@
+"""Basic authentication: any name and password are accepted; together they are the identity (plugins contract, 2)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+
+from app.identity import Reader
+
+
+def credentials(authorization: str) -> tuple[str, str] | None:
+    """Return name and password of a `Basic` header; None when it is none (P-BASIC-2, P-BASIC-3)."""
+    scheme, _, encoded = authorization.strip().partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        raw = base64.b64decode(encoded.strip(), validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        text = raw.decode("latin-1")
+    name, colon, password = text.partition(":")
+    return (name, password) if name and colon else None
+
+
+def digest(key: str, text: str) -> str:
+    """Return the HMAC-SHA256 of a text in lower-case hexadecimal."""
+    return hmac.digest(key.encode(), text.encode(), "sha256").hex()
+
+
+class BasicAuth:
+    """The policy `basicauth`: the user id is the HMAC of `name:password` (C-PERM-7)."""
+
+    def __init__(self, name: str, secret: str, realm: str) -> None:
+        self.name = name
+        self._secret = secret
+        self._realm = realm
+
+    def identify(self, authorization: str, read: Reader) -> str | None:
+        """Return the user id, None for what is no basic authentication."""
+        known = credentials(authorization)
+        return f"{self.name}:{digest(self._secret, ':'.join(known))}" if known else None
+
+    def challenge(self) -> str:
+        """Return the value of `WWW-Authenticate`."""
+        return f'Basic realm="{self._realm}"'

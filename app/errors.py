@@ -1,0 +1,218 @@
+"""Every error that a client can see: one class each, with HTTP status, errno and message (core contract, section 3).
+
+    ApiError
+    ├── Invalid             400  errno 107   something in path, query, headers or body
+    │   ├── NotAcceptable   406
+    │   └── UnsupportedType 415
+    ├── Malformed           400  errno 107   path or query that is not UTF-8
+    ├── Unauthenticated     401  errno 104
+    ├── Forbidden           403  errno 121
+    ├── Unknown             404  errno 110   no such object
+    ├── UnknownParent       404  errno 111   no such bucket or collection around it
+    ├── NoSuchUrl           404  errno 111
+    ├── NoSuchVersion       404  errno 116
+    ├── NotAllowed          405  errno 115
+    ├── Clash               409  errno 122
+    ├── Gone                410  errno 202
+    ├── Modified            412  errno 114
+    ├── Programmatic        500  errno 999
+    └── Unavailable         503  errno 201
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from backends import Json
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong with a request: where (`path`, `querystring`, `header`, `body`), which, and how."""
+
+    location: str
+    name: str | None
+    description: str
+
+    def message(self) -> str:
+        """Word the problem as the `message` of an error does (C-ERR-16)."""
+        if self.name is None:
+            return f"{self.location}: {self.description}"
+        if self.name in self.description:
+            return self.description
+        return f"{self.name} in {self.location}: {self.description}"
+
+
+class ApiError(Exception):
+    """An answer other than success. `timestamp` is what `ETag` says of the current state (412 only)."""
+
+    status: ClassVar[int]
+    errno: ClassVar[int]
+    error: ClassVar[str]
+    message: str | None = None
+    details: Json = None
+    timestamp: int | None = None
+    retry: ClassVar[bool] = False
+
+
+class Invalid(ApiError):
+    """Something of the request is invalid; all problems of one step are told together (C-ERR-15)."""
+
+    status = 400
+    errno = 107
+    error = "Invalid parameters"
+
+    def __init__(self, *problems: Problem) -> None:
+        ordered = sorted(problems, key=lambda problem: str(problem.name))
+        super().__init__(*ordered)
+        self.problems = ordered
+        self.message = ordered[0].message()
+        self.details = [
+            {"location": problem.location, "name": problem.name, "description": problem.description}
+            for problem in ordered
+        ]
+
+
+class NotAcceptable(Invalid):
+    """`Accept` excludes JSON (C-ERR-28)."""
+
+    status = 406
+
+
+class UnsupportedType(Invalid):
+    """`Content-Type` is none that this method reads (C-ERR-30, C-ERR-31)."""
+
+    status = 415
+
+
+class Malformed(ApiError):
+    """Path or query string are not UTF-8 (C-URL-24, C-URL-25)."""
+
+    status = 400
+    errno = 107
+    error = "Bad Request"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class Unauthenticated(ApiError):
+    """Credentials are needed, or those given are not accepted (C-ERR-5)."""
+
+    status = 401
+    errno = 104
+    error = "Unauthorized"
+    message = "Please authenticate yourself to use this endpoint."
+
+
+class Forbidden(ApiError):
+    """The identity may not do this (C-ERR-7)."""
+
+    status = 403
+    errno = 121
+    error = "Forbidden"
+    message = "This user cannot access this resource."
+
+
+class Unknown(ApiError):
+    """The object does not exist (C-ERR-8)."""
+
+    status = 404
+    errno = 110
+    error = "Not Found"
+
+    def __init__(self, kind: str, id: str) -> None:
+        super().__init__(kind, id)
+        self.details = {"id": id, "resource_name": kind}
+
+
+class UnknownParent(Unknown):
+    """The bucket or collection around the object or list does not exist (C-ERR-9)."""
+
+    errno = 111
+
+
+class NoSuchUrl(ApiError):
+    """No endpoint has this URL (C-URL-17)."""
+
+    status = 404
+    errno = 111
+    error = "Not Found"
+    message = "The resource you are looking for could not be found."
+
+
+class NoSuchVersion(ApiError):
+    """The URL is of another version of the API (C-URL-8)."""
+
+    status = 404
+    errno = 116
+    error = "Not Found"
+    message = "The requested API version is not available on this server."
+
+
+class NotAllowed(ApiError):
+    """The endpoint does not have this method; `allow` lists those it has (C-URL-19), none when read-only (C-HDR-23)."""
+
+    status = 405
+    errno = 115
+    error = "Method Not Allowed"
+    message = "Method not allowed on this endpoint."
+
+    def __init__(self, allow: tuple[str, ...] = ()) -> None:
+        super().__init__(allow)
+        self.allow = allow
+
+
+class Clash(ApiError):
+    """Two objects of a list would have the same timestamp (C-PRE-9); nothing of the request is kept (C-BATCH-18)."""
+
+    status = 409
+    errno = 122
+    error = "Conflict"
+    message = "Integrity constraint violated, please retry."
+    retry = True
+
+
+class Gone(ApiError):
+    """The service has ended (C-HDR-22)."""
+
+    status = 410
+    errno = 202
+    error = "Gone"
+    message = "The service you are trying to connect no longer exists at this location."
+
+
+class Modified(ApiError):
+    """A precondition failed (RFC 9110, section 13.1; C-PRE-36). `existing` is the object as the reader may see it."""
+
+    status = 412
+    errno = 114
+    error = "Precondition Failed"
+    message = "Resource was modified meanwhile"
+
+    def __init__(self, timestamp: int, existing: Json = None) -> None:
+        super().__init__(timestamp)
+        self.timestamp = timestamp
+        if existing is not None:
+            self.details = {"existing": existing}
+
+
+class Programmatic(ApiError):
+    """Our own fault (C-ERR-14)."""
+
+    status = 500
+    errno = 999
+    error = "Internal Server Error"
+    message = "A programmatic error occurred, developers have been informed."
+
+
+class Unavailable(ApiError):
+    """A backend fails (C-ERR-11)."""
+
+    status = 503
+    errno = 201
+    error = "Service Unavailable"
+    message = "Service temporary unavailable due to overloading or maintenance, please retry later."
+    retry = True

@@ -1,0 +1,105 @@
+"""Events: what listeners are told of the objects that a request changed or read (core contract, 11.7)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from app.kinds import Data, Kind
+from app.operation import Effect, Operation, Outcome
+from backends import Json
+from backends.storage import Stored
+
+
+@dataclass(slots=True)
+class Event:
+    """All that one request did in one way to the objects of one list; `payload` is that of the first (C-EVT-3).
+
+    `impacted_objects` are mappings with `new` and, unless created, `old`; of a read they are the objects themselves.
+    """
+
+    operation: Operation
+    kind: Kind
+    action: str
+    timestamp: int
+    impacted_objects: list[Data] = field(default_factory=list)
+
+    @property
+    def payload(self) -> dict[str, Json]:
+        """Return who did what to what (C-EVT-2)."""
+        return {
+            "timestamp": self.timestamp,
+            "action": self.action,
+            "uri": self.operation.route.uri,
+            "user_id": self.operation.identity.user_id,
+            "resource_name": self.kind.name,
+            **self.operation.route.matchdict(),
+        }
+
+    @property
+    def read_objects(self) -> list[Data]:
+        """Return the objects of an event `read`."""
+        return self.impacted_objects if self.action == "read" else []
+
+
+class Context(Protocol):
+    """What a listener before the commit may do in the transaction of the request."""
+
+    def apply(self, effect: Effect) -> None:
+        """Write one more object in the same transaction."""
+
+    def withdraw(self, principal: str, stamp: int) -> None:
+        """End all that was granted to a principal, and its memberships."""
+
+
+Before = Callable[[Event, Context], None]
+After = Callable[[Event], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Somebody who wants to be told: of which kinds (none named: of all) and which actions.
+
+    *before* runs inside the transaction: an ApiError that it raises is the answer and undoes everything. *after* runs
+    when all is committed; what it raises is logged.
+    """
+
+    before: Before | None = None
+    after: After | None = None
+    kinds: frozenset[str] = frozenset()
+    actions: frozenset[str] = frozenset(("create", "update", "delete"))
+
+    def wants(self, event: Event) -> bool:
+        """Say whether the listener wants to be told of an event."""
+        return event.action in self.actions and (not self.kinds or event.kind.name in self.kinds)
+
+
+def collect(done: Iterable[tuple[Operation, Outcome]], reads: bool) -> Sequence[Event]:
+    """Group what operations did by kind, list and action, in the order of first occurrence (C-EVT-3, C-EVT-4).
+
+    *reads* says whether anybody wants to know what was only read.
+    """
+    events: dict[tuple[str, str, str], Event] = {}
+
+    def event(operation: Operation, kind: Kind, action: str, timestamp: int) -> Event:
+        key = (kind.name, operation.route.list, action)
+        return events.setdefault(key, Event(operation, kind, action, timestamp))
+
+    for operation, outcome in done:
+        for effect in outcome.effects:
+            impacts = event(operation, effect.kind, effect.action, outcome.timestamp).impacted_objects
+            impacts.append(_impact(effect))
+        if reads and not outcome.effects and not outcome.fresh:
+            seen = event(operation, operation.kind, "read", outcome.timestamp).impacted_objects
+            seen.extend(_public(operation.kind, stored) for stored in outcome.read)
+    return list(events.values())
+
+
+def _impact(effect: Effect) -> Data:
+    impact: Data = {"new": _public(effect.kind, effect.new)}
+    return impact if effect.old is None else {**impact, "old": _public(effect.kind, effect.old)}
+
+
+def _public(kind: Kind, stored: Stored) -> Data:
+    return {name: value for name, value in stored.data().items() if name not in kind.private}

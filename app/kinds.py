@@ -1,0 +1,182 @@
+"""The kinds of objects: their URLs, their permissions, and what a kind does with the data of its objects.
+
+A kind is declared once; routes, rules, settings and the OpenAPI document are drawn from it. A plugin adds a kind the
+same way (`Service.add_kind`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from app.errors import ApiError, Problem
+from app.identity import Identity
+from app.ids import Generator
+from app.validation import validate_data
+from backends import Json
+
+LIST_METHODS = ("GET", "HEAD", "POST", "DELETE")
+OBJECT_METHODS = ("GET", "HEAD", "PUT", "PATCH", "DELETE")
+
+Data = dict[str, Json]
+
+
+class Behaviour:
+    """What a kind does of its own; plugins override what differs."""
+
+    def receive(self, data: Data) -> Data:
+        """Return *data* as a client sent it with what takes long done to it, before anything is locked."""
+        return data
+
+    def prepare(self, kind: str, data: Data | None, old: Data | None, prefix: str) -> tuple[Data, list[Problem]]:
+        """Check and complete the attributes of an object that is created or, from *old*, changed.
+
+        *data* is None when the client gave none: what is there stays (C-OBJ-16, C-OBJ-17). *prefix* is what the names
+        of problems begin with: `data.`, or nothing for the result of a patch.
+        """
+        if data is None:
+            return dict(old or {}), []
+        return validate_data(kind, data, prefix=prefix)
+
+    def writer(self, identity: Identity, id: str) -> str:
+        """Return the principal that gets `write` on the object that *identity* writes (C-OBJ-70)."""
+        return identity.principal
+
+    def refuse(self, identity: Identity, id: str | None, may_write_all: bool) -> ApiError | None:
+        """Return why *identity* may not write the object *id* at all, whatever is granted."""
+        return None
+
+    def own(self, identity: Identity) -> str | None:
+        """Return the id of the only object that *identity* deals with in the list, None for no such bound."""
+        return None
+
+    def default_id(self, identity: Identity) -> str | None:
+        """Return the id of an object that is created without one, None where the generator makes it."""
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of objects. `parent` is the name of the kind that its lists are in, `private` names hidden fields.
+
+    `must_have_parent`: nothing is said of an object before its parent is known to exist (C-ERR-40). `membership`:
+    being named in `members` gives the object's URI as a principal (C-PERM-6).
+    """
+
+    name: str
+    plural: str
+    permissions: tuple[str, ...]
+    generator: Generator
+    parent: str | None = None
+    list_methods: tuple[str, ...] = LIST_METHODS
+    object_methods: tuple[str, ...] = OBJECT_METHODS
+    private: tuple[str, ...] = ()
+    must_have_parent: bool = False
+    membership: bool = False
+    behaviour: Behaviour = field(default_factory=Behaviour)
+
+    @property
+    def creation(self) -> str:
+        """Return the name of the permission on the parent that allows creating objects of this kind."""
+        return f"{self.name}:create"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What a path means: a list of a kind, or an object in it. `uri` is the path; `names` and `ids` go together."""
+
+    kind: Kind
+    uri: str
+    on_list: bool
+    ids: tuple[str, ...]
+    kinds: tuple[Kind, ...]
+
+    @property
+    def list(self) -> str:
+        """Return the URI of the list."""
+        return self.uri if self.on_list else self.uri[: self.uri.rindex("/")]
+
+    @property
+    def id(self) -> str:
+        """Return the id of the object."""
+        return self.ids[-1]
+
+    def matchdict(self) -> dict[str, str]:
+        """Return the ids of the path by name (`bucket_id`, ...)."""
+        return {f"{kind.name}_id": id for kind, id in zip(self.kinds, self.ids, strict=False)}
+
+    def parent(self) -> tuple[Kind, str] | None:
+        """Return kind and URI of the object that the list is in."""
+        if len(self.kinds) == 1:
+            return None
+        return self.kinds[-2], self.list[: self.list.rindex("/")]
+
+    def ancestors(self) -> tuple[str, ...]:
+        """Return the URIs of the objects around, from the outside in."""
+        segments = self.list.split("/")
+        return tuple("/".join(segments[:end]) for end in range(3, len(segments), 2))
+
+    def malformed_ancestor(self) -> tuple[Kind, str] | None:
+        """Return the first object around whose id cannot be one (C-ERR-36)."""
+        around = zip(self.kinds[:-1], self.ids, strict=False)
+        return next(((kind, id) for kind, id in around if not kind.generator.match(id)), None)
+
+
+class Kinds:
+    """All kinds of one service, by name and by path."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, Kind] = {}
+        self._children: dict[str | None, dict[str, Kind]] = {}
+
+    def add(self, kind: Kind) -> None:
+        """Add a kind. Raises ValueError when its name or its URL is taken."""
+        if kind.name in self._by_name or kind.plural in self._children.get(kind.parent, {}):
+            raise ValueError(f"The kind {kind.name!r} was already registered.")
+        self._by_name[kind.name] = kind
+        self._children.setdefault(kind.parent, {})[kind.plural] = kind
+
+    def __iter__(self) -> Iterator[Kind]:
+        return iter(self._by_name.values())
+
+    def __getitem__(self, name: str) -> Kind:
+        return self._by_name[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._by_name
+
+    def children(self, kind: Kind) -> Sequence[Kind]:
+        """Return the kinds whose lists are in objects of *kind*."""
+        return tuple(self._children.get(kind.name, {}).values())
+
+    def at_top(self) -> Sequence[Kind]:
+        """Return the kinds whose list is at the top."""
+        return tuple(self._children.get(None, {}).values())
+
+    def lineage(self, kind: Kind) -> tuple[Kind, ...]:
+        """Return the kinds from the top down to *kind*."""
+        above = () if kind.parent is None else self.lineage(self._by_name[kind.parent])
+        return (*above, kind)
+
+    def match(self, path: str) -> Route | None:
+        """Return what a path without version prefix means, None when it is no list and no object."""
+        segments = path.split("/")[1:]
+        kinds: list[Kind] = []
+        for plural in segments[::2]:
+            kind = self._children.get(kinds[-1].name if kinds else None, {}).get(plural)
+            if kind is None:
+                return None
+            kinds.append(kind)
+        ids = tuple(segments[1::2])
+        if not kinds or "" in ids:
+            return None
+        return Route(kinds[-1], path, len(ids) < len(kinds), ids, tuple(kinds))
+
+
+def core_kinds(generator: Callable[[str], Generator]) -> Iterator[Kind]:
+    """Make the four kinds of the core contract (section 4.1); *generator* gives the id generator of a kind."""
+    yield Kind("bucket", "buckets", ("read", "write", "collection:create", "group:create"), generator("bucket"))
+    yield Kind("collection", "collections", ("read", "write", "record:create"), generator("collection"), "bucket")
+    yield Kind("group", "groups", ("read", "write"), generator("group"), "bucket", membership=True)
+    yield Kind("record", "records", ("read", "write"), generator("record"), "collection", must_have_parent=True)
+

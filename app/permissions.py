@@ -1,0 +1,93 @@
+"""Who may do what: the three rules of inheritance as set intersections (core contract, section 7).
+
+1. `write` on an object, or on one around it, grants everything there.
+2. `read` there grants reading; whoever may create inside an object may see the object itself.
+3. A create permission holds where it was given.
+
+Principals of the settings (`bucket_create_principals`, ...) come first; they hold for a kind, without inheritance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from app.identity import Identity
+from app.kinds import Kind, Route
+from backends.storage import Snapshot
+
+Configured = Callable[[str, str], frozenset[str]]
+"""The principals that the settings give a permission on a kind: (kind, permission) -> principals."""
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What one identity may do on a route, by the facts of a snapshot."""
+
+    route: Route
+    principals: frozenset[str]
+    grants: Mapping[str, Mapping[str, Iterable[str]]]
+    configured: Configured
+
+    def held(self, uri: str) -> set[str]:
+        """Return the permissions that the identity holds on one object itself."""
+        return {
+            permission
+            for permission, principals in self.grants.get(uri, {}).items()
+            if not self.principals.isdisjoint(principals)
+        }
+
+    def held_above(self) -> set[str]:
+        """Return the permissions that the identity holds on any object around."""
+        return set().union(*(self.held(uri) for uri in self.route.ancestors()))
+
+    def by_settings(self, *permissions: str) -> bool:
+        """Say whether the settings give the identity one of these permissions on the kind (C-PERM-19)."""
+        kind = self.route.kind.name
+        return any(not self.principals.isdisjoint(self.configured(kind, name)) for name in permissions)
+
+    def may_write(self, uri: str) -> bool:
+        """Say whether the identity may change or delete the object *uri* of the route's list."""
+        return "write" in self.held(uri) or "write" in self.held_above() or self.by_settings("write")
+
+    def may_write_all(self) -> bool:
+        """Say whether the identity may write every object of the list."""
+        return "write" in self.held_above() or self.by_settings("write")
+
+    def may_read(self, uri: str) -> bool:
+        """Say whether the identity may read the object *uri* of the route's list (C-PERM-3)."""
+        return bool(self.held(uri)) or self.may_read_all()
+
+    def may_read_all(self) -> bool:
+        """Say whether the identity may read the whole list (C-PERM-12)."""
+        return not self.held_above().isdisjoint(("read", "write")) or self.by_settings("read", "write")
+
+    def may_create(self) -> bool:
+        """Say whether the identity may create objects in the list (C-PERM-20, C-PERM-21)."""
+        if self.by_settings("create", "write") or "write" in self.held_above():
+            return True
+        around = self.route.ancestors()
+        return bool(around) and self.route.kind.creation in self.held(around[-1])
+
+    def sees_permissions(self, uri: str) -> bool:
+        """Say whether the identity may see the object's permissions: it is in the object's own `write` (C-PERM-8)."""
+        return "write" in self.held(uri)
+
+
+def access(route: Route, identity: Identity, seen: Snapshot, configured: Configured) -> Access:
+    """Collect what decides about *identity* on *route*: its principals with its groups, and the grants of *seen*."""
+    groups = [seen.groups.get(name, ()) for name in identity.principals]
+    return Access(route, frozenset(identity.principals).union(*groups), seen.grants, configured)
+
+
+def implied(kind: Kind, children: Iterable[Kind], held: Iterable[str]) -> list[str]:
+    """Return the permissions on an object of *kind* that follow from those held on it (C-UTIL-26)."""
+    names = set(held)
+    creations = [child.creation for child in children]
+    if "write" in names:
+        names.update(("read", *creations))
+    if creations and names:
+        names.add("read:attributes")
+    return sorted(names)
+
+

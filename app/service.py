@@ -1,0 +1,134 @@
+"""What one running application is made of, and what a plugin may add to it. Two services share nothing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from app.events import Context, Event, Listener
+from app.identity import ANONYMOUS, Identity, Policy, Reader
+from app.ids import Generator
+from app.kinds import Kind, Kinds, core_kinds
+from app.objects import Rules
+from app.settings import Settings
+from backends import Json
+from backends.cache import Cache
+from backends.storage import Storage
+
+log: Final = logging.getLogger("kinto.service")
+
+Heartbeat = Callable[[], bool | None]
+UserInfo = Callable[[Identity], Mapping[str, Json]]
+
+
+class Service:
+    """Settings, backends, kinds, policies and listeners of one application.
+
+    *generator* gives the id generator of a kind by its name. A plugin's `attach(app, service)` uses the methods that
+    begin with `add_`, and the Flask application for its URLs.
+    """
+
+    def __init__(
+        self, settings: Settings, storage: Storage, cache: Cache, generator: Callable[[str], Generator]
+    ) -> None:
+        self.settings = settings
+        self.storage = storage
+        self.cache = cache
+        self.generator = generator
+        self.kinds = Kinds()
+        for kind in core_kinds(generator):
+            self.kinds.add(kind)
+        self.rules = Rules(
+            self.kinds,
+            settings.principals,
+            settings.explicit_permissions,
+            settings.experimental_collection_schema_validation,
+        )
+        self.policies: list[Policy] = []
+        self.capabilities: dict[str, dict[str, Json]] = {}
+        self.public_settings: dict[str, Json] = {
+            "batch_max_requests": settings.batch_max_requests,
+            "readonly": settings.readonly,
+            "explicit_permissions": settings.explicit_permissions,
+        }
+        self.heartbeats: dict[str, Heartbeat] = {}
+        self.user_info: list[UserInfo] = []
+        self.identity_kinds: set[str] = set()
+        self.flushed: list[Callable[[], None]] = []
+        self._listeners: list[Listener] = []
+
+    def add_kind(self, kind: Kind) -> None:
+        """Add a kind of objects, with lists, permissions and URLs of its own."""
+        self.kinds.add(kind)
+
+    def add_policy(self, policy: Policy) -> None:
+        """Add a way to find out who asks; those added first are asked first."""
+        self.policies.append(policy)
+
+    def add_capability(self, name: str, description: str, url: str, **more: Json) -> None:
+        """Tell clients in the hello view that something is offered. Raises ValueError when somebody does already."""
+        if name in self.capabilities:
+            raise ValueError(f"The {name!r} API capability was already registered ({self.capabilities[name]}).")
+        self.capabilities[name] = {"description": description, "url": url, **more}
+
+    def add_heartbeat(self, name: str, check: Heartbeat) -> None:
+        """Add a check to `__heartbeat__`: true, false, or None where nobody can say."""
+        self.heartbeats[name] = check
+
+    def add_listener(self, listener: Listener) -> None:
+        """Tell somebody of what is changed or read; in the order of adding."""
+        self._listeners.append(listener)
+
+    @property
+    def listens_to_reads(self) -> bool:
+        """Say whether anybody wants to be told of what is only read."""
+        return any("read" in listener.actions for listener in self._listeners)
+
+    def notify_before(self, events: Sequence[Event], context: Context | None) -> None:
+        """Tell listeners inside the transaction. An ApiError that one raises undoes everything (C-EVT-6)."""
+        for event in events:
+            for listener in self._listeners:
+                if listener.before and listener.wants(event):
+                    listener.before(event, context)
+
+    def notify_after(self, events: Sequence[Event]) -> None:
+        """Tell listeners that all is committed. What they raise is logged and changes nothing (C-EVT-7)."""
+        for event in events:
+            for listener in self._listeners:
+                if listener.after and listener.wants(event):
+                    self._notify_safely(listener.after, event)
+
+    def _notify_safely(self, after: Callable[[Event], None], event: Event) -> None:
+        try:
+            after(event)
+        except Exception:  # the edge: whatever a listener does, the answer stands
+            log.exception("Unable to notify")
+
+    def identify(self, authorization: str | None, read: Reader | None = None) -> Identity:
+        """Return who sends these credentials: the first policy that knows them says so (P-BASIC-7)."""
+        if not authorization:
+            return ANONYMOUS
+        for policy in self.policies:
+            user_id = policy.identify(authorization, read or self.storage.read)
+            if user_id is not None:
+                return Identity(user_id, user_id.partition(":")[0])
+        return ANONYMOUS
+
+    def challenges(self) -> list[str]:
+        """Return the values of `WWW-Authenticate`, one for each policy that has one (C-ERR-5)."""
+        return [challenge for policy in self.policies if (challenge := policy.challenge())]
+
+    def flush(self) -> None:
+        """Remove all data from storage and cache; the tables stay (plugins contract, 8.1)."""
+        self.storage.flush()
+        self.start()
+        self.cache.flush()
+        for listener in self.flushed:
+            listener()
+
+    def start(self) -> None:
+        """Make what the kinds at the top need: the clocks of their lists."""
+        self.storage.start([f"/{kind.plural}" for kind in self.kinds.at_top()])
+
+

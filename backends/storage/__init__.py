@@ -1,0 +1,290 @@
+"""Where objects live: the words that rules and storage share, and the interface of a storage backend.
+
+A *URI* (the path without `/v1`) is the key of an object; its *list* is the URI without the last segment; its *bucket*
+is the first two segments. An object at the top (a bucket, an account) lives under two keys: its own (what is inside it
+finds it there) and its list's (the directory, which `GET /buckets` reads). `home` says where an object is read,
+`homes` where it is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from backends import BackendError, Json
+from backends.codec import loads
+
+LIVING: Final = 9223372036854775807
+"""What `until` says of a grant or a membership that has not ended."""
+
+
+class Missing:
+    """The value of a field that an object does not have: greater than every JSON value (C-LIST-35)."""
+
+    def __repr__(self) -> str:
+        return "MISSING"
+
+
+MISSING: Final = Missing()
+
+
+def list_of(uri: str) -> str:
+    """Return the list that the object *uri* is in."""
+    return uri[: uri.rindex("/")]
+
+
+def bucket_of(uri: str) -> str:
+    """Return the first two segments of a URI: the key that everything in a bucket shares."""
+    return "/".join(uri.split("/", 3)[:3])
+
+
+def home(uri: str) -> str:
+    """Return the bucket under which the object *uri* is read: its list's, for one at the top the directory."""
+    return bucket_of(list_of(uri))
+
+
+def homes(uri: str) -> tuple[str, ...]:
+    """Return every bucket under which the object *uri* is written: one, for an object at the top two."""
+    return tuple(dict.fromkeys((home(uri), bucket_of(uri))))
+
+
+def at_top(uri: str) -> bool:
+    """Say whether the object *uri* is at the top, so that a whole bucket lies below it."""
+    return home(uri) != bucket_of(uri)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An object, or its tombstone, as it is stored: `text` is its JSON document with `id` and `last_modified`."""
+
+    uri: str
+    timestamp: int
+    deleted: bool
+    born: int
+    text: str
+
+    @property
+    def id(self) -> str:
+        """Return the last segment of the URI."""
+        return self.uri[self.uri.rindex("/") + 1 :]
+
+    def data(self) -> dict[str, Json]:
+        """Return the decoded document, each time a new one."""
+        document: dict[str, Json] = loads(self.text)
+        return document
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """A list's clock: its newest timestamp in ms, and how many living objects it holds."""
+
+    last_modified: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """One condition on a field: `operator` is one of `OPERATORS`, `path` the names from the outside in.
+
+    The paths ("id",) and ("last_modified",) mean the object's own key and timestamp. The value of `in` and `exclude`
+    is a tuple of JSON values, of `contains` and `contains_any` a list, of `has` a bool, of `like` a text in which only
+    `*` is special and which covers the whole field.
+    """
+
+    path: tuple[str, ...]
+    operator: str
+    value: Json
+
+
+OPERATORS: Final = ("eq", "not", "gt", "min", "lt", "max", "in", "exclude", "like", "has", "contains", "contains_any")
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One key of a sort."""
+
+    path: tuple[str, ...]
+    descending: bool = False
+
+
+NEWEST_FIRST: Final = (Order(("last_modified",), descending=True),)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Which objects of a list are wanted, in which order, and how many.
+
+    `after` holds the sort values of the last object of the page before (`MISSING` for a field it lacks) and, last, its
+    URI. `whole` says that the reader may see the whole list whatever is granted; otherwise the statement decides by
+    the permissions `above` on the ancestors ("full") or `own` on the objects themselves ("shared"). No rows are
+    fetched when the list's clock says `unless`.
+    """
+
+    list: str
+    filters: tuple[Filter, ...] = ()
+    order: tuple[Order, ...] = NEWEST_FIRST
+    after: tuple[Json, ...] | None = None
+    limit: int = 0
+    tombstones: bool = False
+    counting: bool = False
+    whole: bool = False
+    above: tuple[str, ...] = ("read", "write")
+    own: tuple[str, ...] | None = None
+    private: tuple[str, ...] = ()
+    unless: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What one statement reads from one bucket.
+
+    `targets` are objects with all their grants; `ancestors` objects with those grants that a reader holds; `clocks`
+    lists; `readers` the principals of whoever asks, whose groups are read too. `private` names fields of the targets
+    that must not leave the storage. Without `bodies` the documents of the ancestors are not fetched, only whether they
+    are there.
+    """
+
+    bucket: str
+    targets: tuple[str, ...] = ()
+    ancestors: tuple[str, ...] = ()
+    clocks: tuple[str, ...] = ()
+    readers: tuple[str, ...] = ()
+    private: tuple[str, ...] = ()
+    bodies: bool = True
+    page: Page | None = None
+
+
+
+
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """What one read saw: facts by URI, and the rows of a page in its order.
+
+    `full` says that the page is of the whole list, `shares` that some object of the list is shared with the reader,
+    whatever the filters say of it.
+    """
+
+    objects: dict[str, Stored] = field(default_factory=dict)
+    grants: dict[str, dict[str, set[str]]] = field(default_factory=dict)
+    groups: dict[str, set[str]] = field(default_factory=dict)
+    clocks: dict[str, Clock] = field(default_factory=dict)
+    page: list[Stored] = field(default_factory=list)
+    total: int = 0
+    full: bool = False
+    shares: bool = False
+
+    def add(self, other: Snapshot) -> None:
+        """Take over what *other* saw, of other buckets."""
+        self.objects |= other.objects
+        for uri, grants in other.grants.items():
+            for permission, principals in grants.items():
+                self.grants.setdefault(uri, {}).setdefault(permission, set()).update(principals)
+        for user, groups in other.groups.items():
+            self.groups.setdefault(user, set()).update(groups)
+        self.clocks |= other.clocks
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One object as it is after a request, with the grants that end and begin: pairs of permission and principal.
+
+    `stamp` is the clock of its list after the write, which the grants carry.
+    """
+
+    stored: Stored
+    stamp: int
+    ended: frozenset[tuple[str, str]] = frozenset()
+    begun: frozenset[tuple[str, str]] = frozenset()
+    joined: frozenset[str] = frozenset()
+    left: frozenset[str] = frozenset()
+
+    @property
+    def past(self) -> bool:
+        """Say whether the client chose a timestamp that leaves the list's clock where it was (C-PRE-6)."""
+        return self.stored.timestamp < self.stamp
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A list's clock as it is after a request; `count` is what is added to it. One that starts is born with its parent."""
+
+    list: str
+    last_modified: int
+    count: int = 0
+    starts: bool = False
+
+
+class Conflict(BackendError):
+    """The database asks for another try of the transaction: a deadlock, a serialization failure, a dead connection."""
+
+
+class Transaction(Protocol):
+    """One writing transaction: lock, read, decide (not here), move, write."""
+
+    def lock(self, lists: Iterable[str], below: Iterable[str] = ()) -> set[str]:
+        """Lock the clocks of *lists* and all clocks inside the buckets *below*, and return the lists found.
+
+        Call this before reading anything that the transaction will write. The rows stay locked until its end.
+        """
+
+    def read(self, wanted: Wanted) -> Snapshot:
+        """Read one bucket, as `Storage.read` does, inside the transaction."""
+
+    def taken(self, wished: Iterable[tuple[str, int]]) -> set[str]:
+        """Return who has a timestamp already that an object (URI, timestamp) of the same list wishes for (C-PRE-9)."""
+
+    def write(self, changes: Sequence[Change], moves: Sequence[Move]) -> None:
+        """Move the clocks, then write objects, grants and memberships, each as one statement."""
+
+    def empty(self, uris: Sequence[str], stamp: int) -> None:
+        """Delete all that lies below deleted objects, for those at the top the whole bucket.
+
+        The clocks below must be locked. Clocks stay; memberships in groups below end at *stamp*.
+        """
+
+    def withdraw(self, principal: str, stamp: int) -> None:
+        """End every grant to a principal and each of its memberships (account removal, user data)."""
+
+    def rollback(self) -> None:
+        """Forget all that was done."""
+
+
+class Storage(Protocol):
+    """A storage backend. Every method raises `BackendError` when the database fails."""
+
+    def read(self, wanted: Wanted) -> Snapshot:
+        """Read what is wanted of one bucket in one statement, so that all of it is of one moment."""
+
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        """Open a writing transaction: committed when the block ends, rolled back when it raises.
+
+        Raises `Conflict` when the database asks for another try (deadlock, serialization).
+        """
+
+    def accessible(self, readers: Sequence[str], lists: Sequence[str]) -> list[tuple[str, str]]:
+        """Return pairs of URI and permission: all that the readers and their groups hold anywhere (C-UTIL-27).
+
+        Besides, a pair with no permission for every object of the lists that match the LIKE patterns (C-UTIL-29).
+        """
+
+    def migrate(self, dry_run: bool, report: Callable[[str], None]) -> None:
+        """Create or upgrade the tables; say each step."""
+
+    def start(self, lists: Sequence[str]) -> None:
+        """Make the clocks of the lists at the top that have none yet."""
+
+    def purge(self, lists: Sequence[str], keep: int) -> int:
+        """Delete all tombstones but the newest *keep* of each list that matches a LIKE pattern; return how many."""
+
+    def flush(self) -> None:
+        """Remove all objects, tombstones, grants, memberships and clocks."""
+
+    def ping(self, write: bool) -> None:
+        """Ask the database whether it answers, and when *write* whether it takes a write (which is rolled back)."""
+
+    def close(self) -> None:
+        """Give back the connections."""

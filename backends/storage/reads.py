@@ -1,0 +1,265 @@
+"""What is read, each time as one SELECT: a UNION ALL whose rows say where they come from, all of one moment.
+
+Every row has the columns of `_COLUMNS`; `source` is the branch. Statements are built once for each shape; only
+filters and sorting are added per request. A page comes from two gated branches, `full` for whoever is allowed on the
+objects around the list and `shared` for whoever was granted single objects: one WHERE with an OR would look at every
+object of the list. The gate is the LIMIT, since SQLite skips a branch by nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Row,
+    Select,
+    Text,
+    bindparam,
+    case,
+    exists,
+    func,
+    literal_column,
+    or_,
+    select,
+    union_all,
+)
+from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.sql.selectable import CTE, CompoundSelect
+
+from backends.storage import LIVING, NEWEST_FIRST, Clock, Page, Snapshot, Stored, Wanted
+from backends.storage.dialect import Dialect
+from backends.storage.filters import conditions, ordering
+from backends.storage.tables import clocks, documents, grants, members
+
+_GROUP, _GRANT, _CLOCK, _OBJECT, _ROW, _TOTAL, _FULL, _SHARES = range(8)
+_COLUMNS: Final = ("source", "a", "b", "c", "n", "m", "d", "rank")
+_DEFAULTS: Final = {"a": "''", "b": "''", "c": "''", "n": "0", "m": "0", "d": "0", "rank": "0"}
+
+_bucket = bindparam("bucket", type_=Text)
+_living = literal_column(str(LIVING), BigInteger)
+
+
+def _in(name: str) -> Any:
+    return bindparam(name, expanding=True, type_=Text)
+
+
+def _branch(source: int, **columns: Any) -> Select[Any]:
+    given = {name: columns.get(name, literal_column(blank)) for name, blank in _DEFAULTS.items()}
+    return select(literal_column(str(source)).label("source"), *(given[name].label(name) for name in _COLUMNS[1:]))
+
+
+def _groups() -> Select[Any]:
+    """Which groups the readers are in."""
+    return _branch(_GROUP, a=members.c.user_id, b=members.c.principal).where(
+        members.c.user_id.in_(_in("readers")), members.c.until == _living
+    )
+
+
+def _grants(uris: str) -> Select[Any]:
+    """All that is granted on objects."""
+    return _branch(_GRANT, a=grants.c.uri, b=grants.c.permission, c=grants.c.principal).where(
+        grants.c.bucket == _bucket, grants.c.uri.in_(_in(uris)), grants.c.until == _living
+    )
+
+
+def _held(uris: str) -> tuple[Select[Any], Select[Any]]:
+    """What the readers hold on objects, by themselves and by their groups."""
+    themselves = _grants(uris).where(grants.c.principal.in_(_in("readers")))
+    by_groups = _grants(uris).join(members, members.c.principal == grants.c.principal)
+    return themselves, by_groups.where(members.c.user_id.in_(_in("readers")), members.c.until == _living)
+
+
+def _clocks() -> Select[Any]:
+    return _branch(_CLOCK, a=clocks.c.list, n=clocks.c.last_modified, m=clocks.c.count).where(
+        clocks.c.bucket == _bucket, clocks.c.list.in_(_in("clocks"))
+    )
+
+
+_timestamp: Final = (
+    select(clocks.c.last_modified)
+    .where(clocks.c.bucket == _bucket, clocks.c.list == bindparam("list", type_=Text))
+    .scalar_subquery()
+)
+
+
+def _object_columns(text: ColumnElement[str]) -> dict[str, Any]:
+    return {
+        "a": documents.c.uri,
+        "c": text,
+        "n": documents.c.last_modified,
+        "m": documents.c.born,
+        "d": case((documents.c.deleted, 1), else_=0),
+    }
+
+
+class Reads:
+    """The statements of one database dialect."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self._objects = lru_cache(maxsize=64)(self._build_objects)
+        self._plain_page = lru_cache(maxsize=64)(self._build_page)
+
+    def run(self, connection: Connection, wanted: Wanted) -> Snapshot:
+        """Execute the one statement that reads *wanted*."""
+        parameters: dict[str, Any] = {
+            "bucket": wanted.bucket,
+            "targets": list(wanted.targets),
+            "ancestors": list(wanted.ancestors),
+            "clocks": list(wanted.clocks),
+            "readers": list(wanted.readers),
+        }
+        page = wanted.page
+        if page is None:
+            statement = self._objects(
+                bool(wanted.targets), bool(wanted.ancestors), bool(wanted.clocks), wanted.bodies, wanted.private
+            )
+            return _collect(connection.execute(statement, parameters))
+        parameters |= {"list": page.list, "limit": page.limit, "unless": page.unless, "above": list(page.above), "own": list(page.own or ())}
+        seen = _collect(connection.execute(self._page(page, bool(wanted.ancestors), wanted.bodies), parameters))
+        if page.counting and not page.filters and seen.full:
+            seen.total = seen.clocks[page.list].count if page.list in seen.clocks else 0
+        return seen
+
+    def _documents(self, uris: str, text: ColumnElement[str]) -> Select[Any]:
+        return _branch(_OBJECT, **_object_columns(text)).where(
+            documents.c.bucket == _bucket, documents.c.uri.in_(_in(uris))
+        )
+
+    def _text(self, private: Sequence[str] = (), wanted: bool = True) -> ColumnElement[str]:
+        if not wanted:
+            return literal_column("'{}'", Text)
+        column = documents.c.data
+        return self._dialect.without(column, tuple(private)) if private else self._dialect.text(column)
+
+    def _build_objects(
+        self, targets: bool, ancestors: bool, lists: bool, bodies: bool, private: tuple[str, ...]
+    ) -> CompoundSelect[Any]:
+        branches = [_groups()]
+        if targets:
+            branches += [_grants("targets"), self._documents("targets", self._text(private))]
+        if ancestors:
+            branches += [*_held("ancestors"), self._documents("ancestors", self._text(wanted=bodies))]
+        if lists:
+            branches.append(_clocks())
+        return union_all(*branches)
+
+    def _page(self, page: Page, around: bool, bodies: bool) -> CompoundSelect[Any]:
+        """Return the statement of a page: a kept one when it has the usual order and no filters."""
+        usual = not page.filters and page.order == NEWEST_FIRST and page.after is None and not page.tombstones
+        shape = Page(
+            list="" if usual else page.list,
+            filters=page.filters,
+            order=page.order,
+            after=page.after,
+            tombstones=page.tombstones,
+            counting=page.counting,
+            whole=page.whole,
+            own=page.own and ("",),
+            unless=None if page.unless is None else 0,
+            private=page.private,
+        )
+        return (self._plain_page if usual else self._build_page)(shape, around, bodies)
+
+    def _build_page(self, page: Page, around: bool, bodies: bool) -> CompoundSelect[Any]:
+        branches = [_groups(), _clocks()]
+        if around:
+            branches += [*_held("ancestors"), self._documents("ancestors", self._text(wanted=bodies))]
+        rows = self._counted if page.counting else self._rows
+        limit: Any = bindparam("limit", type_=BigInteger)
+        if page.unless is not None:
+            limit = case((_timestamp == bindparam("unless", type_=BigInteger), 0), else_=limit)
+        if page.whole:
+            branches += [_branch(_FULL, n=literal_column("1")), *rows(page, limit, counted=bool(page.filters))]
+            return union_all(*branches)
+        shared = _shared(page).cte("shared")
+        branches.append(_branch(_SHARES, n=case((exists(select(shared.c.uri)), 1), else_=0)))
+        if not around:
+            return union_all(*branches, *rows(page, limit, shared=shared))
+        full = _full().cte("gate")
+        is_full = select(full.c.full).scalar_subquery() == 1
+        branches.append(_branch(_FULL, n=full.c.full))
+        branches += rows(page, case((is_full, limit), else_=0), counted=bool(page.filters))
+        branches += rows(page, case((is_full, 0), else_=limit), shared=shared)
+        return union_all(*branches)
+
+    def _rows(
+        self, page: Page, limit: Any, shared: CTE | None = None, counted: bool = True
+    ) -> Sequence[Select[Any]]:
+        """Return the branch of a page's rows, numbered because UNION ALL promises no order."""
+        found = (
+            _branch(_ROW, **_object_columns(self._text(page.private)))
+            .where(*self._matching(page, shared))
+            .order_by(*ordering(page, documents, self._dialect))
+            .limit(limit)
+            .subquery()
+        )
+        ranked = [found.c[name] for name in _COLUMNS[:-1]]
+        return (select(*ranked, func.row_number().over().label("rank")),)
+
+    def _counted(
+        self, page: Page, limit: Any, shared: CTE | None = None, counted: bool = True
+    ) -> Sequence[Select[Any]]:
+        """Return the branch that counts what matches; none where the clock knows it."""
+        if not counted:
+            return ()
+        found = select(documents.c.uri).where(*self._matching(page, shared)).limit(limit).subquery()
+        return (_branch(_TOTAL, n=select(func.count()).select_from(found).scalar_subquery()),)
+
+    def _matching(self, page: Page, shared: CTE | None) -> list[ColumnElement[bool]]:
+        where = [documents.c.bucket == _bucket, documents.c.list == bindparam("list", type_=Text)]
+        if shared is not None:
+            where += [documents.c.uri.in_(select(shared.c.uri)), ~documents.c.deleted]
+        return [*where, *conditions(page, documents, self._dialect)]
+
+
+def _shared(page: Page) -> CompoundSelect[Any]:
+    """Which objects of a list were granted to the readers, by themselves or by their groups."""
+    where = [grants.c.bucket == _bucket, grants.c.list == bindparam("list", type_=Text), grants.c.until == _living]
+    if page.own is not None:
+        where.append(grants.c.permission.in_(_in("own")))
+    themselves = select(grants.c.uri).where(*where, grants.c.principal.in_(_in("readers")))
+    by_groups = (
+        select(grants.c.uri)
+        .select_from(members.join(grants, grants.c.principal == members.c.principal))
+        .where(*where, members.c.user_id.in_(_in("readers")), members.c.until == _living)
+    )
+    return union_all(themselves, by_groups)
+
+
+def _full() -> Select[Any]:
+    """Whether the readers may deal with the whole list: they hold one of the permissions `above` around it."""
+    held = [
+        exists(branch.where(grants.c.permission.in_(_in("above"))).with_only_columns(literal_column("1")))
+        for branch in _held("ancestors")
+    ]
+    return select(case((or_(*held), 1), else_=0).label("full"))
+
+
+def _collect(rows: Sequence[Row[Any]] | Any) -> Snapshot:
+    """Sort the rows of a statement into a snapshot."""
+    seen = Snapshot()
+    page: list[tuple[int, Stored]] = []
+    for source, a, b, c, n, m, d, rank in rows:
+        if source == _GRANT:
+            seen.grants.setdefault(a, {}).setdefault(b, set()).add(c)
+        elif source == _OBJECT:
+            seen.objects[a] = Stored(a, n, d == 1, m, c)
+        elif source == _ROW:
+            page.append((rank, Stored(a, n, d == 1, m, c)))
+        elif source == _GROUP:
+            seen.groups.setdefault(a, set()).add(b)
+        elif source == _CLOCK:
+            seen.clocks[a] = Clock(n, m)
+        elif source == _TOTAL:
+            seen.total += n
+        elif source == _FULL:
+            seen.full = n == 1
+        else:
+            seen.shares = n == 1
+    seen.page = [stored for _, stored in sorted(page, key=lambda ranked: ranked[0])]
+    return seen

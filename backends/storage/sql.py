@@ -1,0 +1,153 @@
+"""The storage on SQL: two engines of one database, one for reads in autocommit, one for writing transactions."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+from sqlalchemy import Engine, delete, func, literal, or_, select, union_all
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError as DriverIntegrityError
+
+from backends import BackendError, IntegrityError
+from backends.storage import LIVING, Conflict, Move, Snapshot, Wanted
+from backends.storage.dialect import Dialect
+from backends.storage.migrations import migrate
+from backends.storage.reads import Reads
+from backends.storage.tables import clocks, documents, grants, members
+from backends.storage.writes import Writer
+
+_DEADLOCK, _SERIALIZATION = "40P01", "40001"
+
+
+@contextmanager
+def _driver_errors() -> Iterator[None]:
+    """Turn what the driver raises into `BackendError`, `IntegrityError` or, where another try helps, `Conflict`."""
+    try:
+        yield
+    except DriverIntegrityError as error:
+        raise IntegrityError(_named(error), error) from error
+    except DBAPIError as error:
+        again = error.connection_invalidated or getattr(error.orig, "pgcode", None) in (_DEADLOCK, _SERIALIZATION)
+        raise (Conflict if again else BackendError)(_named(error), error) from error
+    except SQLAlchemyError as error:
+        raise BackendError(_named(error), error) from error
+
+
+def _named(error: SQLAlchemyError) -> str:
+    """Name what failed without the statement and its values."""
+    return f"{type(error).__name__}: {error.orig if isinstance(error, DBAPIError) else type(error).__doc__}"
+
+
+class SqlStorage:
+    """See `backends.storage.Storage` for what its methods promise.
+
+    *reading* is an engine in autocommit: a read is one round trip. *turn* gives the context in which a writing
+    transaction waits for its turn, where the database has no queue of its own.
+    """
+
+    def __init__(
+        self,
+        reading: Engine,
+        writing: Engine,
+        dialect: Dialect,
+        turn: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    ) -> None:
+        self.reading = reading
+        self.writing = writing
+        self._dialect = dialect
+        self._reads = Reads(dialect)
+        self._turn = turn
+
+    def read(self, wanted: Wanted) -> Snapshot:
+        """Read what is wanted of one bucket; once more on a fresh connection when the one at hand was dead."""
+        try:
+            return self._read(wanted)
+        except Conflict:
+            return self._read(wanted)
+
+    def _read(self, wanted: Wanted) -> Snapshot:
+        with _driver_errors(), self.reading.connect() as connection:
+            return self._reads.run(connection, wanted)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Writer]:
+        """Open a writing transaction."""
+        with _driver_errors(), self._turn(), self.writing.begin() as connection:
+            yield Writer(connection, self._dialect, self._reads)
+
+    def accessible(self, readers: Sequence[str], lists: Sequence[str]) -> list[tuple[str, str]]:
+        """Return what the readers hold anywhere, and every living object of the lists at these patterns."""
+        themselves = select(grants.c.uri, grants.c.permission).where(
+            grants.c.principal.in_(readers), grants.c.until == LIVING
+        )
+        by_groups = (
+            select(grants.c.uri, grants.c.permission)
+            .join(members, members.c.principal == grants.c.principal)
+            .where(members.c.user_id.in_(readers), members.c.until == LIVING, grants.c.until == LIVING)
+        )
+        branches = [themselves, by_groups]
+        if lists:
+            everything = or_(*(documents.c.list.like(pattern, escape="\\") for pattern in lists))
+            branches.append(select(documents.c.uri, literal("")).where(everything, ~documents.c.deleted))
+        with _driver_errors(), self.reading.connect() as connection:
+            rows = connection.execute(union_all(*branches))
+            return sorted({(uri, permission) for uri, permission in rows})
+
+    def migrate(self, dry_run: bool, report: Callable[[str], None]) -> None:
+        """Create or upgrade the tables."""
+        with _driver_errors():
+            migrate(self.writing, dry_run, report)
+
+    def start(self, lists: Sequence[str]) -> None:
+        """Make the clocks of the lists at the top that have none yet; look first, so that a reader's rights do."""
+        with _driver_errors(), self.reading.connect() as connection:
+            known = set(connection.execute(select(clocks.c.list).where(clocks.c.list.in_(lists))).scalars())
+        new = [Move(name, time.time_ns() // 1_000_000, starts=True) for name in lists if name not in known]
+        if new:
+            with self.transaction() as writer:
+                writer.write((), new)
+
+    def purge(self, lists: Sequence[str], keep: int) -> int:
+        """Delete all tombstones but the newest *keep* of each list."""
+        newest = func.row_number().over(
+            partition_by=(documents.c.bucket, documents.c.list), order_by=documents.c.last_modified.desc()
+        )
+        ranked = (
+            select(documents.c.bucket, documents.c.uri, newest.label("rank"))
+            .where(documents.c.deleted, or_(*(documents.c.list.like(pattern, escape="\\") for pattern in lists)))
+            .subquery()
+        )
+        with self.transaction() as writer:
+            old = select(ranked.c.bucket, ranked.c.uri).where(ranked.c.rank > keep)
+            gone = [tuple(row) for row in writer._connection.execute(old)]
+            for bucket, uri in gone:
+                where = (documents.c.bucket == bucket, documents.c.uri == uri, documents.c.deleted)
+                writer._connection.execute(delete(documents).where(*where))
+            return len(gone)
+
+    def flush(self) -> None:
+        """Remove everything but the tables."""
+        with _driver_errors(), self._turn(), self.writing.begin() as connection:
+            for table in (documents, grants, members, clocks):
+                connection.execute(delete(table))
+
+    def ping(self, write: bool) -> None:
+        """Ask the database for an answer; with *write*, that it takes a row, which is rolled back."""
+        with _driver_errors(), self.reading.connect() as connection:
+            connection.execute(select(clocks.c.list).limit(1)).first()
+        if not write:
+            return
+        with _driver_errors(), self._turn(), self.writing.connect() as connection:
+            connection.execute(
+                self._dialect.insert(members).on_conflict_do_nothing(),
+                {"user_id": "__heartbeat__", "principal": "__heartbeat__", "since": 0, "until": 0},
+            )
+            connection.rollback()
+
+    def close(self) -> None:
+        """Give back the connections."""
+        self.reading.dispose()
+        self.writing.dispose()

@@ -1,0 +1,65 @@
+"""The tables. Every key begins with the bucket, so that a cluster can keep a bucket in one place.
+
+documents  an object or its tombstone; one at the top stands twice, under its own bucket and in the directory
+grants     who could do what, since when, until when (`LIVING`: still)
+clocks     a list's newest timestamp (its row is the lock), where its present life began, how many objects live in it
+members    who was in which group, since when, until when
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import BigInteger, Boolean, Column, Index, MetaData, Table, Text
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata: Final = MetaData()
+
+_Key = Text().with_variant(Text(collation="C"), "postgresql")
+_Json = Text().with_variant(JSONB(), "postgresql")
+
+documents: Final = Table(
+    "documents",
+    metadata,
+    Column("bucket", _Key, primary_key=True),
+    Column("uri", _Key, primary_key=True),
+    Column("list", _Key, nullable=False),
+    Column("born", BigInteger, nullable=False),
+    Column("last_modified", BigInteger, nullable=False),
+    Column("deleted", Boolean, nullable=False),
+    Column("data", _Json, nullable=False),
+    Index("documents_in_list", "bucket", "list", "last_modified", "uri"),
+)
+
+grants: Final = Table(
+    "grants",
+    metadata,
+    Column("bucket", _Key, primary_key=True),
+    Column("uri", _Key, primary_key=True),
+    Column("list", _Key, nullable=False),
+    Column("permission", _Key, primary_key=True),
+    Column("principal", _Key, primary_key=True),
+    Column("since", BigInteger, nullable=False),
+    Column("until", BigInteger, primary_key=True),
+    Index("grants_of_principal", "principal", "list", "uri"),
+)
+
+clocks: Final = Table(
+    "clocks",
+    metadata,
+    Column("bucket", _Key, primary_key=True),
+    Column("list", _Key, primary_key=True),
+    Column("last_modified", BigInteger, nullable=False),
+    Column("floor", BigInteger, nullable=False),
+    Column("count", BigInteger, nullable=False),
+)
+
+members: Final = Table(
+    "members",
+    metadata,
+    Column("user_id", _Key, primary_key=True),
+    Column("principal", _Key, primary_key=True),
+    Column("since", BigInteger, nullable=False),
+    Column("until", BigInteger, primary_key=True),
+    Index("members_of_group", "principal"),
+)
