@@ -1,0 +1,123 @@
+"""Decode JSON: the one place where a body becomes a value, with the limits that hold for every value.
+
+orjson does the work. It turns integers beyond 64 bits into floating point numbers, so a text with a long run of
+digits goes through the standard library, which keeps them (`docs/contract/DECISIONS.md`), and obeys the same rules.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator
+from typing import Final, Never
+
+import orjson
+
+from app.errors import Invalid, Problem
+from backends import Json
+
+MAX_DEPTH: Final = 100
+"""How many lists and mappings of a body may lie in one another: orjson encodes 254, and answers wrap what is stored."""
+
+_LONG_NUMBER: Final = re.compile(rb"[0-9]{19}")
+_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+_NUL: Final = b"\\u0000"
+_TOO_DEEP: Final = Problem("body", "", f"JSON is nested more than {MAX_DEPTH} levels deep")
+
+
+def decode(raw: bytes) -> Json:
+    """Return the value of a JSON text; of duplicate keys the last wins (C-ERR-24).
+
+    Raises Invalid for what is not JSON (C-ERR-17, C-ERR-23), nested too deeply, or holds U+0000 (C-ERR-25). Where a
+    body is expected, the caller adds "Required" to the problems of the first.
+    """
+    try:
+        value = _decode_exactly(raw) if _LONG_NUMBER.search(raw) else orjson.loads(raw)
+    except RecursionError as error:
+        raise Invalid(_TOO_DEEP) from error
+    except ValueError as error:
+        raise Invalid(Problem("body", "", f"Invalid JSON: {error}")) from error
+    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and deeper_than(value, MAX_DEPTH):
+        raise Invalid(_TOO_DEEP)
+    if _NUL in raw:
+        _refuse_nul(value)
+    return value
+
+
+def same(one: Json, other: Json) -> bool:
+    """Say whether two values are the same JSON, whatever the order of keys; `true` is not `1`."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(member, other[key]) for key, member in one.items())
+    if isinstance(one, list):
+        return len(one) == len(other) and all(same(*pair) for pair in zip(one, other, strict=True))
+    return bool(one == other)
+
+
+def deeper_than(value: Json, limit: int) -> bool:
+    """Say whether more than *limit* lists and mappings lie in one another."""
+    level = _containers([value])
+    for _ in range(limit):
+        level = [inner for outer in level for inner in _containers(_members(outer))]
+    return bool(level)
+
+
+def not_a_mapping(name: str, value: Json) -> Problem:
+    """Say that a mapping is expected (C-ERR-20)."""
+    return Problem("body", name, f'"{value}" is not a mapping type: Does not implement dict-like functionality.')
+
+
+def not_iterable(name: str, value: Json) -> Problem:
+    """Say that a list is expected."""
+    return Problem("body", name, f'"{value}" is not iterable')
+
+
+def _members(container: Json) -> Iterable[Json]:
+    return container.values() if isinstance(container, dict) else container
+
+
+def _containers(values: Iterable[Json]) -> list[Json]:
+    return [value for value in values if isinstance(value, dict | list)]
+
+
+def _decode_exactly(raw: bytes) -> Json:
+    """Decode with integers of any size, and refuse what orjson refuses."""
+    value = json.loads(raw.decode(), parse_constant=_refuse_constant, parse_float=_finite)
+    if _SURROGATE.search(raw):
+        # The standard library lets a lone surrogate through; it has no encoding.
+        json.dumps(value, ensure_ascii=False).encode()
+    return value
+
+
+def _refuse_constant(name: str) -> Never:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise ValueError(f"{digits[:40]} is out of range")
+    return number
+
+
+def _refuse_nul(value: Json) -> None:
+    problems = tuple(Problem("body", name, "Invalid character 0x00") for name in _names_with_nul(value, ""))
+    if problems:
+        raise Invalid(*problems)
+
+
+def _names_with_nul(value: Json, name: str) -> Iterator[str]:
+    """Yield the dotted path of every text with U+0000 in it; of a key, the path of the mapping that has it."""
+    if isinstance(value, str):
+        if "\0" in value:
+            yield name
+        return
+    if not isinstance(value, dict | list):
+        return
+    for key, member in value.items() if isinstance(value, dict) else enumerate(value):
+        if isinstance(key, str) and "\0" in key:
+            yield name
+        else:
+            yield from _names_with_nul(member, f"{name}.{key}" if name else str(key))

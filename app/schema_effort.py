@@ -1,0 +1,170 @@
+"""Bound how long a JSON Schema can take: schemas come from users, and one that doubles itself would hang a worker.
+
+The bound is static: how many subschemas can apply to one value, with all that lies in it counted once. It doubles with
+every level where a schema refers to itself twice, so it is a number for each depth of data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
+from typing import Final
+from urllib.parse import unquote
+
+from app.bodies import MAX_DEPTH
+from backends import Json
+
+ENDLESS: Final = 10**9
+"""The effort of a schema that never ends, or takes so long that it makes no difference."""
+
+_MAX_SUBSCHEMAS: Final = 10_000
+_MAX_LOOKUPS: Final = 1_000_000
+_REFERENCES: Final = ("$ref", "$recursiveRef", "$dynamicRef")
+_IDENTIFIERS: Final = ("$id", "id", "$anchor", "$dynamicAnchor")
+# Where subschemas stand in a schema. They apply to the value itself, ...
+_HERE: Final = ("not", "if", "then", "else", "allOf", "anyOf", "oneOf")
+_HERE_BY_NAME: Final = ("dependencies", "dependentSchemas")
+# ... to a member or element of it that no other of these applies to, ...
+_ONE_OF: Final = (
+    *("additionalProperties", "unevaluatedProperties"),
+    *("items", "prefixItems", "additionalItems", "unevaluatedItems"),
+)
+_ONE_OF_BY_NAME: Final = ("properties",)
+# ... or to a member or element that others apply to as well.
+_EACH: Final = ("contains", "propertyNames")
+_EACH_BY_NAME: Final = ("patternProperties",)
+
+
+@dataclass(frozen=True, slots=True)
+class _Node:
+    """A subschema, as the numbers of those that it applies: to the value itself, or to what lies in it."""
+
+    here: list[int] = field(default_factory=list)
+    one_of: list[int] = field(default_factory=list)
+    each: list[int] = field(default_factory=list)
+
+
+def efforts(schema: Json) -> tuple[int, ...]:
+    """Return how many subschemas may apply on the way into a value with 0, 1, 2, ... levels; the last holds beyond."""
+    nodes = _nodes(schema)
+    if nodes is None:
+        return (ENDLESS,)
+    try:
+        order = tuple(TopologicalSorter({number: node.here for number, node in enumerate(nodes)}).static_order())
+    except CycleError:
+        return (ENDLESS,)
+    found, below = [], [0] * len(nodes)
+    for _ in range(MAX_DEPTH + 1):
+        weights = [0] * len(nodes)
+        for number in order:
+            node = nodes[number]
+            inner = max((below[other] for other in node.one_of), default=0) + sum(below[other] for other in node.each)
+            weights[number] = min(1 + inner + sum(weights[other] for other in node.here), ENDLESS)
+        found.append(weights[0])
+        if weights == below:
+            break
+        below = weights
+    return tuple(found)
+
+
+def measure(value: Json) -> tuple[int, int]:
+    """Return how many levels of lists and mappings a value has, and how many values lie in it, itself included."""
+    levels, size, level = 0, 1, [value]
+    while True:
+        inner = [member for outer in level for member in _members(outer)]
+        if not inner:
+            return levels, size
+        levels, size, level = levels + 1, size + len(inner), inner
+
+
+def _members(value: Json) -> Iterator[Json]:
+    if isinstance(value, dict):
+        yield from value.values()
+    elif isinstance(value, list):
+        yield from value
+
+
+def _nodes(root: Json) -> list[_Node] | None:
+    """Return the subschemas of a schema, itself first, as a graph; None when there are too many."""
+    resources = _identified(root)
+    most = min(_MAX_SUBSCHEMAS, _MAX_LOOKUPS // (1 + sum(map(len, resources.values()))))
+    numbers: dict[int, int] = {}
+    schemas: list[Json] = []
+    nodes: list[_Node] = []
+
+    def number(schema: Json) -> int:
+        if id(schema) not in numbers:
+            numbers[id(schema)] = len(schemas)
+            schemas.append(schema)
+        return numbers[id(schema)]
+
+    number(root)
+    while len(nodes) < len(schemas):
+        if len(schemas) > most:
+            return None
+        schema = schemas[len(nodes)]
+        node = _Node()
+        node.here.extend(map(number, _subschemas(schema, _HERE, _HERE_BY_NAME)))
+        node.here.extend(map(number, _referred(schema, root, resources)))
+        node.one_of.extend(map(number, _subschemas(schema, _ONE_OF, _ONE_OF_BY_NAME)))
+        node.each.extend(map(number, _subschemas(schema, _EACH, _EACH_BY_NAME)))
+        nodes.append(node)
+    return nodes
+
+
+def _subschemas(schema: Json, places: tuple[str, ...], by_name: tuple[str, ...]) -> Iterator[Json]:
+    for place in places:
+        value = schema.get(place)
+        yield from (inner for inner in (value if isinstance(value, list) else [value]) if isinstance(inner, dict))
+    for place in by_name:
+        named = schema.get(place)
+        if isinstance(named, dict):
+            yield from (inner for inner in named.values() if isinstance(inner, dict))
+
+
+def _referred(schema: Json, root: Json, resources: dict[str, list[Json]]) -> Iterator[Json]:
+    """Yield what the references of a schema may mean: rather too much than too little."""
+    for reference in (schema.get(member) for member in _REFERENCES):
+        if not isinstance(reference, str):
+            continue
+        base, _, fragment = reference.partition("#")
+        if fragment and not fragment.startswith("/"):
+            yield from resources.get(fragment, ())
+            continue
+        starts = [root, *(start for started in resources.values() for start in started)] if resources else [root]
+        for start in starts:
+            target = _at(start, unquote(fragment)) if fragment else start
+            if isinstance(target, dict) and (fragment or start is root or _is_named(start, base)):
+                yield target
+
+
+def _is_named(schema: Json, base: str) -> bool:
+    """Say whether a reference to *base* may mean *schema*; a relative one need only be the end of its identifier."""
+    return any(str(schema.get(member, "")).rstrip("#").endswith(base.lstrip("./")) for member in ("$id", "id"))
+
+
+def _at(schema: Json, pointer: str) -> Json:
+    """Return what a JSON pointer finds (RFC 6901), None when it finds nothing."""
+    for token in pointer.split("/")[1:]:
+        key = token.replace("~1", "/").replace("~0", "~")
+        if isinstance(schema, dict):
+            schema = schema.get(key)
+        elif isinstance(schema, list) and key.isdecimal() and int(key[:9]) < len(schema):
+            schema = schema[int(key)]
+        else:
+            return None
+    return schema
+
+
+def _identified(root: Json) -> dict[str, list[Json]]:
+    """Return the subschemas that have an identifier or anchor, wherever they stand."""
+    found: dict[str, list[Json]] = {}
+    level = [root]
+    while level:
+        for schema in level:
+            for name in (schema.get(member) for member in _IDENTIFIERS) if isinstance(schema, dict) else ():
+                if isinstance(name, str):
+                    found.setdefault(name.lstrip("#"), []).append(schema)
+        level = [member for schema in level for member in _members(schema)]
+    return found
