@@ -1,0 +1,48 @@
+"""What databases do differently: JSON inside a document, and little else. Everything else is the same SQL for all.
+
+`document` is the column `documents.data`: JSONB on PostgreSQL, compact JSON text on SQLite. `path` names members from
+the outside in. Values are always bound, so statements that differ in values only are compiled once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from sqlalchemy.sql.elements import ColumnElement
+
+from backends import Json
+from backends.storage import Missing
+
+
+class Dialect(Protocol):
+    """The SQL of one kind of database. Conditions may be NULL where the field is missing, which WHERE takes for no."""
+
+    def key(self, document: ColumnElement[Any], path: Sequence[str]) -> tuple[ColumnElement[Any], ...]:
+        """Return expressions that, compared one after the other, give the order of `values.ordered`. Never NULL."""
+
+    def key_of(self, value: Json | Missing) -> tuple[ColumnElement[Any], ...]:
+        """Return the bound values that `key` would have for a field with this value."""
+
+    def equals(self, document: ColumnElement[Any], path: Sequence[str], value: Json) -> ColumnElement[bool]:
+        """Say that a field is there and has this value and JSON type (C-LIST-7)."""
+
+    def one_of(self, document: ColumnElement[Any], path: Sequence[str], values: Sequence[Json]) -> ColumnElement[bool]:
+        """Say that a field is there and equals one of the values (C-LIST-11)."""
+
+    def present(self, document: ColumnElement[Any], path: Sequence[str]) -> ColumnElement[bool]:
+        """Say that a field is there, null included (C-LIST-17). Never NULL."""
+
+    def like(self, document: ColumnElement[Any], path: Sequence[str], pattern: str) -> ColumnElement[bool]:
+        """Say that a field is text that the pattern covers, whatever the case; only `*` is special (C-LIST-16)."""
+
+    def contains(
+        self, document: ColumnElement[Any], path: Sequence[str], values: Sequence[Json], every: bool
+    ) -> ColumnElement[bool]:
+        """Say that a field is an array that holds every one, or any one, of the values (C-LIST-18, C-LIST-19)."""
+
+    def text(self, document: ColumnElement[Any], without: Sequence[str] = ()) -> ColumnElement[str]:
+        """Return the document's JSON text, without the members that must not leave the storage."""
+
+    def greatest(self, one: ColumnElement[Any], other: ColumnElement[Any]) -> ColumnElement[Any]:
+        """Return the greater of two values."""

@@ -1,0 +1,119 @@
+"""The SQL of PostgreSQL: documents are JSONB.
+
+An expression index serves equality when it is written as the statements are: `(data #> '{name}'::text[])`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy import ARRAY, Integer, Text, and_, any_, case, cast, collate, func, literal, literal_column, select
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.sql.elements import ColumnElement
+
+from backends import Json
+from backends.codec import dumps
+from backends.storage import MISSING, Missing
+
+_TYPES: Final = ("null", "string", "number", "boolean", "array", "object")
+_RANKS: Final[ColumnElement[Any]] = literal_column("ARRAY['" + "','".join(_TYPES) + "']")
+_RANK_OF_MISSING: Final = len(_TYPES) + 1
+_NULL: Final = literal_column("'null'::jsonb", JSONB)
+_NOTHING: Final = literal_column("''", Text)
+_STRING: Final = literal_column("'string'", Text)
+_ITSELF: Final = literal_column("'{}'", Text)
+# What `#>` would take for the place of an element of an array.
+_INDEX: Final = re.compile(r"\s*[-+]?\d+\s*")
+_ESCAPED: Final = str.maketrans({"!": "!!", "%": "!%", "_": "!_", "*": "%"})
+_RANK_OF_TYPE: Final = {type(None): 1, str: 2, int: 3, float: 3, bool: 4, list: 5, dict: 6, Missing: _RANK_OF_MISSING}
+
+
+def _bound(value: Json) -> ColumnElement[Any]:
+    # Bound as text: a value bound as JSONB would be encoded once more.
+    return cast(literal(dumps(value), Text), JSONB)
+
+
+def _bound_array(values: Sequence[Json]) -> ColumnElement[Any]:
+    return cast(literal([dumps(value) for value in values], ARRAY(Text)), ARRAY(JSONB))
+
+
+def _at(document: ColumnElement[Any], path: Sequence[str]) -> ColumnElement[Any]:
+    """Return the field as JSONB, NULL where it is missing (C-LIST-21)."""
+    field = _get(document, path)
+    inside = [
+        _type(_get(document, path[:depth])) == literal_column("'object'", Text)
+        for depth in range(1, len(path))
+        if _INDEX.fullmatch(path[depth])
+    ]
+    return case((and_(*inside), field)) if inside else field
+
+
+def _get(document: ColumnElement[Any], path: Sequence[str]) -> ColumnElement[Any]:
+    return document.op("#>", return_type=JSONB())(literal(list(path), ARRAY(Text)))
+
+
+def _type(value: ColumnElement[Any]) -> ColumnElement[str]:
+    return func.jsonb_typeof(value, type_=Text)
+
+
+def _string(value: ColumnElement[Any]) -> ColumnElement[str]:
+    return value.op("#>>", return_type=Text())(_ITSELF)
+
+
+class PostgresqlDialect:
+    """The SQL of PostgreSQL."""
+
+    def key(self, document: ColumnElement[Any], path: Sequence[str]) -> tuple[ColumnElement[Any], ...]:
+        """Return rank of type, text, JSONB: alone, JSONB has another order, and text the database's own."""
+        value = _at(document, path)
+        kind = _type(value)
+        rank = func.coalesce(func.array_position(_RANKS, kind), literal_column(str(_RANK_OF_MISSING)), type_=Integer)
+        text = case((kind == _STRING, _string(value)), else_=_NOTHING)
+        other = case((kind != _STRING, value), else_=_NULL)
+        return rank, collate(text, "C"), other
+
+    def key_of(self, value: Json | Missing) -> tuple[ColumnElement[Any], ...]:
+        """Return rank, text and JSONB of a value."""
+        text = value if isinstance(value, str) else ""
+        other = None if isinstance(value, str) or value is MISSING else value
+        return literal(_RANK_OF_TYPE[type(value)], Integer), literal(text, Text), _bound(other)
+
+    def equals(self, document: ColumnElement[Any], path: Sequence[str], value: Json) -> ColumnElement[bool]:
+        """Compare JSONB, which is strict by type."""
+        return _at(document, path) == _bound(value)
+
+    def one_of(self, document: ColumnElement[Any], path: Sequence[str], values: Sequence[Json]) -> ColumnElement[bool]:
+        """Compare JSONB with the elements of one bound array."""
+        return _at(document, path) == any_(_bound_array(values))
+
+    def present(self, document: ColumnElement[Any], path: Sequence[str]) -> ColumnElement[bool]:
+        """Look for NULL: JSON's null is none."""
+        return _at(document, path).is_not(None)
+
+    def like(self, document: ColumnElement[Any], path: Sequence[str], pattern: str) -> ColumnElement[bool]:
+        """Use ILIKE with its own wildcards escaped; which letters have two cases is up to the database's language."""
+        value = _at(document, path)
+        return and_(
+            _type(value) == _STRING, _string(value).ilike(literal(pattern.translate(_ESCAPED), Text), escape="!")
+        )
+
+    def contains(
+        self, document: ColumnElement[Any], path: Sequence[str], values: Sequence[Json], every: bool
+    ) -> ColumnElement[bool]:
+        """Compare elements as an array of JSONB: JSONB's own containment takes parts of inner values for the whole."""
+        value = _at(document, path)
+        is_array = _type(value) == literal_column("'array'", Text)
+        elements = func.jsonb_array_elements(case((is_array, value), else_=literal_column("'[]'::jsonb", JSONB)))
+        held = func.array(select(elements).scalar_subquery(), type_=ARRAY(JSONB))
+        return and_(is_array, held.op("@>" if every else "&&", is_comparison=True)(_bound_array(values)))
+
+    def text(self, document: ColumnElement[Any], without: Sequence[str] = ()) -> ColumnElement[str]:
+        """Have the text made by the database, or the driver would parse it."""
+        shown = document.op("-", return_type=JSONB())(literal(list(without), ARRAY(Text))) if without else document
+        return cast(shown, Text)
+
+    def greatest(self, one: ColumnElement[Any], other: ColumnElement[Any]) -> ColumnElement[Any]:
+        """Return the greater value."""
+        return func.greatest(one, other)

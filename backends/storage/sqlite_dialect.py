@@ -1,0 +1,96 @@
+"""The SQL of SQLite: what it cannot say of JSON is said by functions in Python, which every connection must register.
+
+SQLite's own JSON functions cannot address a name with a quote in it, take the first of two equal names, cut integers
+beyond 64 bits and have no order of values.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, Final
+
+from sqlalchemy import Boolean, LargeBinary, Text, func, literal
+from sqlalchemy.sql.elements import ColumnElement
+
+from backends import Json
+from backends.codec import dumps, loads
+from backends.storage import MISSING, Missing
+from backends.storage.values import contains, likes, ordered, value_at
+
+# A row is asked for several fields in a row, and all rows of a statement for the same paths and values.
+_document: Final = lru_cache(maxsize=4)(loads)
+_constant: Final = lru_cache(maxsize=256)(loads)
+
+
+def register(connection: sqlite3.Connection) -> None:
+    """Teach a new connection the functions that the statements of `SqliteDialect` call."""
+    for name, arguments, function in (
+        ("document_key", 2, _key),
+        ("document_like", 3, _like),
+        ("document_contains", 4, _contains),
+    ):
+        connection.create_function(name, arguments, function, deterministic=True)
+
+
+def _key(document: str, path: str) -> bytes:
+    return ordered(value_at(_document(document), _constant(path)))
+
+
+def _like(document: str, path: str, pattern: str) -> bool:
+    return likes(value_at(_document(document), _constant(path)), pattern)
+
+
+def _contains(document: str, path: str, wanted: str, every: int) -> bool:
+    return contains(value_at(_document(document), _constant(path)), _constant(wanted), bool(every))
+
+
+def _bound(value: Json) -> ColumnElement[str]:
+    return literal(dumps(value), Text)
+
+
+class SqliteDialect:
+    """The SQL of SQLite."""
+
+    def key(self, document: ColumnElement[Any], path: Sequence[str]) -> tuple[ColumnElement[Any], ...]:
+        """Return one BLOB that has the order of values."""
+        return (func.document_key(document, _bound(list(path)), type_=LargeBinary),)
+
+    def key_of(self, value: Json | Missing) -> tuple[ColumnElement[Any], ...]:
+        """Return the BLOB of a value."""
+        return (literal(ordered(value), LargeBinary),)
+
+    def equals(self, document: ColumnElement[Any], path: Sequence[str], value: Json) -> ColumnElement[bool]:
+        """Compare the BLOBs."""
+        return self.key(document, path)[0] == self.key_of(value)[0]
+
+    def one_of(self, document: ColumnElement[Any], path: Sequence[str], values: Sequence[Json]) -> ColumnElement[bool]:
+        """Look for the field's BLOB among those of the values."""
+        return self.key(document, path)[0].in_([ordered(value) for value in values])
+
+    def present(self, document: ColumnElement[Any], path: Sequence[str]) -> ColumnElement[bool]:
+        """Compare with the BLOB of a missing field."""
+        return self.key(document, path)[0] != self.key_of(MISSING)[0]
+
+    def like(self, document: ColumnElement[Any], path: Sequence[str], pattern: str) -> ColumnElement[bool]:
+        """Ask Python: LIKE knows the case of ASCII only."""
+        return func.document_like(document, _bound(list(path)), literal(pattern, Text), type_=Boolean)
+
+    def contains(
+        self, document: ColumnElement[Any], path: Sequence[str], values: Sequence[Json], every: bool
+    ) -> ColumnElement[bool]:
+        """Ask Python."""
+        return func.document_contains(
+            document, _bound(list(path)), _bound(list(values)), literal(every, Boolean), type_=Boolean
+        )
+
+    def text(self, document: ColumnElement[Any], without: Sequence[str] = ()) -> ColumnElement[str]:
+        """Return the text as it is stored; `json_remove` leaves the rest of it as it is, long integers too."""
+        if not without:
+            return document
+        return func.json_remove(document, *(literal(f'$."{name}"', Text) for name in without), type_=Text)
+
+    def greatest(self, one: ColumnElement[Any], other: ColumnElement[Any]) -> ColumnElement[Any]:
+        """Return the greater value: SQLite's `max` of two is PostgreSQL's `greatest`."""
+        return func.max(one, other)
