@@ -11,7 +11,7 @@ from app.identity import ANONYMOUS, Identity, Policy, Reader
 from app.ids import Generator
 from app.kinds import Kind, Kinds, core_kinds
 from app.objects import Rules
-from app.settings import Settings
+from app.settings import PolicySettings, Settings
 from backends import Json
 from backends.cache import Cache
 from backends.storage import Storage
@@ -46,6 +46,7 @@ class Service:
             settings.experimental_collection_schema_validation,
         )
         self.policies: list[Policy] = []
+        self.policy_classes: dict[str, Callable[[PolicySettings, Service], Policy]] = {}
         self.capabilities: dict[str, dict[str, Json]] = {}
         self.public_settings: dict[str, Json] = {
             "batch_max_requests": settings.batch_max_requests,

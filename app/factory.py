@@ -1,0 +1,167 @@
+"""Make an application from its settings. The one module that sees all layers."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Mapping
+from typing import Any, Final
+
+from flask import Flask
+from flask_sqlalchemy import SQLAlchemy
+
+from app import ids
+from app.basicauth import BasicAuth
+from app.identity import Policy
+from app.service import Service
+from app.settings import PolicySettings, SettingError, Settings, imported, load
+from app.settings.names import BASIC_POLICY
+from backends import Pool
+from backends import cache as caches
+from backends.cache import Cache
+from backends.storage import Storage
+from blueprints.batch import batch
+from blueprints.core import core
+from blueprints.heartbeat import heartbeat
+from blueprints.http import exchange
+from blueprints.openapi import openapi
+from blueprints.permissions import permissions
+from blueprints.resources import resources
+from blueprints.user_data import user_data
+
+log: Final = logging.getLogger("kinto.factory")
+
+_STORAGES: Final = {"memory": "sqlite", "sqlite": "sqlite", "postgresql": "postgresql"}
+_PLUGIN_FOLDER: Final = "kinto.plugins."
+_BUILT_IN: Final = ("accounts", "flush")
+
+
+def create_app(settings: Mapping[str, Any] | Settings | None = None) -> Flask:
+    """Make an application from settings as `kinto.ini` names them, or from environment and ini file without any.
+
+    May be called many times in a process: two applications share nothing. Raises SettingError.
+    """
+    known = settings if isinstance(settings, Settings) else load(settings)
+    app = Flask("kinto", static_folder=None)
+    app.url_map.merge_slashes = False
+    service = create_service(known, app)
+    exchange(app, service)
+    for name in known.includes:
+        attach(name, app, service)
+    for policy in known.policies:
+        service.add_policy(open_policy(policy, service))
+    for make in (resources, core, heartbeat, permissions, user_data, openapi):
+        app.register_blueprint(make(service))
+    app.register_blueprint(batch(service, app))
+    service.start()
+    for warning in known.warnings:
+        log.warning(warning)
+    app.extensions["kinto"] = service
+    return app
+
+
+def create_service(settings: Settings, app: Flask | None = None) -> Service:
+    """Make what an application is made of, without its URLs: all that commands need."""
+    storage = open_storage(settings, app or Flask("kinto", static_folder=None))
+    service = Service(settings, storage, open_cache(settings), lambda kind: generator(settings, kind))
+    service.add_heartbeat("storage", lambda: storage.ping(not settings.readonly) is None)
+    service.add_heartbeat("permission", lambda: storage.ping(False) is None)
+    service.add_heartbeat("cache", service.cache.ping)
+    for policy in settings.policies:
+        if policy.name == "basicauth":
+            service.add_capability("basicauth", _BASICAUTH, f"{_READ_THE_DOCS}/stable/api/1.x/authentication.html")
+    if settings.experimental_collection_schema_validation:
+        url = "https://kinto.readthedocs.io/en/latest/api/1.x/collections.html#collection-json-schema"
+        service.add_capability("schema", "Validates collection records with JSON schemas.", url)
+    if settings.experimental_permissions_endpoint:
+        url = "https://kinto.readthedocs.io/en/latest/configuration/settings.html#activating-the-permissions-endpoint"
+        service.add_capability("permissions_endpoint", _PERMISSIONS, url)
+    return service
+
+
+_READ_THE_DOCS: Final = "http://kinto.readthedocs.io/en"
+_BASICAUTH: Final = "Very basic authentication sessions. Not for production use."
+_PERMISSIONS: Final = "The permissions endpoint can be used to list all user objects permissions."
+
+
+def open_storage(settings: Settings, app: Flask) -> Storage:
+    """Open the chosen storage on engines that Flask-SQLAlchemy makes and keeps."""
+    name = _STORAGES.get(settings.storage_backend)
+    module = importlib.import_module(f"backends.storage.{name}") if name else _foreign(settings.storage_backend)
+    url = settings.storage_url or module.temporary_url()
+    pool = Pool(
+        settings.storage_pool_size,
+        settings.storage_max_overflow,
+        settings.storage_pool_timeout,
+        settings.storage_pool_recycle,
+        settings.storage_max_backlog,
+        settings.storage_pool_pre_ping,
+    )
+    reading, writing = module.engine_options(url, pool)
+    app.config["SQLALCHEMY_BINDS"] = {None: writing, "reads": reading}
+    database = SQLAlchemy(app)
+    with app.app_context():
+        storage: Storage = module.open_storage(database.engines["reads"], database.engine)
+    return storage
+
+
+def _foreign(dotted: str) -> Any:
+    module = imported("storage_backend", dotted)
+    if not hasattr(module, "open_storage"):
+        raise SettingError("storage_backend", f"Invalid storage backend: {module!r}")
+    return module
+
+
+def open_cache(settings: Settings) -> Cache:
+    """Open the chosen cache."""
+    pool = Pool(
+        settings.cache_pool_size,
+        settings.cache_max_overflow,
+        settings.cache_pool_timeout,
+        settings.cache_pool_recycle,
+        settings.cache_max_backlog,
+        settings.cache_pool_pre_ping,
+    )
+    try:
+        return caches.load(
+            settings.cache_backend,
+            url=settings.cache_url,
+            hosts=settings.cache_hosts,
+            prefix=settings.cache_prefix,
+            max_size_bytes=settings.cache_max_size_bytes,
+            pool=pool,
+        )
+    except (ImportError, ValueError, AttributeError) as error:
+        raise SettingError("cache_backend", f"{settings.cache_backend!r} cannot be opened ({error}).") from error
+
+
+def generator(settings: Settings, kind: str) -> ids.Generator:
+    """Return the id generator of a kind. Raises SettingError."""
+    try:
+        return ids.load(settings.id_generator(kind))
+    except (ImportError, AttributeError, ValueError) as error:
+        raise SettingError(f"{kind}_id_generator", str(error)) from error
+
+
+def attach(name: str, app: Flask, service: Service) -> None:
+    """Load a plugin: a module with `attach(app, service)`. Raises SettingError."""
+    built_in = name.removeprefix(_PLUGIN_FOLDER)
+    known = name.startswith(_PLUGIN_FOLDER) and built_in in _BUILT_IN
+    if name.startswith(_PLUGIN_FOLDER) and not known:
+        raise SettingError("includes", f"the plugin {name!r} is not provided.")
+    module: Any = importlib.import_module(f"blueprints.plugins.{built_in}") if known else imported("includes", name)
+    if not callable(getattr(module, "attach", None)):
+        raise SettingError("includes", f"{name!r} is no plugin of this service: it has no attach(app, service).")
+    module.attach(app, service)
+
+
+def open_policy(policy: PolicySettings, service: Service) -> Policy:
+    """Make a policy: basic authentication, one that a plugin brings, or a class that takes settings and service."""
+    realm = str(policy.options.get("realm", "Realm"))
+    if policy.use == BASIC_POLICY:
+        return BasicAuth(policy.name, service.settings.userid_hmac_secret, realm)
+    made = service.policy_classes.get(policy.use) or imported(f"multiauth.policy.{policy.name}.use", policy.use)
+    if not callable(made):
+        raise SettingError(f"multiauth.policy.{policy.name}.use", "the dotted name of a class is expected.")
+    opened: Policy = made(policy, service)
+    return opened

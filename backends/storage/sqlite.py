@@ -1,0 +1,69 @@
+"""Keep objects in a SQLite file: the embedded database, which makes and upgrades its tables by itself."""
+
+from __future__ import annotations
+
+import sqlite3
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine, event, make_url
+
+from backends import Pool
+from backends.engines import renew_after_fork
+from backends.storage.sql import SqlStorage
+from backends.storage.sqlite_dialect import SqliteDialect, register
+from backends.storage.turn import Turn
+
+_BUSY_TIMEOUT_SECONDS = 30
+
+
+def temporary_url() -> str:
+    """Return the URL of a database in a new temporary folder, which goes with the process."""
+    folder = tempfile.TemporaryDirectory(prefix="kinto-", ignore_cleanup_errors=True)
+    _folders.append(folder)
+    return f"sqlite:///{folder.name}/kinto.sqlite"
+
+
+_folders: list[tempfile.TemporaryDirectory[str]] = []
+"""Kept so that a temporary folder lives as long as the process."""
+
+
+def engine_options(url: str, pool: Pool) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what makes the engine for reads, in autocommit, and the one for writes."""
+    place = make_url(url)
+    file = Path(place.database or "").resolve()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    shared: dict[str, Any] = {
+        "url": place.set(database=str(file)),
+        "hide_parameters": True,
+        "connect_args": {"timeout": _BUSY_TIMEOUT_SECONDS, "check_same_thread": False},
+        "pool_size": pool.size,
+        "max_overflow": pool.max_overflow,
+        "pool_timeout": pool.timeout_seconds,
+    }
+    return shared, dict(shared)
+
+
+def open_storage(reading: Engine, writing: Engine) -> SqlStorage:
+    """Open the storage on two engines of one file, and make its tables when they are not there."""
+    for engine in (reading, writing):
+        event.listen(engine, "connect", _prepare)
+        renew_after_fork(engine)
+    event.listen(writing, "begin", _begin)
+    storage = SqlStorage(reading, writing, SqliteDialect(), Turn(f"{writing.url.database}.lock"))
+    storage.migrate(False, lambda line: None)
+    return storage
+
+
+def _prepare(connection: sqlite3.Connection, _: Any) -> None:
+    """Let readers and a writer work side by side, and leave transactions to us: each statement commits by itself."""
+    connection.isolation_level = None
+    for pragma in ("journal_mode = WAL", "synchronous = NORMAL"):
+        connection.execute(f"PRAGMA {pragma}")
+    register(connection)
+
+
+def _begin(connection: Any) -> None:
+    """Take the write lock at once: a reader that becomes a writer later would fail instead of waiting."""
+    connection.connection.driver_connection.execute("BEGIN IMMEDIATE")

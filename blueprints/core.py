@@ -1,0 +1,114 @@
+"""The hello view and the other pages about the service itself (core contract, 2.1, 2.3 and 2.4)."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+
+from flask import Blueprint, Response, request
+
+from app.errors import NoSuchUrl
+from app.service import Service
+from backends import Json
+from backends.codec import dumps, loads
+from backends.storage import Wanted
+from blueprints.http import origin_of_urls, prefix, sent
+from blueprints.replies import Headers, Reply, caching
+
+_CONTRIBUTE = {
+    "name": "kinto",
+    "description": "A JSON document store with sharing and synchronisation over HTTP.",
+    "repository": {
+        "url": "https://github.com/Kinto/kinto",
+        "license": "Apache-2.0",
+        "tests": "https://github.com/Kinto/kinto/actions",
+    },
+    "participate": {
+        "home": "https://github.com/Kinto/kinto",
+        "docs": "https://kinto.readthedocs.io/",
+        "irc": "irc://irc.freenode.net/#kinto",
+        "irc-contacts": [],
+    },
+    "bugs": {
+        "list": "https://github.com/Kinto/kinto/issues",
+        "report": "https://github.com/Kinto/kinto/issues/new",
+    },
+    "keywords": ["json", "storage", "sync", "rest"],
+}
+
+
+def core(service: Service) -> Blueprint:
+    """Make the blueprint of the pages that need no authentication and look at no object."""
+    blueprint = Blueprint("core", __name__, url_prefix=prefix(service))
+    settings = service.settings
+
+    def hello() -> Response:
+        if request.path == prefix(service):
+            raise NoSuchUrl
+        identity = service.identify(request.headers.get("Authorization"))
+        body: dict[str, Json] = {
+            "project_name": settings.project_name,
+            "project_version": settings.project_version,
+            "http_api_version": settings.http_api_version,
+            "project_docs": settings.project_docs,
+            "url": f"{origin_of_urls(service)}{prefix(service)}/",
+            "config": configuration(settings.config_path),
+            "settings": service.public_settings,
+            "capabilities": service.capabilities,
+        }
+        if settings.eos is not None:
+            body["eos"] = settings.eos.isoformat()
+        if identity.user_id is not None:
+            seen = service.storage.read(Wanted("/buckets", readers=identity.principals))
+            principals = set(identity.principals).union(*seen.groups.values())
+            body["user"] = {"id": identity.user_id, "principals": sorted(principals)}
+            for contribute in service.user_info:
+                body["user"] |= contribute(identity)
+        reply = Reply(200, dumps(body))
+        reply.headers |= _cached(service, identity.user_id is not None)
+        return sent(reply)
+
+    def version() -> Response:
+        text = version_file(settings.version_json_path)
+        if text is None:
+            raise NoSuchUrl
+        return sent(Reply(200, text))
+
+    def contribute() -> Response:
+        return sent(Reply(200, dumps(_CONTRIBUTE)))
+
+    for rule, view in (("/", hello), ("/__version__", version), ("/contribute.json", contribute)):
+        name = "hello" if rule == "/" else rule.strip("/_").removesuffix(".json")
+        blueprint.add_url_rule(rule, name, view, methods=["GET"], provide_automatic_options=False)
+    return blueprint
+
+
+def _cached(service: Service, known: bool) -> Headers:
+    """Let clients keep the page of a read-only service, but never somebody's own (O-SET-34, C-UTIL-11)."""
+    seconds = service.settings.root_cache_expires_seconds
+    if not service.settings.readonly or seconds is None:
+        return {}
+    return {"Cache-Control": "no-cache, no-store"} if known else caching(seconds)
+
+
+@cache
+def configuration(path: str | None) -> dict[str, str] | None:
+    """Tell which configuration file is in use (C-UTIL-10)."""
+    if path is None:
+        return None
+    file = Path(path)
+    modified = datetime.fromtimestamp(file.stat().st_mtime, UTC)
+    return {
+        "path": path,
+        "hash": hashlib.sha256(file.read_bytes()).hexdigest(),
+        "modified": modified.isoformat(),
+    }
+
+
+@cache
+def version_file(path: str) -> str | None:
+    """Return the JSON of the version file, read once (C-UTIL-18); None without one (C-UTIL-19)."""
+    file = Path(path)
+    return dumps(loads(file.read_text())) if file.is_file() else None

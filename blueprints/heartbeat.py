@@ -1,0 +1,54 @@
+"""Is the service alive, and are its backends (core contract, 2.2)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import Final
+
+from flask import Blueprint, Response
+
+from app.service import Heartbeat, Service
+from backends import BackendError
+from backends.codec import dumps
+from blueprints.http import prefix, sent
+from blueprints.replies import Reply
+
+log: Final = logging.getLogger("kinto.heartbeat")
+
+
+def heartbeat(service: Service) -> Blueprint:
+    """Make the blueprint of the heartbeats."""
+    blueprint = Blueprint("heartbeat", __name__, url_prefix=prefix(service))
+
+    def beat() -> Response:
+        alive = ask(service.heartbeats, service.settings.heartbeat_timeout_seconds)
+        return sent(Reply(503 if False in alive.values() else 200, dumps(alive)))
+
+    def lb() -> Response:
+        return sent(Reply(200, "{}"))
+
+    for rule, name, view in (("/__heartbeat__", "heartbeat", beat), ("/__lbheartbeat__", "lbheartbeat", lb)):
+        blueprint.add_url_rule(rule, name, view, methods=["GET"], provide_automatic_options=False)
+    return blueprint
+
+
+def ask(checks: Mapping[str, Heartbeat], timeout_seconds: float) -> dict[str, bool | None]:
+    """Ask all at the same time; who raises or has not answered in time is not alive (C-UTIL-15, C-UTIL-16)."""
+    pool = ThreadPoolExecutor(max_workers=max(1, len(checks)), thread_name_prefix="heartbeat")
+    asked = {name: pool.submit(_safely, name, check) for name, check in checks.items()}
+    done, _ = wait(asked.values(), timeout=timeout_seconds)
+    pool.shutdown(wait=False, cancel_futures=True)
+    for name, future in asked.items():
+        if future not in done:
+            log.error("Heartbeat Failure: %s has not answered within %s s", name, timeout_seconds)
+    return {name: future.result() if future in done else False for name, future in asked.items()}
+
+
+def _safely(name: str, check: Heartbeat) -> bool | None:
+    try:
+        return check()
+    except (BackendError, OSError, ValueError, RuntimeError) as error:
+        log.error("Heartbeat Failure: %s", name, exc_info=error)
+        return False

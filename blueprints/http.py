@@ -1,0 +1,165 @@
+"""What all URLs have in common: what is refused before routing, what unknown paths answer, how answers leave.
+
+`exchange` puts it on a Flask application. Views give a Reply to `sent`, or raise an ApiError.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+from urllib.parse import quote, unquote_to_bytes
+
+from flask import Flask, Response, g, request
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.routing import RoutingException
+
+from app.errors import ApiError, Gone, Malformed, NoSuchUrl, NoSuchVersion, NotAllowed, Programmatic
+from app.service import Service
+from backends import BackendError
+from blueprints.cors import ALWAYS_EXPOSED, preflight
+from blueprints.replies import Reply, caching, ended, failure, fixed, refusal
+
+log: Final = logging.getLogger("kinto.http")
+
+_SAFE: Final = ("GET", "HEAD", "OPTIONS")
+
+
+def prefix(service: Service) -> str:
+    """Return what every URL begins with: `/v1` (C-URL-1)."""
+    return f"/v{service.settings.http_api_version.split('.')[0]}"
+
+
+def origin_of_urls(service: Service) -> str:
+    """Return scheme and host of the URLs that the service writes (C-URL-26, C-URL-27)."""
+    settings = service.settings
+    return f"{settings.http_scheme or request.scheme}://{settings.http_host or request.host}"
+
+
+def sent(reply: Reply) -> Response:
+    """Return the response that a reply is; the headers of every answer are added when it leaves."""
+    g.exposed = reply.exposed
+    response = Response(reply.body, reply.status)
+    response.headers.clear()
+    response.headers.update(reply.headers)
+    for challenge in reply.challenges:
+        response.headers.add("WWW-Authenticate", challenge)
+    return response
+
+
+def exchange(app: Flask, service: Service) -> None:
+    """Make the application refuse, redirect and answer as every URL does."""
+    settings, version = service.settings, prefix(service)
+
+    def before() -> Response | None:
+        if ended(settings):
+            raise Gone
+        if settings.readonly and request.method not in _SAFE:
+            raise NotAllowed
+        _expect_utf8()
+        return options() if request.method == "OPTIONS" else None
+
+    def options() -> Response:
+        """Answer OPTIONS without asking who it is, or whether the object is there (core contract, 9.3)."""
+        try:
+            methods = request.url_rule.methods if request.url_rule else None
+            if methods is None:
+                assert request.routing_exception is not None, "no rule is the reason for an exception"
+                raise request.routing_exception
+        except MethodNotAllowed as error:
+            methods = set(error.valid_methods or ())
+        except HTTPException:
+            return Response("", 200) if _unversioned(request.path) else unknown()
+        offered = [name for name in _ORDER if name in methods or name == "OPTIONS"]
+        asked = request.headers.get
+        headers = preflight(
+            settings,
+            offered,
+            asked("Origin"),
+            asked("Access-Control-Request-Method"),
+            asked("Access-Control-Request-Headers"),
+        )
+        g.exposed = ()
+        return Response("null", 200, {**headers, "Content-Type": "application/json"})
+
+    def after(response: Response) -> Response:
+        headers = fixed(service, request.headers.get("Origin"), g.get("exposed", ALWAYS_EXPOSED))
+        if not headers["Access-Control-Expose-Headers"]:
+            del headers["Access-Control-Expose-Headers"]
+        for name, value in headers.items():
+            response.headers[name] = value
+        return response
+
+    def refused(error: ApiError) -> Response:
+        reply = refusal(service, error)
+        reply.exposed = g.get("exposed", ALWAYS_EXPOSED)
+        return sent(reply)
+
+    def unknown(_: Exception | None = None) -> Response:
+        """Answer a path that no endpoint has: a redirect or a 404 (core contract, 1.2 to 1.4)."""
+        path, query = request.environ.get("PATH_INFO", ""), request.query_string.decode()
+        path = path.encode("latin-1").decode()
+        if path == version or path.startswith(f"{version}/") or path.startswith(version):
+            if not path.startswith(f"{version}/") and path != version:
+                return refused(NoSuchUrl())
+            if settings.trailing_slash_redirect_enabled and (path == version or path.endswith("/")):
+                target = f"{version}/" if path.rstrip("/") == version else path.rstrip("/")
+                return redirect(target, query, settings.trailing_slash_redirect_ttl_seconds)
+            return refused(NoSuchUrl())
+        if not _unversioned(path) or not settings.version_prefix_redirect_enabled or {"\r", "\n"} & set(path):
+            return refused(NoSuchVersion())
+        return redirect(f"{version}{path}", query, settings.version_prefix_redirect_ttl_seconds)
+
+    def redirect(path: str, query: str, ttl_seconds: int) -> Response:
+        location = origin_of_urls(service) + quote(path, safe="/:@!$&'()*+,;=~") + (f"?{query}" if query else "")
+        headers = {"Location": location, "Content-Type": "text/plain; charset=utf-8"}
+        if ttl_seconds >= 0:
+            headers |= caching(ttl_seconds)
+        return Response("", 307, headers)
+
+    def not_allowed(error: MethodNotAllowed) -> Response:
+        methods = set(error.valid_methods or ()) | {"OPTIONS"}
+        return refused(NotAllowed(tuple(name for name in _ORDER if name in methods)))
+
+    def failed(error: BackendError) -> Response:
+        log.critical("A backend fails: %s", error, exc_info=error)
+        return refused(failure(error))
+
+    def crashed(error: Exception) -> Response:
+        if isinstance(error, RoutingException | HTTPException):
+            return unknown()
+        log.error("%s", error, exc_info=error)
+        return refused(Programmatic())
+
+    app.before_request(before)
+    app.after_request(after)
+    app.register_error_handler(ApiError, refused)
+    app.register_error_handler(BackendError, failed)
+    app.register_error_handler(404, unknown)
+    app.register_error_handler(405, not_allowed)
+    app.register_error_handler(Exception, crashed)
+
+
+_ORDER: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+
+def _unversioned(path: str) -> bool:
+    """Say whether a path has no version: it does not begin with `/v` and a digit (C-URL-10)."""
+    return not (path.startswith("/v") and path[2:3].isdigit())
+
+
+def _expect_utf8() -> None:
+    """Raise Malformed unless path and query are UTF-8 (C-URL-24, C-URL-25)."""
+    try:
+        request.environ.get("PATH_INFO", "").encode("latin-1").decode()
+    except UnicodeDecodeError as error:
+        raise Malformed("Invalid URL path.") from error
+    query = request.query_string
+    if b"%" not in query and query.isascii():
+        return
+    try:
+        unquote_to_bytes(query).decode()
+    except UnicodeDecodeError as error:
+        shown = query.decode("ascii", "replace")
+        raise Malformed(f"A request with an incorrect encoding in the querystring was received: {shown}") from error
+
+

@@ -1,0 +1,188 @@
+"""From an Outcome or an error to an answer: the same for a single request and for an entry of a batch."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import formatdate
+from urllib.parse import parse_qsl
+
+from app import queries
+from app.errors import ApiError, Clash, NotAllowed, Programmatic, Unauthenticated, Unavailable
+from app.operation import Operation, Outcome, Permissions
+from app.perform import Answer
+from app.service import Service
+from app.settings import Settings
+from backends import BackendError, IntegrityError
+from backends.codec import dumps
+from backends.storage import Conflict
+from blueprints.cors import ALWAYS_EXPOSED, allowed_origin, exposed
+
+Headers = dict[str, str]
+
+_SECURITY = {
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; ",
+}
+_NEVER = "no-cache, no-store"
+_TO_URL = "https://kinto.readthedocs.io/en/2.4.0/api/resource.html#list-of-available-url-parameters"
+
+
+@dataclass(slots=True)
+class Reply:
+    """An answer as HTTP sends it. `exposed` are the headers that scripts of other origins may read."""
+
+    status: int
+    body: str = ""
+    headers: Headers = field(default_factory=lambda: {"Content-Type": "application/json"})
+    challenges: Sequence[str] = ()
+    exposed: Sequence[str] = ALWAYS_EXPOSED
+
+
+def http_date(timestamp: int) -> str:
+    """Return a timestamp in ms as an RFC 1123 date, the fraction cut off (C-PRE-12)."""
+    return formatdate(timestamp // 1000, usegmt=True)
+
+
+def caching(seconds: int) -> Headers:
+    """Return the headers that let clients cache for so long; 0: not at all (C-URL-6, C-HDR-17)."""
+    headers = {"Cache-Control": f"max-age={seconds}", "Expires": formatdate(time.time() + seconds, usegmt=True)}
+    if seconds == 0:
+        headers |= {"Cache-Control": f"max-age=0, must-revalidate, {_NEVER}", "Pragma": "no-cache"}
+    return headers
+
+
+def answer(service: Service, operation: Operation, given: Answer, list_url: str, query: str) -> Reply:
+    """Return what is answered to an operation. *list_url* and *query* are what was asked, for `Next-Page`."""
+    seen = exposed(operation.method, operation.route.on_list)
+    if isinstance(given, ApiError):
+        reply = refusal(service, given)
+        reply.exposed = seen
+        return reply
+    headers = {"ETag": f'"{given.timestamp}"', "Last-Modified": http_date(given.timestamp)}
+    alert = _deprecated(operation)
+    if given.fresh:
+        return Reply(304, "", headers | alert, exposed=seen)
+    headers["Content-Type"] = "application/json"
+    if operation.reads:
+        headers |= _cache_headers(service.settings, operation, given)
+    if given.total is not None:
+        headers |= {"Total-Objects": str(given.total), "Total-Records": str(given.total)}
+    if given.next is not None and operation.query is not None:
+        pairs = parse_qsl(query, keep_blank_values=True)
+        headers["Next-Page"] = f"{list_url}?{queries.next_query(pairs, operation.query.limit, given.next)}"
+    return Reply(given.status, _body(operation, given), headers | alert, exposed=seen)
+
+
+def _body(operation: Operation, outcome: Outcome) -> str:
+    if operation.method == "HEAD":
+        return ""
+    if outcome.data is None:
+        return f'{{"data":[{",".join(outcome.rows)}]}}'
+    if outcome.permissions is None or operation.method == "DELETE":
+        return f'{{"data":{outcome.data}}}'
+    return f'{{"data":{outcome.data},"permissions":{_shown(outcome.permissions)}}}'
+
+
+def _shown(permissions: Permissions) -> str:
+    return dumps({name: sorted(principals) for name, principals in permissions.items() if principals})
+
+
+def _deprecated(operation: Operation) -> Headers:
+    """Tell who still writes `_to` (C-LIST-26)."""
+    if operation.query is None or not operation.query.deprecated_to:
+        return {}
+    message = "_to is now deprecated, you should use _before instead"
+    return {"Alert": alert("soft-eol", message, _TO_URL)}
+
+
+def alert(code: str, message: str | None, url: str) -> str:
+    """Return the value of an `Alert` header."""
+    return json.dumps({"code": code, "message": message, "url": url}, separators=(",", ":"))
+
+
+def _cache_headers(settings: Settings, operation: Operation, outcome: Outcome) -> Headers:
+    """Return how long clients may cache what was read: only anonymous ones at all (core contract, 9.4)."""
+    kind, ids = operation.kind.name, operation.route.ids
+    if operation.identity.user_id is not None:
+        return {"Cache-Control": _NEVER}
+    around = ids if kind == "record" else ()
+    seconds = settings.cache_expires_seconds(kind, *around[:2])
+    if kind != "record":
+        return caching(seconds) if seconds else {"Cache-Control": _NEVER}
+    if isinstance(outcome.cache_expires, int):
+        seconds = max(outcome.cache_expires, -1 if seconds is None else seconds)
+    return {"Cache-Control": _NEVER} if seconds is None or seconds < 0 else caching(seconds)
+
+
+def refusal(service: Service, error: ApiError) -> Reply:
+    """Return the answer that an error is (core contract, 3.1 and 3.3)."""
+    reply = Reply(error.status)
+    info = service.settings.error_info_link if isinstance(error, Programmatic) else None
+    body = {
+        "code": error.status,
+        "errno": error.errno,
+        "error": error.error,
+        "message": error.message,
+        "info": info,
+        "details": error.details,
+    }
+    if error.retry:
+        reply.headers["Retry-After"] = str(service.settings.retry_after_seconds)
+    if error.timestamp is not None:
+        reply.headers |= {"ETag": f'"{error.timestamp}"', "Last-Modified": http_date(error.timestamp)}
+    if isinstance(error, Unauthenticated):
+        reply.challenges = service.challenges()
+    if isinstance(error, NotAllowed) and error.allow:
+        reply.headers["Allow"] = ", ".join(error.allow)
+    reply.body = dumps({name: value for name, value in body.items() if value is not None})
+    return reply
+
+
+def failure(error: BackendError) -> ApiError:
+    """Return what clients are told of a backend that fails."""
+    return Clash() if isinstance(error, IntegrityError | Conflict) else Unavailable()
+
+
+def fixed(service: Service, origin: str | None, seen: Sequence[str]) -> Headers:
+    """Return the headers of every answer (core contract, 9.1, 9.2, 9.5 and 9.6)."""
+    settings = service.settings
+    headers = dict(_SECURITY)
+    headers["Access-Control-Expose-Headers"] = ", ".join(seen)
+    allowed = allowed_origin(settings, origin)
+    if allowed:
+        headers["Access-Control-Allow-Origin"] = allowed
+        if allowed != "*":
+            headers["Vary"] = "Origin"
+    if settings.backoff is not None and _by_chance(settings.backoff_percentage):
+        headers["Backoff"] = str(settings.backoff)
+    if settings.eos is not None:
+        code = "hard-eol" if ended(settings) else "soft-eol"
+        headers["Alert"] = alert(code, settings.eos_message, settings.eos_url or settings.project_docs)
+    return headers
+
+
+def _by_chance(percentage: float | None) -> bool:
+    return percentage is None or random.random() * 100 < percentage
+
+
+def ended(settings: Settings) -> bool:
+    """Say whether the service has ended (C-HDR-22)."""
+    if settings.eos is None:
+        return False
+    eos = settings.eos if settings.eos.tzinfo else settings.eos.replace(tzinfo=UTC)
+    return datetime.now(UTC) >= eos
+
+
+def joined(reply: Reply, more: Mapping[str, str]) -> Headers:
+    """Return all headers of a reply as one text each, as an entry of a batch shows them."""
+    headers = {**more, **reply.headers}
+    if "Alert" in more:
+        headers["Alert"] = more["Alert"]
+    if reply.challenges:
+        headers["WWW-Authenticate"] = ", ".join(reply.challenges)
+    return headers

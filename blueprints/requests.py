@@ -1,0 +1,207 @@
+"""From a request to an Operation: everything that a request says is read here, once, for single requests and batches.
+
+What is wrong is not raised but carried along, so that the decisions can complain in their order (C-URL-28).
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from urllib.parse import parse_qsl
+
+from werkzeug.datastructures import MIMEAccept
+from werkzeug.http import parse_accept_header
+
+from app import conditions, queries
+from app.bodies import decode
+from app.errors import ApiError, Invalid, NotAcceptable, Problem, UnsupportedType
+from app.identity import Identity
+from app.kinds import Data, Kind, Route
+from app.operation import Body, Operation
+from app.patches import Patch, parse_json_patch, parse_merge, parse_shallow
+from app.service import Service
+from backends import Json
+from backends.cache import Cache
+from blueprints.cors import refused_origin
+from blueprints.schemas import envelope, load
+
+JSON_TYPE = "application/json"
+MERGE_TYPE = "application/merge-patch+json"
+PATCH_TYPE = "application/json-patch+json"
+BEHAVIOURS = ("full", "light", "diff")
+LAST_TIMESTAMP = 253370764800000
+"""1 January 9999: later ones cannot be written as an HTTP date (C-PRE-10)."""
+
+_TIMESTAMP = re.compile(r'"?(\d{1,19})"?')
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request as HTTP brings it: `path` is percent-decoded and without the version, `query` raw.
+
+    `headers` finds names in any case. `body` is raw, or already decoded where a batch brought it along.
+    """
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    raw: bytes = b""
+    decoded: Json = None
+
+
+def operation(service: Service, asked: Asked, route: Route, identity: Identity) -> Operation:
+    """Read a request on a list or an object."""
+    expected, problems = conditions.parse(asked.headers)
+    found = [*problems, *refused_origin(service.settings, asked.headers.get("Origin"))]
+    body, query, deleted_at = Body(), None, None
+    if asked.method in ("POST", "PUT", "PATCH"):
+        body = _body(asked, route, identity, found)
+    elif asked.raw:
+        found += _stray_body(asked)
+    if route.on_list or asked.query:
+        query = _query(service, asked, route)
+        if route.on_list and asked.method != "POST":
+            found += query.problems
+    if asked.method == "DELETE" and not route.on_list and asked.query:
+        deleted_at = _deleted_at(asked.query, found)
+    return Operation(
+        asked.method,
+        route,
+        identity,
+        conditions=expected,
+        query=query,
+        body=body,
+        negotiation=_negotiated(asked),
+        problems=tuple(found),
+        behaviour=_behaviour(asked, found) if asked.method == "PATCH" else "full",
+        deleted_at=deleted_at,
+        nonce=str(uuid.uuid4()) if route.on_list and asked.method == "DELETE" else None,
+    )
+
+
+def _negotiated(asked: Asked) -> ApiError | None:
+    """Return the 406 or 415 that the headers deserve (core contract, 3.6)."""
+    accept = asked.headers.get("Accept")
+    if accept is not None and accept not in ("*/*", JSON_TYPE) and not parse_accept_header(accept, MIMEAccept)[JSON_TYPE]:
+        return NotAcceptable(Problem("header", "Accept", f"Accept header should be one of ['{JSON_TYPE}']"))
+    types = {"POST": [JSON_TYPE], "PUT": [JSON_TYPE], "PATCH": [JSON_TYPE, MERGE_TYPE, PATCH_TYPE]}.get(asked.method)
+    given = _media_type(asked)
+    if types is None or given in types or not given:
+        return None
+    shown = [name for name in types if name != PATCH_TYPE]
+    return UnsupportedType(Problem("header", "Content-Type", f"Content-Type header should be one of {shown}"))
+
+
+def _media_type(asked: Asked) -> str:
+    return asked.headers.get("Content-Type", "").partition(";")[0].strip()
+
+
+def _behaviour(asked: Asked, found: list[Problem]) -> str:
+    given = asked.headers.get("Response-Behavior") or "full"
+    if given not in BEHAVIOURS:
+        found.append(Problem("header", "Response-Behavior", f'"{given}" is not one of {", ".join(BEHAVIOURS)}'))
+    return given
+
+
+def _stray_body(asked: Asked) -> list[Problem]:
+    """Return what is wrong with the body of a request that needs none (C-ERR-27)."""
+    if _media_type(asked) not in ("", JSON_TYPE):
+        return []
+    try:
+        decode(asked.raw)
+    except Invalid as error:
+        return error.problems
+    return []
+
+
+def decoded(asked: Asked) -> tuple[Json, tuple[Problem, ...]]:
+    """Return the body of a request that should have one: no body counts as an empty object (C-ERR-26)."""
+    if not asked.raw:
+        return ({} if asked.decoded is None else asked.decoded), ()
+    try:
+        return decode(asked.raw), ()
+    except Invalid as error:
+        return None, (*error.problems, Problem("body", "", "Required"))
+
+
+def _body(asked: Asked, route: Route, identity: Identity, found: list[Problem]) -> Body:
+    """Read the body of a write; an object that is created without an id gets one."""
+    kind, media_type = route.kind, _media_type(asked)
+    value, problems = decoded(asked)
+    if not problems and media_type == PATCH_TYPE and asked.method == "PATCH":
+        return Body(patch=_kept(parse_json_patch(value, kind.permissions), found))
+    loaded: Data = {}
+    if not problems:
+        loaded, problems = load(envelope(kind.permissions), value)
+    found.extend(problems)
+    if problems:
+        return _with_id(Body(), route, identity)
+    data = loaded.get("data")
+    found.extend(_late(data))
+    if data is not None:
+        data = loaded["data"] = kind.behaviour.receive(data)
+    if asked.method == "PATCH":
+        return Body(patch=_kept((parse_merge if media_type == MERGE_TYPE else parse_shallow)(loaded), found))
+    permissions = {
+        name: frozenset(principals)
+        for name, principals in loaded.get("permissions", {}).items()
+        if principals is not None
+    }
+    id = None if data is None or "id" not in data else data["id"]
+    given = None if data is None or "id" not in data else id if isinstance(id, str) else ""
+    return _with_id(Body(data, permissions, id=given), route, identity)
+
+
+def _kept(parsed: Patch | tuple[Problem, ...], found: list[Problem]) -> Patch | None:
+    if isinstance(parsed, Patch):
+        return parsed
+    found.extend(parsed)
+    return None
+
+
+def _with_id(body: Body, route: Route, identity: Identity) -> Body:
+    if not route.on_list or body.id is not None:
+        return body
+    kind: Kind = route.kind
+    return replace(body, id=kind.behaviour.default_id(identity) or kind.generator(), generated=True)
+
+
+def _late(data: Data | None) -> tuple[Problem, ...]:
+    wish = (data or {}).get("last_modified")
+    if not isinstance(wish, int) or isinstance(wish, bool) or wish <= LAST_TIMESTAMP:
+        return ()
+    return (Problem("body", "data.last_modified", f"{wish} is greater than maximum value {LAST_TIMESTAMP}"),)
+
+
+def _query(service: Service, asked: Asked, route: Route) -> queries.Query:
+    settings = service.settings
+    pairs = parse_qsl(asked.query, keep_blank_values=True)
+    limits = queries.Limits(settings.paginate_by, settings.storage_max_fetch_size)
+    query = queries.parse(
+        pairs, route.uri, limits, time.time_ns() // 1_000_000, refused=frozenset(route.kind.private)
+    )
+    if asked.method == "DELETE" and query.token_nonce is not None and not _spent(service.cache, query.token_nonce):
+        refusal = Problem("querystring", None, "_token was already used or has expired.")
+        query = replace(query, refusal=query.refusal or refusal)
+    return query
+
+
+def _spent(cache: Cache, nonce: str) -> bool:
+    """Use up the nonce of a page token of a DELETE (C-OBJ-53); say whether it was there."""
+    return cache.delete(nonce) is not None
+
+
+def _deleted_at(query: str, found: list[Problem]) -> int | None:
+    """Read the deletion time that a client wishes for: an integer, bare or quoted (C-OBJ-47, C-OBJ-48)."""
+    wish = dict(parse_qsl(query, keep_blank_values=True)).get("last_modified")
+    if wish is None:
+        return None
+    timestamp = _TIMESTAMP.fullmatch(wish)
+    if timestamp is None or int(timestamp[1]) > LAST_TIMESTAMP:
+        found.append(Problem("querystring", "last_modified", f'"{wish}" is not a number'))
+        return None
+    return int(timestamp[1])
