@@ -105,8 +105,9 @@ class PostgresqlDialect:
         """Compare elements as an array of JSONB: JSONB's own containment takes parts of inner values for the whole."""
         value = _at(document, path)
         is_array = _type(value) == literal_column("'array'", Text)
-        elements = func.jsonb_array_elements(case((is_array, value), else_=literal_column("'[]'::jsonb", JSONB)))
-        held = func.array(select(elements).scalar_subquery(), type_=ARRAY(JSONB))
+        array = case((is_array, value), else_=literal_column("'[]'::jsonb", JSONB))
+        element = func.jsonb_array_elements(array, type_=JSONB).column_valued("element")
+        held = func.array(select(element).scalar_subquery(), type_=ARRAY(JSONB))
         return and_(is_array, held.op("@>" if every else "&&", is_comparison=True)(_bound_array(values)))
 
     def text(self, document: ColumnElement[Any], without: Sequence[str] = ()) -> ColumnElement[str]:

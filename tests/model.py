@@ -1,0 +1,76 @@
+"""What filters and sorts mean (core contract, 6.3 to 6.8), said once more in plain Python to judge the databases by."""
+
+from decimal import Decimal
+from functools import cmp_to_key
+from typing import Any
+
+from backends.storage import MISSING, Filter, Order
+
+
+def field(document: Any, path: tuple[str, ...]) -> Any:
+    for name in path:
+        document = document.get(name, MISSING) if isinstance(document, dict) else MISSING
+    return document
+
+
+def rank(value: Any) -> Any:
+    """Return a tuple whose order is that of the values."""
+    match value:
+        case None:
+            return (1,)
+        case str():
+            return 2, [ord(character) for character in value]
+        case bool():
+            return 4, value
+        case int() | float():
+            return 3, Decimal(str(value))
+        case list():
+            return 5, len(value), [rank(element) for element in value]
+        case dict():
+            names = sorted(value, key=lambda name: (len(name.encode()), name))
+            return 6, len(value), [(rank(name), rank(value[name])) for name in names]
+    return (7,)
+
+
+def like(value: Any, pattern: str) -> bool:
+    if not isinstance(value, str):
+        return False
+    matched = {0}  # how many characters of the text the pattern may have used so far
+    for wanted in pattern.lower():
+        if wanted == "*":
+            matched = set(range(min(matched, default=len(value) + 1), len(value) + 1))
+        else:
+            matched = {end + 1 for end in matched if value[end : end + 1].lower() == wanted}
+    return len(value) in matched
+
+
+def holds(document: Any, given: Filter) -> bool:
+    value, wanted = field(document, given.path), given.value
+    here = rank(value)
+    return {
+        "eq": lambda: here == rank(wanted),
+        "not": lambda: here != rank(wanted),
+        "gt": lambda: here > rank(wanted),
+        "min": lambda: here >= rank(wanted),
+        "lt": lambda: here < rank(wanted),
+        "max": lambda: here <= rank(wanted),
+        "in": lambda: here in [rank(one) for one in wanted],
+        "exclude": lambda: here not in [rank(one) for one in wanted],
+        "like": lambda: like(value, wanted),
+        "has": lambda: (value is not MISSING) == wanted,
+        "contains": lambda: isinstance(value, list) and all(rank(one) in map(rank, value) for one in wanted),
+        "contains_any": lambda: isinstance(value, list) and any(rank(one) in map(rank, value) for one in wanted),
+    }[given.operator]()
+
+
+def arrange(documents: list[Any], order: tuple[Order, ...]) -> list[Any]:
+    """Sort; what is equal by all keys by id, in the direction of the last key."""
+
+    def compare(one: Any, other: Any) -> int:
+        for key in (*order, Order(("id",), order[-1].descending)):
+            left, right = rank(field(one, key.path)), rank(field(other, key.path))
+            if left != right:
+                return 1 if (left > right) != key.descending else -1
+        return 0
+
+    return sorted(documents, key=cmp_to_key(compare))
