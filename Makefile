@@ -30,7 +30,7 @@ serve: export MULTIAUTH_POLICIES ?= account
 serve: export MULTIAUTH_POLICY_ACCOUNT_USE ?= kinto.plugins.accounts.AccountsPolicy
 serve: export KINTO_ACCOUNT_CREATE_PRINCIPALS ?= system.Everyone
 serve: export KINTO_BUCKET_CREATE_PRINCIPALS ?= system.Authenticated
-serve: export KINTO_USERID_HMAC_SECRET ?= $(shell cat $(DATA)/secret)
+serve: export KINTO_USERID_HMAC_SECRET ?= $(shell cat $(DATA)/secret 2>/dev/null)
 serve: install $(DATA)/secret  ## Serve http://127.0.0.1:8888/v1/ from an embedded database (PORT=8888)
 	$(BIN)/gunicorn wsgi:app --bind 127.0.0.1:$(PORT)
 

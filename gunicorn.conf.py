@@ -22,6 +22,8 @@ graceful_timeout = 30
 limit_request_line = 8190
 # The file by which workers show that they live must not wait for a disk.
 worker_tmp_dir = "/dev/shm" if pathlib.Path("/dev/shm").is_dir() else None
+# Nothing here asks for it, and every server of a user would want the same path in the home folder.
+control_socket_disable = True
 
 
 def on_starting(server: Any) -> None:
