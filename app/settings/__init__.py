@@ -1,0 +1,10 @@
+"""Hold the settings of one application: typed and checked (operations contract, section 1)."""
+
+from app.settings.configured import Settings
+from app.settings.loading import load
+from app.settings.names import imported
+from app.settings.parts import ListenerSettings, PolicySettings
+from app.settings.sources import MissingFile
+from app.settings.values import SettingError
+
+__all__ = ["ListenerSettings", "MissingFile", "PolicySettings", "SettingError", "Settings", "imported", "load"]

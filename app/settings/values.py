@@ -1,0 +1,190 @@
+"""Turn the text of a setting into a value (operations contract, 1.2), or say what was expected.
+
+A reader takes what stands in the file, in the environment or in a mapping, text or typed, and returns the value.
+It raises ValueError with what was expected; never with the text itself where that may be a secret.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import TypeAlias, TypeVar
+from urllib.parse import urlsplit
+
+T = TypeVar("T")
+Reader: TypeAlias = Callable[[object], T]
+
+_TRUE = frozenset({"t", "true", "y", "yes", "on", "1"})
+
+
+class SettingError(Exception):
+    """A setting that the service refuses to start with; its text is one line that begins with the name (1.4)."""
+
+    def __init__(self, name: str, expected: str) -> None:
+        super().__init__(name, expected)
+        self.name = name
+        self.expected = expected
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.expected}"
+
+
+def read(name: str, reader: Reader[T], raw: object) -> T:
+    """Return the value of the setting *name*. Raises SettingError."""
+    try:
+        return reader(raw)
+    except ValueError as error:
+        raise SettingError(name, str(error)) from None
+
+
+def boolean(raw: object) -> bool:
+    """Read a boolean: `true yes on 1 t y` in any case are true, all else is false (O-SET-13)."""
+    return str(_decode(raw)).strip().lower() in _TRUE
+
+
+def whole(raw: object) -> int:
+    """Read an integer that is not negative."""
+    return _at_least(0, raw)
+
+
+def positive(raw: object) -> int:
+    """Read an integer of 1 or more."""
+    return _at_least(1, raw)
+
+
+def whole_or_off(raw: object) -> int:
+    """Read an integer of which -1 means off."""
+    return _at_least(-1, raw)
+
+
+def limit(raw: object) -> int | None:
+    """Read a limit: empty, `null` or 0 is no limit (O-SET-22)."""
+    return optional(whole)(raw) or None
+
+
+def number(raw: object) -> float:
+    """Read a number that is not negative."""
+    value = _decode(raw)
+    try:
+        result = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else -1.0
+    except ValueError:
+        result = -1.0
+    if not 0 <= result < float("inf"):
+        raise ValueError(f"a number of 0 or more is expected, not {raw!r}.")
+    return result
+
+
+def percentage(raw: object) -> float:
+    """Read a number from 0 to 100."""
+    value = number(raw)
+    if value > 100:
+        raise ValueError(f"a number from 0 to 100 is expected, not {raw!r}.")
+    return value
+
+
+def text(raw: object) -> str:
+    """Read text: it is never decoded, but loses the quotes around it (O-SET-15)."""
+    if raw is None:
+        return ""
+    if not isinstance(raw, str):
+        return json.dumps(raw) if isinstance(raw, bool) else str(raw)
+    quoted = raw.startswith('"') and _decode(raw)
+    return quoted if isinstance(quoted, str) else raw
+
+
+def words(raw: object) -> tuple[str, ...]:
+    """Read a list: words between white space; commas do not separate (O-SET-14)."""
+    value = _decode(raw) if isinstance(raw, str) and raw.lstrip()[:1] in ("[", '"') else raw
+    if value is None:
+        return ()
+    if isinstance(value, list | tuple | set | frozenset):
+        return tuple(str(word) for word in value)
+    return tuple(str(value).split())
+
+
+def distinct_words(raw: object) -> tuple[str, ...]:
+    """Read a list in which a word that stands twice counts once."""
+    return tuple(dict.fromkeys(words(raw)))
+
+
+def date(raw: object) -> datetime:
+    """Read a date or time of ISO 8601; without a zone it is UTC (6.8)."""
+    value = raw
+    if not isinstance(value, datetime):
+        try:
+            value = datetime.fromisoformat(text(raw).strip())
+        except ValueError:
+            raise ValueError(f"a date like 2030-12-31 or 2030-12-31T23:59:59Z is expected, not {raw!r}.") from None
+    return value if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+def optional(reader: Reader[T]) -> Reader[T | None]:
+    """Return a reader for which empty or `null` is None."""
+    return lambda raw: None if raw in (None, "", "null") else reader(raw)
+
+
+def choice(*allowed: str) -> Reader[str]:
+    """Return a reader that accepts only these words."""
+
+    def one(raw: object) -> str:
+        value = text(raw).strip()
+        if value not in allowed:
+            raise ValueError(f"one of {', '.join(allowed)} is expected, not {value!r}.")
+        return value
+
+    return one
+
+
+def alias(table: Mapping[str, str]) -> Reader[str]:
+    """Return a reader that accepts the names of a table and replaces each by what stands for it there."""
+    accepted = choice(*table)
+    return lambda raw: table[accepted(raw)]
+
+
+def statsd_url(raw: object) -> str:
+    """Read the address of a StatsD server (5.1)."""
+    value = text(raw).strip()
+    if not _has_parts(value, ("udp", "statsd")):
+        raise ValueError("an address like udp://host:8125 is expected.")
+    return value
+
+
+def sentry_dsn(raw: object) -> str:
+    """Read a DSN of Sentry."""
+    value = text(raw).strip()
+    if not (_has_parts(value, ("http", "https")) and urlsplit(value).username and urlsplit(value).path.strip("/")):
+        raise ValueError("a DSN like https://key@host/project is expected.")
+    return value
+
+
+def _has_parts(url: str, schemes: tuple[str, ...]) -> bool:
+    parts = urlsplit(url)
+    # Reading the port is what checks it.
+    return parts.scheme in schemes and bool(parts.hostname) and (parts.port or 1) > 0
+
+
+def _at_least(minimum: int, raw: object) -> int:
+    value = _decode(raw)
+    if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
+        value = None
+    try:
+        result = int(value) if isinstance(value, str | int | float) else minimum - 1
+    except ValueError:
+        result = minimum - 1
+    if result < minimum:
+        raise ValueError(f"a whole number of {minimum} or more is expected, not {raw!r}.")
+    return result
+
+
+def _decode(raw: object) -> object:
+    """Return what *raw* is as JSON, or *raw* itself where it is none. NaN and Infinity are text (1.2)."""
+    if not isinstance(raw, str):
+        return raw
+    try:
+        value: object = json.loads(raw, parse_constant=_refuse)
+    except ValueError:
+        return raw
+    return value
+
+
+def _refuse(constant: str) -> object:
+    raise ValueError(constant)
