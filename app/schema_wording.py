@@ -11,22 +11,29 @@ from backends import Json
 
 Path = Sequence[str | int]
 
+_ABSENT: Json = object()
 
-def problem(error: ValidationError, schema: Json) -> Problem:
+
+def problem(error: ValidationError, schema: Json, document: Json) -> Problem:
     """Return what is wrong with a document that a validator of *schema* refuses (C-SCH-4, C-SCH-13)."""
     while isinstance(error.kind, ValidationErrorKind.PropertyNames):
         error = error.kind.error
-    return Problem("body", _name(error, schema), describe(error, schema))
+    return Problem("body", _name(error, schema), describe(error, schema, document))
 
 
-def describe(error: ValidationError, schema: Json) -> str:
+def describe(error: ValidationError, schema: Json, document: Json) -> str:
     """Return the description of a failure; the library's own words for a keyword that has none here."""
     keyword, value = error.kind.name, _at(schema, error.schema_path)
+    # The library sorts the keys of its copies; ours keeps them as they were sent.
+    given = _at(document, error.instance_path) if isinstance(error.instance, dict | list) else error.instance
+    if keyword == "falseSchema" and _ends_with(error.schema_path, "additionalProperties"):
+        # Where only additional properties are spoken of, the library finds fault with the first of them.
+        return f"Additional properties are not allowed {_unexpected(sorted(_at(document, error.instance_path)))}"
     if keyword in _FROM_KIND:
-        return _FROM_KIND[keyword](error, schema)
-    if value is None or keyword not in _FROM_VALUE:
+        return _FROM_KIND[keyword](error, schema, given)
+    if value is _ABSENT or keyword not in _FROM_VALUE:
         return error.message
-    return _FROM_VALUE[keyword](error.instance, value)
+    return _FROM_VALUE[keyword](given, value)
 
 
 def _name(error: ValidationError, schema: Json) -> Json:
@@ -41,33 +48,34 @@ def _name(error: ValidationError, schema: Json) -> Json:
 
 
 def _at(schema: Json, path: Path) -> Json:
-    """Return what stands at a path in a schema, None where it leads through an identifier."""
+    """Return what stands at a path; `_ABSENT` where the path of a failure leads through an identifier."""
     for step in path:
         try:
             schema = schema[step]
         except (KeyError, IndexError, TypeError):
-            return None
+            return _ABSENT
     return schema
 
 
-def _required(error: ValidationError, schema: Json) -> str:
+def _ends_with(path: Path, *keywords: str) -> bool:
+    return bool(path) and path[-1] in keywords
+
+
+def _required(error: ValidationError, schema: Json, given: Json) -> str:
     lacking = error.kind.as_dict()["property"]
-    if not error.schema_path or error.schema_path[-1] not in ("dependencies", "dependentRequired"):
+    if not _ends_with(error.schema_path, "dependencies", "dependentRequired"):
         return f"{lacking!r} is a required property"
-    document: Json = error.instance
-    dependencies = _at(schema, error.schema_path) or {}
-    needing = (
-        name
-        for name, needed in dependencies.items()
-        if name in document and isinstance(needed, list) and lacking in needed
-    )
+    dependencies = _at(schema, error.schema_path)
+    if dependencies is _ABSENT:
+        return error.message
+    needing = (name for name, needed in dependencies.items() if name in given and lacking in needed)
     return f"{lacking!r} is a dependency of {next(needing, None)!r}"
 
 
-def _additional(error: ValidationError, schema: Json) -> str:
+def _additional(error: ValidationError, schema: Json, given: Json) -> str:
     extras = sorted(error.kind.as_dict()["unexpected"])
-    patterns = (_at(schema, error.schema_path[:-1]) or {}).get("patternProperties")
-    if not patterns:
+    patterns = _at(schema, [*error.schema_path[:-1], "patternProperties"])
+    if patterns is _ABSENT:
         return f"Additional properties are not allowed {_unexpected(extras)}"
     verb = "does" if len(extras) == 1 else "do"
     return (
@@ -75,15 +83,14 @@ def _additional(error: ValidationError, schema: Json) -> str:
     )
 
 
-def _additional_items(error: ValidationError, schema: Json) -> str:
-    items: Json = error.instance
-    return f"Additional items are not allowed {_unexpected(items[error.kind.as_dict()['limit'] :])}"
+def _additional_items(error: ValidationError, schema: Json, given: Json) -> str:
+    return f"Additional items are not allowed {_unexpected(given[error.kind.as_dict()['limit'] :])}"
 
 
-def _one_of(error: ValidationError, schema: Json) -> str:
+def _one_of(error: ValidationError, schema: Json, given: Json) -> str:
     if isinstance(error.kind, ValidationErrorKind.OneOfMultipleValid):
-        return f"{error.instance!r} is valid under more than one of the given schemas"
-    return f"{error.instance!r} is not valid under any of the given schemas"
+        return f"{given!r} is valid under more than one of the given schemas"
+    return f"{given!r} is not valid under any of the given schemas"
 
 
 def _unexpected(extras: Sequence[Json]) -> str:
@@ -95,14 +102,14 @@ def _types(value: Json) -> str:
     return ", ".join(map(repr, value if isinstance(value, list) else [value]))
 
 
-_FROM_KIND: dict[str, Callable[[ValidationError, Json], str]] = {
+_FROM_KIND: dict[str, Callable[[ValidationError, Json, Json], str]] = {
     "required": _required,
     "additionalProperties": _additional,
     "additionalItems": _additional_items,
     "oneOf": _one_of,
-    "anyOf": lambda error, _: f"{error.instance!r} is not valid under any of the given schemas",
-    "falseSchema": lambda error, _: f"False schema does not allow {error.instance!r}",
-    "unevaluatedProperties": lambda error, _: (
+    "anyOf": lambda error, _, given: f"{given!r} is not valid under any of the given schemas",
+    "falseSchema": lambda error, _, given: f"False schema does not allow {given!r}",
+    "unevaluatedProperties": lambda error, _, given: (
         f"Unevaluated properties are not allowed {_unexpected(error.kind.as_dict()['unexpected'])}"
     ),
 }
@@ -113,7 +120,7 @@ _FROM_VALUE: dict[str, Callable[[Json, Json], str]] = {
     "const": lambda given, value: f"{value!r} was expected",
     "pattern": lambda given, value: f"{given!r} does not match {value!r}",
     "not": lambda given, value: f"{given!r} should not be valid under {value!r}",
-    "contains": lambda given, value: f"{given!r} does not contain items matching the given schema",
+    "contains": lambda given, value: f"None of {given!r} are valid under the given schema",
     "multipleOf": lambda given, value: f"{given!r} is not a multiple of {value!r}",
     "minimum": lambda given, value: f"{given!r} is less than the minimum of {value!r}",
     "maximum": lambda given, value: f"{given!r} is greater than the maximum of {value!r}",

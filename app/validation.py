@@ -99,7 +99,7 @@ def validate(document: Data, schema: Json) -> Problem | None:
     try:
         compiled.validator.validate(shown)
     except jsonschema_rs.ValidationError as error:
-        return problem(error, compiled.schema)
+        return problem(error, compiled.schema, shown)
     return None
 
 
@@ -113,7 +113,7 @@ def check_schema(schema: Json, name: str) -> Problem | None:
         _METASCHEMA.validate(schema)
     except jsonschema_rs.ValidationError as error:
         place = error.instance_path[-1] if error.instance_path else ""
-        return Problem("body", name, f"{place}{describe(error, None)}")
+        return Problem("body", name, f"{place}{describe(error, None, schema)}")
     return None
 
 
