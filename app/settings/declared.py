@@ -81,7 +81,7 @@ class Features:
         INT_OR_OFF, -1, "how long clients may cache that; 0: not at all, -1: nothing is said"
     )
     transaction_per_request: bool = setting(BOOL, True, f"{_NO_EFFECT}: every request is one transaction")
-    jsonrenderer: str = setting(TEXT, "ultrajson", _NO_EFFECT)
+    json_renderer: str = setting(TEXT, "ultrajson", _NO_EFFECT)
     initialization_sequence: tuple[str, ...] = setting(LIST, (), f"{_NO_EFFECT}; a foreign step is warned of")
     tm_annotate_user: bool = setting(BOOL, False, _NO_EFFECT, name="tm.annotate_user")
 
@@ -159,7 +159,7 @@ class Identification:
         name="multiauth.authorization_policy",
     )
     account_cache_ttl_seconds: int = setting(INT, 30, "how long a checked password is remembered")
-    account_bcryptrounds: int = setting(
+    account_bcrypt_rounds: int = setting(
         ROUNDS, 12, "cost of hashing a password: each more doubles the time; from 4 to 31"
     )
     account_validation: bool = setting(
@@ -235,7 +235,7 @@ class Monitoring:
     newrelic_env: str = setting(TEXT, "dev", "section of that file")
     profiler_enabled: bool = setting(BOOL, False, "write a profile of every request")
     profiler_dir: str | None = setting(PATH, None, "where profiles go", shown="temporary folder of the system")
-    loggingrenderer: str | None = setting(
+    logging_renderer: str | None = setting(
         RENDERER,
         None,
         "`cliquet.logs.MozillaHekaRenderer` or `cliquet.logs.ClassicLogRenderer`: what the message of a log line is",
