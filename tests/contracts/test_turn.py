@@ -1,0 +1,134 @@
+"""Test the turn of writers: one at a time among threads and processes (operations.md 6.6)."""
+
+import multiprocessing
+import os
+import pathlib
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from backends import BackendError
+from backends.storage.turn import Turn
+
+_ROUNDS = 200
+_WORKERS = 4
+
+multiprocess = multiprocessing.get_context("spawn")
+
+
+def count_up(turn: Turn, counter: pathlib.Path) -> None:
+    """Increment the number in a file, by reading and then writing it."""
+    for _ in range(_ROUNDS):
+        with turn():
+            counter.write_text(str(int(counter.read_text()) + 1))
+
+
+def count_up_in_a_process(folder: pathlib.Path) -> None:
+    count_up(Turn(f"{folder}/lock"), folder / "counter")
+
+
+def run_all(workers: list[threading.Thread] | list[multiprocessing.process.BaseProcess]) -> None:
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+
+
+@pytest.fixture
+def counter(tmp_path: pathlib.Path) -> pathlib.Path:
+    """Give the file of a counter that stands at 0."""
+    file = tmp_path / "counter"
+    file.write_text("0")
+    return file
+
+
+def test_threads_lose_no_increment_when_they_share_a_turn(tmp_path: pathlib.Path, counter: pathlib.Path) -> None:
+    turn = Turn(f"{tmp_path}/lock")
+
+    run_all([threading.Thread(target=count_up, args=(turn, counter)) for _ in range(_WORKERS)])
+
+    assert counter.read_text() == str(_WORKERS * _ROUNDS)
+
+
+def test_threads_lose_no_increment_when_each_has_a_turn_of_its_own(
+    tmp_path: pathlib.Path, counter: pathlib.Path
+) -> None:
+    run_all([threading.Thread(target=count_up_in_a_process, args=(tmp_path,)) for _ in range(_WORKERS)])
+
+    assert counter.read_text() == str(_WORKERS * _ROUNDS)
+
+
+def test_processes_lose_no_increment_when_they_name_the_same_file(
+    tmp_path: pathlib.Path, counter: pathlib.Path
+) -> None:
+    run_all([multiprocess.Process(target=count_up_in_a_process, args=(tmp_path,)) for _ in range(_WORKERS)])
+
+    assert counter.read_text() == str(_WORKERS * _ROUNDS)
+
+
+def forked(task: Callable[[], None]) -> int:
+    """Run *task* in a forked child, which ends by the alarm clock if it takes too long; return its exit status."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            task()
+            status = 0
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def test_a_forked_child_waits_for_its_parent_when_the_parent_was_inside(
+    tmp_path: pathlib.Path, counter: pathlib.Path
+) -> None:
+    turn = Turn(f"{tmp_path}/lock")
+    inside, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with turn():
+            inside.set()
+            done.wait(10)
+            counter.write_text("written by the parent")
+
+    def read() -> None:
+        with turn():
+            counter.with_suffix(".seen").write_text(counter.read_text())
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    inside.wait(10)
+    threading.Timer(0.2, done.set).start()
+
+    status = forked(read)
+    holder.join()
+
+    assert status == 0
+    assert counter.with_suffix(".seen").read_text() == "written by the parent"
+
+
+def test_a_turn_can_be_taken_again_when_the_block_raised(tmp_path: pathlib.Path) -> None:
+    turn = Turn(f"{tmp_path}/lock")
+    with pytest.raises(KeyError), turn():
+        raise KeyError
+
+    with turn():
+        pass
+
+
+def test_a_turn_can_be_taken_again_when_it_was_closed(tmp_path: pathlib.Path) -> None:
+    turn = Turn(f"{tmp_path}/lock")
+    with turn():
+        pass
+    turn.close()
+
+    with turn():
+        pass
+
+
+def test_a_turn_fails_as_a_backend_when_its_file_cannot_be_made(tmp_path: pathlib.Path) -> None:
+    turn = Turn(f"{tmp_path}/no folder/lock")
+
+    with pytest.raises(BackendError, match="FileNotFoundError"), turn():
+        pass
