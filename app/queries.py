@@ -1,0 +1,200 @@
+"""Parse what the query string of a list asks for: filters, sorting, paging, fields (core contract, section 6).
+
+Nothing is raised here: what is wrong is carried along and told at its step (C-URL-28).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+from urllib.parse import urlencode
+
+from app import tokens
+from app.bodies import MAX_DEPTH
+from app.errors import Problem
+from app.filters import MAX_FILTERS, read_filters
+from app.parameters import Fields, Wrong, read_number, value_error
+from backends import Json
+from backends.codec import loads
+from backends.storage import NEWEST_FIRST, Filter, Order, Stored
+from backends.storage.values import value_at
+
+Pairs = Iterable[tuple[str, str]]
+Paths = tuple[tuple[str, ...], ...]
+
+MAX_KEYS: Final = 20
+"""How many fields one query may sort by."""
+
+_URI_LAST: Final = (Order(("uri",), descending=True),)
+_SORT_KEY: Final = re.compile(r"([+-]?)([\w.]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Sizes of pages by the settings: `paginate_by` is the default and the maximum, `max_fetch_size` bounds both."""
+
+    paginate_by: int | None
+    max_fetch_size: int
+
+    def effective(self, asked: int | None) -> int:
+        """Return how many objects a page holds (C-LIST-45, C-LIST-49)."""
+        return min(size for size in (asked, self.paginate_by, self.max_fetch_size) if size)
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What is asked of a list. `limit` is the effective size of a page, `asked_limit` what the client wanted.
+
+    `problems` belong to step 11 of C-URL-28, `refusal` to step 14. `fields` are paths, None for whole objects.
+    `token_nonce` came with the token of a DELETE. `deprecated_to`: `_to` was used (C-LIST-26).
+    """
+
+    limit: int
+    filters: tuple[Filter, ...] = ()
+    order: tuple[Order, ...] = NEWEST_FIRST
+    after: tuple[Json, ...] | None = None
+    asked_limit: int | None = None
+    tombstones: bool = False
+    fields: Paths | None = None
+    problems: tuple[Problem, ...] = ()
+    refusal: Problem | None = None
+    deprecated_to: bool = False
+    token_nonce: str | None = None
+
+
+def parse(
+    pairs: Pairs,
+    list: str,
+    limits: Limits,
+    now_ms: int,
+    known: frozenset[str] | None = None,
+    refused: frozenset[str] = frozenset(),
+    texts: frozenset[str] = frozenset(),
+) -> Query:
+    """Return what *pairs*, decoded names and values, ask of the list with the URI *list*.
+
+    `known`, `refused` and `texts` are explained in `app.parameters.Fields`.
+    """
+    fields = Fields(known, refused, texts | {"id"})
+    given: dict[str, Sequence[str]] = {}
+    for name, value in pairs:
+        given[name.strip()] = (*given.get(name.strip(), ()), value)
+    last = {name: values[-1] for name, values in given.items()}
+    filters, asked, wrongs = _read_numbers_and_filters(given, fields, now_ms)
+    query = Query(
+        limits.effective(asked),
+        filters,
+        asked_limit=asked,
+        tombstones=any(each.path == ("last_modified",) for each in filters),
+        fields=_paths(last.get("_fields", "")),
+        deprecated_to="_to" in given,
+    )
+    try:
+        query = replace(query, order=_order(last.get("_sort", ""), fields))
+        query = _continued(query, last.get("_token", ""), list if fields.timed else None)
+        _expect_known(query.fields, fields)
+    except Wrong as wrong:
+        wrongs.append(wrong)
+    malformed = tuple(wrong.problem for wrong in wrongs if wrong.malformed)
+    refusal = next((wrong.problem for wrong in wrongs if not wrong.malformed), None)
+    return replace(query, problems=malformed, refusal=refusal)
+
+
+def token(query: Query, last: Stored, nonce: str | None = None) -> str:
+    """Return the token of the page after the object *last*; one with a nonce can be used once (C-OBJ-53)."""
+    columns = {("id",): last.id, ("last_modified",): last.timestamp}
+    document = None if all(key.path in columns for key in query.order) else loads(last.text)
+    values = [columns[key.path] if key.path in columns else value_at(document, key.path) for key in query.order]
+    return tokens.encode(values, last.uri, nonce)
+
+
+def token_after(query: Query, document: Mapping[str, Json]) -> str:
+    """Return the token of the page after what is no stored object but has a `uri` (`/permissions`)."""
+    return tokens.encode([value_at(document, key.path) for key in query.order], document["uri"])
+
+
+def next_query(pairs: Pairs, limit: int, token: str) -> str:
+    """Return the query string of the next page: as asked, of repeated parameters the last (C-LIST-47)."""
+    return urlencode({name.strip(): value for name, value in pairs} | {"_limit": str(limit), "_token": token})
+
+
+def project(document: Mapping[str, Json], fields: Paths) -> dict[str, Json]:
+    """Return the document reduced to some fields, with id and timestamp (C-LIST-56 to C-LIST-58)."""
+    reduced: dict[str, Json] = {}
+    for path in (*fields, ("id",), ("last_modified",)):
+        _copy(document, reduced, path)
+    return reduced
+
+
+def _copy(source: Mapping[str, Json], target: dict[str, Json], path: tuple[str, ...]) -> None:
+    """Copy one field with the objects around it, which are made as they are needed."""
+    *around, name = path
+    for outer in around:
+        if outer not in source:
+            return
+        if not isinstance(source[outer], dict):
+            target[outer] = source[outer]
+            return
+        source, target = source[outer], target.setdefault(outer, {})
+    if name in source:
+        target[name] = source[name]
+
+
+def _read_numbers_and_filters(
+    given: Mapping[str, Sequence[str]], fields: Fields, now_ms: int
+) -> tuple[tuple[Filter, ...], int | None, list[Wrong]]:
+    """Return filters, `_limit` and what is wrong, in the order of the query string."""
+    filters: list[Filter] = []
+    limit: int | None = None
+    wrongs: list[Wrong] = []
+    for name, values in given.items():
+        try:
+            if name == "_limit":
+                limit = read_number(name, values[-1]) or None
+            filters += read_filters(name, values, fields, now_ms)
+            if len(filters) > MAX_FILTERS:
+                raise Wrong(name, f"More than {MAX_FILTERS} filters")
+        except Wrong as wrong:
+            wrongs.append(wrong)
+    return tuple(filters[:MAX_FILTERS]), limit, wrongs
+
+
+def _order(text: str, fields: Fields) -> tuple[Order, ...]:
+    """Read `_sort`; what is no key is ignored, and the last key makes the order total (C-LIST-40 to C-LIST-44)."""
+    parts = [_SORT_KEY.fullmatch(part.strip()) for part in text.split(",")]
+    keys: dict[str, bool] = {}
+    for part in filter(None, parts):
+        keys.setdefault(part[2], part[1] == "-")
+    names = [name for name in keys if fields.timed or name != "last_modified"]
+    for name in names:
+        fields.expect_sort(name)
+    if len(names) > MAX_KEYS:
+        raise value_error("_sort")
+    order = tuple(Order(tuple(name.split(".")[: MAX_DEPTH + 1]), keys[name]) for name in names)
+    last = NEWEST_FIRST if fields.timed else _URI_LAST
+    return order if last[0].path in (key.path for key in order) else order + last
+
+
+def _continued(query: Query, text: str, list: str | None) -> Query:
+    """Begin the page where the token says."""
+    if text in ("", "null"):
+        return query
+    try:
+        token = tokens.decode(text, query.order, list)
+    except ValueError as error:
+        raise Wrong(None, "_token has invalid content") from error
+    return replace(query, after=token.after, token_nonce=token.nonce)
+
+
+def _paths(text: str) -> Paths | None:
+    paths = tuple(tuple(part.strip().split(".")) for part in text.split(",") if part.strip())
+    return paths or None
+
+
+def _expect_known(paths: Paths | None, fields: Fields) -> None:
+    unknown = fields.unknown(".".join(path) for path in paths or ())
+    if unknown:
+        description = f"Fields {','.join(unknown)} do not exist"
+        raise Wrong("Invalid _fields parameter", description, location="body")
