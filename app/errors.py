@@ -29,17 +29,20 @@ from backends import Json
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong with a request: where (`path`, `querystring`, `header`, `body`), which, and how."""
+    """One thing that is wrong with a request: where (`path`, `querystring`, `header`, `body`), which, and how.
+
+    The name is an integer only for an element of an array that fails a JSON schema (core contract, 10.3).
+    """
 
     location: str
-    name: str | None
+    name: str | int | None
     description: str
 
     def message(self) -> str:
         """Word the problem as the `message` of an error does (C-ERR-16)."""
         if self.name is None:
             return f"{self.location}: {self.description}"
-        if self.name in self.description:
+        if str(self.name) in self.description:
             return self.description
         return f"{self.name} in {self.location}: {self.description}"
 

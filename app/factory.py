@@ -53,7 +53,8 @@ def create_app(settings: Mapping[str, Any] | Settings | None = None) -> Flask:
     for make in (resources, core, heartbeat, permissions, user_data, openapi):
         app.register_blueprint(make(service))
     app.register_blueprint(batch(service, app))
-    service.start()
+    if service.storage.embedded:
+        service.start()
     for warning in known.warnings:
         log.warning(warning)
     app.extensions["kinto"] = service

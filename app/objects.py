@@ -40,7 +40,9 @@ def decide(operation: Operation, seen: Work, rules: Rules) -> Outcome:
 
 def get(operation: Operation, seen: Work, rules: Rules) -> Outcome:
     """Read one object (core contract, 4.6; 304 of RFC 9110, section 13.1.2)."""
-    uri, able = operation.route.uri, _access(operation, seen, rules)
+    uri = operation.route.uri
+    _expect_negotiated(operation)
+    able = _access(operation, seen, rules)
     _admit(operation, able.may_read(uri))
     _expect_parent(operation.route, seen)
     stored = _expect_object(operation, seen, able)
@@ -60,6 +62,7 @@ def get(operation: Operation, seen: Work, rules: Rules) -> Outcome:
 
 def get_list(operation: Operation, seen: Work, rules: Rules) -> Outcome:
     """Read a page of a list, or with HEAD its total (core contract, 6 and 7.5)."""
+    _expect_negotiated(operation)
     able = _access(operation, seen, rules)
     _admit_to_list(operation, seen, able, able.may_read_all())
     _expect_parent(operation.route, seen)
@@ -173,6 +176,7 @@ def delete(operation: Operation, seen: Work, rules: Rules) -> Outcome:
 
 def delete_list(operation: Operation, seen: Work, rules: Rules) -> Outcome:
     """Delete the objects of a list that match and that the identity may write (core contract, 4.12)."""
+    _expect_negotiated(operation)
     able = _access(operation, seen, rules)
     _admit_to_list(operation, seen, able, able.may_write_all())
     _expect_parent(operation.route, seen)

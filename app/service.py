@@ -128,8 +128,16 @@ class Service:
         for listener in self.flushed:
             listener()
 
+    def migrate(self, dry_run: bool, report: Callable[[str], None]) -> None:
+        """Create or upgrade the tables of the storage, and what the kinds at the top need in them."""
+        self.storage.migrate(dry_run, report)
+        if not dry_run:
+            self.start()
+
     def start(self) -> None:
         """Make what the kinds at the top need: the clocks of their lists."""
         self.storage.start([f"/{kind.plural}" for kind in self.kinds.at_top()])
 
-
+    def close(self) -> None:
+        """Give back what the backends hold."""
+        self.storage.close()

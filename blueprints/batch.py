@@ -22,7 +22,7 @@ from backends import Json
 from backends.codec import dumps
 from blueprints.http import origin_of_urls, prefix, sent
 from blueprints.replies import Reply, answer, fixed, joined, refusal
-from blueprints.requests import Asked, decoded, operation
+from blueprints.requests import Asked, decoded, keep_nonce, operation
 from blueprints.resources import offered
 from blueprints.schemas import BATCH_METHODS, Refused, load, unrecognized
 
@@ -140,11 +140,18 @@ def batch(service: Service, app: Flask) -> Blueprint:
         most = service.settings.batch_max_requests
         if most and len(members) > most:
             raise Invalid(Problem("body", "requests", f"Number of requests is limited to {most}"))
+        if any(_is_batch(member["path"], prefix(service)) for member in members):
+            raise Invalid(Problem("body", "requests", "Recursive call on /batch endpoint is forbidden."))
         entries = _Entries(service, app)
         return sent(Reply(200, entries.answer(members)))
 
     blueprint.add_url_rule("/batch", "batch", run, methods=["POST"], provide_automatic_options=False)
     return blueprint
+
+
+def _is_batch(path: str, version: str) -> bool:
+    """Say whether a path ends up at the batch endpoint itself (C-BATCH-8, C-BATCH-9)."""
+    return unquote(path.partition("?")[0]).removeprefix(version).rstrip("/") == "/batch"
 
 
 class _Entries:
@@ -216,6 +223,7 @@ class _Entries:
         """Return the JSON text of an entry of the answer (C-BATCH-13)."""
         if entry.operation and given is not None:
             list_url = f"{origin_of_urls(self._service)}{entry.path}"
+            keep_nonce(self._service, entry.operation, given)
             entry.reply = answer(self._service, entry.operation, given, list_url, entry.asked.query)
         reply = entry.reply or self._elsewhere(entry)
         headers = joined(reply, fixed(self._service, entry.asked.headers.get("Origin"), reply.exposed))

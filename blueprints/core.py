@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from flask import Blueprint, Response, request
+from werkzeug.exceptions import NotFound
 
 from app.errors import NoSuchUrl
 from app.service import Service
@@ -46,7 +47,7 @@ def core(service: Service) -> Blueprint:
 
     def hello() -> Response:
         if request.path == prefix(service):
-            raise NoSuchUrl
+            raise NotFound
         identity = service.identify(request.headers.get("Authorization"))
         body: dict[str, Json] = {
             "project_name": settings.project_name,
@@ -59,7 +60,7 @@ def core(service: Service) -> Blueprint:
             "capabilities": service.capabilities,
         }
         if settings.eos is not None:
-            body["eos"] = settings.eos.isoformat()
+            body["eos"] = settings.get("eos")
         if identity.user_id is not None:
             seen = service.storage.read(Wanted("/buckets", readers=identity.principals))
             principals = set(identity.principals).union(*seen.groups.values())
@@ -81,7 +82,10 @@ def core(service: Service) -> Blueprint:
 
     for rule, view in (("/", hello), ("/__version__", version), ("/contribute.json", contribute)):
         name = "hello" if rule == "/" else rule.strip("/_").removesuffix(".json")
-        blueprint.add_url_rule(rule, name, view, methods=["GET"], provide_automatic_options=False)
+        # The bare prefix ends up at the hello view instead of at a redirect of Werkzeug's own.
+        blueprint.add_url_rule(
+            rule, name, view, methods=["GET"], provide_automatic_options=False, strict_slashes=rule != "/"
+        )
     return blueprint
 
 

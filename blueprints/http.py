@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import logging
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, unquote_to_bytes
 
 from flask import Flask, Response, g, request
+from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.routing import RoutingException
 
@@ -19,9 +20,23 @@ from backends import BackendError
 from blueprints.cors import ALWAYS_EXPOSED, preflight
 from blueprints.replies import Reply, caching, ended, failure, fixed, refusal
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
 log: Final = logging.getLogger("kinto.http")
 
 _SAFE: Final = ("GET", "HEAD", "OPTIONS")
+
+
+class Answered(Response):
+    """A response whose 304 keeps `Last-Modified`, which Werkzeug takes away (C-PRE-15)."""
+
+    def get_wsgi_headers(self, environ: WSGIEnvironment) -> Headers:
+        """Return the headers that leave."""
+        headers = super().get_wsgi_headers(environ)
+        if self.status_code == 304 and "Last-Modified" in self.headers:
+            headers["Last-Modified"] = self.headers["Last-Modified"]
+        return headers
 
 
 def prefix(service: Service) -> str:
@@ -38,7 +53,7 @@ def origin_of_urls(service: Service) -> str:
 def sent(reply: Reply) -> Response:
     """Return the response that a reply is; the headers of every answer are added when it leaves."""
     g.exposed = reply.exposed
-    response = Response(reply.body, reply.status)
+    response = Answered(reply.body, reply.status)
     response.headers.clear()
     response.headers.update(reply.headers)
     for challenge in reply.challenges:
@@ -71,6 +86,7 @@ def exchange(app: Flask, service: Service) -> None:
             return Response("", 200) if _unversioned(request.path) else unknown()
         offered = [name for name in _ORDER if name in methods or name == "OPTIONS"]
         asked = request.headers.get
+        g.exposed = ()
         headers = preflight(
             settings,
             offered,
@@ -78,7 +94,6 @@ def exchange(app: Flask, service: Service) -> None:
             asked("Access-Control-Request-Method"),
             asked("Access-Control-Request-Headers"),
         )
-        g.exposed = ()
         return Response("null", 200, {**headers, "Content-Type": "application/json"})
 
     def after(response: Response) -> Response:
@@ -111,12 +126,13 @@ def exchange(app: Flask, service: Service) -> None:
 
     def redirect(path: str, query: str, ttl_seconds: int) -> Response:
         location = origin_of_urls(service) + quote(path, safe="/:@!$&'()*+,;=~") + (f"?{query}" if query else "")
-        headers = {"Location": location, "Content-Type": "text/plain; charset=utf-8"}
+        headers = {"Location": location, "Content-Type": "text/plain; charset=UTF-8"}
         if ttl_seconds >= 0:
             headers |= caching(ttl_seconds)
         return Response("", 307, headers)
 
     def not_allowed(error: MethodNotAllowed) -> Response:
+        g.exposed = ()
         methods = set(error.valid_methods or ()) | {"OPTIONS"}
         return refused(NotAllowed(tuple(name for name in _ORDER if name in methods)))
 

@@ -24,10 +24,7 @@ from blueprints.cors import ALWAYS_EXPOSED, allowed_origin, exposed
 
 Headers = dict[str, str]
 
-_SECURITY = {
-    "X-Content-Type-Options": "nosniff",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; ",
-}
+_POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; "
 _NEVER = "no-cache, no-store"
 _TO_URL = "https://kinto.readthedocs.io/en/2.4.0/api/resource.html#list-of-available-url-parameters"
 
@@ -151,7 +148,8 @@ def failure(error: BackendError) -> ApiError:
 def fixed(service: Service, origin: str | None, seen: Sequence[str]) -> Headers:
     """Return the headers of every answer (core contract, 9.1, 9.2, 9.5 and 9.6)."""
     settings = service.settings
-    headers = dict(_SECURITY)
+    headers = {} if ended(settings) else {"X-Content-Type-Options": "nosniff"}
+    headers["Content-Security-Policy"] = _POLICY
     headers["Access-Control-Expose-Headers"] = ", ".join(seen)
     allowed = allowed_origin(settings, origin)
     if allowed:
@@ -161,9 +159,14 @@ def fixed(service: Service, origin: str | None, seen: Sequence[str]) -> Headers:
     if settings.backoff is not None and _by_chance(settings.backoff_percentage):
         headers["Backoff"] = str(settings.backoff)
     if settings.eos is not None:
-        code = "hard-eol" if ended(settings) else "soft-eol"
-        headers["Alert"] = alert(code, settings.eos_message, settings.eos_url or settings.project_docs)
+        headers["Alert"] = eos_alert(settings)
     return headers
+
+
+def eos_alert(settings: Settings) -> str:
+    """Return the `Alert` that tells of the end of service (C-HDR-21, C-HDR-22)."""
+    code = "hard-eol" if ended(settings) else "soft-eol"
+    return alert(code, settings.eos_message, settings.eos_url or settings.project_docs)
 
 
 def _by_chance(percentage: float | None) -> bool:

@@ -20,8 +20,9 @@ from app.bodies import decode
 from app.errors import ApiError, Invalid, NotAcceptable, Problem, UnsupportedType
 from app.identity import Identity
 from app.kinds import Data, Kind, Route
-from app.operation import Body, Operation
+from app.operation import Body, Operation, Outcome
 from app.patches import Patch, parse_json_patch, parse_merge, parse_shallow
+from app.perform import Answer
 from app.service import Service
 from backends import Json
 from backends.cache import Cache
@@ -79,7 +80,7 @@ def operation(service: Service, asked: Asked, route: Route, identity: Identity) 
         problems=tuple(found),
         behaviour=_behaviour(asked, found) if asked.method == "PATCH" else "full",
         deleted_at=deleted_at,
-        nonce=str(uuid.uuid4()) if route.on_list and asked.method == "DELETE" else None,
+        nonce=f"pagination-token-{uuid.uuid4()}" if route.on_list and asked.method == "DELETE" else None,
     )
 
 
@@ -193,6 +194,12 @@ def _query(service: Service, asked: Asked, route: Route) -> queries.Query:
 def _spent(cache: Cache, nonce: str) -> bool:
     """Use up the nonce of a page token of a DELETE (C-OBJ-53); say whether it was there."""
     return cache.delete(nonce) is not None
+
+
+def keep_nonce(service: Service, operation: Operation, given: Answer) -> None:
+    """Remember that the token of the next page of a DELETE can be used, once."""
+    if isinstance(given, Outcome) and given.next is not None and operation.nonce is not None:
+        service.cache.set(operation.nonce, "", service.settings.pagination_token_validity_seconds)
 
 
 def _deleted_at(query: str, found: list[Problem]) -> int | None:

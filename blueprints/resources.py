@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, g, request
 
 from app.errors import NoSuchUrl
 from app.kinds import Kind
 from app.perform import perform
 from app.service import Service
+from blueprints.cors import exposed
 from blueprints.http import origin_of_urls, prefix, sent
 from blueprints.replies import answer
-from blueprints.requests import Asked, operation
+from blueprints.requests import Asked, keep_nonce, operation
 
 
 def resources(service: Service) -> Blueprint:
@@ -49,10 +50,12 @@ def view(service: Service) -> Callable[..., Response]:
         route = service.kinds.match(request.path[start:])
         if route is None:
             raise NoSuchUrl
+        g.exposed = exposed(request.method, route.on_list)
         query = request.query_string.decode()
         asked = Asked(request.method, route.uri, query, request.headers, request.get_data(cache=False))
         asks = operation(service, asked, route, service.identify(request.headers.get("Authorization")))
         given = perform(service, [asks])[0]
+        keep_nonce(service, asks, given)
         return sent(answer(service, asks, given, f"{origin_of_urls(service)}{request.path}", query))
 
     return resource

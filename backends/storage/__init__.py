@@ -254,7 +254,12 @@ class Transaction(Protocol):
 
 
 class Storage(Protocol):
-    """A storage backend. Every method raises `BackendError` when the database fails."""
+    """A storage backend. Every method raises `BackendError` when the database fails.
+
+    `embedded` says that it comes with the process and has made its tables by itself.
+    """
+
+    embedded: bool
 
     def read(self, wanted: Wanted) -> Snapshot:
         """Read what is wanted of one bucket in one statement, so that all of it is of one moment."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from sqlalchemy import Table
 from sqlalchemy.sql.elements import ColumnElement
 
 from backends import Json
@@ -46,3 +47,6 @@ class Dialect(Protocol):
 
     def greatest(self, one: ColumnElement[Any], other: ColumnElement[Any]) -> ColumnElement[Any]:
         """Return the greater of two values."""
+
+    def insert(self, table: Table) -> Any:
+        """Return an INSERT that can say what happens on conflict; both databases spell that the same."""

@@ -23,7 +23,8 @@ def engine_options(url: str, pool: Pool) -> tuple[dict[str, Any], dict[str, Any]
     """
     reads, writes = (replace(pool, size=size, pre_ping=False) for size in ((pool.size + 1) // 2, pool.size // 2 or 1))
     place = postgresql_url(url)
-    shared: dict[str, Any] = {"url": place, "hide_parameters": True}
+    # Documents are bound as the text that they are; SQLAlchemy would encode it once more.
+    shared: dict[str, Any] = {"url": place, "hide_parameters": True, "json_serializer": str}
     if "connect_timeout" not in place.query:
         shared["connect_args"] = {"connect_timeout": _CONNECT_TIMEOUT_SECONDS}
     return (

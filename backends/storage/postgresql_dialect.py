@@ -9,8 +9,8 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import ARRAY, Integer, Text, and_, any_, case, cast, collate, func, literal, literal_column, select
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import ARRAY, Integer, Table, Text, and_, any_, case, cast, collate, func, literal, literal_column, select
+from sqlalchemy.dialects.postgresql import JSONB, Insert, insert
 from sqlalchemy.sql.elements import ColumnElement
 
 from backends import Json
@@ -118,3 +118,7 @@ class PostgresqlDialect:
     def greatest(self, one: ColumnElement[Any], other: ColumnElement[Any]) -> ColumnElement[Any]:
         """Return the greater value."""
         return func.greatest(one, other)
+
+    def insert(self, table: Table) -> Insert:
+        """Return an INSERT that can say what happens on conflict."""
+        return insert(table)

@@ -134,7 +134,7 @@ class Reads:
         if not wanted:
             return literal_column("'{}'", Text)
         column = documents.c.data
-        return self._dialect.without(column, tuple(private)) if private else self._dialect.text(column)
+        return self._dialect.text(column, tuple(private))
 
     def _build_objects(
         self, targets: bool, ancestors: bool, lists: bool, bodies: bool, private: tuple[str, ...]

@@ -54,7 +54,9 @@ class SqlStorage:
         writing: Engine,
         dialect: Dialect,
         turn: Callable[[], AbstractContextManager[Any]] = nullcontext,
+        embedded: bool = False,
     ) -> None:
+        self.embedded = embedded
         self.reading = reading
         self.writing = writing
         self._dialect = dialect

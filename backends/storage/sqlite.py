@@ -51,7 +51,7 @@ def open_storage(reading: Engine, writing: Engine) -> SqlStorage:
         event.listen(engine, "connect", _prepare)
         renew_after_fork(engine)
     event.listen(writing, "begin", _begin)
-    storage = SqlStorage(reading, writing, SqliteDialect(), Turn(f"{writing.url.database}.lock"))
+    storage = SqlStorage(reading, writing, SqliteDialect(), Turn(f"{writing.url.database}.lock"), embedded=True)
     storage.migrate(False, lambda line: None)
     return storage
 

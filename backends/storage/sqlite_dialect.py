@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import Boolean, LargeBinary, Text, func, literal
+from sqlalchemy import Boolean, LargeBinary, Table, Text, func, literal
+from sqlalchemy.dialects.sqlite import Insert, insert
 from sqlalchemy.sql.elements import ColumnElement
 
 from backends import Json
@@ -94,3 +95,7 @@ class SqliteDialect:
     def greatest(self, one: ColumnElement[Any], other: ColumnElement[Any]) -> ColumnElement[Any]:
         """Return the greater value: SQLite's `max` of two is PostgreSQL's `greatest`."""
         return func.max(one, other)
+
+    def insert(self, table: Table) -> Insert:
+        """Return an INSERT that can say what happens on conflict."""
+        return insert(table)

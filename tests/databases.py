@@ -1,0 +1,51 @@
+"""One database for each worker of the tests and kind of database, emptied before each test."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from app.factory import create_app
+
+BASICAUTH: Mapping[str, Any] = {"multiauth.policies": "basicauth", "kinto.userid_hmac_secret": "golden-secret"}
+DATABASES = ("sqlite", "postgresql")
+
+_folder = tempfile.TemporaryDirectory(prefix="kinto-tests-")
+_migrated: set[str] = set()
+
+
+@cache
+def sqlite_url() -> str:
+    """Return the URL of the SQLite file that this worker uses."""
+    return f"sqlite:///{_folder.name}/kinto.sqlite"
+
+
+def database_url(name: str, request: pytest.FixtureRequest) -> str:
+    """Return the URL of the database of this worker, with its tables."""
+    if name == "sqlite":
+        return sqlite_url()
+    url: str = request.getfixturevalue("postgresql_url")
+    return url
+
+
+AppMaker = Callable[..., Flask]
+
+
+def make_app(url: str, settings: Mapping[str, Any]) -> Flask:
+    """Make an application on an emptied database; its tables are made at the first time."""
+    given = {"kinto.storage_url": url, **settings}
+    if url not in _migrated:
+        service = create_app({"kinto.storage_url": url}).extensions["kinto"]
+        service.migrate(False, lambda line: None)
+        service.close()
+        _migrated.add(url)
+    app = create_app(given)
+    service = app.extensions["kinto"]
+    service.storage.flush()
+    service.start()
+    return app

@@ -1,0 +1,181 @@
+"""Compare answers with recorded ones: placeholders stand for what differs from run to run (exchanges/README.md)."""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import re
+import urllib.parse
+
+from tests.client import basic, user_id
+
+HOST_HEADER = "golden.test"
+DROPPED_HEADERS = {"date", "server", "content-length", "connection", "via", "transfer-encoding"}
+FREE_HEADERS = {"Vary"}
+SORTED_HEADERS = {"access-control-expose-headers", "access-control-allow-headers", "allow"}
+CANONICAL = {"etag": "ETag", "www-authenticate": "WWW-Authenticate"}
+
+
+def canonical(name):
+    low = name.lower()
+    return CANONICAL.get(low, "-".join(part.capitalize() for part in low.split("-")))
+
+
+PLACE = re.compile(r"\{\{([^{}]+)\}\}")
+
+
+class Matcher:
+    """Compares actual values with recorded ones, binding placeholders as it goes."""
+
+    def __init__(self):
+        self.bound = {}
+        self.problems = []
+
+    def fail(self, where, message):
+        self.problems.append(f"{where}: {message}")
+
+    # placeholders in requests ------------------------------------------------
+    def value_of(self, name):
+        if name.startswith("user:"):
+            return user_id(name[5:])
+        if name.startswith("basic:"):
+            return basic(name[6:])
+        if name == "host":
+            return HOST_HEADER
+        if name in self.bound:
+            return self.bound[name]
+        derived = re.fullmatch(r"(ts:\d+)([+-]\d+)", name)
+        if derived and derived.group(1) in self.bound:
+            return int(self.bound[derived.group(1)]) + int(derived.group(2))
+        raise KeyError(name)
+
+    def fill(self, value):
+        if isinstance(value, str):
+            whole = PLACE.fullmatch(value)
+            if whole:
+                return self.value_of(whole.group(1))
+            return PLACE.sub(lambda m: urllib.parse.quote(str(self.value_of(m.group(1))), safe=":/")
+                             if m.group(1).startswith("token") else str(self.value_of(m.group(1))), value)
+        if isinstance(value, list):
+            return [self.fill(v) for v in value]
+        if isinstance(value, dict):
+            return {self.fill(k): self.fill(v) for k, v in value.items()}
+        return value
+
+    # placeholders in responses -------------------------------------------------
+    def bind(self, name, actual):
+        try:
+            return str(self.value_of(name)) == str(actual)
+        except KeyError:
+            self.bound[name] = actual
+            return True
+
+    def text(self, where, expected, actual):
+        if not isinstance(actual, str):
+            return self.fail(where, f"expected text {expected!r}, got {actual!r}")
+        names, pattern, last = [], "", 0
+        for match in PLACE.finditer(expected):
+            pattern += re.escape(expected[last:match.start()])
+            name = match.group(1)
+            names.append(name)
+            pattern += r"(\d+)" if name.startswith("ts:") else r"(.+?)"
+            last = match.end()
+        pattern += re.escape(expected[last:])
+        if expected.startswith("Invalid JSON: "):
+            pattern = "Invalid JSON: .+"  # the parser's own words are free (core contract, "Exactness of texts")
+        found = re.fullmatch(pattern, actual, re.S)
+        if not found:
+            return self.fail(where, f"expected {expected!r}, got {actual!r}")
+        for name, value in zip(names, found.groups()):
+            if name.startswith("token:"):
+                value = urllib.parse.unquote(value)
+            if not self.bind(name, value):
+                self.fail(where, f"{{{{{name}}}}} was {self.bound.get(name)!r}, now {value!r}")
+
+    def json(self, where, expected, actual, key=None):
+        if isinstance(expected, str):
+            whole = PLACE.fullmatch(expected)
+            if whole and whole.group(1).startswith("ts:") and isinstance(actual, int):
+                if not self.bind(whole.group(1), actual):
+                    self.fail(where, f"{expected} was {self.bound.get(whole.group(1))}, now {actual}")
+                return
+            return self.text(where, expected, actual)
+        if isinstance(expected, dict):
+            if not isinstance(actual, dict) or set(self.keys(expected)) != set(actual):
+                return self.fail(where, f"expected {expected!r}, got {actual!r}")
+            for k, v in expected.items():
+                if k == "headers" and "status" in expected:
+                    self.headers(f"{where}.headers", v, list(actual[k].items()), subset=True)
+                else:
+                    self.json(f"{where}.{k}", v, actual[self.fill_key(k)], key=k)
+            return
+        if isinstance(expected, list):
+            if not isinstance(actual, list) or len(expected) != len(actual):
+                return self.fail(where, f"expected {expected!r}, got {actual!r}")
+            unordered = key in ("permissions", "principals") or ".permissions." in where + "."
+            if unordered and all(isinstance(v, str) for v in expected):
+                want = sorted(str(self.fill(v)) for v in expected)
+                if want != sorted(str(v) for v in actual):
+                    self.fail(where, f"expected {want!r}, got {actual!r}")
+                return
+            for i, (e, a) in enumerate(zip(expected, actual)):
+                self.json(f"{where}[{i}]", e, a)
+            return
+        if type(expected) is not type(actual) or expected != actual:
+            self.fail(where, f"expected {expected!r}, got {actual!r}")
+
+    def keys(self, expected):
+        return [self.fill_key(k) for k in expected]
+
+    def fill_key(self, key):
+        return self.fill(key) if isinstance(key, str) and "{{" in key else key
+
+    def headers(self, where, expected, pairs, subset=False):
+        actual = {}
+        for name, value in pairs:
+            if name.lower() not in DROPPED_HEADERS:
+                name = canonical(name)
+                actual[name] = actual[name] + ", " + value if name in actual else value
+        for name, value in expected.items():
+            if name not in actual:
+                self.fail(where, f"header {name} missing")
+                continue
+            got = actual[name]
+            if name.lower() in SORTED_HEADERS:
+                got = ", ".join(sorted(v.strip() for v in got.split(",") if v.strip()))
+            if value == "{{http_date_of_etag}}":
+                seconds = int(actual.get("ETag", '"0"').strip('"')) // 1000
+                if email.utils.parsedate_to_datetime(got).timestamp() != seconds:
+                    self.fail(where, f"Last-Modified {got} does not match ETag")
+            elif "{{date+" in value or value == "{{http_date}}":
+                email.utils.parsedate_to_datetime(got)
+            else:
+                self.text(f"{where}.{name}", value, got)
+        if not subset:
+            for name in set(actual) - set(expected) - FREE_HEADERS:
+                self.fail(where, f"unexpected header {name}: {actual[name]}")
+
+    def response(self, where, expected, status, pairs, body, subset=False):
+        if status != expected["status"]:
+            self.fail(where, f"status {status}, expected {expected['status']} ({body[:300]!r})")
+            return
+        self.headers(where, expected["headers"], pairs, subset)
+        if expected.get("body_empty"):
+            if body:
+                self.fail(where, f"expected an empty body, got {body[:200]!r}")
+        elif "body" in expected:
+            try:
+                self.json(where, expected["body"], json.loads(body))
+            except ValueError:
+                self.fail(where, f"body is not JSON: {body[:200]!r}")
+        # body_text is informative only: such bodies are free.
+
+    def order(self, names):
+        values = []
+        for name in names:
+            try:
+                values.append(int(self.value_of(name)))
+            except KeyError:
+                pass
+        if values != sorted(values):
+            self.fail("timestamp_order", f"{names} gave {values}")
