@@ -218,6 +218,18 @@ class Move:
     starts: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """What one principal has by itself: objects on which it was granted anything, and groups that it is in.
+
+    `sole` are those of the objects on which nobody else holds `write`.
+    """
+
+    granted: frozenset[str]
+    sole: frozenset[str]
+    groups: frozenset[str]
+
+
 class Conflict(BackendError):
     """The database asks for another try of the transaction: a deadlock, a serialization failure, a dead connection."""
 
@@ -245,6 +257,9 @@ class Transaction(Protocol):
 
         The clocks below must be locked. Clocks stay; memberships in groups below end at *stamp*.
         """
+
+    def holdings(self, principal: str) -> Holdings:
+        """Return what a principal has by itself, in all buckets (user data)."""
 
     def withdraw(self, principal: str, stamp: int) -> None:
         """End every grant to a principal and each of its memberships (account removal, user data)."""

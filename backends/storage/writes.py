@@ -7,20 +7,23 @@ from itertools import groupby
 from typing import Any
 
 from sqlalchemy import (
+    CompoundSelect,
     Connection,
     Text,
     and_,
     bindparam,
     case,
     delete,
-
+    exists,
+    literal,
     or_,
     select,
     tuple_,
+    union_all,
     update,
 )
 
-from backends.storage import LIVING, Change, Move, Snapshot, Wanted, at_top, bucket_of, home, homes, list_of
+from backends.storage import LIVING, Change, Holdings, Move, Snapshot, Wanted, at_top, bucket_of, home, homes, list_of
 from backends.storage.dialect import Dialect
 from backends.storage.reads import Reads
 from backends.storage.tables import clocks, documents, grants, members
@@ -36,6 +39,29 @@ _lock_lists = (
 _lock_below = (
     select(clocks.c.list).where(clocks.c.bucket == _bucket).order_by(clocks.c.list).with_for_update(key_share=True)
 )
+
+
+def _build_holdings() -> CompoundSelect[Any]:
+    """Make the statement of what a principal has; whoever holds `write` beside it makes an object not only its own."""
+    holder, other = bindparam("holder", type_=Text), grants.alias("other")
+    held = and_(grants.c.principal == holder, grants.c.until == LIVING)
+    beside = exists().where(
+        other.c.bucket == grants.c.bucket,
+        other.c.uri == grants.c.uri,
+        other.c.permission == "write",
+        other.c.until == LIVING,
+        other.c.principal != holder,
+    )
+    return union_all(
+        select(literal("granted"), grants.c.uri).where(held),
+        select(literal("sole"), grants.c.uri).where(held, grants.c.permission == "write", ~beside),
+        select(literal("groups"), members.c.principal).where(members.c.user_id == holder, members.c.until == LIVING),
+    )
+
+
+_holdings = _build_holdings()
+
+
 class Writer:
     """One writing transaction on a connection. See `backends.storage.Transaction` for what its methods promise."""
 
@@ -217,6 +243,13 @@ class Writer:
             self._connection.execute(
                 update(members).where(groups, members.c.until == LIVING).values(until=stamp)
             )
+
+    def holdings(self, principal: str) -> Holdings:
+        """Return what a principal has by itself."""
+        found: dict[str, set[str]] = {"granted": set(), "sole": set(), "groups": set()}
+        for source, uri in self._connection.execute(_holdings, {"holder": principal}):
+            found[source].add(uri)
+        return Holdings(**{source: frozenset(uris) for source, uris in found.items()})
 
     def withdraw(self, principal: str, stamp: int) -> None:
         """End every grant to a principal and each of its memberships."""

@@ -1,0 +1,92 @@
+"""`GET /permissions`: what whoever asks may do, object by object (core contract, 2.7)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from urllib.parse import parse_qsl
+
+from flask import Blueprint, Response, g, request
+
+from app import entries, matching, queries
+from app.errors import Forbidden, Invalid, Unauthenticated
+from app.identity import Identity
+from app.kinds import Data
+from app.service import Service
+from backends.codec import dumps
+from backends.storage import Wanted
+from blueprints.cors import exposed
+from blueprints.http import origin_of_urls, prefix, sent
+from blueprints.replies import Reply, http_date
+
+_URI = "/permissions"
+
+
+def permissions(service: Service) -> Blueprint:
+    """Make the blueprint of `/permissions`; without a URL unless a setting asks for it (C-UTIL-24)."""
+    blueprint = Blueprint("permissions", __name__, url_prefix=prefix(service))
+
+    def get() -> Response:
+        g.exposed = exposed(request.method, on_list=True)
+        identity = service.identify(request.headers.get("Authorization"))
+        principals = _principals(service, identity)
+        if service.settings.principals("permissions", "read").isdisjoint(principals):
+            raise Unauthenticated if identity.user_id is None else Forbidden
+        pairs = parse_qsl(request.query_string.decode(), keep_blank_values=True)
+        query = _query(service, pairs)
+        chosen = matching.choose(accessible(service, identity, principals), query)
+        now = time.time_ns() // 1_000_000
+        headers = {
+            "Content-Type": "application/json",
+            # A timestamp without meaning: nothing says when what somebody may do has changed (C-UTIL-34).
+            "ETag": f'"{now}"',
+            "Last-Modified": http_date(now),
+            "Cache-Control": "no-cache, no-store",
+        }
+        if request.method == "HEAD":
+            totals = {"Total-Objects": str(chosen.total), "Total-Records": str(chosen.total)}
+            return sent(Reply(200, "", headers | totals, exposed=g.exposed))
+        if chosen.more:
+            token = queries.token_after(query, chosen.documents[-1])
+            next = queries.next_query(pairs, query.limit, token)
+            headers["Next-Page"] = f"{origin_of_urls(service)}{request.path}?{next}"
+        shown = [queries.project(entry, query.fields) if query.fields else entry for entry in chosen.documents]
+        return sent(Reply(200, dumps({"data": shown}), headers, exposed=g.exposed))
+
+    if service.settings.experimental_permissions_endpoint:
+        blueprint.add_url_rule(_URI, "permissions", get, methods=["GET"], provide_automatic_options=False)
+    return blueprint
+
+
+def accessible(service: Service, identity: Identity, principals: frozenset[str]) -> list[Data]:
+    """Return an entry for everything that was granted to the principals or that the settings give them."""
+    kinds, configured = service.kinds, service.rules.configured
+    given = entries.by_settings(kinds, configured, principals)
+    patterns = entries.list_patterns(kinds, (kinds[name] for name in given))
+    held: dict[str, set[str]] = {}
+    for uri, permission in service.storage.accessible(identity.principals, patterns):
+        held.setdefault(uri, set()).add(permission)
+    return entries.entries(kinds, held, given) + entries.root(kinds, configured, principals)
+
+
+def _principals(service: Service, identity: Identity) -> frozenset[str]:
+    """Return the identity's principals; its groups are asked for only where a setting names one."""
+    rules = service.rules
+    names = [(kind.name, name) for kind in service.kinds for name in ("create", "read", "write")]
+    configured = frozenset[str]().union(*(rules.configured(*name) for name in [*names, ("permissions", "read")]))
+    own = frozenset(identity.principals)
+    if not any(principal.startswith("/") for principal in configured):
+        return own
+    return own.union(*service.storage.read(Wanted("/buckets", readers=identity.principals)).groups.values())
+
+
+def _query(service: Service, pairs: Sequence[tuple[str, str]]) -> queries.Query:
+    """Return what is asked of the entries, as of any list. Raises Invalid."""
+    limits = queries.Limits(service.settings.paginate_by, service.settings.storage_max_fetch_size)
+    known = entries.known_fields(service.kinds)
+    query = queries.parse(pairs, _URI, limits, time.time_ns() // 1_000_000, known=known)
+    if query.problems:
+        raise Invalid(*query.problems)
+    if query.refusal:
+        raise Invalid(query.refusal)
+    return query

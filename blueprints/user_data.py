@@ -1,0 +1,46 @@
+"""`DELETE /__user_data__/<principal>`: forget a user (core contract, 2.8)."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, request
+
+from app.errors import Forbidden, NotAllowed, Unauthenticated
+from app.identity import Identity
+from app.service import Service
+from app.user_data import forget
+from backends.codec import dumps
+from backends.storage import Wanted
+from blueprints.http import prefix, sent
+from blueprints.replies import Reply
+
+
+def user_data(service: Service) -> Blueprint:
+    """Make the blueprint of `/__user_data__`."""
+    blueprint = Blueprint("user-data", __name__, url_prefix=prefix(service))
+
+    def delete(principal: str) -> Response:
+        identity = service.identify(request.headers.get("Authorization"))
+        if not _may_delete(service, identity):
+            raise Unauthenticated if identity.user_id is None else Forbidden
+        forget(service, principal, identity)
+        return sent(Reply(200, dumps({"data": {"principal": principal}})))
+
+    def plural() -> Response:
+        raise NotAllowed(("OPTIONS",))
+
+    blueprint.add_url_rule(
+        "/__user_data__/<principal>", "object", delete, methods=["DELETE"], provide_automatic_options=False
+    )
+    # No method is allowed but OPTIONS, which is answered before (C-UTIL-39); the rule makes the URL exist.
+    blueprint.add_url_rule("/__user_data__", "plural", plural, methods=["OPTIONS"], provide_automatic_options=False)
+    return blueprint
+
+
+def _may_delete(service: Service, identity: Identity) -> bool:
+    """Say whether the setting `user-data_delete_principals` names who asks, or a group of theirs (C-UTIL-35)."""
+    allowed = service.settings.principals("user-data", "delete")
+    principals = set(identity.principals)
+    if any(principal.startswith("/") for principal in allowed):
+        seen = service.storage.read(Wanted("/buckets", readers=identity.principals))
+        principals.update(*seen.groups.values())
+    return not allowed.isdisjoint(principals)
