@@ -1,0 +1,165 @@
+"""Layers import only to the right, nothing hides in a function, and core code knows no plugin (docs/architecture.md)."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+LAYERS = ("wsgi", "scripts", "app.factory", "blueprints", "app", "backends")
+"""From left to right: a module may import what stands in its own layer or further right."""
+
+HTTP = ("blueprints", "app.factory")
+DATA = ("backends",)
+OWNERS = {
+    "flask": HTTP,
+    "marshmallow": HTTP,
+    "werkzeug": HTTP,
+    "apispec": HTTP,
+    "flask_sqlalchemy": ("app.factory",),
+    "flask_caching": DATA,
+    "sqlalchemy": DATA,
+    "alembic": DATA,
+    "psycopg2": DATA,
+    "redis": DATA,
+    "pymemcache": DATA,
+    "statsd": DATA,
+}
+"""Which layers may import a package from outside; those that are not named here are free."""
+
+PLUGINS = "blueprints.plugins"
+
+
+@dataclass(frozen=True)
+class Module:
+    """One of our modules: its dotted name, its tree, and the modules it imports, as they are written."""
+
+    name: str
+    tree: ast.Module
+    packages: frozenset[str]
+
+    @property
+    def layer(self) -> str:
+        """Return the layer that the module stands in: the longest name of one that it begins with."""
+        return next(layer for layer in sorted(LAYERS, key=len, reverse=True) if inside(self.name, layer))
+
+    def imports(self) -> Iterator[str]:
+        """Yield what the module imports; of `from a import b` the module `a.b` where there is one."""
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Import):
+                yield from (alias.name for alias in node.names)
+            if isinstance(node, ast.ImportFrom):
+                assert not node.level, f"{self.name}: relative import"
+                yield from (self._module(node.module or "", alias.name) for alias in node.names)
+
+    def _module(self, package: str, name: str) -> str:
+        return f"{package}.{name}" if f"{package}.{name}" in self.packages else package
+
+
+def inside(name: str, package: str) -> bool:
+    """Say whether a module is a package or stands in it."""
+    return name == package or name.startswith(f"{package}.")
+
+
+def _modules() -> dict[str, Module]:
+    files = {"wsgi": ROOT / "wsgi.py"}
+    for folder in ("app", "blueprints", "backends", "scripts"):
+        for file in sorted((ROOT / folder).rglob("*.py")):
+            files[".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")] = file
+    return {name: Module(name, ast.parse(file.read_text()), frozenset(files)) for name, file in files.items()}
+
+
+MODULES = _modules()
+
+
+def _ours(module: Module) -> Iterator[Module]:
+    return (MODULES[name] for name in module.imports() if name in MODULES)
+
+
+def test_modules_import_only_from_layers_to_the_right() -> None:
+    wrong = [
+        f"{module.name} imports {imported.name}"
+        for module in MODULES.values()
+        for imported in _ours(module)
+        if LAYERS.index(imported.layer) < LAYERS.index(module.layer)
+    ]
+
+    assert wrong == []
+
+
+def test_modules_form_no_circle() -> None:
+    graph = {module.name: {imported.name for imported in _ours(module)} for module in MODULES.values()}
+
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"a circle: {' -> '.join(error.args[1])}", pytrace=False)
+
+
+@pytest.mark.parametrize(("package", "layers"), OWNERS.items(), ids=OWNERS.keys())
+def test_a_package_is_imported_only_by_the_layers_it_belongs_to(package: str, layers: tuple[str, ...]) -> None:
+    wrong = [
+        module.name
+        for module in MODULES.values()
+        for imported in module.imports()
+        if inside(imported, package) and module.layer not in layers
+    ]
+
+    assert wrong == []
+
+
+def test_no_import_hides_in_a_function() -> None:
+    wrong = [
+        f"{module.name}:{inner.lineno}"
+        for module in MODULES.values()
+        for function in ast.walk(module.tree)
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        for inner in ast.walk(function)
+        if isinstance(inner, ast.Import | ast.ImportFrom)
+    ]
+
+    assert wrong == []
+
+
+def test_core_code_imports_no_plugin() -> None:
+    wrong = [
+        f"{module.name} imports {imported.name}"
+        for module in MODULES.values()
+        if not inside(module.name, PLUGINS)
+        for imported in _ours(module)
+        if inside(imported.name, PLUGINS) and imported.name != PLUGINS
+    ]
+
+    assert wrong == []
+
+
+def test_a_plugin_imports_no_other_plugin() -> None:
+    def plugin(module: Module) -> str:
+        return module.name.removeprefix(f"{PLUGINS}.").partition(".")[0]
+
+    wrong = [
+        f"{module.name} imports {imported.name}"
+        for module in MODULES.values()
+        if inside(module.name, PLUGINS)
+        for imported in _ours(module)
+        if inside(imported.name, PLUGINS) and plugin(imported) != plugin(module)
+    ]
+
+    assert wrong == []
+
+
+def test_only_settings_and_commands_read_the_environment() -> None:
+    wrong = [
+        f"{module.name}:{node.lineno}"
+        for module in MODULES.values()
+        if not inside(module.name, "app.settings") and module.layer != "scripts"
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv") and ast.unparse(node.value) == "os"
+    ]
+
+    assert wrong == []
