@@ -1,4 +1,4 @@
-"""Layers import only to the right, nothing hides in a function, and core code knows no plugin (docs/architecture.md)."""
+"""Layers import only to the right, nothing hides in a function, core code knows no plugin (docs/architecture.md)."""
 
 from __future__ import annotations
 
