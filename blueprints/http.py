@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 log: Final = logging.getLogger("kinto.http")
 
 _SAFE: Final = ("GET", "HEAD", "OPTIONS")
+_DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
 
 
 class Answered(Response):
@@ -47,7 +48,8 @@ def prefix(service: Service) -> str:
 def origin_of_urls(service: Service) -> str:
     """Return scheme and host of the URLs that the service writes (C-URL-26, C-URL-27)."""
     settings = service.settings
-    return f"{settings.http_scheme or request.scheme}://{settings.http_host or request.host}"
+    scheme = settings.http_scheme or request.scheme
+    return f"{scheme}://{settings.http_host or request.host.removesuffix(_DEFAULT_PORTS.get(scheme, ''))}"
 
 
 def sent(reply: Reply) -> Response:
