@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
-from sqlalchemy import Engine, delete, func, literal, or_, select, union_all
+from sqlalchemy import Engine, and_, delete, func, literal, or_, select, union_all
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import IntegrityError as DriverIntegrityError
 
@@ -81,19 +81,23 @@ class SqlStorage:
             yield Writer(connection, self._dialect, self._reads)
 
     def accessible(self, readers: Sequence[str], lists: Sequence[str]) -> list[tuple[str, str]]:
-        """Return what the readers hold anywhere, and every living object of the lists at these patterns."""
-        themselves = select(grants.c.uri, grants.c.permission).where(
-            grants.c.principal.in_(readers), grants.c.until == LIVING
-        )
-        by_groups = (
+        """Return what the readers hold on living objects anywhere, and all such objects of the lists."""
+        held = (
             select(grants.c.uri, grants.c.permission)
-            .join(members, members.c.principal == grants.c.principal)
-            .where(members.c.user_id.in_(readers), members.c.until == LIVING, grants.c.until == LIVING)
+            .join(documents, and_(documents.c.bucket == grants.c.bucket, documents.c.uri == grants.c.uri))
+            .where(grants.c.until == LIVING, ~documents.c.deleted)
         )
-        branches = [themselves, by_groups]
+        by_groups = held.join(members, members.c.principal == grants.c.principal)
+        branches = [
+            held.where(grants.c.principal.in_(readers)),
+            by_groups.where(members.c.user_id.in_(readers), members.c.until == LIVING),
+        ]
         if lists:
-            everything = or_(*(documents.c.list.like(pattern, escape="\\") for pattern in lists))
-            branches.append(select(documents.c.uri, literal("")).where(everything, ~documents.c.deleted))
+            # By way of the clocks: lists are few, objects are many.
+            listed = and_(documents.c.bucket == clocks.c.bucket, documents.c.list == clocks.c.list)
+            named = or_(*(clocks.c.list.like(pattern, escape="\\") for pattern in lists))
+            everything = select(documents.c.uri, literal("")).join(clocks, listed)
+            branches.append(everything.where(named, ~documents.c.deleted))
         with _driver_errors(), self.reading.connect() as connection:
             rows = connection.execute(union_all(*branches))
             return sorted({(uri, permission) for uri, permission in rows})
@@ -115,7 +119,8 @@ class SqlStorage:
     def purge(self, lists: Sequence[str], keep: int) -> int:
         """Delete all tombstones but the newest *keep* of each list."""
         newest = func.row_number().over(
-            partition_by=(documents.c.bucket, documents.c.list), order_by=documents.c.last_modified.desc()
+            partition_by=(documents.c.bucket, documents.c.list),
+            order_by=(documents.c.last_modified.desc(), documents.c.uri.desc()),
         )
         ranked = (
             select(documents.c.bucket, documents.c.uri, newest.label("rank"))
