@@ -1,0 +1,5 @@
+"""Run the `kinto` command: each subcommand is a module of this folder, loaded when it is called."""
+
+from scripts.command import main
+
+__all__ = ["main"]

@@ -1,0 +1,148 @@
+"""Read the command line of `kinto`, and turn what goes wrong into one line and an exit code (operations.md 2.1)."""
+
+import contextlib
+import importlib
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import click
+
+from app.settings import SettingError, Settings, load
+from app.version import KINTO_VERSION, VERSION
+from backends import BackendError
+
+log: Final = logging.getLogger("kinto.command")
+
+FAILED: Final = 1
+WRONG_USAGE: Final = 2
+
+_COMMANDS: Final = {
+    "create-user": "Create an account, or give one a new password.",
+    "flush-cache": "Empty the cache.",
+    "init": "Write a first ini file.",
+    "migrate": "Create or upgrade what the backends need.",
+    "purge-deleted": "Remove old tombstones.",
+    "start": "Serve the application.",
+    "version": "Print the version.",
+}
+_CONTEXT: Final = {"help_option_names": ["-h", "--help"]}
+_INI: Final = "ini"
+_LEVEL: Final = "level"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `kinto` with *arguments*, by default those of the process, and return its exit code (O-CLI-4)."""
+    try:
+        code = kinto.main(arguments, prog_name="kinto", standalone_mode=False)
+    except click.UsageError as error:
+        usage = error.ctx.get_usage() if error.ctx else kinto.get_usage(click.Context(kinto, info_name="kinto"))
+        click.echo(usage.replace("Usage:", "usage:", 1), err=True)
+        click.echo(f"error: {error.format_message()}", err=True)
+        return WRONG_USAGE
+    except click.Abort:
+        click.echo("Aborted.", err=True)
+        return FAILED
+    except (SettingError, BackendError, OSError) as error:
+        click.echo(str(error), err=True)
+        return FAILED
+    return int(code or 0)
+
+
+def _remember(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+    """Keep an option for the whole command line: it may stand before or after the command, the later wins (O-CLI-2)."""
+    if value is not None:
+        context.meta[_INI if parameter.name == "ini" else _LEVEL] = value
+    return value
+
+
+def _common() -> list[click.Parameter]:
+    """Make the options that every command has."""
+    return [
+        _option("--ini", metavar="FILE", help="File with the settings."),
+        _option("-q", "--quiet", flag_value=logging.CRITICAL, type=int, help="Only say what is critical."),
+        _option("-v", "--debug", flag_value=logging.DEBUG, type=int, help="Say everything."),
+    ]
+
+
+def _option(*names: str, **attributes: Any) -> click.Option:
+    return click.Option(names, callback=_remember, expose_value=False, **attributes)
+
+
+class Command(click.Command):
+    """A command with the options that all have; while it runs, log lines go to standard error."""
+
+    def __init__(self, name: str, **attributes: Any) -> None:
+        super().__init__(name, context_settings=_CONTEXT, **attributes)
+        self.params.extend(_common())
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        with _log_lines(level(ctx)):
+            return super().invoke(ctx)
+
+
+class _Kinto(click.Group):
+    """The commands by name; the module of one is loaded when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"scripts.{cmd_name.replace('-', '_')}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+kinto: Final = _Kinto(
+    "kinto",
+    params=_common(),
+    help="Run and maintain a Kinto server.",
+    no_args_is_help=False,
+    context_settings=_CONTEXT,
+)
+click.version_option(VERSION, message=f"%(version)s (Kinto {KINTO_VERSION})")(kinto)
+
+
+def ini(context: click.Context) -> str | None:
+    """Return the file that `--ini` names."""
+    path: str | None = context.meta.get(_INI)
+    return path
+
+
+def level(context: click.Context) -> int:
+    """Return the level from which log lines are shown."""
+    shown: int = context.meta.get(_LEVEL, logging.INFO)
+    return shown
+
+
+def settings_of(context: click.Context) -> Settings:
+    """Load the settings for a command that needs the application. Raises SettingError."""
+    settings = load(ini=ini(context))
+    log.info("Running %s %s.", settings.project_name, settings.project_version)
+    return settings
+
+
+@contextlib.contextmanager
+def _log_lines(shown: int) -> Iterator[None]:
+    """Write log lines to standard error as `LEVEL  message` (O-CLI-3)."""
+    root = logging.getLogger()
+    before = root.level
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(levelname)-5.5s  %(message)s"))
+    if shown > logging.DEBUG:
+        # What libraries do is nobody's business here, unless it goes wrong.
+        handler.addFilter(lambda record: record.name.startswith("kinto") or record.levelno >= logging.WARNING)
+    root.addHandler(handler)
+    root.setLevel(shown)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(before)

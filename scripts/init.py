@@ -1,0 +1,59 @@
+"""Write a first ini file (operations contract, 2.2)."""
+
+import importlib.util
+import os
+import secrets
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import click
+
+from app.settings.sources import DEFAULT_FILE
+from scripts.command import FAILED, Command, ini, log
+from scripts.ini_file import Choices, render
+
+_BACKENDS: Final = {"": "memory", "1": "postgresql"}
+_CACHES: Final = {"": "memory", "1": "postgresql", "2": "memcached", "3": "redis"}
+_DRIVERS: Final = {"postgresql": "psycopg2", "memcached": "pymemcache", "redis": "redis"}
+_WHICH_BACKEND: Final = "Select the backend you would like to use: (1 - postgresql, default - memory) "
+_WHICH_CACHE: Final = (
+    "Select the cache backend you would like to use: (1 - postgresql, 2 - memcached, 3 - redis, default - memory) "
+)
+
+
+@click.command("init", cls=Command)
+@click.option("--backend", type=click.Choice(list(_BACKENDS.values())), help="Where data live.")
+@click.option("--cache-backend", type=click.Choice(list(_CACHES.values())), help="What remembers logins.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.pass_context
+def command(context: click.Context, backend: str | None, cache_backend: str | None, host: str) -> int:
+    """Write an ini file with fresh secrets; one that exists stays as it is."""
+    path = Path(ini(context) or os.environ.get("KINTO_INI") or DEFAULT_FILE).absolute()
+    if path.exists():
+        click.echo(f"{path} already exists.", err=True)
+        return FAILED
+    backend = backend or _ask(_WHICH_BACKEND, _BACKENDS)
+    cache_backend = cache_backend or _ask(_WHICH_CACHE, _CACHES)
+    choices = Choices(host, backend, cache_backend, secrets.token_hex(32), secrets.token_hex(32))
+    _write(path, render(choices, datetime.now().astimezone()))
+    log.info("Created config %s", path)
+    for driver in {_DRIVERS[each] for each in (backend, cache_backend) if each in _DRIVERS}:
+        if importlib.util.find_spec(driver) is None:
+            log.warning("The package %s is missing: pip install %s", driver, driver)
+    log.info("The first account 'admin' is administrator; create it: kinto --ini %s create-user -u admin", path)
+    return 0
+
+
+def _ask(question: str, answers: dict[str, str]) -> str:
+    while True:
+        answer = click.prompt(question, prompt_suffix="", default="", show_default=False).strip()
+        if answer in answers:
+            return answers[answer]
+
+
+def _write(path: Path, content: str) -> None:
+    """Write a new file that its owner alone may read, as it holds secrets."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(content)

@@ -1,0 +1,51 @@
+"""Create or upgrade the tables of cache, storage and permission (operations contract, 2.4)."""
+
+import logging
+
+import click
+
+from app.factory import create_app
+from app.service import Service
+from backends.storage import migrations
+from backends.storage.sql import SqlStorage
+from scripts.command import Command, level, log, settings_of
+
+
+@click.command("migrate", cls=Command)
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and write nothing; with -v print the SQL.")
+@click.pass_context
+def command(context: click.Context, dry_run: bool) -> None:
+    """Create or upgrade what the backends need."""
+    service: Service = create_app(settings_of(context)).extensions["kinto"]
+    _migrate_cache(service, dry_run)
+    if service.settings.readonly:
+        for part in ("storage", "permission"):
+            log.error("Cannot migrate the %s backend while in readonly mode.", part)
+        return
+    # The storage that is made anew for each process has nothing to tell (O-CLI-14).
+    if service.settings.storage_backend != "memory":
+        service.migrate(dry_run, log.info)
+    if dry_run and level(context) == logging.DEBUG:
+        _print_sql(service)
+
+
+def _migrate_cache(service: Service, dry_run: bool) -> None:
+    name = {"postgresql": "PostgreSQL"}.get(service.settings.cache_backend)
+    if service.cache.initialized():
+        if name:
+            log.info("%s cache schema is up-to-date.", name)
+        return
+    if dry_run:
+        log.info("Create cache schema")
+        return
+    service.cache.initialize()
+    log.info("Created %s cache tables", name or service.settings.cache_backend)
+
+
+def _print_sql(service: Service) -> None:
+    """Print what a database administrator can run by hand instead (O-PG-36)."""
+    if not isinstance(service.storage, SqlStorage) or service.storage.embedded:
+        return
+    with service.storage.writing.connect() as connection:
+        installed = migrations.installed(connection)
+        click.echo(migrations.sql(connection.dialect.name, installed))

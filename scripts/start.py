@@ -1,0 +1,85 @@
+"""Serve the application of a file by gunicorn (operations contract, 2.3)."""
+
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Final
+
+import click
+
+from app.settings import SettingError, load
+from app.settings.sources import DEFAULT_PORT, find_file, read_ini
+from scripts.command import FAILED, Command, ini, level, log
+
+_CONFIGURATION: Final = Path(__file__).parents[1] / "gunicorn.conf.py"
+_KNOWN: Final = frozenset({"use", "host", "port"})
+_BACKLOG: Final = 1024
+_QUIET: Final = 50
+
+
+@click.command("start", cls=Command)
+@click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on; 8888 by default, or what PORT says.")
+@click.option("--reload", is_flag=True, help="Start anew when code or the file change.")
+@click.pass_context
+def command(context: click.Context, port: int | None, reload: bool) -> int:
+    """Serve the application of the file."""
+    http_port = str(port or os.environ.get("PORT") or DEFAULT_PORT)
+    path = ini(context) or find_file(os.environ)
+    os.environ["PORT"] = http_port
+    # What cannot start is said here, in one line, and not by each worker.
+    load(ini=path)
+    host, number = _address(path, http_port)
+    try:
+        listening = _listen(host, number)
+    except OSError as error:
+        click.echo(f"Cannot listen on {host}:{number}: {error.strerror}", err=True)
+        return FAILED
+    quiet = level(context) >= _QUIET
+    if not quiet:
+        click.echo(f"Starting server in PID {os.getpid()}.")
+    shown = f"[{host}]" if ":" in host else host
+    click.echo(f"Serving on http://{shown}:{listening.getsockname()[1]}")
+    sys.stdout.flush()
+    if path:
+        os.environ["KINTO_INI"] = str(Path(path).absolute())
+    arguments = _gunicorn(listening, quiet, [path] if reload and path else [], reload)
+    os.execv(sys.executable, arguments)
+
+
+def _address(path: str | None, http_port: str) -> tuple[str, int]:
+    """Return host and port: those of the file, which may say `%(http_port)s`, else the usual ones."""
+    server = read_ini(path, http_port).server if path else {}
+    for name in sorted(server.keys() - _KNOWN):
+        log.warning("The setting %s of [server:main] has no effect here.", name)
+    port = server.get("port", http_port)
+    if not port.isdecimal():
+        raise SettingError("port", f"a number is expected in [server:main], not {port!r}.")
+    return server.get("host", "127.0.0.1"), int(port)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Open the socket here, so that a busy port is one line and exit code 1 (O-CLI-13). Raises OSError."""
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    listening = socket.socket(family, kind, protocol)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.bind(address)
+    listening.listen(_BACKLOG)
+    listening.set_inheritable(True)
+    return listening
+
+
+def _gunicorn(listening: socket.socket, quiet: bool, watched: list[str], reload: bool) -> list[str]:
+    """Return the command line of the server, which takes the place of this process.
+
+    One worker unless WEB_CONCURRENCY says otherwise: the memory backends live in a process.
+    """
+    arguments = [sys.executable, "-m", "gunicorn", "app.factory:create_app()", "--bind", f"fd://{listening.fileno()}"]
+    arguments += ["--workers", os.environ.get("WEB_CONCURRENCY") or "1"]
+    arguments += ["--log-level", "critical" if quiet else "warning"]
+    if _CONFIGURATION.is_file():
+        arguments += ["--config", str(_CONFIGURATION)]
+    if reload:
+        arguments.append("--reload")
+        arguments += [argument for path in watched for argument in ("--reload-extra-file", path)]
+    return arguments
