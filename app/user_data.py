@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from app.errors import Clash
@@ -15,7 +15,7 @@ from app.operation import Effect, Operation, Outcome
 from app.service import Service
 from app.work import Work
 from backends.codec import dumps
-from backends.storage import Conflict, Holdings, Snapshot, Stored, Transaction, Wanted, at_top, home, list_of
+from backends.storage import Conflict, Holdings, Snapshot, Stored, Transaction, Wanted, at_top, bucket_of, home, list_of
 
 _TRIES = 3
 _AT_ONCE = 500
@@ -104,12 +104,13 @@ class _Run:
         self._plan = plan(service, transaction.holdings(principal))
         if not self._plan.lists <= first.lists or not set(self._plan.gone) <= set(first.gone):
             raise _GrantedMeanwhile
-        self._work = Work(_read(transaction, (*self._plan.gone, *self._plan.left)), time.time_ns() // 1_000_000)
+        self._work = Work(_read(transaction, self._plan), time.time_ns() // 1_000_000)
 
     def erase(self, identity: Identity) -> list[tuple[Operation, Outcome]]:
         """Do what is planned, and return it as what it would be one by one."""
         done = [*self._deletions(identity), *self._updates(identity)]
-        stamp = max((outcome.timestamp for _, outcome in done), default=self._work.now)
+        # Later than whatever was granted before, in every list; a list from which nothing went keeps its clock.
+        stamp = max((self._work.now, *(self._work.clock(name) + 1 for name in self._plan.lists)))
         self.flush()
         full = [uri for uri in self._plan.gone if _lists_in(self._service, uri)]
         if full:
@@ -164,14 +165,20 @@ class _Run:
             self._transaction.write(changes, moves)
 
 
-def _read(transaction: Transaction, uris: Iterable[str]) -> Snapshot:
-    """Read objects with their grants and the clocks of their lists."""
-    buckets: dict[str, list[str]] = {}
-    for uri in uris:
-        buckets.setdefault(home(uri), []).append(uri)
+def _read(transaction: Transaction, wanted: Plan) -> Snapshot:
+    """Read the objects that change, with their grants, and the clocks of all lists."""
+    lists, targets = _by_bucket(wanted.lists, bucket_of), _by_bucket((*wanted.gone, *wanted.left), home)
     seen = Snapshot()
-    for bucket, targets in buckets.items():
-        for start in range(0, len(targets), _AT_ONCE):
-            some = tuple(targets[start : start + _AT_ONCE])
-            seen.add(transaction.read(Wanted(bucket, targets=some, clocks=tuple(set(map(list_of, some))))))
+    for bucket, names in lists.items():
+        seen.add(transaction.read(Wanted(bucket, clocks=tuple(names))))
+    for bucket, uris in targets.items():
+        for start in range(0, len(uris), _AT_ONCE):
+            seen.add(transaction.read(Wanted(bucket, targets=tuple(uris[start : start + _AT_ONCE]))))
     return seen
+
+
+def _by_bucket(names: Iterable[str], of: Callable[[str], str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name in names:
+        found.setdefault(of(name), []).append(name)
+    return found
