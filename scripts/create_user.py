@@ -6,7 +6,6 @@ from typing import Any, Final
 
 import click
 
-from app.errors import ApiError
 from app.factory import create_app
 from app.service import Service
 from scripts.command import FAILED, Command, log, settings_of
@@ -48,8 +47,8 @@ def command(context: click.Context, username: str | None, password: str | None) 
     accounts: Any = importlib.import_module("blueprints.plugins.accounts")
     try:
         accounts.create_user(service, name, secret)
-    except ApiError as error:
-        log.error(error.message)
+    except ValueError as error:
+        log.error(str(error))
         return FAILED
     return 0
 

@@ -9,7 +9,7 @@ from typing import Final
 import click
 
 from app.settings import SettingError, load
-from app.settings.sources import DEFAULT_PORT, find_file, read_ini
+from app.settings.sources import DEFAULT_PORT, read_ini
 from scripts.command import FAILED, Command, ini, level, log
 
 _CONFIGURATION: Final = Path(__file__).parents[1] / "gunicorn.conf.py"
@@ -25,10 +25,9 @@ _QUIET: Final = 50
 def command(context: click.Context, port: int | None, reload: bool) -> int:
     """Serve the application of the file."""
     http_port = str(port or os.environ.get("PORT") or DEFAULT_PORT)
-    path = ini(context) or find_file(os.environ)
     os.environ["PORT"] = http_port
     # What cannot start is said here, in one line, and not by each worker.
-    load(ini=path)
+    path = load(ini=ini(context)).config_path
     host, number = _address(path, http_port)
     try:
         listening = _listen(host, number)
@@ -42,7 +41,7 @@ def command(context: click.Context, port: int | None, reload: bool) -> int:
     click.echo(f"Serving on http://{shown}:{listening.getsockname()[1]}")
     sys.stdout.flush()
     if path:
-        os.environ["KINTO_INI"] = str(Path(path).absolute())
+        os.environ["KINTO_INI"] = path
     arguments = _gunicorn(listening, quiet, [path] if reload and path else [], reload)
     os.execv(sys.executable, arguments)
 

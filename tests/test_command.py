@@ -320,6 +320,54 @@ def test_create_user_asks_until_name_and_password_can_be_used(tmp_path: Path) ->
     assert ended.out.endswith("User creation aborted\n")
 
 
+def with_accounts(folder: Path) -> str:
+    """Write the file that `init` writes, but with a database that is kept."""
+    path = folder / "new.ini"
+    kinto("init", "--ini", str(path), "--backend", "memory", "--cache-backend", "memory")
+    storage = f"kinto.storage_url = sqlite:///{folder}/kinto.sqlite"
+    text = path.read_text().replace("kinto.storage_url =", storage)
+    path.write_text(re.sub(r"^kinto\.(storage|permission)_backend = .+$", "", text, flags=re.MULTILINE))
+    return str(path)
+
+
+def user_of(ini: str, name: str, password: str) -> str | None:
+    headers = {"Authorization": "Basic " + b64encode(f"{name}:{password}".encode()).decode()}
+    answer = create_app(load(ini=ini)).test_client().get("/v1/", headers=headers).get_json()
+    user: str | None = answer.get("user", {}).get("id")
+    return user
+
+
+def test_create_user_makes_an_account_that_can_log_in(tmp_path: Path) -> None:
+    """O-CLI-22, O-CLI-24."""
+    ini = with_accounts(tmp_path)
+
+    ended = kinto("create-user", "--ini", ini, answers="admin\ns3cr3t\ns3cr3t\n")
+
+    assert ended.code == 0
+    assert ended.out.endswith("Creating user 'admin'\n")
+    assert user_of(ini, "admin", "s3cr3t") == "account:admin"
+
+
+def test_create_user_gives_an_account_another_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """O-CLI-25."""
+    ini = with_accounts(tmp_path)
+    monkeypatch.setenv("KINTO_ADMIN_PASSWORD", "new")
+    kinto("create-user", "--ini", ini, "-u", "admin", "-p", "old")
+
+    ended = kinto("create-user", "--ini", ini, "-u", "admin")
+
+    assert (ended.code, ended.out) == (0, "Creating user 'admin'\n")
+    assert user_of(ini, "admin", "new") == "account:admin"
+    assert user_of(ini, "admin", "old") is None
+
+
+def test_create_user_says_that_a_password_is_too_long(tmp_path: Path) -> None:
+    ended = kinto("create-user", "--ini", with_accounts(tmp_path), "-u", "admin", "-p", "x" * 73)
+
+    assert ended.code == 1
+    assert lines(ended)[-1].startswith("ERROR  A name like ")
+
+
 # purge-deleted
 
 
