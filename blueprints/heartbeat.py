@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Final
 
 from flask import Blueprint, Response
 
 from app.service import Heartbeat, Service
-from backends import BackendError
 from backends.codec import dumps
 from blueprints.http import prefix, sent
 from blueprints.replies import Reply
@@ -37,18 +36,18 @@ def heartbeat(service: Service) -> Blueprint:
 def ask(checks: Mapping[str, Heartbeat], timeout_seconds: float) -> dict[str, bool | None]:
     """Ask all at the same time; who raises or has not answered in time is not alive (C-UTIL-15, C-UTIL-16)."""
     pool = ThreadPoolExecutor(max_workers=max(1, len(checks)), thread_name_prefix="heartbeat")
-    asked = {name: pool.submit(_safely, name, check) for name, check in checks.items()}
-    done, _ = wait(asked.values(), timeout=timeout_seconds)
+    asked = {name: pool.submit(check) for name, check in checks.items()}
+    wait(asked.values(), timeout=timeout_seconds)
     pool.shutdown(wait=False, cancel_futures=True)
-    for name, future in asked.items():
-        if future not in done:
-            log.error("Heartbeat Failure: %s has not answered within %s s", name, timeout_seconds)
-    return {name: future.result() if future in done else False for name, future in asked.items()}
+    return {name: _told(name, future, timeout_seconds) for name, future in asked.items()}
 
 
-def _safely(name: str, check: Heartbeat) -> bool | None:
-    try:
-        return check()
-    except (BackendError, OSError, ValueError, RuntimeError) as error:
+def _told(name: str, asked: Future[bool | None], timeout_seconds: float) -> bool | None:
+    if not asked.done() or asked.cancelled():
+        log.error("Heartbeat Failure: %s has not answered within %s s", name, timeout_seconds)
+        return False
+    error = asked.exception()
+    if error is not None:
         log.error("Heartbeat Failure: %s", name, exc_info=error)
         return False
+    return asked.result()
