@@ -61,9 +61,7 @@ def entries(kinds: Kinds, held: Held, given: Held) -> list[Data]:
 
 def root(kinds: Kinds, configured: Configured, principals: Collection[str]) -> list[Data]:
     """Return the entry of what may be created at the top, none when it is nothing (C-UTIL-28)."""
-    allowed = [
-        kind.creation for kind in kinds.at_top() if not configured(kind.name, "create").isdisjoint(principals)
-    ]
+    allowed = [kind.creation for kind in kinds.at_top() if not configured(kind.name, "create").isdisjoint(principals)]
     return [{"uri": "/", "resource_name": "root", "permissions": allowed}] if allowed else []
 
 

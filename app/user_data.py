@@ -133,8 +133,7 @@ class _Run:
             members = [member for member in data.get("members", ()) if member != self._principal]
             text = dumps({**data, "members": members, "last_modified": clock})
             permissions = {
-                name: principals - {self._principal}
-                for name, principals in self._work.permissions(stored.uri).items()
+                name: principals - {self._principal} for name, principals in self._work.permissions(stored.uri).items()
             }
             new = replace(stored, timestamp=clock, text=text)
             effect = Effect(route.kind, new, stored, permissions, clock)
