@@ -12,6 +12,13 @@ from backends import Json
 from backends.storage import Stored
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What listeners written for Kinto look at of the request (P-EVT-10)."""
+
+    prefixed_userid: str | None
+
+
 @dataclass(slots=True)
 class Event:
     """All that one request did in one way to the objects of one list; `payload` is that of the first (C-EVT-3).
@@ -36,6 +43,11 @@ class Event:
             "resource_name": self.kind.name,
             **self.operation.route.matchdict(),
         }
+
+    @property
+    def request(self) -> Request:
+        """Return the first request that did it."""
+        return Request(self.operation.identity.user_id)
 
     @property
     def read_objects(self) -> list[Data]:
@@ -88,10 +100,10 @@ def collect(done: Iterable[tuple[Operation, Outcome]], reads: bool) -> Sequence[
 
     for operation, outcome in done:
         for effect in outcome.effects:
-            impacts = event(operation, effect.kind, effect.action, outcome.timestamp).impacted_objects
+            impacts = event(operation, effect.kind, effect.action, outcome.effects[-1].clock).impacted_objects
             impacts.append(_impact(effect))
         if reads and not outcome.effects and not outcome.fresh:
-            seen = event(operation, operation.kind, "read", outcome.timestamp).impacted_objects
+            seen = event(operation, operation.kind, "read", outcome.clock or outcome.timestamp).impacted_objects
             seen.extend(_public(operation.kind, stored) for stored in outcome.read)
     return list(events.values())
 

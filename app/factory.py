@@ -13,6 +13,7 @@ from flask_sqlalchemy import SQLAlchemy
 from app import ids
 from app.basicauth import BasicAuth
 from app.identity import Policy
+from app.listeners import listeners
 from app.service import Service
 from app.settings import PolicySettings, SettingError, Settings, imported, load
 from app.settings.names import BASIC_POLICY
@@ -46,6 +47,8 @@ def create_app(settings: Mapping[str, Any] | Settings | None = None) -> Flask:
     app.url_map.merge_slashes = False
     service = create_service(known, app)
     exchange(app, service)
+    for listener in listeners(known):
+        service.add_listener(listener)
     for name in known.includes:
         attach(name, app, service)
     for policy in known.policies:

@@ -49,7 +49,7 @@ def get(operation: Operation, seen: Work, rules: Rules) -> Outcome:
     if operation.conditions.fresh(stored.timestamp):
         return Outcome(200, stored.timestamp, fresh=True)
     _expect_unmodified(operation, stored, able)
-    shown = None if operation.query and operation.query.fields else _shown(seen, able, uri)
+    shown = None if operation.query and operation.query.fields else _shown(operation, seen, able, uri)
     return Outcome(
         200,
         stored.timestamp,
@@ -57,6 +57,7 @@ def get(operation: Operation, seen: Work, rules: Rules) -> Outcome:
         permissions=shown,
         cache_expires=_cache_expires(operation, seen),
         read=(stored,),
+        clock=seen.clock(operation.route.list),
     )
 
 
@@ -101,8 +102,15 @@ def post(operation: Operation, seen: Work, rules: Rules) -> Outcome:
         _admit(operation, able.may_read(uri))
         _expect_valid(operation)
         _expect_unmodified(operation, stored, able)
-        shown = _shown(seen, able, uri)
-        return Outcome(200, stored.timestamp, data=_text(operation, stored), permissions=shown, read=(stored,))
+        shown = _shown(operation, seen, able, uri)
+        return Outcome(
+            200,
+            stored.timestamp,
+            data=_text(operation, stored),
+            permissions=shown,
+            read=(stored,),
+            clock=seen.clock(route.uri),
+        )
     _admit(operation, able.may_create())
     _expect_valid(operation)
     if operation.conditions.match is not None:
@@ -148,7 +156,7 @@ def patch(operation: Operation, seen: Work, rules: Rules) -> Outcome:
     _expect_unmodified(operation, stored, able)
     assert change is not None, "a PATCH without problems has a patch"
     before = stored.data()
-    after, granted = change.apply(before, seen.permissions(uri))
+    after, granted = change.apply(operation.kind.behaviour.conceal(before), seen.permissions(uri))
     if after.get("id", stored.id) != stored.id:
         raise _other_id()
     data, requested = _received(after)
@@ -222,8 +230,15 @@ def _admit(operation: Operation, allowed: bool) -> None:
 
 def _admit_to_list(operation: Operation, seen: Work, able: Access, everything: bool) -> None:
     """Admit to the whole list, to what is shared of it, or to an empty one (C-PERM-12 to C-PERM-15)."""
-    bounded = operation.kind.behaviour.own(operation.identity) is not None
+    bounded = _own(operation) is not None
     _admit(operation, everything or seen.seen.shares or able.may_create() or bounded)
+
+
+def _own(operation: Operation) -> str | None:
+    """Return the id of the only object that the identity deals with; nobody in particular has one (P-ACC-12)."""
+    own = operation.kind.behaviour.own(operation.identity)
+    _admit(operation, own is None or operation.identity.user_id is not None)
+    return own
 
 
 def _expect_parent(route: Route, seen: Work) -> None:
@@ -262,8 +277,7 @@ def _expect_object(operation: Operation, seen: Work, able: Access) -> Stored:
     _expect_valid(operation)
     _expect_id(operation)
     stored = seen.living(operation.route.uri)
-    own = operation.kind.behaviour.own(operation.identity)
-    bounded = own not in (None, operation.route.id) and not able.by_settings("read", "write")
+    bounded = _own(operation) not in (None, operation.route.id) and not able.by_settings("read", "write")
     if stored is None or bounded:
         raise Unknown(operation.kind.name, operation.route.id)
     return stored
@@ -295,8 +309,12 @@ def _other_id() -> ApiError:
     return Invalid(Problem("body", "id", "Object id does not match existing object"))
 
 
-def _shown(seen: Work, able: Access, uri: str) -> Permissions:
-    return seen.permissions(uri) if able.sees_permissions(uri) else {}
+def _shown(operation: Operation, seen: Work, able: Access, uri: str) -> Permissions:
+    """Return the permissions for who is in `write`, and for whom the settings let write in the name of one who is."""
+    granted = seen.permissions(uri)
+    writer = operation.kind.behaviour.writer(operation.identity, uri[uri.rindex("/") + 1 :])
+    stands_in = able.by_settings("write") and writer in granted.get("write", ())
+    return granted if stands_in or able.sees_permissions(uri) else {}
 
 
 def _public(kind: Kind, stored: Stored) -> Data:
@@ -375,12 +393,12 @@ def _save(
         writer = kind.behaviour.writer(operation.identity, id)
         permissions["write"] = permissions.get("write", frozenset()) | {writer}
     effect = Effect(kind, stored, old, permissions, clock)
-    visible = not _access(operation, seen, rules).principals.isdisjoint(permissions.get("write", ()))
+    seers = _access(operation, seen, rules).principals | {kind.behaviour.writer(operation.identity, id)}
     return Outcome(
         201 if old is None else 200,
         timestamp,
         data=public_text(kind, stored),
-        permissions=permissions if visible else {},
+        permissions={} if seers.isdisjoint(permissions.get("write", ())) else permissions,
         effects=(effect,),
     )
 

@@ -106,7 +106,8 @@ class Outcome:
 
     `data` is the object's JSON text, None for a list; `rows` are such texts. `permissions` is None where the answer
     does not show any. `next` is the token of the next page, `total` the count that a HEAD asks for, `fresh` says that
-    the client has it already (304). `cache_expires` is what the collection says of caching its records.
+    the client has it already (304). `cache_expires` is what the collection says of caching its records. `clock` is
+    the timestamp of the list of an object that was read, known when somebody listens to reads.
     """
 
     status: int
@@ -120,3 +121,4 @@ class Outcome:
     cache_expires: Json = None
     effects: tuple[Effect, ...] = ()
     read: tuple[Stored, ...] = ()
+    clock: int = 0

@@ -13,8 +13,8 @@ from dataclasses import replace
 
 from app.errors import ApiError, Clash
 from app.events import collect
+from app.identity import Identity, Reader
 from app.objects import decide
-from app.identity import Reader
 from app.operation import Effect, Operation, Outcome
 from app.service import Service
 from app.work import Work
@@ -76,8 +76,9 @@ def _read(service: Service, operations: Sequence[Operation]) -> list[Answer]:
 def _write(service: Service, operations: Sequence[Operation]) -> list[Answer]:
     with service.storage.transaction() as transaction:
         run = _Run(service, transaction, operations)
-        answers = [run.answer(operation) for operation in operations]
-        events = collect(_done(operations, answers), reads=service.listens_to_reads)
+        done = [(asked := run.identified(operation), run.answer(asked)) for operation in operations]
+        answers = [answer for _, answer in done]
+        events = collect(_done([asked for asked, _ in done], answers), reads=service.listens_to_reads)
         service.notify_before(events, run)
         run.flush()
         if not run.wrote:
@@ -97,6 +98,9 @@ class _Run:
     def __init__(self, service: Service, transaction: Transaction, operations: Sequence[Operation]) -> None:
         self._service = service
         self._transaction = transaction
+        self._operations = operations
+        self._recognised: dict[str, Identity] = {}
+        self._users_changed = False
         self._alone = len(operations) == 1
         self.wrote = False
         writes = [operation for operation in operations if not operation.reads]
@@ -120,7 +124,6 @@ class _Run:
 
     def answer(self, operation: Operation) -> Answer:
         """Decide one operation and take over what it changes."""
-        operation = self._identified(operation)
         if operation.route.on_list and operation.method != "POST":
             self.flush()
             listed = _listed(self._service, operation, self._transaction.read)
@@ -135,22 +138,44 @@ class _Run:
         for effect in outcome.effects:
             self.apply(effect)
         self._cascade(operation, outcome)
+        self._expropriate(outcome)
         return outcome
 
-    def _identified(self, operation: Operation) -> Operation:
-        """Try again credentials that an earlier operation of the batch may have made valid (an account just made)."""
-        if operation.credentials is None or not self._work.touched(self._service.identity_kinds):
+    def identified(self, operation: Operation) -> Operation:
+        """Try again credentials that an earlier operation of the batch may have made valid (P-ACC-27)."""
+        given = operation.credentials
+        if given is None or not self._users_changed:
             return operation
+        if given not in self._recognised:
+            self._recognise(given, operation.identity)
+        return replace(operation, identity=self._recognised[given])
+
+    def _recognise(self, credentials: str, before: Identity) -> None:
+        """Find out who sends *credentials* now, and read what they may, once for all their operations."""
         self.flush()
-        identity = self._service.identify(operation.credentials, self._transaction.read)
-        operation = replace(operation, identity=identity, credentials=None)
-        if not operation.route.on_list or operation.method == "POST":
-            for wanted in _wanted(self._service, [operation], writing=True):
-                self._work.seen.add(self._transaction.read(wanted))
-        return operation
+        identity = self._service.identify(credentials, self._transaction.read)
+        self._recognised[credentials] = identity
+        if identity == before:
+            return
+        theirs = [
+            replace(operation, identity=identity)
+            for operation in self._operations
+            if operation.credentials == credentials and (not operation.route.on_list or operation.method == "POST")
+        ]
+        for wanted in _wanted(self._service, theirs, writing=True):
+            self._work.seen.add(self._transaction.read(wanted))
+
+    def _expropriate(self, outcome: Outcome) -> None:
+        """Leave nothing to who will have the name of a deleted user: no grant, no membership."""
+        for effect in outcome.effects:
+            if effect.new.deleted and effect.kind.name in self._service.identity_kinds:
+                self.withdraw(f"{effect.kind.name}:{effect.new.id}", effect.clock)
 
     def apply(self, effect: Effect) -> None:
         """Take over one changed object; its lists start with it."""
+        if effect.kind.name in self._service.identity_kinds:
+            self._users_changed = True
+            self._recognised.clear()
         children = self._service.kinds.children(effect.kind)
         self._work.apply(effect, [f"{effect.new.uri}/{child.plural}" for child in children])
 
@@ -209,7 +234,7 @@ def _wanted(service: Service, operations: Sequence[Operation], writing: bool) ->
             targets.setdefault(home(target), {})[target] = None
         for uri in operation.route.ancestors():
             ancestors.setdefault(bucket_of(uri), {})[uri] = None
-        if writing:
+        if writing or service.listens_to_reads:
             clocks.setdefault(bucket_of(list), {})[list] = None
     readers = tuple({name for operation in operations for name in operation.identity.principals})
     private = tuple({name for operation in operations for name in operation.kind.private}) if not writing else ()

@@ -1,5 +1,6 @@
 """Hold the settings of one application, and answer what depends on a kind, a method or a plugin."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -16,7 +17,7 @@ from app.settings.declared import (
 from app.settings.parts import ListenerSettings, PolicySettings
 from app.settings.patterns import Patterns, Shape, patterns
 from app.settings.sources import ABSENT, Sources, variable_of
-from app.settings.values import Reader, read, text
+from app.settings.values import Reader, native, read, text
 
 T = TypeVar("T")
 
@@ -73,6 +74,11 @@ class Settings(Features, Backends, Identification, Http, Project, Monitoring, Pl
     def under(self, prefix: str) -> dict[str, object]:
         """Return the raw values of all settings that begin with *prefix*, without it."""
         return self._sources.under(prefix.removeprefix("kinto."))
+
+    def natives(self, more: Mapping[str, object]) -> dict[str, object]:
+        """Return all that is set by its plain name, with *more*; values are read as JSON where they are JSON."""
+        named = {name: self.get(name) for name in self._sources.names()} | dict(more)
+        return {name: native(value) for name, value in named.items()}
 
     def declare(self, name: str, reader: Reader[T], default: T) -> T:
         """Return the value of a setting that a plugin brings, and know it from now on. Raises SettingError."""

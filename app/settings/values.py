@@ -38,7 +38,7 @@ def read(name: str, reader: Reader[T], raw: object) -> T:
 
 def boolean(raw: object) -> bool:
     """Read a boolean: `true yes on 1 t y` in any case are true, all else is false (O-SET-13)."""
-    return str(_decode(raw)).strip().lower() in _TRUE
+    return str(native(raw)).strip().lower() in _TRUE
 
 
 def whole(raw: object) -> int:
@@ -63,7 +63,7 @@ def limit(raw: object) -> int | None:
 
 def number(raw: object) -> float:
     """Read a number that is not negative."""
-    value = _decode(raw)
+    value = native(raw)
     try:
         result = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else -1.0
     except ValueError:
@@ -87,13 +87,13 @@ def text(raw: object) -> str:
         return ""
     if not isinstance(raw, str):
         return json.dumps(raw) if isinstance(raw, bool) else str(raw)
-    quoted = raw.startswith('"') and _decode(raw)
+    quoted = raw.startswith('"') and native(raw)
     return quoted if isinstance(quoted, str) else raw
 
 
 def words(raw: object) -> tuple[str, ...]:
     """Read a list: words between white space; commas do not separate (O-SET-14)."""
-    value = _decode(raw) if isinstance(raw, str) and raw.lstrip()[:1] in ("[", '"') else raw
+    value = native(raw) if isinstance(raw, str) and raw.lstrip()[:1] in ("[", '"') else raw
     if value is None:
         return ()
     if isinstance(value, list | tuple | set | frozenset):
@@ -163,7 +163,7 @@ def _has_parts(url: str, schemes: tuple[str, ...]) -> bool:
 
 
 def _at_least(minimum: int, raw: object) -> int:
-    value = _decode(raw)
+    value = native(raw)
     if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
         value = None
     try:
@@ -175,7 +175,7 @@ def _at_least(minimum: int, raw: object) -> int:
     return result
 
 
-def _decode(raw: object) -> object:
+def native(raw: object) -> object:
     """Return what *raw* is as JSON, or *raw* itself where it is none. NaN and Infinity are text (1.2)."""
     if not isinstance(raw, str):
         return raw

@@ -1,0 +1,53 @@
+"""Listeners from settings: modules of anybody's that are told of events (plugins contract, 3.2)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from app.events import Listener
+from app.settings import ListenerSettings, SettingError, Settings, imported
+from app.settings.names import REDIS_LISTENER
+from backends import Json
+from backends.listeners import Notify
+
+log: Final = logging.getLogger("kinto.listeners")
+
+_BUILT_IN: Final = {REDIS_LISTENER: "backends.listeners.redis"}
+
+
+class Config:
+    """The settings of the application, as modules written for Kinto ask for them (P-EVT-10)."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def get_settings(self) -> Mapping[str, Json]:
+        """Return all settings by their names without `kinto.`, those of listeners from the environment too."""
+        options = {
+            f"{listener.prefix}{name}": value
+            for listener in self._settings.listeners
+            for name, value in listener.options.items()
+        }
+        return self._settings.natives(options)
+
+
+def listeners(settings: Settings) -> Iterator[Listener]:
+    """Yield the listeners of `event_listeners` in their order (P-EVT-8). Raises SettingError."""
+    for listener in settings.listeners:
+        log.info("Setting up %r listener", listener.name)
+        yield _open(listener, settings)
+
+
+def _open(listener: ListenerSettings, settings: Settings) -> Listener:
+    """Make one listener: it hears of events before the commit, unless it says that its moment is after (C-EVT-13)."""
+    setting = f"{listener.prefix}use"
+    module: Any = imported(setting, _BUILT_IN.get(listener.use, listener.use))
+    if not callable(getattr(module, "load_from_config", None)):
+        raise SettingError(setting, f"{listener.use!r} is no listener: it has no load_from_config(config, prefix).")
+    notify: Notify = module.load_from_config(Config(settings), listener.prefix)
+    kinds, actions = frozenset(listener.resources), frozenset(listener.actions)
+    if getattr(notify, "moment", "before") == "after":
+        return Listener(after=notify, kinds=kinds, actions=actions)
+    return Listener(before=lambda event, _: notify(event), kinds=kinds, actions=actions)

@@ -1,0 +1,58 @@
+"""Push the payload of each event to a list in Redis (P-EVT-11)."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from backends.codec import dumps
+from backends.listeners import Config, Told
+
+log: Final = logging.getLogger("kinto.listeners.redis")
+
+_SOCKET_TIMEOUT_SECONDS: Final = 5
+
+
+class RedisListener:
+    """Push after the commit, so that the list tells of nothing that was rolled back; before it, where that is asked."""
+
+    def __init__(self, client: redis.Redis, listname: str, moment: str) -> None:
+        self.moment = moment
+        self._client = client
+        self._listname = listname
+
+    def __call__(self, event: Told) -> None:
+        """Push the payload; what goes wrong is logged and fails no request."""
+        try:
+            payload = dumps(event.payload)
+        except (TypeError, ValueError):
+            log.exception("Unable to dump the payload")
+            return
+        try:
+            self._client.lpush(self._listname, payload)
+        except redis.RedisError:
+            log.exception("Unable to send the payload to Redis")
+
+
+def load_from_config(config: Config, prefix: str) -> RedisListener:
+    """Make a listener; it connects at the first event.
+
+    Its settings are `url`, `pool_size`, `pool_timeout`, `listname` and `moment`.
+    """
+    settings = config.get_settings()
+    pool = redis.BlockingConnectionPool.from_url(
+        settings.get(f"{prefix}url") or "redis://localhost:6379/0",
+        max_connections=settings.get(f"{prefix}pool_size") or 25,
+        timeout=settings.get(f"{prefix}pool_timeout") or 20,
+        socket_timeout=_SOCKET_TIMEOUT_SECONDS,
+        socket_connect_timeout=_SOCKET_TIMEOUT_SECONDS,
+        # Once, without waiting: requests wait for this.
+        retry=Retry(NoBackoff(), 1),
+    )
+    listname = settings.get(f"{prefix}listname") or "kinto.core.events"
+    moment = settings.get(f"{prefix}moment") or "after"
+    return RedisListener(redis.Redis(connection_pool=pool), str(listname), str(moment))

@@ -1,0 +1,191 @@
+"""Listeners that settings name (docs/contract/plugins.md 3.2)."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+
+from app.factory import create_app
+from app.settings import SettingError
+from tests import listening
+from tests.api.conftest import ClientMaker
+from tests.client import user_id
+from tests.services import free_port
+
+B = "/buckets/b"
+C = f"{B}/collections/c"
+EAR = {"kinto.event_listeners": "ear", "kinto.event_listeners.ear.use": "tests.listening"}
+
+
+@pytest.fixture(autouse=True)
+def ears() -> Iterator[None]:
+    """Start each test with nothing heard."""
+    listening.heard.clear()
+    yield
+    listening.heard.clear()
+
+
+def heard() -> list[tuple[str, str]]:
+    """Return action and kind of what the module was told."""
+    return [(payload["action"], payload["resource_name"]) for _, payload, _ in listening.heard]
+
+
+def test_a_listener_in_the_shape_of_the_tutorial_hears_of_a_change(client_with: ClientMaker) -> None:
+    """P-EVT-8, P-EVT-10."""
+    client = client_with(EAR)
+
+    client.put(B, {"a": 1})
+
+    ((user, payload, impacts),) = listening.heard
+    assert (user, payload["uri"], impacts[0]["new"]["a"]) == (user_id("alice"), B, 1)
+
+
+def test_a_listener_finds_its_settings_of_file_and_environment(
+    client_with: ClientMaker, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """P-EVT-8, P-EVT-10, P-EVT-13."""
+    monkeypatch.setenv("KINTO_EVENT_LISTENERS_EAR_COLOUR", "red")
+
+    with caplog.at_level(logging.INFO):
+        client_with({**EAR, "kinto.event_listeners.ear.size": "12"})
+
+    assert "Setting up 'ear' listener" in caplog.messages
+    assert listening.made_from["prefix"] == "event_listeners.ear."
+    assert listening.made_from["event_listeners.ear.size"] == 12
+    assert listening.made_from["event_listeners.ear.colour"] == "red"
+
+
+def test_a_listener_is_named_by_its_module_alone(client_with: ClientMaker) -> None:
+    """P-EVT-8."""
+    client = client_with({"kinto.event_listeners": "tests.listening"})
+
+    client.put(B)
+
+    assert heard() == [("create", "bucket")]
+    assert listening.made_from["prefix"] == "event_listeners.listening."
+
+
+CHOICES: dict[str, tuple[dict[str, str], list[tuple[str, str]]]] = {
+    "changes of all kinds by default": (
+        {},
+        [("create", "bucket"), ("create", "collection"), ("update", "bucket"), ("delete", "collection")],
+    ),
+    "reads on demand": ({"actions": "read"}, [("read", "bucket")]),
+    "the actions named": (
+        {"actions": "create delete"},
+        [("create", "bucket"), ("create", "collection"), ("delete", "collection")],
+    ),
+    "the resources named": ({"resources": "bucket group"}, [("create", "bucket"), ("update", "bucket")]),
+}
+
+
+@pytest.mark.parametrize("place", ["file", "environment"])
+@pytest.mark.parametrize(("options", "expected"), CHOICES.values(), ids=CHOICES.keys())
+def test_a_listener_hears_of(
+    client_with: ClientMaker,
+    monkeypatch: pytest.MonkeyPatch,
+    options: dict[str, str],
+    expected: list[tuple[str, str]],
+    place: str,
+) -> None:
+    """C-EVT-13, P-EVT-8, P-EVT-9."""
+    settings = dict(EAR)
+    for name, value in options.items():
+        if place == "file":
+            settings[f"kinto.event_listeners.ear.{name}"] = value
+        else:
+            monkeypatch.setenv(f"KINTO_EVENT_LISTENERS_EAR_{name.upper()}", value)
+    client = client_with(settings)
+
+    client.put(B)
+    client.put(C)
+    client.patch(B, {"a": 1})
+    client.get(B)
+    client.delete(C)
+
+    assert heard() == expected
+
+
+def test_listeners_hear_of_events_in_the_order_of_the_setting(
+    client_with: ClientMaker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """P-EVT-8."""
+    names = ["one", "two", "three"]
+    uses = {f"kinto.event_listeners.{name}.use": "tests.listening" for name in names}
+
+    with caplog.at_level(logging.INFO):
+        client_with({"kinto.event_listeners": " ".join(names), **uses})
+
+    assert [line for line in caplog.messages if "listener" in line] == [
+        f"Setting up '{name}' listener" for name in names
+    ]
+
+
+@pytest.mark.parametrize("use", ["tests.nowhere", "tests.client"], ids=["is not there", "is no listener"])
+def test_a_start_is_refused_when_the_module(use: str) -> None:
+    with pytest.raises(SettingError, match=r"event_listeners\.ear\.use"):
+        create_app({"kinto.event_listeners": "ear", "kinto.event_listeners.ear.use": use})
+
+
+def queueing(url: str, **options: str) -> dict[str, str]:
+    """Return the settings of a Redis listener."""
+    given = {"use": "kinto_redis.listeners", "url": url, "listname": "queue", **options}
+    return {"kinto.event_listeners": "redis", **{f"kinto.event_listeners.redis.{name}": given[name] for name in given}}
+
+
+@pytest.fixture
+def queue(redis_url: str) -> Iterator[Any]:
+    """Give a client of an empty Redis."""
+    client = redis.Redis.from_url(redis_url)
+    client.flushdb()
+    yield client
+    client.close()
+
+
+def test_the_payload_is_pushed_to_redis_after_the_commit(client_with: ClientMaker, redis_url: str, queue: Any) -> None:
+    """P-EVT-11."""
+    client = client_with(queueing(redis_url))
+
+    client.put(B)
+    client.put(C)
+
+    pushed = [json.loads(text) for text in queue.lrange("queue", 0, -1)]
+    assert [payload["uri"] for payload in pushed] == [C, B]
+    assert pushed[1] == {
+        "timestamp": client.get(B).etag,
+        "action": "create",
+        "uri": B,
+        "user_id": client.id,
+        "resource_name": "bucket",
+        "bucket_id": "b",
+    }
+
+
+@pytest.mark.parametrize(("moment", "pushed"), [("after", 0), ("before", 1)])
+def test_redis_hears_of_what_was_rolled_back_only_when_told_before(
+    client_with: ClientMaker, redis_url: str, queue: Any, moment: str, pushed: int
+) -> None:
+    """P-EVT-11."""
+    both = {**queueing(redis_url, moment=moment), **EAR, "kinto.event_listeners": "redis ear"}
+    client = client_with({**both, "kinto.event_listeners.ear.fails": "true"})
+
+    assert client.put(B).status == 500
+
+    assert queue.llen("queue") == pushed
+
+
+@pytest.mark.parametrize("moment", ["after", "before"])
+def test_a_request_succeeds_when_redis_is_not_there(
+    client_with: ClientMaker, caplog: pytest.LogCaptureFixture, moment: str
+) -> None:
+    """P-EVT-11."""
+    client = client_with(queueing(f"redis://127.0.0.1:{free_port()}/0", moment=moment))
+
+    assert client.put(B).status == 201
+
+    assert "Unable to send the payload to Redis" in caplog.messages
