@@ -9,6 +9,7 @@ object of the list. The gate is the LIMIT, since SQLite skips a branch by nothin
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
@@ -96,12 +97,29 @@ def _object_columns(text: ColumnElement[str]) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class _Gate:
+    """How many rows one branch of a page may give, and which ones: all of the list, or those `shared`."""
+
+    limit: Any
+    shared: CTE | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """The branches of a page's statement beside its rows, and the gates of those."""
+
+    branches: tuple[Select[Any], ...]
+    gates: tuple[_Gate, ...]
+
+
 class Reads:
     """The statements of one database dialect."""
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
         self._objects = lru_cache(maxsize=64)(self._build_objects)
+        self._frame = lru_cache(maxsize=64)(self._build_frame)
         self._plain_page = lru_cache(maxsize=64)(self._build_page)
 
     def run(self, connection: Connection, wanted: Wanted) -> Snapshot:
@@ -166,61 +184,59 @@ class Reads:
         return (self._plain_page if usual else self._build_page)(shape, around, bodies)
 
     def _build_page(self, page: Page, around: bool, bodies: bool) -> CompoundSelect[Any]:
+        frame = self._frame(page.whole, around, bodies, page.own is not None, page.unless is not None)
+        rows = self._counted if page.counting else self._rows
+        return union_all(*frame.branches, *(row for gate in frame.gates for row in rows(page, gate)))
+
+    def _build_frame(self, whole: bool, around: bool, bodies: bool, owned: bool, unless: bool) -> _Frame:
+        """Return all of a page's statement but its rows: what does not depend on filters and sorting."""
         branches = [_groups(), _clocks()]
         if around:
             branches += [*_held("ancestors"), self._documents("ancestors", self._text(wanted=bodies))]
-        rows = self._counted if page.counting else self._rows
         limit: Any = bindparam("limit", type_=BigInteger)
-        if page.unless is not None:
+        if unless:
             limit = case((_timestamp == bindparam("unless", type_=BigInteger), 0), else_=limit)
-        if page.whole:
-            branches += [_branch(_FULL, n=literal_column("1")), *rows(page, limit, counted=bool(page.filters))]
-            return union_all(*branches)
-        shared = _shared(page).cte("shared")
+        if whole:
+            return _Frame((*branches, _branch(_FULL, n=literal_column("1"))), (_Gate(limit),))
+        shared = _shared(owned).cte("shared")
         branches.append(_branch(_SHARES, n=case((exists(select(shared.c.uri)), 1), else_=0)))
         if not around:
-            return union_all(*branches, *rows(page, limit, shared=shared))
+            return _Frame(tuple(branches), (_Gate(limit, shared),))
         full = _full().cte("gate")
         is_full = select(full.c.full).scalar_subquery() == 1
-        branches.append(_branch(_FULL, n=full.c.full))
-        branches += rows(page, case((is_full, limit), else_=0), counted=bool(page.filters))
-        branches += rows(page, case((is_full, 0), else_=limit), shared=shared)
-        return union_all(*branches)
+        gates = _Gate(case((is_full, limit), else_=0)), _Gate(case((is_full, 0), else_=limit), shared)
+        return _Frame((*branches, _branch(_FULL, n=full.c.full)), gates)
 
-    def _rows(
-        self, page: Page, limit: Any, shared: CTE | None = None, counted: bool = True
-    ) -> Sequence[Select[Any]]:
+    def _rows(self, page: Page, gate: _Gate) -> Sequence[Select[Any]]:
         """Return the branch of a page's rows, numbered because UNION ALL promises no order."""
         found = (
             _branch(_ROW, **_object_columns(self._text(page.private)))
-            .where(*self._matching(page, shared))
+            .where(*self._matching(page, gate))
             .order_by(*ordering(page, documents, self._dialect))
-            .limit(limit)
+            .limit(gate.limit)
             .subquery()
         )
         ranked = [found.c[name] for name in _COLUMNS[:-1]]
         return (select(*ranked, func.row_number().over().label("rank")),)
 
-    def _counted(
-        self, page: Page, limit: Any, shared: CTE | None = None, counted: bool = True
-    ) -> Sequence[Select[Any]]:
+    def _counted(self, page: Page, gate: _Gate) -> Sequence[Select[Any]]:
         """Return the branch that counts what matches; none where the clock knows it."""
-        if not counted:
+        if gate.shared is None and not page.filters:
             return ()
-        found = select(documents.c.uri).where(*self._matching(page, shared)).limit(limit).subquery()
+        found = select(documents.c.uri).where(*self._matching(page, gate)).limit(gate.limit).subquery()
         return (_branch(_TOTAL, n=select(func.count()).select_from(found).scalar_subquery()),)
 
-    def _matching(self, page: Page, shared: CTE | None) -> list[ColumnElement[bool]]:
+    def _matching(self, page: Page, gate: _Gate) -> list[ColumnElement[bool]]:
         where = [documents.c.bucket == _bucket, documents.c.list == bindparam("list", type_=Text)]
-        if shared is not None:
-            where += [documents.c.uri.in_(select(shared.c.uri)), ~documents.c.deleted]
+        if gate.shared is not None:
+            where += [documents.c.uri.in_(select(gate.shared.c.uri)), ~documents.c.deleted]
         return [*where, *conditions(page, documents, self._dialect)]
 
 
-def _shared(page: Page) -> CompoundSelect[Any]:
+def _shared(owned: bool) -> CompoundSelect[Any]:
     """Which objects of a list were granted to the readers, by themselves or by their groups."""
     where = [grants.c.bucket == _bucket, grants.c.list == bindparam("list", type_=Text), grants.c.until == _living]
-    if page.own is not None:
+    if owned:
         where.append(grants.c.permission.in_(_in("own")))
     themselves = select(grants.c.uri).where(*where, grants.c.principal.in_(_in("readers")))
     by_groups = (
