@@ -19,7 +19,7 @@ from app.service import Service
 from app.settings import Settings
 from backends import BackendError, IntegrityError
 from backends.codec import dumps
-from backends.storage import Conflict
+from backends.storage import Conflict, Disconnected
 from blueprints.cors import ALWAYS_EXPOSED, allowed_origin, exposed
 
 Headers = dict[str, str]
@@ -142,7 +142,8 @@ def refusal(service: Service, error: ApiError) -> Reply:
 
 def failure(error: BackendError) -> ApiError:
     """Return what clients are told of a backend that fails."""
-    return Clash() if isinstance(error, IntegrityError | Conflict) else Unavailable()
+    clash = isinstance(error, IntegrityError | Conflict) and not isinstance(error, Disconnected)
+    return Clash() if clash else Unavailable()
 
 
 def fixed(service: Service, origin: str | None, seen: Sequence[str]) -> Headers:

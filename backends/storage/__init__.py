@@ -234,6 +234,10 @@ class Conflict(BackendError):
     """The database asks for another try of the transaction: a deadlock, a serialization failure, a dead connection."""
 
 
+class Disconnected(Conflict):
+    """The connection died before anything was committed: another try gets a new one, where the database still lives."""
+
+
 class Transaction(Protocol):
     """One writing transaction: lock, read, decide (not here), move, write."""
 

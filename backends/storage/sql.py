@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import IntegrityError as DriverIntegrityError
 
 from backends import BackendError, IntegrityError
-from backends.storage import LIVING, Conflict, Move, Snapshot, Wanted
+from backends.storage import LIVING, Conflict, Disconnected, Move, Snapshot, Wanted
 from backends.storage.dialect import Dialect
 from backends.storage.migrations import migrate
 from backends.storage.reads import Reads
@@ -30,10 +30,23 @@ def _driver_errors() -> Iterator[None]:
     except DriverIntegrityError as error:
         raise IntegrityError(_named(error), error) from error
     except DBAPIError as error:
-        again = error.connection_invalidated or getattr(error.orig, "pgcode", None) in (_DEADLOCK, _SERIALIZATION)
+        if error.connection_invalidated:
+            raise Disconnected(_named(error), error) from error
+        again = getattr(error.orig, "pgcode", None) in (_DEADLOCK, _SERIALIZATION)
         raise (Conflict if again else BackendError)(_named(error), error) from error
     except SQLAlchemyError as error:
         raise BackendError(_named(error), error) from error
+
+
+@contextmanager
+def _done_or_not() -> Iterator[None]:
+    """Of a COMMIT whose connection died nobody knows whether it was done: another try could do all of it twice."""
+    try:
+        yield
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise BackendError(_named(error), error) from error
+        raise
 
 
 def _named(error: SQLAlchemyError) -> str:
@@ -77,8 +90,10 @@ class SqlStorage:
     @contextmanager
     def transaction(self) -> Iterator[Writer]:
         """Open a writing transaction."""
-        with _driver_errors(), self._turn(), self.writing.begin() as connection:
+        with _driver_errors(), self._turn(), self.writing.connect() as connection:
             yield Writer(connection, self._dialect, self._reads)
+            with _done_or_not():
+                connection.commit()
 
     def accessible(self, readers: Sequence[str], lists: Sequence[str]) -> list[tuple[str, str]]:
         """Return what the readers hold on living objects anywhere, and all such objects of the lists."""
