@@ -47,8 +47,15 @@ class Behaviour:
         return None
 
     def own(self, identity: Identity) -> str | None:
-        """Return the id of the only object that *identity* deals with in the list, None for no such bound."""
+        """Return the id of the only object that *identity* deals with in the list, None for no such bound.
+
+        Where there is a bound, nobody in particular is asked to authenticate.
+        """
         return None
+
+    def conceal(self, data: Data) -> Data:
+        """Return the attributes as a patch may see them: what never leaves must not be copied to where it shows."""
+        return data
 
     def default_id(self, identity: Identity) -> str | None:
         """Return the id of an object that is created without one, None where the generator makes it."""

@@ -26,7 +26,8 @@ class Service:
     """Settings, backends, kinds, policies and listeners of one application.
 
     *generator* gives the id generator of a kind by its name. A plugin's `attach(app, service)` uses the methods that
-    begin with `add_`, and the Flask application for its URLs.
+    begin with `add_`, and the Flask application for its URLs. `identity_kinds` are kinds whose objects are users: each
+    is the principal `<kind>:<id>`, is recognised in the batch that makes it, and leaves no grant when it is deleted.
     """
 
     def __init__(

@@ -54,11 +54,6 @@ class Work:
             for child in children:
                 self._start(child, effect.clock)
 
-    def touched(self, kinds: Iterable[str]) -> bool:
-        """Say whether anything pending is of one of these kinds."""
-        names = set(kinds)
-        return any(effect.kind.name in names for effect in self._effects.values())
-
     def _move(self, list: str, timestamp: int, count: int) -> None:
         moved = self._moves.get(list, Move(list, 0))
         self._moves[list] = Move(list, timestamp, moved.count + count, moved.starts)

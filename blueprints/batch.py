@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import unquote
 
@@ -210,7 +210,11 @@ class _Entries:
         methods = offered(self._service, route.kind, route.on_list)
         if asked.method not in methods:
             raise NotAllowed((*methods, "OPTIONS"))
-        asks = operation(self._service, asked, route, self._identity(asked.headers.get("Authorization")))
+        credentials = asked.headers.get("Authorization")
+        identity = self._identity(credentials)
+        asks = operation(self._service, asked, route, identity)
+        if self._service.identity_kinds and identity.policy not in self._service.identity_kinds:
+            asks = replace(asks, credentials=credentials)
         return Entry(path, asked, asks)
 
     def _identity(self, authorization: str | None) -> Identity:

@@ -1,0 +1,31 @@
+"""Empty the service: `POST /__flush__` removes all data and remembered values (plugins contract, 8.1)."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from flask import Blueprint, Flask, Response
+
+from app.service import Service
+from blueprints.http import prefix, sent
+from blueprints.replies import Reply
+
+log: Final = logging.getLogger("kinto.plugins.flush")
+
+_DESCRIPTION: Final = "The __flush__ endpoint can be used to remove all data from all backends."
+_DOCUMENTATION: Final = "https://kinto.readthedocs.io/en/latest/api/1.x/flush.html"
+
+
+def attach(app: Flask, service: Service) -> None:
+    """Add the URL, open to everybody (P-FLUSH-1), and warn of it."""
+    blueprint = Blueprint("flush", __name__, url_prefix=prefix(service))
+
+    def flush() -> Response:
+        service.flush()
+        return sent(Reply(202, "{}"))
+
+    blueprint.add_url_rule("/__flush__", "flush", flush, methods=["POST"], provide_automatic_options=False)
+    app.register_blueprint(blueprint)
+    service.add_capability("flush_endpoint", _DESCRIPTION, _DOCUMENTATION)
+    log.warning("The plugin kinto.plugins.flush is included: anyone can empty this service by POST /__flush__.")
