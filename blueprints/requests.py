@@ -69,6 +69,7 @@ def operation(service: Service, asked: Asked, route: Route, identity: Identity) 
             found += query.problems
     if asked.method == "DELETE" and not route.on_list and asked.query:
         deleted_at = _deleted_at(asked.query, found)
+    behaviour = _behaviour(asked, found) if asked.method == "PATCH" else "full"
     return Operation(
         asked.method,
         route,
@@ -78,7 +79,7 @@ def operation(service: Service, asked: Asked, route: Route, identity: Identity) 
         body=body,
         negotiation=_negotiated(asked),
         problems=tuple(found),
-        behaviour=_behaviour(asked, found) if asked.method == "PATCH" else "full",
+        behaviour=behaviour,
         deleted_at=deleted_at,
         nonce=f"pagination-token-{uuid.uuid4()}" if route.on_list and asked.method == "DELETE" else None,
     )
@@ -87,7 +88,8 @@ def operation(service: Service, asked: Asked, route: Route, identity: Identity) 
 def _negotiated(asked: Asked) -> ApiError | None:
     """Return the 406 or 415 that the headers deserve (core contract, 3.6)."""
     accept = asked.headers.get("Accept")
-    if accept is not None and accept not in ("*/*", JSON_TYPE) and not parse_accept_header(accept, MIMEAccept)[JSON_TYPE]:
+    plain = accept in (None, "*/*", JSON_TYPE)
+    if not plain and not parse_accept_header(accept, MIMEAccept)[JSON_TYPE]:
         return NotAcceptable(Problem("header", "Accept", f"Accept header should be one of ['{JSON_TYPE}']"))
     types = {"POST": [JSON_TYPE], "PUT": [JSON_TYPE], "PATCH": [JSON_TYPE, MERGE_TYPE, PATCH_TYPE]}.get(asked.method)
     given = _media_type(asked)
@@ -126,7 +128,8 @@ def decoded(asked: Asked) -> tuple[Json, tuple[Problem, ...]]:
     try:
         return decode(asked.raw), ()
     except Invalid as error:
-        return None, (*error.problems, Problem("body", "", "Required"))
+        unreadable = not any(problem.name for problem in error.problems)
+        return None, (*error.problems, Problem("body", "", "Required")) if unreadable else tuple(error.problems)
 
 
 def _body(asked: Asked, route: Route, identity: Identity, found: list[Problem]) -> Body:
@@ -140,7 +143,7 @@ def _body(asked: Asked, route: Route, identity: Identity, found: list[Problem]) 
         loaded, problems = load(envelope(kind.permissions), value)
     found.extend(problems)
     if problems:
-        return _with_id(Body(), route, identity)
+        return _with_id(Body(id=_id(value)), route, identity)
     data = loaded.get("data")
     found.extend(_late(data))
     if data is not None:
@@ -152,9 +155,15 @@ def _body(asked: Asked, route: Route, identity: Identity, found: list[Problem]) 
         for name, principals in loaded.get("permissions", {}).items()
         if principals is not None
     }
-    id = None if data is None or "id" not in data else data["id"]
-    given = None if data is None or "id" not in data else id if isinstance(id, str) else ""
-    return _with_id(Body(data, permissions, id=given), route, identity)
+    return _with_id(Body(data, permissions, id=_id(loaded)), route, identity)
+
+
+def _id(body: Json) -> str | None:
+    """Return what `data.id` says, "" for what is no text; of a body that is wrong elsewhere too."""
+    data = body.get("data") if isinstance(body, dict) else None
+    if not isinstance(data, dict) or "id" not in data:
+        return None
+    return data["id"] if isinstance(data["id"], str) else ""
 
 
 def _kept(parsed: Patch | tuple[Problem, ...], found: list[Problem]) -> Patch | None:
