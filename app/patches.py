@@ -93,6 +93,19 @@ class Merge(Patch):
 
 
 @dataclass(frozen=True, slots=True)
+class Nothing(Patch):
+    """A patch that names nothing: refused when it is applied, so not before it is known what to (C-OBJ-24)."""
+
+    def apply(self, data: Data, permissions: Permissions) -> tuple[Data, Permissions]:
+        """Refuse."""
+        raise Invalid(NOTHING_GIVEN)
+
+    def sent(self, patched: Data) -> Data:
+        """Return nothing."""
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
 class JsonPatch(Patch):
     """A JSON Patch on the document of `data` and `permissions`; `names` are the permissions of the kind."""
 
@@ -159,17 +172,17 @@ class JsonPatch(Patch):
         return {name: frozenset(lists.get(name, ())) for name in self.names}
 
 
-def parse_shallow(body: Data) -> Shallow | tuple[Problem, ...]:
-    """Return the patch of an `application/json` body whose envelope is well-formed, or what is wrong (C-OBJ-24)."""
+def parse_shallow(body: Data) -> Patch:
+    """Return the patch of an `application/json` body whose envelope is well-formed."""
     if not body:
-        return (NOTHING_GIVEN,)
+        return Nothing()
     return Shallow(body.get("data", {}), body.get("permissions", {}))
 
 
-def parse_merge(body: Data) -> Merge | tuple[Problem, ...]:
-    """Return the patch of a merge patch body whose envelope is well-formed, or what is wrong (C-OBJ-24)."""
+def parse_merge(body: Data) -> Patch:
+    """Return the patch of a merge patch body whose envelope is well-formed."""
     if not body:
-        return (NOTHING_GIVEN,)
+        return Nothing()
     return Merge(body.get("data", {}), body.get("permissions", {}))
 
 

@@ -18,6 +18,7 @@ from backends.storage import Wanted
 from blueprints.cors import exposed
 from blueprints.http import origin_of_urls, prefix, sent
 from blueprints.replies import Reply, http_date
+from blueprints.requests import not_acceptable
 
 _URI = "/permissions"
 
@@ -28,6 +29,9 @@ def permissions(service: Service) -> Blueprint:
 
     def get() -> Response:
         g.exposed = exposed(request.method, on_list=True)
+        refused = not_acceptable(request.headers.get("Accept"))
+        if refused:
+            raise refused
         identity = service.identify(request.headers.get("Authorization"))
         principals = _principals(service, identity)
         if service.settings.principals("permissions", "read").isdisjoint(principals):

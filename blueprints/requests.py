@@ -77,7 +77,7 @@ def operation(service: Service, asked: Asked, route: Route, identity: Identity) 
         conditions=expected,
         query=query,
         body=body,
-        negotiation=_negotiated(asked),
+        negotiation=not_acceptable(asked.headers.get("Accept")) or _unsupported(asked),
         problems=tuple(found),
         behaviour=behaviour,
         deleted_at=deleted_at,
@@ -85,12 +85,16 @@ def operation(service: Service, asked: Asked, route: Route, identity: Identity) 
     )
 
 
-def _negotiated(asked: Asked) -> ApiError | None:
-    """Return the 406 or 415 that the headers deserve (core contract, 3.6)."""
-    accept = asked.headers.get("Accept")
+def not_acceptable(accept: str | None) -> ApiError | None:
+    """Return the 406 of a client that takes no JSON (C-ERR-28, C-ERR-29)."""
     plain = accept in (None, "*/*", JSON_TYPE)
     if not plain and not parse_accept_header(accept, MIMEAccept)[JSON_TYPE]:
         return NotAcceptable(Problem("header", "Accept", f"Accept header should be one of ['{JSON_TYPE}']"))
+    return None
+
+
+def _unsupported(asked: Asked) -> ApiError | None:
+    """Return the 415 of a body that nobody reads (C-ERR-30, C-ERR-31)."""
     types = {"POST": [JSON_TYPE], "PUT": [JSON_TYPE], "PATCH": [JSON_TYPE, MERGE_TYPE, PATCH_TYPE]}.get(asked.method)
     given = _media_type(asked)
     if types is None or given in types or not given:
@@ -149,7 +153,7 @@ def _body(asked: Asked, route: Route, identity: Identity, found: list[Problem]) 
     if data is not None:
         data = loaded["data"] = kind.behaviour.receive(data)
     if asked.method == "PATCH":
-        return Body(patch=_kept((parse_merge if media_type == MERGE_TYPE else parse_shallow)(loaded), found))
+        return Body(patch=(parse_merge if media_type == MERGE_TYPE else parse_shallow)(loaded))
     permissions = {
         name: frozenset(principals)
         for name, principals in loaded.get("permissions", {}).items()

@@ -58,12 +58,14 @@ class Permissions(fields.Field[dict[str, Json]]):
         return value
 
     def _problems(self, name: str, listed: Json) -> Iterator[Problem]:
+        if listed is None:
+            return
         if name not in self.names:
             yield unknown_permission(name, self.names)
-        elif listed is not None and not isinstance(listed, list):
+        elif not isinstance(listed, list):
             yield not_iterable(f"permissions.{name}", listed)
         else:
-            checked = (principal_problem(one, f"permissions.{name}.{index}") for index, one in enumerate(listed or ()))
+            checked = (principal_problem(one, f"permissions.{name}.{index}") for index, one in enumerate(listed))
             yield from (problem for problem in checked if problem)
 
 
@@ -100,7 +102,7 @@ def unrecognized(name: str, unknown: Mapping[str, Json]) -> Problem:
 def load(schema: Schema, body: Json) -> tuple[dict[str, Json], tuple[Problem, ...]]:
     """Return what a body says and what is wrong with it; one of them is empty."""
     if not isinstance(body, dict | list):
-        return {}, (Problem("body", "", "Should be a JSON object or an array"),)
+        return {}, (Problem("body", "", "Should be a JSON object or an array"), Problem("body", "", "Required"))
     if isinstance(body, list):
         return {}, (not_a_mapping("", body),)
     try:

@@ -44,7 +44,10 @@ def refusal(*operations: Any, data: dict[str, Any] | None = None) -> Problem:
 @pytest.mark.parametrize("parse", [parse_shallow, parse_merge], ids=["plain", "merge"])
 def test_a_patch_is_refused_when_it_gives_nothing(parse: Any) -> None:
     """C-OBJ-24."""
-    assert parse({}) == (Problem("body", "data", "Provide at least one of data or permissions"),)
+    with pytest.raises(Invalid) as refused:
+        parse({}).apply({"a": 1}, PERMISSIONS)
+
+    assert refused.value.problems == [Problem("body", "data", "Provide at least one of data or permissions")]
 
 
 @pytest.mark.parametrize("body", [{"data": {}}, {"permissions": {}}], ids=["no members", "no lists"])
