@@ -18,7 +18,7 @@ from app.objects import decide
 from app.operation import Effect, Operation, Outcome
 from app.service import Service
 from app.work import Work
-from backends.storage import Conflict, Filter, Page, Snapshot, Transaction, Wanted, at_top, bucket_of, home
+from backends.storage import LIVING, Conflict, Filter, Page, Snapshot, Transaction, Wanted, at_top, bucket_of, home
 
 Answer = Outcome | ApiError
 
@@ -287,7 +287,7 @@ def _listed(service: Service, operation: Operation, read: Reader) -> Wanted:
         above=names,
         own=("write",) if operation.writes_many else None,
         private=() if operation.writes_many else route.kind.private,
-        unless=fresh if isinstance(fresh, int) else None,
+        unless=fresh if isinstance(fresh, int) and fresh < LIVING else None,
     )
     return Wanted(
         bucket_of(route.uri),

@@ -192,7 +192,6 @@ def test_a_request_is_unavailable_when_each_of_its_connections_is_cut(
 ) -> None:
     """C-ERR-11: a lost connection is no conflict (409), however often it is tried."""
     storage = running.app.extensions["kinto"].storage
-
     engine = storage.reading if method == "GET" else storage.writing
 
     with _cut(postgresql_url, engine, "before_cursor_execute") as times:
