@@ -74,7 +74,7 @@ def _equal(name: str, field: str, texts: Sequence[str], fields: Fields) -> list[
     if name == "id":
         for text, value in zip(texts, values, strict=True):
             if not isinstance(value, str):
-                raise Wrong(name, f"{text} is not a string: {{'': ''}}", malformed=True)
+                raise Wrong(name, f"{text} is not a string: {{'{name}': ''}}", malformed=True)
     return [list(texts)] if len(texts) > 1 else _values(name, field, texts, fields)
 
 
