@@ -20,9 +20,7 @@ R = f"{RECORDS}/r"
 @pytest.fixture
 def stocked(client: Client) -> Client:
     """Alice's client of a service with a collection and the record `r`, which is the newest of the list."""
-    client.put(B)
-    client.put(C)
-    client.put(R, {"n": 1})
+    client.batch(*({"method": "PUT", "path": path} for path in (B, C, R)))
     return client
 
 
