@@ -101,12 +101,12 @@ class _Run:
         self._operations = operations
         self._recognised: dict[str, Identity] = {}
         self._users_changed = False
-        self._alone = len(operations) == 1
         self.wrote = False
         writes = [operation for operation in operations if not operation.reads]
         lists = {operation.route.list for operation in writes}
         emptied = {name for operation in writes for name in self._emptied(operation)}
-        locked = transaction.lock(lists | emptied, () if self._alone else _emptied_buckets(writes))
+        self._emptied_buckets = set() if len(operations) == 1 else _emptied_buckets(writes)
+        locked = transaction.lock(lists | emptied, self._emptied_buckets)
         single = [operation for operation in operations if not operation.route.on_list or operation.method == "POST"]
         seen = Snapshot()
         for wanted in _wanted(service, single, writing=True):
@@ -127,7 +127,7 @@ class _Run:
         if operation.route.on_list and operation.method != "POST":
             self.flush()
             listed = _listed(self._service, operation, self._transaction.read)
-            page = self._transaction.read(listed)
+            page = self._transaction.read(replace(listed, bodies=True))
             self._work.seen.add(page)
             self._work.seen.page, self._work.seen.total = page.page, page.total
             self._work.seen.full, self._work.seen.shares = page.full, page.shares
@@ -163,7 +163,7 @@ class _Run:
             if operation.credentials == credentials and (not operation.route.on_list or operation.method == "POST")
         ]
         for wanted in _wanted(self._service, theirs, writing=True):
-            self._work.seen.add(self._transaction.read(wanted))
+            self._work.seen.add(self._transaction.read(replace(wanted, bodies=True)))
 
     def _expropriate(self, outcome: Outcome) -> None:
         """Leave nothing to who will have the name of a deleted user: no grant, no membership."""
@@ -190,10 +190,10 @@ class _Run:
         gone = [effect.new.uri for effect in outcome.effects if effect.new.deleted]
         if not gone or not children:
             return
-        tops = [uri for uri in gone if at_top(uri)]
-        if self._alone and tops:
-            self._transaction.lock((), tops)
-        elif operation.route.on_list and not tops:
+        buckets = [uri for uri in gone if at_top(uri) and uri not in self._emptied_buckets]
+        if buckets:
+            self._transaction.lock((), buckets)
+        elif operation.route.on_list:
             self._transaction.lock(f"{uri}/{child.plural}" for uri in gone for child in children)
         self.flush()
         self._transaction.empty(gone, outcome.timestamp)

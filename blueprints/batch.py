@@ -231,7 +231,7 @@ class _Entries:
             entry.reply = answer(self._service, entry.operation, given, list_url, entry.asked.query)
         reply = entry.reply or self._elsewhere(entry)
         headers = joined(reply, fixed(self._service, entry.asked.headers.get("Origin"), reply.exposed))
-        shown = reply.body if reply.body and _is_json(reply) else '""'
+        shown = reply.body if reply.body and _is_json(reply) and entry.asked.method != "HEAD" else '""'
         return (
             f'{{"status":{reply.status},"path":{dumps(entry.path)},"headers":{dumps(headers)},"body":{shown}}}'
         )

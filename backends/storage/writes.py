@@ -28,6 +28,9 @@ from backends.storage.dialect import Dialect
 from backends.storage.reads import Reads
 from backends.storage.tables import clocks, documents, grants, members
 
+_AT_ONCE = 200
+"""How many deleted objects one statement empties: SQLite bounds the depth of an expression."""
+
 _bucket = bindparam("of_bucket", type_=Text)
 
 _lock_lists = (
@@ -235,14 +238,14 @@ class Writer:
 
     def empty(self, uris: Sequence[str], stamp: int) -> None:
         """Delete all that lies below deleted objects, and end memberships in the groups there."""
-        tops = [uri for uri in uris if at_top(uri)]
-        self._connection.execute(delete(documents).where(_below(documents, uris)))
-        self._connection.execute(delete(grants).where(_below(grants, uris)))
-        if tops:
-            groups = or_(*(_inside(members.c.principal, uri) for uri in tops))
-            self._connection.execute(
-                update(members).where(groups, members.c.until == LIVING).values(until=stamp)
-            )
+        for start in range(0, len(uris), _AT_ONCE):
+            some = uris[start : start + _AT_ONCE]
+            tops = [uri for uri in some if at_top(uri)]
+            self._connection.execute(delete(documents).where(_below(documents, some)))
+            self._connection.execute(delete(grants).where(_below(grants, some)))
+            if tops:
+                groups = and_(or_(*(_inside(members.c.principal, uri) for uri in tops)), members.c.until == LIVING)
+                self._connection.execute(update(members).where(groups).values(until=stamp))
 
     def holdings(self, principal: str) -> Holdings:
         """Return what a principal has by itself."""
