@@ -154,7 +154,7 @@ class TestHash:
             pytest.param(lambda me: me.ask("GET", "/accounts/alice?_fields=password"), id="GET of the field"),
             pytest.param(lambda me: me.ask("GET", "/accounts"), id="GET of the list"),
             pytest.param(lambda me: me.ask("GET", "/accounts?_fields=password"), id="GET of the field in the list"),
-            pytest.param(lambda me: me.ask("POST", "/accounts", {"data": {"id": "alice"}}), id="POST"),
+            pytest.param(lambda me: me.ask("POST", "/accounts", {"data": {"id": "alice", "password": "x"}}), id="POST"),
             pytest.param(lambda me: me.ask("PUT", "/accounts/alice", {"data": {"password": "pw"}}), id="PUT"),
             pytest.param(
                 lambda me: me.ask(
