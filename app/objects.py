@@ -100,7 +100,7 @@ def post(operation: Operation, seen: Work, rules: Rules) -> Outcome:
     stored = seen.living(uri)
     if stored is not None:
         _admit(operation, able.may_read(uri))
-        _expect_valid(operation)
+        _prepared(operation, stored)
         _expect_unmodified(operation, stored, able)
         shown = _shown(operation, seen, able, uri)
         return Outcome(
@@ -112,10 +112,11 @@ def post(operation: Operation, seen: Work, rules: Rules) -> Outcome:
             clock=seen.clock(route.uri),
         )
     _admit(operation, able.may_create())
-    _expect_valid(operation)
+    data, requested = _prepared(operation, None)
     if operation.conditions.match is not None:
         raise Modified(seen.clock(route.uri))
-    return _create(operation, seen, rules, uri)
+    _expect_parent_to_create_in(operation, seen)
+    return _save(operation, seen, rules, uri, data, operation.body.permissions or {}, requested)
 
 
 def put(operation: Operation, seen: Work, rules: Rules) -> Outcome:
@@ -128,19 +129,14 @@ def put(operation: Operation, seen: Work, rules: Rules) -> Outcome:
     stored = seen.living(uri)
     creates = stored is None or operation.conditions.none_match == ANY
     _admit(operation, able.may_create() if creates else able.may_write(uri))
-    _expect_valid(operation)
+    data, requested = _prepared(operation, stored)
     _expect_id(operation)
     _expect_unmodified(operation, stored, able, missing=seen.clock(operation.route.list))
     if operation.body.id not in (None, operation.route.id):
         raise _other_id()
     if stored is None:
-        return _create(operation, seen, rules, uri)
-    old, body = stored.data(), operation.body
-    data, requested = _received(body.data)
-    data, problems = operation.kind.behaviour.prepare(operation.kind.name, data, _attributes(old), "data.")
-    if problems:
-        raise Invalid(*problems)
-    granted = body.permissions if body.permissions else seen.permissions(uri)
+        _expect_parent_to_create_in(operation, seen)
+    granted = operation.body.permissions or seen.permissions(uri)
     return _save(operation, seen, rules, uri, data, granted, requested)
 
 
@@ -357,15 +353,25 @@ def _received(data: Data | None) -> tuple[Data | None, int | None]:
     return _attributes(data), wish if isinstance(wish, int) and not isinstance(wish, bool) else None
 
 
-def _create(operation: Operation, seen: Work, rules: Rules, uri: str) -> Outcome:
+def _prepared(operation: Operation, stored: Stored | None) -> tuple[Data, int | None]:
+    """Return the attributes that a POST or PUT makes, and the timestamp that it wishes for.
+
+    Raises Invalid with all that is wrong with the request and with its attributes (step 11 of C-URL-28).
+    """
+    if operation.problems and operation.body.data is None:
+        raise Invalid(*operation.problems)
+    old = _attributes(stored.data()) if stored else None
+    data, requested = _received(operation.body.data)
+    data, problems = operation.kind.behaviour.prepare(operation.kind.name, data, old, "data.")
+    if operation.problems or problems:
+        raise Invalid(*operation.problems, *problems)
+    return data, requested
+
+
+def _expect_parent_to_create_in(operation: Operation, seen: Work) -> None:
     parent = operation.route.parent()
     if parent and seen.living(parent[1]) is None:
         raise UnknownParent(parent[0].name, operation.route.ids[len(operation.route.kinds) - 2])
-    data, requested = _received(operation.body.data)
-    data, problems = operation.kind.behaviour.prepare(operation.kind.name, data, None, "data.")
-    if problems:
-        raise Invalid(*problems)
-    return _save(operation, seen, rules, uri, data, operation.body.permissions or {}, requested)
 
 
 def _save(

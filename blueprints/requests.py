@@ -36,7 +36,7 @@ BEHAVIOURS = ("full", "light", "diff")
 LAST_TIMESTAMP = 253370764800000
 """1 January 9999: later ones cannot be written as an HTTP date (C-PRE-10)."""
 
-_TIMESTAMP = re.compile(r'"?(\d{1,19})"?')
+_TIMESTAMP = re.compile(r'("?)([0-9]{1,19})\1')
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +221,7 @@ def _deleted_at(query: str, found: list[Problem]) -> int | None:
     if wish is None:
         return None
     timestamp = _TIMESTAMP.fullmatch(wish)
-    if timestamp is None or int(timestamp[1]) > LAST_TIMESTAMP:
+    if timestamp is None or int(timestamp[2]) > LAST_TIMESTAMP:
         found.append(Problem("querystring", "last_modified", f'"{wish}" is not a number'))
         return None
-    return int(timestamp[1])
+    return int(timestamp[2])

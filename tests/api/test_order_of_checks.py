@@ -10,6 +10,8 @@ import pytest
 
 from tests.api.conftest import ClientMaker
 
+pytestmark = pytest.mark.parametrize("client_with", ["sqlite"], indirect=True)  # the rules decide, no database
+
 HTML = {"Accept": "text/html"}
 TEXT = {"Content-Type": "text/plain"}
 STALE = {"If-Match": '"1"'}
@@ -76,7 +78,17 @@ CASES = {
         "GET", f"{RECORDS}/none", 400, 107, "If-Match in header", headers=BAD_ETAG
     ),
     "11 body before 12 malformed id": Case("PUT", f"{RECORDS}/-", 400, 107, "Unrecognized keys", {"nope": 1}),
-    "11 body before 12 unknown object": Case("PATCH", f"{RECORDS}/none", 400, 107, "Provide at least one", {}),
+    "11 body before 12 unknown object": Case("PATCH", f"{RECORDS}/none", 400, 107, "Unrecognized keys", {"nope": 1}),
+    "11 attributes before 12 malformed id": Case(
+        "PUT", f"{B}/groups/-", 400, 107, "data.members", {"data": {"members": 1}}
+    ),
+    "11 attributes before 13 condition": Case(
+        "PUT", f"{B}/groups/g", 400, 107, "data.members", {"data": {"members": 1}}, headers=STALE
+    ),
+    "11 attributes before a known object": Case(
+        "POST", f"{B}/groups", 400, 107, "data.members", {"data": {"id": "g", "members": 1}}
+    ),
+    "12 unknown object before 15 nothing to patch": Case("PATCH", f"{RECORDS}/none", 404, 110, "", {}),
     "11 body before 13 condition": Case("PUT", R, 400, 107, "Unrecognized keys", {"nope": 1}, headers=STALE),
     "11 query before 13 condition": Case("GET", f"{RECORDS}?_limit=x", 400, 107, "not a number", headers=STALE),
     "12 malformed id before 13 condition": Case("PUT", f"{RECORDS}/-", 400, 107, "object id", {}, headers=STALE),
@@ -88,7 +100,7 @@ CASES = {
         "PATCH", R, 412, 114, "modified", [{"op": "remove", "path": "/data/x"}], headers={**PATCH_TYPE, **STALE}
     ),
     "13 condition before 15 attributes": Case(
-        "PUT", f"{B}/groups/g", 412, 114, "modified", {"data": {"members": 1}}, headers=STALE
+        "PATCH", f"{B}/groups/g", 412, 114, "modified", {"data": {"members": 1}}, headers=STALE
     ),
 }
 
@@ -122,9 +134,20 @@ def test_304_is_answered_before_412_and_before_filters_are_looked_at(client_with
     [
         ("GET /buckets?_limit=x&_since=y", BAD_ETAG, None, ["If-Match", "_limit", "_since"]),
         ("PUT /buckets/b", BAD_ETAG, {"data": 1, "permissions": {"read": 1}}, ["If-Match", "data", "permissions.read"]),
+        (
+            "PUT /buckets/b",
+            BAD_ETAG,
+            {"data": {"record:schema": 1, "last_modified": 10**16}},
+            ["If-Match", "data.last_modified", "data.record:schema"],
+        ),
         ("GET /buckets?_sort=-a&_token=x&like_a=1", {}, None, None),
     ],
-    ids=["headers and query together", "headers and body together", "filters and tokens one at a time"],
+    ids=[
+        "headers and query together",
+        "headers and body together",
+        "headers and attributes together",
+        "filters and tokens one at a time",
+    ],
 )
 def test_what_one_step_finds_is_told_together(
     client_with: ClientMaker, path: str, headers: Mapping[str, str], body: Any, names: list[str] | None
