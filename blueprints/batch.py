@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -28,6 +29,7 @@ from blueprints.schemas import BATCH_METHODS, Refused, load, unrecognized
 
 _KEYS = ("method", "path", "headers", "body")
 _NOT_INHERITED = ("content-length",)
+_LINE_BREAK = re.compile(r"[\r\n]+")
 
 
 class Requests(fields.Field[list[dict[str, Json]]]):
@@ -142,7 +144,7 @@ def batch(service: Service, app: Flask) -> Blueprint:
             raise Invalid(Problem("body", "requests", f"Number of requests is limited to {most}"))
         if any(_is_batch(member["path"], prefix(service)) for member in members):
             raise Invalid(Problem("body", "requests", "Recursive call on /batch endpoint is forbidden."))
-        entries = _Entries(service, app)
+        entries = Entries(service, app)
         return sent(Reply(200, entries.answer(members)))
 
     blueprint.add_url_rule("/batch", "batch", run, methods=["POST"], provide_automatic_options=False)
@@ -154,7 +156,7 @@ def _is_batch(path: str, version: str) -> bool:
     return unquote(path.partition("?")[0]).removeprefix(version).rstrip("/") == "/batch"
 
 
-class _Entries:
+class Entries:
     """The members of one batch, from what was asked to the text of their answers."""
 
     def __init__(self, service: Service, app: Flask) -> None:
@@ -168,19 +170,21 @@ class _Entries:
 
     def answer(self, members: Sequence[Mapping[str, Json]]) -> str:
         """Perform all members as one transaction and return the body of the batch."""
-        entries = [self._entry(member) for member in members]
+        entries = [self.entry(member) for member in members]
         asked = [entry.operation for entry in entries if entry.operation is not None]
         answers = iter(perform(self._service, asked) if asked else ())
         texts = [self._text(entry, next(answers) if entry.operation else None) for entry in entries]
         return f'{{"responses":[{",".join(texts)}]}}'
 
-    def _entry(self, member: Mapping[str, Json]) -> Entry:
+    def entry(self, member: Mapping[str, Json]) -> Entry:
+        """Read one member: what it asks, or how it is refused."""
         method = member.get("method") or "GET"
         path, _, query = member["path"].partition("?")
+        # RFC 9112, section 5.2: a line break in a value counts as a space.
+        given = AnyCase((name, _LINE_BREAK.sub(" ", value)) for name, value in member.get("headers", {}).items())
         headers = AnyCase(self._inherited)
-        for name, value in member.get("headers", {}).items():
-            headers[name] = value
-        if "Content-Type" not in AnyCase(member.get("headers", {})) and method in ("POST", "PUT", "PATCH"):
+        headers.update(given)
+        if "Content-Type" not in given and method in ("POST", "PUT", "PATCH"):
             headers["Content-Type"] = "application/json"
         body = member.get("body")
         asked = Asked(method, path, query, headers, decoded=body)

@@ -21,7 +21,7 @@ from tests.client import Answer, Client, basic
 from tests.databases import BASICAUTH, DATABASES, database_url, make_app
 
 bounded = settings(
-    max_examples=150,
+    max_examples=100,
     derandomize=True,
     deadline=None,
     database=None,
@@ -483,6 +483,7 @@ members = st.fixed_dictionaries(
 
 
 @bounded
+@example(sent=[{"path": "/buckets", "headers": {"Accept": "a\nb", "X\r\nY": "\r\n"}}, {"path": "/x"}], origin={})
 @given(sent=st.lists(members, min_size=1, max_size=4), origin=st.sampled_from([{}, {"Origin": "http://x"}]))
 def test_members_of_a_batch_are_answered_one_by_one_whatever_they_are(
     app: Flask, sent: list[Any], origin: dict[str, str]
