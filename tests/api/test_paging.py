@@ -1,4 +1,4 @@
-"""Sizes of pages, lists that change while they are read, and lists that are deleted (docs/contract/core.md 4.12, 6.9)."""
+"""Sizes of pages, lists that change while they are read, lists that are deleted (docs/contract/core.md 4.12, 6.9)."""
 
 from __future__ import annotations
 
