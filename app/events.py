@@ -74,13 +74,14 @@ class Listener:
     """Somebody who wants to be told: of which kinds (none named: of all) and which actions.
 
     *before* runs inside the transaction: an ApiError that it raises is the answer and undoes everything. *after* runs
-    when all is committed; what it raises is logged.
+    when all is committed; what it raises is logged. *name* is what metrics call it; without one it is not timed.
     """
 
     before: Before | None = None
     after: After | None = None
     kinds: frozenset[str] = frozenset()
     actions: frozenset[str] = frozenset(("create", "update", "delete"))
+    name: str = ""
 
     def wants(self, event: Event) -> bool:
         """Say whether the listener wants to be told of an event."""

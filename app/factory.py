@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from flask import Flask
@@ -21,7 +21,7 @@ from backends import Pool
 from backends import cache as caches
 from backends.cache import Cache
 from backends.storage import Storage
-from blueprints.batch import batch
+from blueprints.batch import Entries, batch
 from blueprints.core import core
 from blueprints.heartbeat import heartbeat
 from blueprints.http import exchange
@@ -34,18 +34,22 @@ log: Final = logging.getLogger("kinto.factory")
 
 _STORAGES: Final = {"memory": "sqlite", "sqlite": "sqlite", "postgresql": "postgresql"}
 _PLUGIN_FOLDER: Final = "kinto.plugins."
-_BUILT_IN: Final = ("accounts", "flush")
+_BUILT_IN: Final = ("accounts", "flush", "prometheus", "statsd")
 
 
-def create_app(settings: Mapping[str, Any] | Settings | None = None) -> Flask:
+def create_app(settings: Mapping[str, Any] | Settings | None = None, measured: bool = True) -> Flask:
     """Make an application from settings as `kinto.ini` names them, or from environment and ini file without any.
 
-    May be called many times in a process: two applications share nothing. Raises SettingError.
+    May be called many times in a process: two applications share nothing. Commands, which answer nobody, have it not
+    *measured*. Raises SettingError.
     """
     known = settings if isinstance(settings, Settings) else load(settings)
     app = Flask("kinto", static_folder=None)
     app.url_map.merge_slashes = False
-    service = create_service(known, app)
+    measuring = open_measuring(known) if measured else None
+    service = create_service(known, app, measuring.service if measuring else Service)
+    if measuring:
+        measuring.attach(app, service)
     exchange(app, service)
     for listener in listeners(known):
         service.add_listener(listener)
@@ -55,19 +59,22 @@ def create_app(settings: Mapping[str, Any] | Settings | None = None) -> Flask:
         service.add_policy(open_policy(policy, service))
     for make in (resources, core, heartbeat, permissions, user_data, openapi):
         app.register_blueprint(make(service))
-    app.register_blueprint(batch(service, app))
+    app.register_blueprint(batch(service, app, measuring.entries if measuring else Entries))
     if service.storage.embedded:
         service.start()
     for warning in known.warnings:
         log.warning(warning)
+    if known.newrelic_config:
+        _watch(app, known.newrelic_config, known.newrelic_env)
     app.extensions["kinto"] = service
     return app
 
 
-def create_service(settings: Settings, app: Flask | None = None) -> Service:
-    """Make what an application is made of, without its URLs: all that commands need."""
-    storage = open_storage(settings, app or Flask("kinto", static_folder=None))
-    service = Service(settings, storage, open_cache(settings), lambda kind: generator(settings, kind))
+def create_service(settings: Settings, app: Flask | None = None, make: Callable[..., Service] = Service) -> Service:
+    """Make what an application is made of, without its URLs: all that commands need. *make* puts it together."""
+    opened = open_storage(settings, app or Flask("kinto", static_folder=None))
+    service = make(settings, opened, open_cache(settings), lambda kind: generator(settings, kind))
+    storage = service.storage
     service.add_heartbeat("storage", lambda: storage.ping(not settings.readonly) is None)
     service.add_heartbeat("permission", lambda: storage.ping(False) is None)
     service.add_heartbeat("cache", service.cache.ping)
@@ -147,7 +154,29 @@ def generator(settings: Settings, kind: str) -> ids.Generator:
         raise SettingError(f"{kind}_id_generator", str(error)) from error
 
 
+def open_measuring(settings: Settings) -> Any:
+    """Open what measures: StatsD, and plugins with `open_metrics(settings)`. None where no setting asks for any."""
+    modules = [module for module in map(plugin, settings.includes) if hasattr(module, "open_metrics")]
+    if not settings.statsd_url and not modules:
+        return None
+    return importlib.import_module("blueprints.measuring").open_measuring(settings, modules)
+
+
+def _watch(app: Flask, config: str, environment: str) -> None:
+    """Put New Relic around the application (O-MON-34)."""
+    try:
+        newrelic = importlib.import_module("backends.metrics.newrelic")
+    except ImportError as error:
+        raise SettingError("newrelic_config", f"the package newrelic is not installed ({error}).") from error
+    app.wsgi_app = newrelic.watched(app.wsgi_app, config, environment)  # type: ignore[method-assign]
+
+
 def attach(name: str, app: Flask, service: Service) -> None:
+    """Attach a plugin. Raises SettingError."""
+    plugin(name).attach(app, service)
+
+
+def plugin(name: str) -> Any:
     """Load a plugin: a module with `attach(app, service)`. Raises SettingError."""
     built_in = name.removeprefix(_PLUGIN_FOLDER)
     known = name.startswith(_PLUGIN_FOLDER) and built_in in _BUILT_IN
@@ -156,7 +185,7 @@ def attach(name: str, app: Flask, service: Service) -> None:
     module: Any = importlib.import_module(f"blueprints.plugins.{built_in}") if known else imported("includes", name)
     if not callable(getattr(module, "attach", None)):
         raise SettingError("includes", f"{name!r} is no plugin of this service: it has no attach(app, service).")
-    module.attach(app, service)
+    return module
 
 
 def open_policy(policy: PolicySettings, service: Service) -> Policy:

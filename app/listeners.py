@@ -48,6 +48,7 @@ def _open(listener: ListenerSettings, settings: Settings) -> Listener:
         raise SettingError(setting, f"{listener.use!r} is no listener: it has no load_from_config(config, prefix).")
     notify: Notify = module.load_from_config(Config(settings), listener.prefix)
     kinds, actions = frozenset(listener.resources), frozenset(listener.actions)
+    name = f"listeners.{listener.name}"
     if getattr(notify, "moment", "before") == "after":
-        return Listener(after=notify, kinds=kinds, actions=actions)
-    return Listener(before=lambda event, _: notify(event), kinds=kinds, actions=actions)
+        return Listener(after=notify, kinds=kinds, actions=actions, name=name)
+    return Listener(before=lambda event, _: notify(event), kinds=kinds, actions=actions, name=name)

@@ -14,7 +14,6 @@ from dataclasses import replace
 from app.errors import ApiError, Clash
 from app.events import collect
 from app.identity import Identity, Reader
-from app.objects import decide
 from app.operation import Effect, Operation, Outcome
 from app.service import Service
 from app.work import Work
@@ -64,7 +63,7 @@ def _read(service: Service, operations: Sequence[Operation]) -> list[Answer]:
         if operation.route.on_list:
             facts = Work(service.storage.read(_listed(service, operation, service.storage.read)), work.now)
         try:
-            answers.append(decide(operation, facts, service.rules))
+            answers.append(service.decide(operation, facts, service.rules))
         except ApiError as error:
             answers.append(error)
     events = collect(_done(operations, answers), reads=True) if service.listens_to_reads else ()
@@ -132,7 +131,7 @@ class _Run:
             self._work.seen.page, self._work.seen.total = page.page, page.total
             self._work.seen.full, self._work.seen.shares = page.full, page.shares
         try:
-            outcome = decide(operation, self._work, self._service.rules)
+            outcome = self._service.decide(operation, self._work, self._service.rules)
         except ApiError as error:
             return error
         for effect in outcome.effects:

@@ -10,10 +10,13 @@ from app.events import Context, Event, Listener
 from app.identity import ANONYMOUS, Identity, Policy, Reader
 from app.ids import Generator
 from app.kinds import Kind, Kinds, core_kinds
-from app.objects import Rules
+from app.objects import Rules, decide
+from app.operation import Operation, Outcome
 from app.settings import PolicySettings, Settings
+from app.work import Work
 from backends import Json
 from backends.cache import Cache
+from backends.metrics import SILENT, Metrics
 from backends.storage import Storage
 
 log: Final = logging.getLogger("kinto.service")
@@ -46,6 +49,8 @@ class Service:
             settings.explicit_permissions,
             settings.experimental_collection_schema_validation,
         )
+        self.metrics: Metrics = SILENT
+        self.decide: Callable[[Operation, Work, Rules], Outcome] = decide
         self.policies: list[Policy] = []
         self.policy_classes: dict[str, Callable[[PolicySettings, Service], Policy]] = {}
         self.capabilities: dict[str, dict[str, Json]] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import unquote
@@ -23,7 +23,7 @@ from backends import Json
 from backends.codec import dumps
 from blueprints.http import origin_of_urls, prefix, sent
 from blueprints.replies import Reply, answer, fixed, joined, refusal
-from blueprints.requests import Asked, decoded, keep_nonce, operation
+from blueprints.requests import PATCH_TYPE, Asked, decoded, keep_nonce, operation
 from blueprints.resources import offered
 from blueprints.schemas import BATCH_METHODS, Refused, load, unrecognized
 
@@ -110,8 +110,16 @@ def _problems(one: Json, name: str) -> Iterator[Problem]:
         yield not_a_mapping(f"{name}.headers", headers)
     elif not all(isinstance(value, str) for value in headers.values()):
         yield Problem("body", f"{name}.headers", f"{headers} contains non string value")
-    if not isinstance(body, dict):
+    if not isinstance(body, dict) and not (isinstance(body, list) and _is_json_patch(headers)):
         yield not_a_mapping(f"{name}.body", body)
+
+
+def _is_json_patch(headers: Json) -> bool:
+    """Say whether a request of a batch brings a JSON Patch: the one body that is a list (C-BATCH-12)."""
+    return isinstance(headers, dict) and any(
+        name.lower() == "content-type" and str(value).partition(";")[0].strip() == PATCH_TYPE
+        for name, value in headers.items()
+    )
 
 
 @dataclass(slots=True)
@@ -127,8 +135,11 @@ class Entry:
     reply: Reply | None = None
 
 
-def batch(service: Service, app: Flask) -> Blueprint:
-    """Make the blueprint of the batch endpoint; *app* answers members that are no lists and no objects."""
+def batch(service: Service, app: Flask, make: Callable[[Service, Flask], Entries]) -> Blueprint:
+    """Make the blueprint of the batch endpoint; *app* answers members that are no lists and no objects.
+
+    *make* is `Entries`, or what measures them.
+    """
     blueprint = Blueprint("batch", __name__, url_prefix=prefix(service))
 
     def run() -> Response:
@@ -144,8 +155,7 @@ def batch(service: Service, app: Flask) -> Blueprint:
             raise Invalid(Problem("body", "requests", f"Number of requests is limited to {most}"))
         if any(_is_batch(member["path"], prefix(service)) for member in members):
             raise Invalid(Problem("body", "requests", "Recursive call on /batch endpoint is forbidden."))
-        entries = Entries(service, app)
-        return sent(Reply(200, entries.answer(members)))
+        return sent(Reply(200, make(service, app).answer(members)))
 
     blueprint.add_url_rule("/batch", "batch", run, methods=["POST"], provide_automatic_options=False)
     return blueprint
@@ -229,16 +239,20 @@ class Entries:
 
     def _text(self, entry: Entry, given: Answer | None) -> str:
         """Return the JSON text of an entry of the answer (C-BATCH-13)."""
-        if entry.operation and given is not None:
-            list_url = f"{origin_of_urls(self._service)}{entry.path}"
-            keep_nonce(self._service, entry.operation, given)
-            entry.reply = answer(self._service, entry.operation, given, list_url, entry.asked.query)
-        reply = entry.reply or self._elsewhere(entry)
+        reply = self.reply(entry, given)
         headers = joined(reply, fixed(self._service, entry.asked.headers.get("Origin"), reply.exposed))
         shown = reply.body if reply.body and _is_json(reply) and entry.asked.method != "HEAD" else '""'
         return (
             f'{{"status":{reply.status},"path":{dumps(entry.path)},"headers":{dumps(headers)},"body":{shown}}}'
         )
+
+    def reply(self, entry: Entry, given: Answer | None) -> Reply:
+        """Return the answer to one member."""
+        if entry.operation is None or given is None:
+            return entry.reply or self._elsewhere(entry)
+        list_url = f"{origin_of_urls(self._service)}{entry.path}"
+        keep_nonce(self._service, entry.operation, given)
+        return answer(self._service, entry.operation, given, list_url, entry.asked.query)
 
     def _elsewhere(self, entry: Entry) -> Reply:
         """Answer a member that is no list and no object, as the application would on its own."""

@@ -42,7 +42,7 @@ def command(context: click.Context, username: str | None, password: str | None) 
     except click.Abort:
         click.echo("User creation aborted")
         return ABORTED
-    service: Service = create_app(settings).extensions["kinto"]
+    service: Service = create_app(settings, measured=False).extensions["kinto"]
     click.echo(f"Creating user '{name}'")
     accounts: Any = importlib.import_module("blueprints.plugins.accounts")
     try:

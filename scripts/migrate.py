@@ -16,7 +16,7 @@ from scripts.command import Command, level, log, settings_of
 @click.pass_context
 def command(context: click.Context, dry_run: bool) -> None:
     """Create or upgrade what the backends need."""
-    service: Service = create_app(settings_of(context)).extensions["kinto"]
+    service: Service = create_app(settings_of(context), measured=False).extensions["kinto"]
     _migrate_cache(service, dry_run)
     if service.settings.readonly:
         for part in ("storage", "permission"):

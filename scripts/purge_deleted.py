@@ -14,7 +14,7 @@ from scripts.command import Command, log, settings_of
 @click.pass_context
 def command(context: click.Context, kinds: tuple[str, ...], count: int) -> None:
     """Keep the newest COUNT tombstones of each list of these kinds, and remove the rest."""
-    service: Service = create_app(settings_of(context)).extensions["kinto"]
+    service: Service = create_app(settings_of(context), measured=False).extensions["kinto"]
     log.info("Keep only %d tombstones per parent and resource.", count)
     known = [service.kinds[kind] for kind in dict.fromkeys(kinds) if kind in service.kinds]
     deleted = service.storage.purge(list_patterns(service.kinds, known), count) if known else 0

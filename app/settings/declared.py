@@ -209,7 +209,9 @@ class Monitoring:
     statsd_url: str | None = setting(STATSD, None, "`udp://host:8125`: its presence alone turns StatsD on")
     statsd_prefix: str | None = setting(MAYBE_TEXT, None, "prefix of the names", shown="`project_name`")
     statsd_backend: str = setting(
-        ("module", choice("kinto.core.statsd", "cliquet.statsd")), "kinto.core.statsd", _NO_EFFECT
+        MODULE,
+        "kinto.core.statsd",
+        "`kinto.core.statsd`, `cliquet.statsd`, or the dotted name of a class like `statsd.StatsClient`",
     )
     statsd_names: str = setting(
         ("text", choice("seed", "kinto", "both")),

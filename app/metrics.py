@@ -1,0 +1,90 @@
+"""A service that tells how long its decisions take, and who asks; made only where somebody wants to know."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from app.events import Listener
+from app.identity import ANONYMOUS, Identity, Reader
+from app.objects import Rules, decide
+from app.operation import Operation, Outcome
+from app.service import Service
+from app.work import Work
+from backends.metrics import Metrics
+from backends.metrics.names import Family
+
+
+@dataclass(slots=True)
+class Asked:
+    """What is known of a request while it is answered. `decisions` has who asked what, and the seconds of deciding.
+
+    `around` is the batch that it is a member of, `dispatched` how many members of it became requests of their own.
+    """
+
+    started: float
+    around: Asked | None = None
+    identity: Identity = ANONYMOUS
+    decisions: dict[int, tuple[Identity, float]] = field(default_factory=dict)
+    dispatched: int = 0
+
+
+asked: Final[ContextVar[Asked | None]] = ContextVar("asked", default=None)
+"""The request that this thread answers."""
+
+
+class MeasuredService(Service):
+    """A service that tells a family of names what happens; *metrics* is what plugins measure with."""
+
+    def __init__(self, family: Family, metrics: Metrics, *parts: Any) -> None:
+        super().__init__(*parts)
+        self.metrics = metrics
+        self.decide = self._decide
+        self._family = family
+
+    def identify(self, authorization: str | None, read: Reader | None = None) -> Identity:
+        """Return who sends these credentials, timed."""
+        start = time.perf_counter()
+        identity = super().identify(authorization, read)
+        if identity.policy is not None:
+            self._family.identified(identity.policy, time.perf_counter() - start)
+            request = asked.get()
+            if request:
+                request.identity = identity
+        return identity
+
+    def _decide(self, operation: Operation, seen: Work, rules: Rules) -> Outcome:
+        """Decide one operation, timed."""
+        start = time.perf_counter()
+        try:
+            return decide(operation, seen, rules)
+        finally:
+            seconds = time.perf_counter() - start
+            self._family.decided(seconds)
+            request = asked.get()
+            if request:
+                # The route is the same object whatever becomes of the operation; no two members share one.
+                request.decisions[id(operation.route)] = operation.identity, seconds
+
+    def add_listener(self, listener: Listener) -> None:
+        """Tell somebody of what is changed or read, timed where it has a name."""
+        if listener.name:
+            before = self._timed(listener.name, listener.before)
+            listener = replace(listener, before=before, after=self._timed(listener.name, listener.after))
+        super().add_listener(listener)
+
+    def _timed(self, name: str, told: Callable[..., None] | None) -> Callable[..., None] | None:
+        if told is None:
+            return None
+
+        def timed(*event: Any) -> None:
+            start = time.perf_counter()
+            try:
+                told(*event)
+            finally:
+                self._family.notified(name, time.perf_counter() - start)
+
+        return timed

@@ -1,0 +1,233 @@
+"""Time a storage, its transactions and a cache from outside: none of them knows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+from backends import Json
+from backends.cache import Cache
+from backends.metrics import calls
+from backends.metrics.calls import Call
+from backends.metrics.names import Family
+from backends.storage import Change, Holdings, Move, Snapshot, Storage, Stored, Transaction, Wanted, at_top, list_of
+
+
+@contextmanager
+def _timed(family: Family, *done: Call) -> Iterator[None]:
+    """Tell how long a block took, however it ended."""
+    start = time.perf_counter()
+    try:
+        yield
+    finally:
+        family.called(done, time.perf_counter() - start)
+
+
+def _read(read: Callable[[Wanted], Snapshot], wanted: Wanted, family: Family) -> Snapshot:
+    """Read, and tell for which jobs Kinto would have asked (operations contract, 5.1)."""
+    start, seen = time.perf_counter(), None
+    try:
+        seen = read(wanted)
+        return seen
+    finally:
+        family.called(_jobs(wanted, seen), time.perf_counter() - start)
+
+
+def _jobs(wanted: Wanted, seen: Snapshot | None) -> Iterator[Call]:
+    if wanted.targets:
+        yield from (calls.GET, calls.GRANTS)
+    if wanted.page:
+        yield calls.COUNT_ALL if wanted.page.counting else calls.GET_ALL
+        if seen is None or not (seen.full or wanted.page.whole):
+            yield calls.ACCESSIBLE
+    if wanted.targets or wanted.ancestors or wanted.page:
+        yield calls.CHECK
+    if wanted.clocks or wanted.page:
+        yield calls.TIMESTAMP
+    if any(not reader.startswith("system.") for reader in wanted.readers):
+        yield calls.PRINCIPALS
+
+
+class TimedStorage:
+    """A storage whose statements are timed."""
+
+    def __init__(self, storage: Storage, family: Family) -> None:
+        self.embedded = storage.embedded
+        self._storage = storage
+        self._family = family
+
+    def read(self, wanted: Wanted) -> Snapshot:
+        """Read, timed."""
+        return _read(self._storage.read, wanted, self._family)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """Open a writing transaction whose statements are timed."""
+        with self._storage.transaction() as transaction:
+            yield TimedTransaction(transaction, self._family)
+
+    def accessible(self, readers: Sequence[str], lists: Sequence[str]) -> list[tuple[str, str]]:
+        """Return what the readers hold, timed."""
+        with _timed(self._family, calls.ACCESSIBLE, calls.PRINCIPALS):
+            return self._storage.accessible(readers, lists)
+
+    def migrate(self, dry_run: bool, report: Callable[[str], None]) -> None:
+        """Create or upgrade the tables."""
+        self._storage.migrate(dry_run, report)
+
+    def start(self, lists: Sequence[str]) -> None:
+        """Make the clocks of the lists at the top."""
+        self._storage.start(lists)
+
+    def purge(self, lists: Sequence[str], keep: int) -> int:
+        """Delete old tombstones, timed."""
+        with _timed(self._family, calls.PURGE):
+            return self._storage.purge(lists, keep)
+
+    def flush(self) -> None:
+        """Remove everything, timed."""
+        with _timed(self._family, calls.FLUSH):
+            self._storage.flush()
+
+    def ping(self, write: bool) -> None:
+        """Ask whether the database answers, timed."""
+        with _timed(self._family, calls.PING):
+            self._storage.ping(write)
+
+    def close(self) -> None:
+        """Give back the connections."""
+        self._storage.close()
+
+
+class TimedTransaction:
+    """A writing transaction whose statements are timed.
+
+    What was read before tells apart what is new from what is changed, and the deletion of a list from that of objects.
+    """
+
+    def __init__(self, transaction: Transaction, family: Family) -> None:
+        self._transaction = transaction
+        self._family = family
+        self._living: set[str] = set()
+        self._emptied: set[str] = set()
+
+    def lock(self, lists: Iterable[str], below: Iterable[str] = ()) -> set[str]:
+        """Lock clocks, timed as the question for their timestamps."""
+        with _timed(self._family, calls.TIMESTAMP):
+            return self._transaction.lock(lists, below)
+
+    def read(self, wanted: Wanted) -> Snapshot:
+        """Read, timed."""
+        seen = _read(self._transaction.read, wanted, self._family)
+        self._living.update(uri for uri, stored in seen.objects.items() if not stored.deleted)
+        if wanted.page and wanted.page.own is not None:
+            self._emptied.add(wanted.page.list)
+        return seen
+
+    def taken(self, wished: Iterable[tuple[str, int]]) -> set[str]:
+        """Return whose timestamps are taken."""
+        return self._transaction.taken(wished)
+
+    def write(self, changes: Sequence[Change], moves: Sequence[Move]) -> None:
+        """Write, timed as each of the jobs that it does."""
+        jobs = {job for change in changes for job in self._jobs(change)}
+        with _timed(self._family, *jobs):
+            self._transaction.write(changes, moves)
+        self._living.update(change.stored.uri for change in changes)
+        self._living.difference_update([change.stored.uri for change in changes if change.stored.deleted])
+
+    def _jobs(self, change: Change) -> Iterator[Call]:
+        yield self._job(change.stored)
+        if change.begun:
+            yield calls.GRANT
+        if change.stored.deleted:
+            yield calls.REVOKE_OBJECT
+        elif change.ended:
+            yield calls.REVOKE
+        if change.joined:
+            yield calls.JOIN
+        if change.left:
+            yield calls.LEAVE
+
+    def _job(self, stored: Stored) -> Call:
+        if stored.deleted:
+            return calls.DELETE_ALL if list_of(stored.uri) in self._emptied else calls.DELETE
+        return calls.UPDATE if stored.uri in self._living else calls.CREATE
+
+    def empty(self, uris: Sequence[str], stamp: int) -> None:
+        """Delete what lies below objects, timed."""
+        memberships = (calls.LEAVE,) if any(at_top(uri) for uri in uris) else ()
+        with _timed(self._family, calls.DELETE_ALL, calls.REVOKE_OBJECT, *memberships):
+            self._transaction.empty(uris, stamp)
+
+    def holdings(self, principal: str) -> Holdings:
+        """Return what a principal has, timed."""
+        with _timed(self._family, calls.ACCESSIBLE, calls.PRINCIPALS):
+            return self._transaction.holdings(principal)
+
+    def withdraw(self, principal: str, stamp: int) -> None:
+        """End what a principal has, timed."""
+        with _timed(self._family, calls.REVOKE_PRINCIPAL, calls.LEAVE):
+            self._transaction.withdraw(principal, stamp)
+
+    def rollback(self) -> None:
+        """Forget all that was done."""
+        self._transaction.rollback()
+
+
+class TimedCache:
+    """A cache whose methods are timed."""
+
+    def __init__(self, cache: Cache, family: Family) -> None:
+        self._cache = cache
+        self._family = family
+
+    def get(self, key: str) -> Json | None:
+        """Return a value, timed; tell whether there was one."""
+        with _timed(self._family, calls.CACHE_GET):
+            value = self._cache.get(key)
+        self._family.looked_up(value is not None)
+        return value
+
+    def set(self, key: str, value: Json, ttl_seconds: float) -> None:
+        """Keep a value, timed."""
+        with _timed(self._family, calls.CACHE_SET):
+            self._cache.set(key, value, ttl_seconds)
+
+    def delete(self, key: str) -> Json | None:
+        """Remove a value, timed."""
+        with _timed(self._family, calls.CACHE_DELETE):
+            return self._cache.delete(key)
+
+    def expire(self, key: str, ttl_seconds: float) -> None:
+        """Give a key another life, timed."""
+        with _timed(self._family, calls.CACHE_EXPIRE):
+            self._cache.expire(key, ttl_seconds)
+
+    def ttl(self, key: str) -> float:
+        """Return the life that a key has left, timed."""
+        with _timed(self._family, calls.CACHE_TTL):
+            return self._cache.ttl(key)
+
+    def flush(self) -> None:
+        """Remove every key, timed."""
+        with _timed(self._family, calls.CACHE_FLUSH):
+            self._cache.flush()
+
+    def ping(self) -> bool:
+        """Tell whether the cache answers, timed."""
+        with _timed(self._family, calls.CACHE_PING):
+            return self._cache.ping()
+
+    def initialized(self) -> bool:
+        """Tell whether there is nothing left to make."""
+        return self._cache.initialized()
+
+    def initialize(self) -> None:
+        """Make what is missing."""
+        self._cache.initialize()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._cache.close()

@@ -1,0 +1,78 @@
+"""Prometheus: `GET /__metrics__` shows what was measured (operations contract, 5.4)."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any, Final
+
+from flask import Blueprint, Flask, Response
+
+from app.service import Service
+from app.settings import SettingError, Settings
+from backends.metrics import Metrics, Several, calls
+from backends.metrics.names import backend_timer
+from blueprints.http import prefix, sent
+from blueprints.replies import Reply
+
+_CACHE_COUNTERS: Final = ("cache_hits", "cache_misses")
+_DOCUMENTATION: Final = "https://github.com/Kinto/kinto/"
+
+
+def open_metrics(settings: Settings) -> Metrics:
+    """Open the place that keeps what is measured; timers of backends are shown from the start.
+
+    Raises SettingError for buckets that are no ascending numbers.
+    """
+    prometheus = _prometheus()
+    try:
+        buckets = [float(bound) for bound in settings.prometheus_histogram_buckets]
+        opened: Any = prometheus.Prometheus(
+            _prefix(settings),
+            settings.prometheus_disabled_metrics,
+            buckets,
+            settings.prometheus_created_metrics_enabled,
+        )
+        for call in calls.calls():
+            if call.kinto:
+                opened.offer(*backend_timer(call))
+    except ValueError as error:
+        raise SettingError("prometheus_histogram_buckets", f"ascending numbers are expected ({error}).") from error
+    for name in _CACHE_COUNTERS:
+        opened.count(name, 0)
+    place: Metrics = opened
+    return place
+
+
+def attach(app: Flask, service: Service) -> None:
+    """Add the URL, which needs no authentication, and the capability (P-PROM-1)."""
+    blueprint = Blueprint("prometheus", __name__, url_prefix=prefix(service))
+    prometheus, kept = _prometheus(), service.metrics
+    places = kept.places if isinstance(kept, Several) else ()
+    place = next((place for place in places if isinstance(place, prometheus.Prometheus)), None)
+
+    def metrics() -> Response:
+        page = place.page() if place else None
+        headers = {"Cache-Control": "no-cache, no-store"}
+        if page is None:
+            return sent(Reply(204, "", headers))
+        return sent(Reply(200, page.decode(), headers | {"Content-Type": prometheus.CONTENT_TYPE}))
+
+    blueprint.add_url_rule("/__metrics__", "metrics", metrics, methods=["GET"], provide_automatic_options=False)
+    app.register_blueprint(blueprint)
+    service.add_capability(
+        "prometheus",
+        "Prometheus metrics.",
+        _DOCUMENTATION,
+        prefix=_prefix(service.settings),
+        disabled_metrics=list(service.settings.prometheus_disabled_metrics),
+    )
+
+
+def _prometheus() -> Any:
+    """Load the library only where this plugin is included: it reads `PROMETHEUS_MULTIPROC_DIR` when it is loaded."""
+    return importlib.import_module("backends.metrics.prometheus")
+
+
+def _prefix(settings: Settings) -> str:
+    prefix: str = _prometheus().named(settings.prometheus_prefix or settings.project_name)
+    return prefix
