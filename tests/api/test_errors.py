@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from app.errors import Forbidden
 from app.events import Listener
 from app.factory import create_app
 from backends import BackendError
@@ -568,3 +569,24 @@ def test_bad_credentials_count_as_none(owner: Client, credentials: str) -> None:
     assert owner.get(C, authorization=credentials).status == 200
     refused = owner.get(B, authorization=credentials)
     assert (refused.status, refused.json["errno"]) == (401, 104)
+
+
+@on_sqlite
+@pytest.mark.parametrize("cache", ["memory", "postgresql"])
+def test_what_was_cached_stays_when_the_request_is_undone(
+    client_with: ClientMaker, postgresql_url: str, cache: str
+) -> None:
+    """C-CACHE-3."""
+    client = client_with({"kinto.cache_backend": cache, "kinto.cache_url": postgresql_url})
+    service = client.app.extensions["kinto"]
+    service.cache.initialize()
+
+    def remember_and_refuse(event: Any, context: Any) -> None:
+        service.cache.set("seen", event.payload["uri"], 60)
+        raise Forbidden
+
+    service.add_listener(Listener(before=remember_and_refuse))
+
+    assert client.put(B).status == 403
+    assert service.cache.get("seen") == B
+    service.cache.flush()
