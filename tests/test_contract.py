@@ -1,4 +1,4 @@
-"""Every row of the checklist of core.md stands in a test that cites it, or one of the tables here says where it does."""
+"""Every row of the checklist of core.md stands in a test that cites it, or one of the tables here says where."""
 
 from __future__ import annotations
 
