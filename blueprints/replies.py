@@ -20,6 +20,7 @@ from app.settings import Settings
 from backends import BackendError, IntegrityError
 from backends.codec import dumps
 from backends.storage import Conflict, Disconnected
+from blueprints import request_lines
 from blueprints.cors import ALWAYS_EXPOSED, allowed_origin, exposed
 
 Headers = dict[str, str]
@@ -31,13 +32,17 @@ _TO_URL = "https://kinto.readthedocs.io/en/2.4.0/api/resource.html#list-of-avail
 
 @dataclass(slots=True)
 class Reply:
-    """An answer as HTTP sends it. `exposed` are the headers that scripts of other origins may read."""
+    """An answer as HTTP sends it; `errno` is 0 unless it is an error.
+
+    `exposed` are the headers that scripts of other origins may read.
+    """
 
     status: int
     body: str = ""
     headers: Headers = field(default_factory=lambda: {"Content-Type": "application/json"})
     challenges: Sequence[str] = ()
     exposed: Sequence[str] = ALWAYS_EXPOSED
+    errno: int = 0
 
 
 def http_date(timestamp: int) -> str:
@@ -57,6 +62,7 @@ def answer(service: Service, operation: Operation, given: Answer, list_url: str,
     """Return what is answered to an operation. *list_url* and *query* are what was asked, for `Next-Page`."""
     seen = exposed(operation.method, operation.route.on_list)
     if isinstance(given, ApiError):
+        request_lines.refused(operation, given)
         reply = refusal(service, given)
         reply.exposed = seen
         return reply
@@ -118,7 +124,7 @@ def _cache_headers(settings: Settings, operation: Operation, outcome: Outcome) -
 
 def refusal(service: Service, error: ApiError) -> Reply:
     """Return the answer that an error is (core contract, 3.1 and 3.3)."""
-    reply = Reply(error.status)
+    reply = Reply(error.status, errno=error.errno)
     info = service.settings.error_info_link if isinstance(error, Programmatic) else None
     body = {
         "code": error.status,
@@ -183,10 +189,11 @@ def ended(settings: Settings) -> bool:
 
 
 def joined(reply: Reply, more: Mapping[str, str]) -> Headers:
-    """Return all headers of a reply as one text each, as an entry of a batch shows them."""
-    headers = {**more, **reply.headers}
-    if "Alert" in more:
-        headers["Alert"] = more["Alert"]
+    """Return all headers of a reply as one text each, as an entry of a batch shows them.
+
+    Of the end of service the batch itself tells, once (core contract, 9.6).
+    """
+    headers = {name: value for name, value in more.items() if name != "Alert"} | reply.headers
     if reply.challenges:
         headers["WWW-Authenticate"] = ", ".join(reply.challenges)
     return headers
