@@ -54,24 +54,25 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 TYPES = ("application/json", "application/merge-patch+json", "application/json-patch+json")
 
 
+OPEN_TO_ALL: Mapping[str, Any] = {
+    **BASICAUTH,
+    "kinto.bucket_create_principals": "system.Everyone",
+    "kinto.bucket_write_principals": "system.Everyone",
+    "kinto.experimental_collection_schema_validation": True,
+    "kinto.experimental_permissions_endpoint": True,
+    "kinto.includes": "kinto.plugins.accounts kinto.plugins.flush",
+    "multiauth.policies": "account basicauth",
+    "multiauth.policy.account.use": "kinto.plugins.accounts.AccountsPolicy",
+    "kinto.account_create_principals": "system.Everyone",
+    "kinto.account_bcrypt_rounds": 4,
+}
+"""All endpoints, and nobody is turned away before what was sent is looked at."""
+
+
 @pytest.fixture(scope="module", params=DATABASES)
 def app(request: pytest.FixtureRequest) -> Iterator[Flask]:
     """Make a service with an object of each kind and a collection with a schema, where everybody may do everything."""
-    everybody = {f"kinto.bucket_{name}_principals": "system.Everyone" for name in ("create", "write")}
-    app = make_app(
-        database_url(request.param, request),
-        {
-            **BASICAUTH,
-            **everybody,
-            "kinto.experimental_collection_schema_validation": True,
-            "kinto.experimental_permissions_endpoint": True,
-            "kinto.includes": "kinto.plugins.accounts kinto.plugins.flush",
-            "multiauth.policies": "account basicauth",
-            "multiauth.policy.account.use": "kinto.plugins.accounts.AccountsPolicy",
-            "kinto.account_create_principals": "system.Everyone",
-            "kinto.account_bcrypt_rounds": 4,
-        },
-    )
+    app = make_app(database_url(request.param, request), OPEN_TO_ALL)
     _restore(Client(app))
     yield app
     app.extensions["kinto"].close()
