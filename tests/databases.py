@@ -16,7 +16,6 @@ BASICAUTH: Mapping[str, Any] = {"multiauth.policies": "basicauth", "kinto.userid
 DATABASES = ("sqlite", "postgresql")
 
 _folder = tempfile.TemporaryDirectory(prefix="kinto-tests-")
-_migrated: set[str] = set()
 
 
 @cache
@@ -37,15 +36,10 @@ AppMaker = Callable[..., Flask]
 
 
 def make_app(url: str, settings: Mapping[str, Any]) -> Flask:
-    """Make an application on an emptied database; its tables are made at the first time."""
-    given = {"kinto.storage_url": url, **settings}
-    if url not in _migrated:
-        service = create_app({"kinto.storage_url": url}).extensions["kinto"]
-        service.migrate(False, lambda line: None)
-        service.close()
-        _migrated.add(url)
-    app = create_app(given)
+    """Make an application on an emptied database; its tables are made where they are missing."""
+    app = create_app({"kinto.storage_url": url, **settings})
     service = app.extensions["kinto"]
+    service.storage.migrate(False, lambda line: None)
     service.storage.flush()
     service.start()
     return app

@@ -187,7 +187,7 @@ class TestFilters:
 
     def test_an_id_is_malformed_when_it_is_a_number(self) -> None:  # C-LIST-12
         assert query("id=12&_limit=x").problems == (
-            wrong("id", "12 is not a string: {'': ''}"),
+            wrong("id", "12 is not a string: {'id': ''}"),
             wrong("_limit", '"x" is not a number'),
         )
 
