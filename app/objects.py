@@ -425,18 +425,22 @@ def _deletion(kind: Kind, stored: Stored, timestamp: int, clock: int) -> Effect:
 
 
 def _validated(operation: Operation, seen: Work, document: Data) -> Data:
-    """Check an object against the schemas of its collection and its bucket (core contract, 10.2 and 10.4)."""
+    """Check an object against the schemas of its collection and its bucket (core contract, 10.2 and 10.4).
+
+    An id that the server made is not looked at.
+    """
+    shown = {name: value for name, value in document.items() if name != "id" or not operation.body.generated}
     parent, ancestors = operation.route.parent(), operation.route.ancestors()
     if parent and operation.kind.must_have_parent:
         collection = seen.living(parent[1])
         schema = collection.data().get("schema") if collection else None
         if collection and schema is not None:
-            _expect_schema(document, schema)
+            _expect_schema(shown, schema)
             document = {**document, "schema": collection.timestamp}
     bucket = seen.living(ancestors[0]) if ancestors else None
     schema = bucket.data().get(f"{operation.kind.name}:schema") if bucket else None
     if schema is not None:
-        _expect_schema(document, schema)
+        _expect_schema(shown, schema)
     return document
 
 
