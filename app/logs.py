@@ -1,0 +1,52 @@
+"""What the line of a request says, in the words that tools filter on (operations contract, 5.5). Pure."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from datetime import datetime
+from typing import Final
+from urllib.parse import parse_qsl
+
+from app.identity import Identity
+from backends import Json
+from backends.logs.secrets import shown_query
+
+Fields = dict[str, Json]
+
+_ID_LENGTH: Final = 200
+_NOT_IN_AN_ID: Final = re.compile(r"[^\w.:+/=@-]", re.ASCII)
+
+
+def request_id(given: str | None) -> str:
+    """Return the id of a request: the one that was sent, bounded and without odd characters, else a new one."""
+    return (_NOT_IN_AN_ID.sub("", given)[:_ID_LENGTH] if given else "") or str(uuid.uuid4())
+
+
+def described(method: str, path: str, query: str, request_id: str, agent: str | None, languages: str | None) -> Fields:
+    """Return what is known of a request when it comes in; what has no value is left out."""
+    fields: Fields = {"path": path, "method": method, "rid": request_id, "errno": 0}
+    if agent:
+        fields["agent"] = agent
+    if languages:
+        fields["lang"] = languages
+    if query:
+        fields["querystring"] = shown_query(dict(parse_qsl(query, keep_blank_values=True)))
+    return fields
+
+
+def asked_by(identity: Identity) -> Fields:
+    """Return who asks: the user id without its policy, and the policy."""
+    if identity.user_id is None:
+        return {}
+    return {"uid": identity.user_id.partition(":")[2], "authn_type": identity.policy}
+
+
+def finished(status: int, started_ns: int, ended_ns: int) -> Fields:
+    """Return how a request ended, in local time and to the millisecond."""
+    ended = ended_ns // 1_000_000
+    return {
+        "time": datetime.fromtimestamp(ended / 1000).isoformat(timespec="microseconds"),
+        "code": status,
+        "t": (ended_ns - started_ns) // 1_000_000,
+    }

@@ -1,0 +1,212 @@
+"""Give every request its id, and write the line that tells what became of it (operations contract, 5.5).
+
+`RequestLines` stands around the application; views and plugins add to the line of their request by `note`.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from flask import request
+
+from app import conditions, logs
+from app.errors import ApiError, Forbidden, Unauthenticated
+from app.identity import EVERYONE, Identity
+from app.operation import Operation
+from app.service import Service
+from backends import Json
+from backends.codec import loads
+from backends.logs import REQUEST_ID, SUBREQUEST, SUMMARY
+from backends.logs.secrets import redacted, shown_headers
+from backends.logs.shapes import STANDARD
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+_summary: Final = logging.getLogger(SUMMARY)
+_subrequest: Final = logging.getLogger(SUBREQUEST)
+_authorization: Final = logging.getLogger("kinto.core.authorization")
+
+_NOTES: Final = "kinto.notes"
+"""Where a request keeps what its line says beyond what came in; absent when no line is written."""
+
+Headers = Sequence[tuple[str, str]]
+
+
+class RequestLines:
+    """A WSGI application around another: one line a request, whatever happens inside, and `X-Request-Id`."""
+
+    def __init__(self, application: WSGIApplication) -> None:
+        self._application = application
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer a request."""
+        request_id = logs.request_id(environ.get("HTTP_X_REQUEST_ID"))
+        known = REQUEST_ID.set(request_id)
+        try:
+            answering = _Answering(start_response, request_id)
+            if not _written(_summary):
+                return self._application(environ, answering)
+            started_ns = time.time_ns()
+            notes: logs.Fields = {}
+            environ[_NOTES] = notes
+            if _summary.level != logging.DEBUG:
+                body = self._application(environ, answering)
+            else:
+                body = _watched(self._application, environ, answering, notes)
+            fields = _described(environ) | notes | logs.finished(answering.status, started_ns, time.time_ns())
+            _write(_summary, "", fields)
+            return body
+        finally:
+            REQUEST_ID.reset(known)
+
+
+class _Answering:
+    """The `start_response` of a request: adds its id to the answer, and remembers status and headers."""
+
+    __slots__ = ("_request_id", "_start_response", "headers", "status")
+
+    def __init__(self, start_response: StartResponse, request_id: str) -> None:
+        self._start_response = start_response
+        self._request_id = request_id
+        self.status = 0
+        self.headers: Headers = ()
+
+    def __call__(self, status: str, headers: list[tuple[str, str]], *failure: Any) -> Any:
+        self.status = int(status[:3])
+        self.headers = headers
+        return self._start_response(status, [*headers, ("X-Request-Id", self._request_id)], *failure)
+
+
+def note(**fields: Json) -> None:
+    """Add fields to the line of this request, as Kinto's `request.log_context` does."""
+    notes = request.environ.get(_NOTES)
+    if notes is not None:
+        # A field that is called as what every record has would take its place.
+        notes.update({name if name not in STANDARD else f"{name}_": value for name, value in fields.items()})
+
+
+def identified(service: Service) -> Identity:
+    """Return who sends this request; its line tells who it was."""
+    identity = service.identify(request.headers.get("Authorization"))
+    note_identity(identity)
+    return identity
+
+
+def note_identity(identity: Identity) -> None:
+    """Tell in the line of this request who sent it."""
+    note(**logs.asked_by(identity))
+
+
+def context() -> logs.Fields:
+    """Return what is known of this request so far, for lines about what went wrong with it."""
+    notes: logs.Fields = request.environ.get(_NOTES, {})
+    return _described(request.environ) | notes
+
+
+def subrequests(members: Iterable[tuple[str, str, str, conditions.Headers, Identity | None]]) -> None:
+    """Write a line for each member of a batch: its method, path, query, headers, and who asks (O-MON-21)."""
+    if not _written(_subrequest):
+        return
+    request_id = REQUEST_ID.get() or ""
+    for method, path, query, headers, identity in members:
+        agent, languages = headers.get("User-Agent"), headers.get("Accept-Language")
+        fields = logs.described(method, path, query, request_id, agent, languages)
+        if identity is not None:
+            fields |= logs.asked_by(identity)
+        _write(_subrequest, SUBREQUEST, fields)
+
+
+def refused(operation: Operation, error: ApiError) -> None:
+    """Write a line for an operation that its identity may not do (O-MON-24)."""
+    if not isinstance(error, Forbidden | Unauthenticated):
+        return
+    user_id = operation.identity.user_id or EVERYONE
+    uri, permission = operation.route.uri, "read" if operation.reads else "write"
+    if operation.method == "POST":
+        parent = operation.route.parent()
+        uri, permission = parent[1] if parent else "", f"{operation.kind.name}:create"
+    _authorization.info(
+        "Permission %r on %r not granted to %r.",
+        permission,
+        uri,
+        user_id,
+        extra={"userid": user_id, "uri": uri, "perm": permission},
+    )
+
+
+def _written(logger: logging.Logger) -> bool:
+    """Say whether anybody sees the lines of a logger."""
+    return logger.isEnabledFor(logging.INFO) and logger.hasHandlers()
+
+
+def _write(logger: logging.Logger, message: str, fields: logs.Fields) -> None:
+    """Hand a line over without looking for the place in the code that it comes from."""
+    record = logging.getLogRecordFactory()(logger.name, logging.INFO, "", 0, message, (), None)
+    record.__dict__.update(fields)
+    logger.handle(record)
+
+
+def _described(environ: WSGIEnvironment) -> logs.Fields:
+    """Return what is known of a request when it comes in; of a path that is not UTF-8 nothing is."""
+    path, query = environ.get("PATH_INFO", ""), environ.get("QUERY_STRING", "")
+    if not path.isascii():
+        try:
+            path = path.encode("latin-1").decode()
+        except UnicodeDecodeError:
+            return {"errno": 0}
+    if not query.isascii():
+        query = query.encode("latin-1").decode("utf-8", "replace")
+    return logs.described(
+        environ["REQUEST_METHOD"],
+        path,
+        query,
+        REQUEST_ID.get() or "",
+        environ.get("HTTP_USER_AGENT"),
+        environ.get("HTTP_ACCEPT_LANGUAGE"),
+    )
+
+
+def _watched(
+    application: WSGIApplication, environ: WSGIEnvironment, answering: _Answering, notes: logs.Fields
+) -> Iterable[bytes]:
+    """Answer a request and note headers and bodies, without the secrets in them (O-MON-26)."""
+    raw = environ["wsgi.input"].read(*_length(environ))
+    environ["wsgi.input"] = io.BytesIO(raw)
+    body = application(environ, answering)
+    chunks = list(body)
+    getattr(body, "close", lambda: None)()
+    answer = {"headers": shown_headers(dict(answering.headers)), "body": _shown(b"".join(chunks))}
+    notes |= {"headers": shown_headers(dict(_sent_headers(environ))), "body": _shown(raw), "response": answer}
+    return chunks
+
+
+def _length(environ: WSGIEnvironment) -> tuple[int, ...]:
+    """Return how much to read: all where the server ends the stream itself."""
+    if environ.get("wsgi.input_terminated"):
+        return ()
+    given = environ.get("CONTENT_LENGTH") or "0"
+    return (int(given) if given.isdecimal() else 0,)
+
+
+def _sent_headers(environ: WSGIEnvironment) -> Iterator[tuple[str, str]]:
+    for name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
+        if environ.get(name):
+            yield name.replace("_", "-").title(), environ[name]
+    for name, value in environ.items():
+        if name.startswith("HTTP_"):
+            yield name.removeprefix("HTTP_").replace("_", "-").title(), value
+
+
+def _shown(raw: bytes) -> Json:
+    """Return a body as a line shows it. What is no JSON is not shown: nobody knows where its secrets are."""
+    if not raw:
+        return ""
+    try:
+        return redacted(loads(raw.decode()))
+    except (ValueError, RecursionError):
+        return f"{len(raw)} bytes that are no JSON"
