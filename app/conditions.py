@@ -1,11 +1,11 @@
-"""Preconditions: `If-Match` and `If-None-Match` against the timestamp of an object or a list (core contract, 5.4-5.8)."""
+"""Preconditions: `If-Match` and `If-None-Match` against the timestamp of an object or list (core contract, 5.4-5.8)."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, Protocol, overload
 
 from app.errors import Problem
 
@@ -13,6 +13,19 @@ ANY: Final = "*"
 Expected = int | Literal["*"] | None
 
 _ETAG = re.compile(r'"([0-9]{1,25})"')
+
+
+class Headers(Protocol):
+    """The headers of a request, found by their names in any case."""
+
+    @overload
+    def get(self, name: str, /) -> str | None: ...
+
+    @overload
+    def get(self, name: str, default: str, /) -> str: ...
+
+    def items(self) -> Iterable[tuple[str, str]]:
+        """Return names and values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +54,7 @@ class Conditions:
 NONE: Final = Conditions()
 
 
-def parse(headers: Mapping[str, str]) -> tuple[Conditions, tuple[Problem, ...]]:
+def parse(headers: Headers) -> tuple[Conditions, tuple[Problem, ...]]:
     """Read both headers, and say what is wrong with them (C-PRE-16 to C-PRE-20)."""
     given = {name: headers.get(name, "") for name in ("If-Match", "If-None-Match")}
     if not any(given.values()):

@@ -1,22 +1,22 @@
 """Every error that a client can see: one class each, with HTTP status, errno and message (core contract, section 3).
 
-    ApiError
-    ├── Invalid             400  errno 107   something in path, query, headers or body
-    │   ├── NotAcceptable   406
-    │   └── UnsupportedType 415
-    ├── Malformed           400  errno 107   path or query that is not UTF-8
-    ├── Unauthenticated     401  errno 104
-    ├── Forbidden           403  errno 121
-    ├── Unknown             404  errno 110   no such object
-    ├── UnknownParent       404  errno 111   no such bucket or collection around it
-    ├── NoSuchUrl           404  errno 111
-    ├── NoSuchVersion       404  errno 116
-    ├── NotAllowed          405  errno 115
-    ├── Clash               409  errno 122
-    ├── Gone                410  errno 202
-    ├── Modified            412  errno 114
-    ├── Programmatic        500  errno 999
-    └── Unavailable         503  errno 201
+ApiError
+├── Invalid             400  errno 107   something in path, query, headers or body
+│   ├── NotAcceptable   406
+│   └── UnsupportedType 415
+├── Malformed           400  errno 107   path or query that is not UTF-8
+├── Unauthenticated     401  errno 104
+├── Forbidden           403  errno 121
+├── Unknown             404  errno 110   no such object
+├── UnknownParent       404  errno 111   no such bucket or collection around it
+├── NoSuchUrl           404  errno 111
+├── NoSuchVersion       404  errno 116
+├── NotAllowed          405  errno 115
+├── Clash               409  errno 122
+├── Gone                410  errno 202
+├── Modified            412  errno 114
+├── Programmatic        500  errno 999
+└── Unavailable         503  errno 201
 """
 
 from __future__ import annotations

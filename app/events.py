@@ -65,6 +65,18 @@ class Context(Protocol):
         """End all that was granted to a principal, and its memberships."""
 
 
+class Reading:
+    """The context of a request that only reads: nothing can be written in it."""
+
+    def apply(self, effect: Effect) -> None:
+        """Refuse to write an object."""
+        raise TypeError(f"A request that only reads cannot write {effect.new.uri}")
+
+    def withdraw(self, principal: str, stamp: int) -> None:
+        """Refuse to end what was granted."""
+        raise TypeError(f"A request that only reads cannot withdraw what {principal} holds")
+
+
 Before = Callable[[Event, Context], None]
 After = Callable[[Event], None]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import socket
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -16,10 +17,13 @@ from app.identity import Policy
 from app.listeners import listeners
 from app.service import Service
 from app.settings import PolicySettings, SettingError, Settings, imported, load
-from app.settings.names import BASIC_POLICY
+from app.settings.names import BASIC_POLICY, CLASSIC, HEKA
+from app.settings.sources import DEFAULT_PORT
 from backends import Pool
 from backends import cache as caches
 from backends.cache import Cache
+from backends.logs import configuration
+from backends.logs.formats import Origin, Renderer
 from backends.storage import Storage
 from blueprints.batch import Entries, batch
 from blueprints.core import core
@@ -27,6 +31,7 @@ from blueprints.heartbeat import heartbeat
 from blueprints.http import exchange
 from blueprints.openapi import openapi
 from blueprints.permissions import permissions
+from blueprints.request_lines import RequestLines
 from blueprints.resources import resources
 from blueprints.user_data import user_data
 
@@ -44,6 +49,9 @@ def create_app(settings: Mapping[str, Any] | Settings | None = None, measured: b
     *measured*. Raises SettingError.
     """
     known = settings if isinstance(settings, Settings) else load(settings)
+    if measured:
+        open_logs(known, by_default=settings is None)
+        open_sentry(known)
     app = Flask("kinto", static_folder=None)
     app.url_map.merge_slashes = False
     measuring = open_measuring(known) if measured else None
@@ -66,8 +74,48 @@ def create_app(settings: Mapping[str, Any] | Settings | None = None, measured: b
         log.warning(warning)
     if known.newrelic_config:
         _watch(app, known.newrelic_config, known.newrelic_env)
+    app.wsgi_app = RequestLines(app.wsgi_app)  # type: ignore[method-assign]
     app.extensions["kinto"] = service
+    logging.getLogger("kinto.core").info("Running %s %s.", known.project_name, known.project_version)
     return app
+
+
+_RENDERERS: Final[Mapping[str | None, Renderer]] = {HEKA: "heka", CLASSIC: "classic"}
+
+
+def open_logs(settings: Settings, by_default: bool) -> None:
+    """Set up the log lines of this process, as the ini file says or *by_default*. Raises SettingError.
+
+    A program that gives settings of its own has set up logging itself, unless these say what lines look like.
+    """
+    if not (by_default or settings.logging_sections or settings.logging_renderer):
+        return
+    hostname = socket.gethostname()
+    origin = Origin(settings.project_name, hostname, str(settings.get("hostname", hostname)))
+    renderer, port = _RENDERERS.get(settings.logging_renderer), str(settings.get("port", DEFAULT_PORT))
+    try:
+        configuration.configure(settings.logging_sections, port, renderer, origin)
+    except ValueError as error:
+        raise SettingError("loggers", f"the logging sections of the file cannot be used ({error}).") from error
+
+
+def open_sentry(settings: Settings) -> None:
+    """Start Sentry where the setting or a handler of the ini file gives its DSN. Raises SettingError."""
+    named = (getattr(handler, "dsn", None) for handler in configuration.handlers())
+    dsn = settings.sentry_dsn or next(filter(None, named), None)
+    if not dsn:
+        return
+    running = f"{settings.project_name} {settings.project_version}"
+    breadcrumbs, events = settings.sentry_breadcrumbs_min_level, settings.sentry_events_min_level
+    try:
+        sentry = importlib.import_module("backends.sentry")
+        sentry.start(dsn, settings.sentry_env, running, breadcrumbs, events if settings.sentry_dsn else None)
+    except ImportError as error:
+        raise SettingError("sentry_dsn", f"the package sentry-sdk is not installed ({error}).") from error
+    except ValueError as error:
+        raise SettingError("sentry_dsn", "a DSN like https://key@host/project is expected.") from error
+    if settings.sentry_dsn and events > logging.INFO:
+        sentry.say(f"Running {running}.")
 
 
 def create_service(settings: Settings, app: Flask | None = None, make: Callable[..., Service] = Service) -> Service:
@@ -75,8 +123,8 @@ def create_service(settings: Settings, app: Flask | None = None, make: Callable[
     opened = open_storage(settings, app or Flask("kinto", static_folder=None))
     service = make(settings, opened, open_cache(settings), lambda kind: generator(settings, kind))
     storage = service.storage
-    service.add_heartbeat("storage", lambda: storage.ping(not settings.readonly) is None)
-    service.add_heartbeat("permission", lambda: storage.ping(False) is None)
+    service.add_heartbeat("storage", lambda: alive(storage, not settings.readonly))
+    service.add_heartbeat("permission", lambda: alive(storage, False))
     service.add_heartbeat("cache", service.cache.ping)
     for policy in settings.policies:
         if policy.name == "basicauth":
@@ -93,6 +141,12 @@ def create_service(settings: Settings, app: Flask | None = None, make: Callable[
 _READ_THE_DOCS: Final = "http://kinto.readthedocs.io/en"
 _BASICAUTH: Final = "Very basic authentication sessions. Not for production use."
 _PERMISSIONS: Final = "The permissions endpoint can be used to list all user objects permissions."
+
+
+def alive(storage: Storage, write: bool) -> bool:
+    """Say that a storage answers, and with *write* that it can be written to. Raises BackendError."""
+    storage.ping(write)
+    return True
 
 
 def open_storage(settings: Settings, app: Flask) -> Storage:

@@ -186,4 +186,3 @@ def core_kinds(generator: Callable[[str], Generator]) -> Iterator[Kind]:
     yield Kind("collection", "collections", ("read", "write", "record:create"), generator("collection"), "bucket")
     yield Kind("group", "groups", ("read", "write"), generator("group"), "bucket", membership=True)
     yield Kind("record", "records", ("read", "write"), generator("record"), "collection", must_have_parent=True)
-

@@ -71,7 +71,7 @@ class Operation:
 
     @property
     def target(self) -> str | None:
-        """Return the URI of the one object that is asked for or written, None when there is none or it has no id yet."""
+        """Return the URI of the one object that is asked for or written, None where there is none or it has no id."""
         if not self.route.on_list:
             return self.route.uri
         if self.method == "POST" and self.body.id is not None:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from app.errors import ApiError, Clash
-from app.events import collect
+from app.events import Reading, collect
 from app.identity import Identity, Reader
 from app.operation import Effect, Operation, Outcome
 from app.service import Service
@@ -67,7 +67,7 @@ def _read(service: Service, operations: Sequence[Operation]) -> list[Answer]:
         except ApiError as error:
             answers.append(error)
     events = collect(_done(operations, answers), reads=True) if service.listens_to_reads else ()
-    service.notify_before(events, None)
+    service.notify_before(events, Reading())
     service.notify_after(events)
     return answers
 

@@ -89,5 +89,3 @@ def implied(kind: Kind, children: Iterable[Kind], held: Iterable[str]) -> list[s
     if creations and names:
         names.add("read:attributes")
     return sorted(names)
-
-

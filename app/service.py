@@ -92,7 +92,7 @@ class Service:
         """Say whether anybody wants to be told of what is only read."""
         return any("read" in listener.actions for listener in self._listeners)
 
-    def notify_before(self, events: Sequence[Event], context: Context | None) -> None:
+    def notify_before(self, events: Sequence[Event], context: Context) -> None:
         """Tell listeners inside the transaction. An ApiError that one raises undoes everything (C-EVT-6)."""
         for event in events:
             for listener in self._listeners:

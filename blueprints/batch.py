@@ -9,8 +9,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from flask import Blueprint, Flask, Response, request
-from marshmallow import INCLUDE, Schema, fields, validates_schema
-from marshmallow.utils import missing
+from marshmallow import INCLUDE, Schema, fields, missing, validates_schema
 from werkzeug.datastructures import Headers as AnyCase
 
 from app.bodies import not_a_mapping, not_iterable
@@ -23,6 +22,7 @@ from backends import Json
 from backends.codec import dumps
 from blueprints.http import origin_of_urls, prefix, sent
 from blueprints.replies import Reply, answer, fixed, joined, refusal
+from blueprints.request_lines import note, note_identity, subrequests
 from blueprints.requests import PATCH_TYPE, Asked, decoded, keep_nonce, operation
 from blueprints.resources import offered
 from blueprints.schemas import BATCH_METHODS, Refused, load, unrecognized
@@ -134,6 +134,11 @@ class Entry:
     operation: Operation | None = None
     reply: Reply | None = None
 
+    @property
+    def identity(self) -> Identity | None:
+        """Return who asks, where that was found out."""
+        return self.operation.identity if self.operation else None
+
 
 def batch(service: Service, app: Flask, make: Callable[[Service, Flask], Entries]) -> Blueprint:
     """Make the blueprint of the batch endpoint; *app* answers members that are no lists and no objects.
@@ -155,6 +160,7 @@ def batch(service: Service, app: Flask, make: Callable[[Service, Flask], Entries
             raise Invalid(Problem("body", "requests", f"Number of requests is limited to {most}"))
         if any(_is_batch(member["path"], prefix(service)) for member in members):
             raise Invalid(Problem("body", "requests", "Recursive call on /batch endpoint is forbidden."))
+        note(batch_size=len(members))
         return sent(Reply(200, make(service, app).answer(members)))
 
     blueprint.add_url_rule("/batch", "batch", run, methods=["POST"], provide_automatic_options=False)
@@ -174,13 +180,12 @@ class Entries:
         self._app = app
         self._version = prefix(service)
         self._identities: dict[str | None, Identity] = {}
-        self._inherited = {
-            name: value for name, value in request.headers.items() if name.lower() not in _NOT_INHERITED
-        }
+        self._inherited = {name: value for name, value in request.headers.items() if name.lower() not in _NOT_INHERITED}
 
     def answer(self, members: Sequence[Mapping[str, Json]]) -> str:
         """Perform all members as one transaction and return the body of the batch."""
         entries = [self.entry(member) for member in members]
+        subrequests((one.asked.method, one.path, one.asked.query, one.asked.headers, one.identity) for one in entries)
         asked = [entry.operation for entry in entries if entry.operation is not None]
         answers = iter(perform(self._service, asked) if asked else ())
         texts = [self._text(entry, next(answers) if entry.operation else None) for entry in entries]
@@ -234,7 +239,9 @@ class Entries:
     def _identity(self, authorization: str | None) -> Identity:
         """Find out who asks, once for each credentials of the batch."""
         if authorization not in self._identities:
-            self._identities[authorization] = self._service.identify(authorization)
+            identity = self._identities[authorization] = self._service.identify(authorization)
+            if authorization == self._inherited.get("Authorization"):
+                note_identity(identity)
         return self._identities[authorization]
 
     def _text(self, entry: Entry, given: Answer | None) -> str:
@@ -242,9 +249,7 @@ class Entries:
         reply = self.reply(entry, given)
         headers = joined(reply, fixed(self._service, entry.asked.headers.get("Origin"), reply.exposed))
         shown = reply.body if reply.body and _is_json(reply) and entry.asked.method != "HEAD" else '""'
-        return (
-            f'{{"status":{reply.status},"path":{dumps(entry.path)},"headers":{dumps(headers)},"body":{shown}}}'
-        )
+        return f'{{"status":{reply.status},"path":{dumps(entry.path)},"headers":{dumps(headers)},"body":{shown}}}'
 
     def reply(self, entry: Entry, given: Answer | None) -> Reply:
         """Return the answer to one member."""
@@ -271,5 +276,3 @@ class Entries:
 
 def _is_json(reply: Reply) -> bool:
     return reply.headers.get("Content-Type", "").startswith("application/json")
-
-

@@ -1,4 +1,4 @@
-"""Cross-origin requests: which origins may use the service, and what their scripts may see (core contract, 9.2, 9.3)."""
+"""Cross-origin requests: which origins may use the service, what their scripts may see (core contract, 9.2, 9.3)."""
 
 from __future__ import annotations
 

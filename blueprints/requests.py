@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 import time
 import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl
 
@@ -49,7 +48,7 @@ class Asked:
     method: str
     path: str
     query: str
-    headers: Mapping[str, str]
+    headers: conditions.Headers
     raw: bytes = b""
     decoded: Json = None
 
@@ -195,9 +194,7 @@ def _query(service: Service, asked: Asked, route: Route) -> queries.Query:
     settings = service.settings
     pairs = parse_qsl(asked.query, keep_blank_values=True)
     limits = queries.Limits(settings.paginate_by, settings.storage_max_fetch_size)
-    query = queries.parse(
-        pairs, route.uri, limits, time.time_ns() // 1_000_000, refused=frozenset(route.kind.private)
-    )
+    query = queries.parse(pairs, route.uri, limits, time.time_ns() // 1_000_000, refused=frozenset(route.kind.private))
     if asked.method == "DELETE" and query.token_nonce is not None and not _spent(service.cache, query.token_nonce):
         refusal = Problem("querystring", None, "_token was already used or has expired.")
         query = replace(query, refusal=query.refusal or refusal)

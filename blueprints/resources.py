@@ -10,9 +10,11 @@ from app.errors import NoSuchUrl
 from app.kinds import Kind
 from app.perform import perform
 from app.service import Service
+from app.settings.patterns import Shape
 from blueprints.cors import exposed
 from blueprints.http import origin_of_urls, prefix, sent
 from blueprints.replies import answer
+from blueprints.request_lines import identified
 from blueprints.requests import Asked, keep_nonce, operation
 
 
@@ -31,7 +33,8 @@ def resources(service: Service) -> Blueprint:
 
 def offered(service: Service, kind: Kind, on_list: bool) -> list[str]:
     """Return the methods of a kind that no setting switches off (C-URL-22)."""
-    shape, methods = ("plural", kind.list_methods) if on_list else ("object", kind.object_methods)
+    shape: Shape = "plural" if on_list else "object"
+    methods = kind.list_methods if on_list else kind.object_methods
     return [method for method in methods if service.settings.enabled(shape, kind.name, method)]
 
 
@@ -53,7 +56,7 @@ def view(service: Service) -> Callable[..., Response]:
         g.exposed = exposed(request.method, route.on_list)
         query = request.query_string.decode()
         asked = Asked(request.method, route.uri, query, request.headers, request.get_data(cache=False))
-        asks = operation(service, asked, route, service.identify(request.headers.get("Authorization")))
+        asks = operation(service, asked, route, identified(service))
         given = perform(service, [asks])[0]
         keep_nonce(service, asks, given)
         return sent(answer(service, asks, given, f"{origin_of_urls(service)}{request.path}", query))

@@ -9,8 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from marshmallow import INCLUDE, Schema, ValidationError, fields, validates_schema
-from marshmallow.utils import missing
+from marshmallow import INCLUDE, Schema, ValidationError, fields, missing, validates_schema
 
 from app.bodies import not_a_mapping, not_iterable
 from app.errors import Problem

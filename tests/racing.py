@@ -99,7 +99,8 @@ class Writer:
         while True:
             _, headers, answer = self._connection.ask("GET", COUNTER)
             count = answer["data"]["n"] + 1
-            status, _, answer = self._connection.ask("PUT", COUNTER, {"data": {"n": count}}, **{"If-Match": headers["ETag"]})
+            expected = {"If-Match": headers["ETag"]}
+            status, _, answer = self._connection.ask("PUT", COUNTER, {"data": {"n": count}}, **expected)
             self._note("PUT", COUNTER, status, answer)
             if status == 200:
                 self.increments += 1

@@ -62,7 +62,9 @@ def _batch(client: Client, *members: dict[str, Any]) -> Answer:
 
 
 def _puts(list: str, count: int) -> list[dict[str, Any]]:
-    return [{"method": "PUT", "path": f"{list}/new-{number}", "body": {"data": {"n": number}}} for number in range(count)]
+    return [
+        {"method": "PUT", "path": f"{list}/new-{number}", "body": {"data": {"n": number}}} for number in range(count)
+    ]
 
 
 def _all_kinds(count: int) -> list[dict[str, Any]]:

@@ -119,7 +119,9 @@ def _assert_no_orphans(url: str) -> None:
     engine = create_engine(url.replace("postgresql://", "postgresql+psycopg2://"))
     with engine.connect() as connection:
         rows = connection.execute(
-            select(documents.c.bucket, documents.c.uri, documents.c.list, documents.c.last_modified, documents.c.deleted)
+            select(
+                documents.c.bucket, documents.c.uri, documents.c.list, documents.c.last_modified, documents.c.deleted
+            )
         ).all()
         known = {(row.bucket, row.list): row for row in connection.execute(select(clocks))}
     engine.dispose()
@@ -132,4 +134,3 @@ def _assert_no_orphans(url: str) -> None:
         if not parent or parent in living:
             assert clock.count == in_lists[key], key
             assert all(row.last_modified <= clock.last_modified for row in rows if (row.bucket, row.list) == key)
-

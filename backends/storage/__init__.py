@@ -8,7 +8,7 @@ finds it there) and its list's (the directory, which `GET /buckets` reads). `hom
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -156,10 +156,6 @@ class Wanted:
     page: Page | None = None
 
 
-
-
-
-
 @dataclass(slots=True)
 class Snapshot:
     """What one read saw: facts by URI, and the rows of a page in its order.
@@ -210,7 +206,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A list's clock as it is after a request; `count` is what is added to it. One that starts is born with its parent."""
+    """A list's clock as it is after a request; `count` is added to it. One that starts is born with its parent."""
 
     list: str
     last_modified: int

@@ -9,7 +9,21 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import ARRAY, Integer, Table, Text, and_, any_, case, cast, collate, func, literal, literal_column, select
+from sqlalchemy import (
+    ARRAY,
+    Integer,
+    Table,
+    Text,
+    and_,
+    any_,
+    case,
+    cast,
+    collate,
+    func,
+    literal,
+    literal_column,
+    select,
+)
 from sqlalchemy.dialects.postgresql import JSONB, Insert, insert
 from sqlalchemy.sql.elements import ColumnElement
 

@@ -8,7 +8,7 @@ object of the list. The gate is the LIMIT, since SQLite skips a branch by nothin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
@@ -16,7 +16,6 @@ from typing import Any, Final
 from sqlalchemy import (
     BigInteger,
     Connection,
-    Row,
     Select,
     Text,
     bindparam,
@@ -137,7 +136,13 @@ class Reads:
                 bool(wanted.targets), bool(wanted.ancestors), bool(wanted.clocks), wanted.bodies, wanted.private
             )
             return _collect(connection.execute(statement, parameters))
-        parameters |= {"list": page.list, "limit": page.limit, "unless": page.unless, "above": list(page.above), "own": list(page.own or ())}
+        parameters |= {
+            "list": page.list,
+            "limit": page.limit,
+            "unless": page.unless,
+            "above": list(page.above),
+            "own": list(page.own or ()),
+        }
         seen = _collect(connection.execute(self._page(page, bool(wanted.ancestors), wanted.bodies), parameters))
         if page.counting and not page.filters and seen.full:
             seen.total = seen.clocks[page.list].count if page.list in seen.clocks else 0
@@ -256,7 +261,7 @@ def _full() -> Select[Any]:
     return select(case((or_(*held), 1), else_=0).label("full"))
 
 
-def _collect(rows: Sequence[Row[Any]] | Any) -> Snapshot:
+def _collect(rows: Iterable[Any]) -> Snapshot:
     """Sort the rows of a statement into a snapshot."""
     seen = Snapshot()
     page: list[tuple[int, Stored]] = []

@@ -178,9 +178,7 @@ class Writer:
     def _end_grants(self, changes: Sequence[Change], stamp: int | None = None) -> None:
         """End grants at the timestamp of their object, which was just written; or, where that is older, at *stamp*."""
         gone = [change.stored.uri for change in changes if change.stored.deleted]
-        ended = [
-            (change.stored.uri, *pair) for change in changes if not change.stored.deleted for pair in change.ended
-        ]
+        ended = [(change.stored.uri, *pair) for change in changes if not change.stored.deleted for pair in change.ended]
         if not gone and not ended:
             return
         buckets = {bucket for change in changes for bucket in homes(change.stored.uri)}
@@ -280,5 +278,3 @@ def _below(table: Any, uris: Sequence[str]) -> Any:
     tops = [uri for uri in uris if at_top(uri)]
     ranges = [and_(table.c.bucket == bucket_of(uri), _inside(table.c.uri, uri)) for uri in uris if not at_top(uri)]
     return or_(table.c.bucket.in_(tops), *ranges) if tops else or_(*ranges)
-
-

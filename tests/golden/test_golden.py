@@ -78,9 +78,7 @@ class _BoomingTransaction:
 
 @pytest.mark.parametrize("database", DATABASES)
 @pytest.mark.parametrize("golden", GOLDENS.values(), ids=GOLDENS.keys())
-def test_the_service_answers_as_recorded(
-    golden: dict[str, Any], database: str, request: pytest.FixtureRequest
-) -> None:
+def test_the_service_answers_as_recorded(golden: dict[str, Any], database: str, request: pytest.FixtureRequest) -> None:
     if golden["id"] in NOT_KEPT:
         pytest.xfail(NOT_KEPT[golden["id"]])
     app = make_app(
@@ -100,12 +98,13 @@ def test_the_service_answers_as_recorded(
         payload = asked["body_text"].encode() if "body_text" in asked else None
         if "body" in asked:
             payload = json.dumps(matcher.fill(asked["body"])).encode()
+        path = str(matcher.fill(asked["path"]))
         answer = client.open(
-            str(matcher.fill(asked["path"])),
+            path,
             method=asked["method"],
             headers={"Host": HOST_HEADER, **headers},
             data=payload,
-            environ_overrides={"PATH_INFO": unquote_to_bytes(str(matcher.fill(asked["path"])).partition("?")[0]).decode("latin-1")},
+            environ_overrides={"PATH_INFO": unquote_to_bytes(path.partition("?")[0]).decode("latin-1")},
         )
         pairs = list(answer.headers.items())
         matcher.response(where, step["response"], answer.status_code, pairs, answer.get_data(), subset=not last)
