@@ -229,7 +229,7 @@ def test_a_bad_body_is_refused_with_the_place_of_the_fault(
     assert (first["location"], first["name"]) == ("body", name)
     assert first["description"].startswith(description)
     required = {"location": "body", "name": "", "description": "Required"}
-    assert (required in details) == (description == "Invalid JSON")
+    assert (required in details) == description.startswith(("Invalid JSON", "Should be"))
 
 
 PROBLEMS = {
