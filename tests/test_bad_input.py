@@ -49,7 +49,17 @@ OBJECTS = (
     "/buckets/none/collections/none/records/none",
     "/accounts/alice",
 )
-PAGES = ("/", "/batch", "/permissions", "/__heartbeat__", "/__lbheartbeat__", "/__version__", "/contribute.json")
+PAGES = (
+    "/",
+    "/batch",
+    "/permissions",
+    "/contribute.json",
+    "/__api__",
+    "/__heartbeat__",
+    "/__lbheartbeat__",
+    "/__version__",
+    "/__user_data__/basicauth:x",
+)
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 TYPES = ("application/json", "application/merge-patch+json", "application/json-patch+json")
 

@@ -212,6 +212,46 @@ def test_a_write_is_not_tried_again_when_its_commit_was_lost(running: Client, po
     assert running.get(OBJECT).data.keys() == {"id", "last_modified"}
 
 
+@contextmanager
+def _failing(engine: Engine, code: str, times: int) -> Iterator[list[int]]:
+    """Let the first statements of *engine* fail with an SQLSTATE; give a list with a 1 for each statement."""
+    sent: list[int] = []
+
+    def fail(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> tuple[str, Any]:
+        sent.append(1)
+        if len(sent) > times:
+            return statement, parameters
+        return f"DO $$ BEGIN RAISE EXCEPTION 'no luck' USING ERRCODE = '{code}'; END $$", {}
+
+    event.listen(engine, "before_cursor_execute", fail, retval=True)
+    yield sent
+    event.remove(engine, "before_cursor_execute", fail)
+
+
+FAILURES = {
+    "a deadlock": ("40P01", 1, 200),
+    "two serialization failures": ("40001", 2, 200),
+    "three deadlocks (C-ERR-12)": ("40P01", 3, 409),
+    "a unique violation (O-PG-21, C-ERR-12)": ("23505", 1, 409),
+    "a full disk (C-ERR-11)": ("53100", 1, 503),
+    "a statement that takes too long (C-ERR-11)": ("57014", 1, 503),
+    "a missing grant (C-ERR-11)": ("42501", 1, 503),
+}
+
+
+@pytest.mark.parametrize(("code", "times", "status"), FAILURES.values(), ids=FAILURES.keys())
+def test_a_write_is_tried_again_when_that_helps(running: Client, code: str, times: int, status: int) -> None:
+    """Operations contract, 3.8: deadlocks and serialization failures are tried three times, then told as 409."""
+    with _failing(running.app.extensions["kinto"].storage.writing, code, times) as sent:
+        answer = running.put(OBJECT, {"a": 1})
+
+    assert answer.status == status
+    assert status == 200 or len(sent) == times
+    assert answer.headers.get("Retry-After") == (None if status == 200 else "3")
+    assert "no luck" not in answer.body.decode()
+    assert ("a" in running.get(OBJECT).data) == (status == 200)
+
+
 def _full(client_with: ClientMaker, **pool: Any) -> Client:
     settings = {f"kinto.storage_{name}": value for name, value in pool.items()}
     return client_with({"kinto.storage_pool_size": 2, "kinto.storage_max_overflow": 0, **settings})
