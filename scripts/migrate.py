@@ -17,7 +17,10 @@ from scripts.command import Command, level, log, settings_of
 def command(context: click.Context, dry_run: bool) -> None:
     """Create or upgrade what the backends need."""
     service: Service = create_app(settings_of(context), measured=False).extensions["kinto"]
+    shown = level(context) == logging.DEBUG
     _migrate_cache(service, dry_run)
+    if dry_run and shown:
+        click.echo(service.cache.script(), nl=False)
     if service.settings.readonly:
         for part in ("storage", "permission"):
             log.error("Cannot migrate the %s backend while in readonly mode.", part)
@@ -25,7 +28,7 @@ def command(context: click.Context, dry_run: bool) -> None:
     # The storage that is made anew for each process has nothing to tell (O-CLI-14).
     if service.settings.storage_backend != "memory":
         service.migrate(dry_run, log.info)
-    if dry_run and level(context) == logging.DEBUG:
+    if dry_run and shown:
         _print_sql(service)
 
 

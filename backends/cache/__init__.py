@@ -66,6 +66,10 @@ class Cache(Protocol):
         """Make what is missing before the first use. May be called again, and by several processes at once."""
         return
 
+    def script(self) -> str:
+        """Return the SQL that `initialize` would run, to be run by hand (O-PG-36); nothing where it runs none."""
+        return ""
+
     def close(self) -> None:
         """Close all connections."""
         return

@@ -27,7 +27,7 @@ _EXISTS: Final = text("SELECT to_regclass('cache') IS NOT NULL")
 _CREATE: Final = """
     SELECT pg_advisory_xact_lock(hashtext('kinto cache'));
     CREATE TABLE IF NOT EXISTS cache (key VARCHAR(256) PRIMARY KEY, value TEXT NOT NULL, ttl TIMESTAMP DEFAULT NULL);
-    CREATE INDEX IF NOT EXISTS idx_cache_ttl ON cache (ttl)
+    CREATE INDEX IF NOT EXISTS idx_cache_ttl ON cache (ttl);
 """
 _GET: Final = text(f"SELECT value FROM cache WHERE key = :key AND {_LIVING}")
 _SET: Final = text(
@@ -91,6 +91,9 @@ class PostgreSQLCache(Cache):
             return
         with translated(SQLAlchemyError), self._engine.connect() as connection:
             connection.exec_driver_sql(_CREATE)
+
+    def script(self) -> str:
+        return "" if self.initialized() else f"BEGIN;\n{_CREATE}COMMIT;\n"
 
     def close(self) -> None:
         self._engine.dispose()

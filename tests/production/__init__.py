@@ -1,0 +1,1 @@
+"""Run what docs/production.md tells operators to do."""
