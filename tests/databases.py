@@ -43,3 +43,21 @@ def make_app(url: str, settings: Mapping[str, Any]) -> Flask:
     service.storage.flush()
     service.start()
     return app
+
+
+_kept: dict[tuple[Any, ...], Flask] = {}
+
+
+def keep_app(url: str, settings: Mapping[str, Any]) -> Flask:
+    """Return the application of a database and settings that all tests share which leave it as it is, on no data.
+
+    A new one compiles every statement anew, which takes longer than most tests.
+    """
+    key = (url, *sorted(settings.items()))
+    if key not in _kept:
+        _kept[key] = make_app(url, settings)
+        return _kept[key]
+    service = _kept[key].extensions["kinto"]
+    service.storage.migrate(False, lambda line: None)
+    service.flush()
+    return _kept[key]

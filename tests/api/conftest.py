@@ -1,4 +1,7 @@
-"""A client on SQLite and on PostgreSQL: `client` with the usual settings, `client_with(**settings)` with others."""
+"""A client on SQLite and on PostgreSQL: `client` with the usual settings, `client_with(settings)` with others.
+
+`client_with(settings, kept=True)` is for tests that leave the service as it is: they share one, which is faster.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.client import Client
-from tests.databases import BASICAUTH, DATABASES, database_url, make_app
+from tests.databases import BASICAUTH, DATABASES, database_url, keep_app, make_app
 
 ClientMaker = Callable[..., Client]
 
@@ -19,8 +22,8 @@ def client_with(request: pytest.FixtureRequest) -> Iterator[ClientMaker]:
     url = database_url(request.param, request)
     made = []
 
-    def make(settings: dict[str, Any] | None = None) -> Client:
-        app = make_app(url, {**BASICAUTH, **(settings or {})})
+    def make(settings: dict[str, Any] | None = None, kept: bool = False) -> Client:
+        app = (keep_app if kept else make_app)(url, {**BASICAUTH, **(settings or {})})
         made.append(app)
         return Client(app)
 

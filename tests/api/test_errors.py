@@ -25,8 +25,9 @@ NOTHING: Mapping[str, str] = {}
 
 
 @pytest.fixture
-def owner(client: Client) -> Client:
+def owner(client_with: ClientMaker) -> Client:
     """Return alice's client; she owns bucket b with collection c and record r in it."""
+    client = client_with(kept=True)
     for uri in (B, C, R):
         client.put(uri)
     return client

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.api.conftest import ClientMaker
 from tests.client import Answer, Client, user_id
 
 BOB, CAROL = user_id("bob"), user_id("carol")
@@ -13,8 +14,9 @@ B, C, G = "/buckets/b", "/buckets/b/collections/c", "/buckets/b/groups/g"
 
 
 @pytest.fixture
-def owner(client: Client) -> Client:
+def owner(client_with: ClientMaker) -> Client:
     """Return alice's client; group g may read collection c."""
+    client = client_with(kept=True)
     client.put(B)
     client.put(C, permissions={"read": [G]})
     return client

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.api.conftest import ClientMaker
 from tests.client import Answer, Client, user_id
 
 BOB, CAROL, DAVE = user_id("bob"), user_id("carol"), user_id("dave")
@@ -18,8 +19,9 @@ DATA = {"a": 1, "o": {"x": 1, "y": {"z": 1}}, "l": [1, 2], "n": None}
 
 
 @pytest.fixture
-def owner(client: Client) -> Client:
+def owner(client_with: ClientMaker) -> Client:
     """Return alice's client; she owns record r, which bob may read and dave may write."""
+    client = client_with(kept=True)
     for uri in (B, C):
         client.put(uri)
     client.put(R, DATA, {"read": [BOB], "write": [DAVE]})
