@@ -69,6 +69,11 @@ class MeasuredService(Service):
                 # The route is the same object whatever becomes of the operation; no two members share one.
                 request.decisions[id(operation.route)] = operation.identity, seconds
 
+    def close(self) -> None:
+        """Give back what backends and metrics hold."""
+        super().close()
+        self.metrics.close()
+
     def add_listener(self, listener: Listener) -> None:
         """Tell somebody of what is changed or read, timed where it has a name."""
         if listener.name:

@@ -12,7 +12,10 @@ Labels = Sequence[tuple[str, str]]
 
 
 class Metrics(Protocol):
-    """A place that takes measurements. None of its methods raises: what is measured must not suffer (O-MON-15)."""
+    """A place that takes measurements; what is measured never waits for it and never fails by it (O-MON-15).
+
+    Raises RuntimeError only for a name that measures two kinds of things.
+    """
 
     def timer(self, name: str, labels: Labels = ()) -> AbstractContextManager[object]:
         """Measure how long a block takes."""
@@ -28,6 +31,9 @@ class Metrics(Protocol):
 
     def together(self) -> AbstractContextManager[object]:
         """Send what is measured in this thread while the block runs at its end, in as few packets as it fits."""
+
+    def close(self) -> None:
+        """Give back what the place holds."""
 
 
 class Timing:
@@ -50,6 +56,9 @@ class Timing:
         """Do nothing of its own."""
         return nullcontext()
 
+    def close(self) -> None:
+        """Do nothing of its own."""
+
 
 class Silent:
     """Takes no notice of anything: nobody asked for metrics."""
@@ -70,6 +79,9 @@ class Silent:
     def together(self) -> AbstractContextManager[object]:
         """Do nothing."""
         return nullcontext()
+
+    def close(self) -> None:
+        """Do nothing."""
 
 
 SILENT: Final = Silent()
@@ -103,3 +115,8 @@ class Several(Timing):
             for place in self.places:
                 stack.enter_context(place.together())
             yield
+
+    def close(self) -> None:
+        """Close each place."""
+        for place in self.places:
+            place.close()

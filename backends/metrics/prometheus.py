@@ -32,6 +32,8 @@ from backends.metrics import Labels, Timing
 
 log: Final = logging.getLogger("kinto.metrics")
 
+_Kind = type[Histogram] | type[Summary] | type[Counter]
+
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 # The library gives no types for it.
 _shared_values: Final[Callable[[None], Collector]] = MultiProcessCollector
@@ -64,28 +66,31 @@ class Prometheus(Timing):
 
     def offer(self, name: str, labels: Labels = ()) -> None:
         """Show a timer before it is used."""
-        self._child(Histogram, name, labels)
+        self._keep(Histogram, name, labels, lambda metric: None)
 
     def timing(self, name: str, seconds: float, labels: Labels = ()) -> None:
         """Add to a histogram."""
-        metric = self._child(Histogram, name, labels)
-        if metric is not None:
-            metric.observe(seconds)
+        self._keep(Histogram, name, labels, lambda metric: metric.observe(seconds))
 
     def observe(self, name: str, value: float, labels: Labels = ()) -> None:
         """Add to a summary."""
-        metric = self._child(Summary, name, labels)
-        if metric is not None:
-            metric.observe(value)
+        self._keep(Summary, name, labels, lambda metric: metric.observe(value))
 
     def count(self, name: str, amount: int = 1, unique: str | Labels = ()) -> None:
         """Add to a counter; what is counted only once elsewhere is a label here."""
         labels = (("value", unique),) if isinstance(unique, str) else unique
-        metric = self._child(Counter, name, labels)
-        if metric is not None:
-            metric.inc(amount)
+        self._keep(Counter, name, labels, lambda metric: metric.inc(amount))
 
-    def _child(self, kind: type[Histogram | Summary | Counter], name: str, labels: Labels) -> Any:
+    def _keep(self, kind: _Kind, name: str, labels: Labels, add: Callable[[Any], None]) -> None:
+        """Add to what keeps the values of these labels; a full disk under the files is told and fails nobody."""
+        try:
+            metric = self._child(kind, name, labels)
+            if metric is not None:
+                add(metric)
+        except OSError as error:
+            log.warning("A measurement of %s is lost: %s", name, error)
+
+    def _child(self, kind: _Kind, name: str, labels: Labels) -> Any:
         """Return what keeps the values of these labels, None for a name that is not kept.
 
         Raises RuntimeError when the name measures something else already.
@@ -101,7 +106,7 @@ class Prometheus(Timing):
             raise RuntimeError(f"The metric {full!r} is a {type(metric).__name__}, no {kind.__name__}.")
         return metric.labels(**dict(labels)) if labels else metric
 
-    def _made(self, kind: type[Histogram | Summary | Counter], full: str, labels: Labels) -> Any:
+    def _made(self, kind: _Kind, full: str, labels: Labels) -> Any:
         with self._lock:
             if full not in self._metrics:
                 options: dict[str, Any] = {"buckets": self._buckets} if kind is Histogram else {}

@@ -82,6 +82,12 @@ class StatsD(Timing):
             finally:
                 del self._here.pipeline
 
+    def close(self) -> None:
+        """Close the socket of a client that has one."""
+        close = getattr(self._client, "close", None)
+        if close:
+            close()
+
 
 def _stat(name: str, labels: Labels = ()) -> str:
     """Return the path of a measurement; labels are more levels of it."""

@@ -228,6 +228,10 @@ class TimedCache:
         """Make what is missing."""
         self._cache.initialize()
 
+    def script(self) -> str:
+        """Return what an administrator can run instead of `initialize`."""
+        return self._cache.script()
+
     def close(self) -> None:
         """Close all connections."""
         self._cache.close()

@@ -1,0 +1,363 @@
+"""Places that take measurements, names of what happens, and what is wrapped to be timed (operations contract, 5)."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import re
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from backends.cache import Cache
+from backends.metrics import SILENT, Metrics, Several, calls
+from backends.metrics.names import Answered, Families, Guide, Kinto
+from backends.metrics.prometheus import Prometheus, named
+from backends.metrics.statsd import StatsD, open_metrics
+from backends.metrics.wrapping import TimedCache, TimedStorage, TimedTransaction
+from backends.storage import Storage, Transaction
+from tests.statsd_server import Line, StatsdServer, statsd_server
+
+
+@pytest.fixture
+def server() -> Iterator[StatsdServer]:
+    with statsd_server() as listening:
+        yield listening
+
+
+def _prometheus(**changed: Any) -> Prometheus:
+    options: dict[str, Any] = {"prefix": "kinto_", "disabled": (), "buckets": (0.1, 1.0), "created": True}
+    return Prometheus(**{**options, **changed})
+
+
+def _page(place: Prometheus) -> str:
+    page = place.page()
+    assert page is not None
+    return page.decode()
+
+
+@pytest.fixture
+def statsd(server: StatsdServer) -> Iterator[StatsD]:
+    place = open_metrics(server.url, "kinto")
+    yield place
+    place.close()
+
+
+PLACES: dict[str, Callable[[StatsD], Metrics]] = {
+    "nothing configured": lambda statsd: SILENT,
+    "StatsD": lambda statsd: statsd,
+    "Prometheus": lambda statsd: _prometheus(),
+    "both": lambda statsd: Several([statsd, _prometheus()]),
+}
+
+
+@pytest.mark.parametrize("make", PLACES.values(), ids=PLACES.keys())
+def test_a_place_takes_every_measurement(statsd: StatsD, make: Callable[[StatsD], Metrics]) -> None:
+    """What plugins may use, whatever is configured (plugins contract, 11)."""
+    place = make(statsd)
+
+    with place.together(), place.timer("a.block", [("method", "get")]):
+        place.timing("a.timing", 0.1)
+        place.observe("a.size", 10, [("kind", "é:|@\n")])
+        place.count("a.counter")
+        place.count("some.users", unique="basicauth:é|x")
+        place.count("some.requests", 2, [("method", "get"), ("status", "200")])
+
+
+@pytest.mark.parametrize("make", PLACES.values(), ids=PLACES.keys())
+def test_a_timer_lets_through_what_its_block_raises(statsd: StatsD, make: Callable[[StatsD], Metrics]) -> None:
+    with pytest.raises(ZeroDivisionError), make(statsd).timer("a.block"):
+        raise ZeroDivisionError
+
+
+class TestStatsD:
+    """The wire (O-MON-1 to O-MON-4, O-MON-13, O-MON-15)."""
+
+    @pytest.mark.parametrize(
+        ("measure", "line"),
+        [
+            pytest.param(lambda place: place.timing("a.b", 0.0015), Line("kinto.a.b", "1.500000", "ms"), id="a timing"),
+            pytest.param(lambda place: place.observe("size", 1903), Line("kinto.size", "1903", "g"), id="a value"),
+            pytest.param(lambda place: place.count("hits"), Line("kinto.hits", "1", "c"), id="a counter"),
+            pytest.param(
+                lambda place: place.count("users", unique="account.bob@x.org"),
+                Line("kinto.users", "account.bob@x.org", "s"),
+                id="a set",
+            ),
+            pytest.param(
+                lambda place: place.count("users", unique=[("auth", "account"), ("userid", "a:b")]),
+                Line("kinto.users", "auth.account.userid.ab", "s"),
+                id="a set of labels, without colons",
+            ),
+            pytest.param(
+                lambda place: place.timing("seconds", 1, [("method", "get"), ("id", "")]),
+                Line("kinto.seconds.method.get.id.", "1000.000000", "ms"),
+                id="a timing with labels",
+            ),
+            pytest.param(
+                lambda place: place.count("listeners.a:b|c@d é"),
+                Line("kinto.listeners.a.b.c.d..", "1", "c"),
+                id="a name with characters that mean something on the wire",
+            ),
+        ],
+    )
+    def test_a_measurement_is_one_line(
+        self, server: StatsdServer, statsd: StatsD, measure: Callable[[Metrics], None], line: Line
+    ) -> None:
+        measure(statsd)
+
+        assert server.lines() == [line]
+
+    def test_a_timer_sends_a_measured_time(self, server: StatsdServer, statsd: StatsD) -> None:
+        start = time.perf_counter()
+        with statsd.timer("block"):
+            time.sleep(0.01)
+        most = (time.perf_counter() - start) * 1000
+
+        (line,) = server.lines()
+        assert 10 <= float(line.value) <= most
+
+    def test_what_is_measured_together_is_one_packet(self, server: StatsdServer, statsd: StatsD) -> None:
+        with statsd.together(), statsd.together():
+            for number in range(10):
+                statsd.timing(f"timer-{number}", 0.1)
+
+        assert len(server.packets()) == 1
+
+    def test_packets_are_no_longer_than_a_frame(self, server: StatsdServer, statsd: StatsD) -> None:
+        with statsd.together():
+            for number in range(200):
+                statsd.count(f"counter-{number}")
+
+        packets = server.packets()
+        assert max(map(len, packets)) <= 1432
+        assert sum(packet.count("\n") + 1 for packet in packets) == 200
+
+    @pytest.mark.parametrize("url", ["udp://127.0.0.1:9", "udp://192.0.2.1:8125"], ids=["closed port", "dead address"])
+    def test_a_server_that_is_not_there_costs_no_time(self, url: str) -> None:
+        """O-MON-15."""
+        place = open_metrics(url, "kinto")
+
+        start = time.perf_counter()
+        for _ in range(1000):
+            place.timing("a.timer", 0.1)
+
+        assert time.perf_counter() - start < 1
+        place.close()
+
+    def test_a_host_that_nobody_knows_is_refused(self) -> None:
+        with pytest.raises(OSError, match=r".+"):
+            open_metrics("udp://no-such-host.invalid:8125", "kinto")
+
+    def test_the_default_port_is_8125(self) -> None:
+        """O-MON-1."""
+        asked = {}
+
+        def make(**where: Any) -> Any:
+            asked.update(where)
+
+        open_metrics("udp://carbon.server", "kinto", make)
+        assert asked == {"host": "carbon.server", "port": 8125, "prefix": "kinto"}
+
+
+class TestPrometheus:
+    """The page (O-MON-16, O-MON-17)."""
+
+    def test_a_timer_is_a_histogram_with_buckets(self) -> None:
+        place = _prometheus()
+
+        place.timing("backend.storage.seconds", 0.5, [("method", "get")])
+
+        page = _page(place)
+        assert "# HELP kinto_backend_storage_seconds Histogram of kinto_backend_storage_seconds\n" in page
+        assert "# TYPE kinto_backend_storage_seconds histogram\n" in page
+        assert 'kinto_backend_storage_seconds_bucket{le="0.1",method="get"} 0.0\n' in page
+        assert 'kinto_backend_storage_seconds_bucket{le="1.0",method="get"} 1.0\n' in page
+        assert 'kinto_backend_storage_seconds_bucket{le="+Inf",method="get"} 1.0\n' in page
+        assert 'kinto_backend_storage_seconds_sum{method="get"} 0.5\n' in page
+
+    def test_a_value_is_a_summary(self) -> None:
+        place = _prometheus()
+
+        place.observe("request_size", 10)
+        place.observe("request_size", 20)
+
+        page = _page(place)
+        assert "# TYPE kinto_request_size summary\n" in page
+        assert "kinto_request_size_count 2.0\nkinto_request_size_sum 30.0\n" in page
+
+    def test_what_is_counted_once_elsewhere_is_a_label(self) -> None:
+        place = _prometheus()
+
+        place.count("users", unique=[("auth", "account"), ("userid", "bob")])
+
+        page = _page(place)
+        assert "# HELP kinto_users_total Counter of kinto_users\n# TYPE kinto_users_total counter\n" in page
+        assert 'kinto_users_total{auth="account",userid="bob"} 1.0\n' in page
+
+    def test_an_offered_timer_shows_before_it_is_used(self) -> None:
+        place = _prometheus()
+
+        place.offer("backend.cache.seconds", [("method", "ttl")])
+
+        assert 'kinto_backend_cache_seconds_count{method="ttl"} 0.0\n' in _page(place)
+
+    @pytest.mark.parametrize("name", ["request_size", "kinto_request_size", "request.size"])
+    def test_a_disabled_name_is_not_kept(self, name: str) -> None:
+        place = _prometheus(disabled=[name])
+
+        place.observe("request.size", 10)
+
+        assert "request_size" not in _page(place)
+
+    @pytest.mark.parametrize(("created", "shown"), [(True, True), (False, False)], ids=["by default", "switched off"])
+    def test_created_samples_are_as_the_setting_says(self, created: bool, shown: bool) -> None:
+        place = _prometheus(created=created)
+
+        place.count("users", unique="bob")
+        place.timing("seconds", 1)
+
+        assert ("_created" in _page(place)) is shown
+
+    def test_a_name_measures_one_thing_only(self) -> None:
+        place = _prometheus()
+        place.count("things")
+
+        with pytest.raises(RuntimeError, match="'kinto_things' is a Counter, no Histogram"):
+            place.timing("things", 1)
+
+    def test_buckets_must_ascend(self) -> None:
+        with pytest.raises(ValueError, match="sorted order"):
+            _prometheus(buckets=(2.0, 1.0)).offer("seconds")
+
+    def test_a_single_process_is_warned_of(self, caplog: pytest.LogCaptureFixture) -> None:
+        with caplog.at_level(logging.WARNING):
+            place = _prometheus()
+
+        assert "Prometheus metrics will run in single-process mode only." in caplog.messages
+        assert {"python_info", "process_cpu_seconds_total"} <= set(re.findall(r"^\w+", _page(place), re.M))
+
+    def test_two_places_share_nothing(self) -> None:
+        mine, other = _prometheus(), _prometheus()
+
+        mine.count("things")
+
+        assert "kinto_things" not in _page(other)
+
+    @pytest.mark.parametrize(
+        ("project", "prefix"),
+        [("kinto", "kinto_"), ("remote-settings", "remotesettings_"), ("My Project.x_y z", "myprojectxyz_")],
+    )
+    def test_the_prefix_is_the_bare_name_of_the_project(self, project: str, prefix: str) -> None:
+        """O-MON-17."""
+        assert named(project) == prefix
+
+
+def _named(names: type[Guide] | type[Kinto], place: Metrics) -> Guide | Kinto:
+    return Guide(place) if names is Guide else Kinto(place, ("bucket_id", "record_id"))
+
+
+RECORD = Answered("GET", "record-record", "record-object", 200, 0.002, 10, {"bucket_id": "b", "record_id": "r"})
+BOB = ("account:bob@x.org", "account")
+
+
+class TestNames:
+    """What is said of the same, in both families (O-MON-3 to O-MON-13)."""
+
+    @pytest.mark.parametrize("call", list(calls.calls()), ids=lambda call: f"{call.part} {call.guide or call.kinto}")
+    def test_a_call_feeds_its_timer_in_each_family(
+        self, server: StatsdServer, statsd: StatsD, call: calls.Call
+    ) -> None:
+        for names in (Guide, Kinto):
+            _named(names, statsd).called([call], 0.001)
+
+        expected = [f"kinto.{call.part}.{call.guide}"] if call.guide else []
+        if call.kinto:
+            expected.append(f"kinto.backend.{call.part}.seconds.method.{call.kinto}")
+        assert server.names() == expected
+
+    def test_a_statement_feeds_a_timer_once(self, server: StatsdServer, statsd: StatsD) -> None:
+        _named(Guide, statsd).called([calls.REVOKE, calls.REVOKE_OBJECT, calls.REVOKE_PRINCIPAL], 0.001)
+
+        assert server.names() == ["kinto.permission.remove_principal_from_ace"]
+
+    def test_the_guide_names_a_request_by_its_view(self, server: StatsdServer, statsd: StatsD) -> None:
+        user_id, policy = BOB
+        answer = Answered("GET", "record-record", "record-object", 200, 0.002, 10, {}, user_id, policy)
+
+        _named(Guide, statsd).answered(answer)
+
+        assert server.lines() == [
+            Line("kinto.view.record-record.GET", "2.000000", "ms"),
+            Line("kinto.users", "account.bob@x.org", "s"),
+            Line("kinto.authn_type.account", "1", "c"),
+        ]
+
+    def test_kinto_names_a_request_by_labels(self, server: StatsdServer, statsd: StatsD) -> None:
+        user_id, policy = BOB
+        ids = {"bucket_id": "b", "record_id": "r"}
+
+        _named(Kinto, statsd).answered(
+            Answered("GET", "record-record", "record-object", 200, 0.002, 10, ids, user_id, policy)
+        )
+
+        labels = "method.get.endpoint.record-object.bucket_id.b.record_id.r"
+        assert server.lines() == [
+            Line(f"kinto.request_duration_seconds.{labels}", "2.000000", "ms"),
+            Line("kinto.request_summary", f"{labels}.status.200", "s"),
+            Line("kinto.request_size", "10", "g"),
+            Line("kinto.users", "auth.account.userid.bob@x.org", "s"),
+            Line("kinto.authentication", "type.account", "s"),
+        ]
+
+    def test_kinto_leaves_out_the_ids_of_a_refused_request(self, server: StatsdServer, statsd: StatsD) -> None:
+        """O-MON-18."""
+        ids = {"bucket_id": "b", "record_id": "r"}
+
+        _named(Kinto, statsd).answered(Answered("GET", "record-record", "record-object", 404, 0.002, 10, ids))
+
+        assert (
+            "kinto.request_duration_seconds.method.get.endpoint.record-object.bucket_id..record_id." in server.names()
+        )
+
+    def test_nobody_in_particular_is_not_counted(self, server: StatsdServer, statsd: StatsD) -> None:
+        for names in (Guide, Kinto):
+            _named(names, statsd).answered(RECORD)
+
+        assert not {"kinto.users", "kinto.authn_type.None", "kinto.authentication"} & set(server.names())
+
+    def test_several_families_are_told_the_same(self, server: StatsdServer, statsd: StatsD) -> None:
+        both = Families([_named(Guide, statsd), _named(Kinto, statsd)])
+
+        both.called([calls.GET], 0.001)
+        both.decided(0.001)
+        both.identified("account", 0.001)
+        both.looked_up(found=True)
+        both.looked_up(found=False)
+        both.notified("listeners.redis", 0.001)
+
+        assert server.names() == [
+            "kinto.storage.get",
+            "kinto.backend.storage.seconds.method.get",
+            "kinto.authentication.permits",
+            "kinto.authentication.account.seconds.method.authenticated_userid",
+            "kinto.cache_hits",
+            "kinto.cache_misses",
+            "kinto.listeners.redis",
+            "kinto.listeners.redis.seconds",
+        ]
+
+
+def _methods(protocol: type) -> set[str]:
+    return {name for name, _ in inspect.getmembers(protocol, inspect.isfunction) if not name.startswith("_")}
+
+
+@pytest.mark.parametrize(
+    ("interface", "timed"),
+    [(Storage, TimedStorage), (Transaction, TimedTransaction), (Cache, TimedCache)],
+    ids=["storage", "transaction", "cache"],
+)
+def test_what_is_timed_offers_the_whole_interface(interface: type, timed: type) -> None:
+    assert _methods(interface) == _methods(timed)
