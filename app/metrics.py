@@ -8,10 +8,11 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
+from app.decisions import decide
 from app.events import Listener
 from app.identity import ANONYMOUS, Identity, Reader
-from app.objects import Rules, decide
 from app.operation import Operation, Outcome
+from app.rules import Rules
 from app.service import Service
 from app.work import Work
 from backends.metrics import Metrics

@@ -6,12 +6,13 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+from app.decisions import decide
 from app.events import Context, Event, Listener
 from app.identity import ANONYMOUS, Identity, Policy, Reader
 from app.ids import Generator
 from app.kinds import Kind, Kinds, core_kinds
-from app.objects import Rules, decide
 from app.operation import Operation, Outcome
+from app.rules import Rules
 from app.settings import PolicySettings, Settings
 from app.work import Work
 from backends import Json

@@ -1,0 +1,122 @@
+"""The object that a write makes: its attributes checked, its timestamp, its permissions (core contract, 4 and 5)."""
+
+from __future__ import annotations
+
+from app.checks import access_of
+from app.errors import Invalid
+from app.kinds import Data, Kind
+from app.operation import Effect, Operation, Outcome, Permissions
+from app.rules import Rules
+from app.showing import public_text
+from app.validation import validate
+from app.work import Work
+from backends import Json
+from backends.codec import dumps
+from backends.storage import Stored
+
+_INTERNAL = ("id", "last_modified", "__permissions__")
+
+
+def attributes(document: Data) -> Data:
+    """Return the members of a document that are the client's."""
+    return {name: value for name, value in document.items() if name not in _INTERNAL}
+
+
+def received(data: Data | None) -> tuple[Data | None, int | None]:
+    """Split what a client sent into attributes and the timestamp that it wishes for (C-OBJ-73, C-OBJ-75)."""
+    if data is None:
+        return None, None
+    wish = data.get("last_modified")
+    return attributes(data), wish if isinstance(wish, int) and not isinstance(wish, bool) else None
+
+
+def prepared(operation: Operation, stored: Stored | None) -> tuple[Data, int | None]:
+    """Return the attributes that a POST or PUT makes, and the timestamp that it wishes for.
+
+    Raises Invalid with all that is wrong with the request and with its attributes (step 11 of C-URL-28).
+    """
+    if operation.problems and operation.body.data is None:
+        raise Invalid(*operation.problems)
+    old = attributes(stored.data()) if stored else None
+    data, requested = received(operation.body.data)
+    data, problems = operation.kind.behaviour.prepare(operation.kind.name, data, old, "data.")
+    if operation.problems or problems:
+        raise Invalid(*operation.problems, *problems)
+    return data, requested
+
+
+def save(
+    operation: Operation,
+    seen: Work,
+    rules: Rules,
+    uri: str,
+    attributes: Data,
+    granted: Permissions,
+    requested: int | None,
+) -> Outcome:
+    """Make the object that results: checked by the schemas, with its timestamp, its writer entered (C-OBJ-70)."""
+    kind, id = operation.kind, uri[uri.rindex("/") + 1 :]
+    old, former = seen.living(uri), seen.seen.objects.get(uri)
+    timestamp, clock = stamp(
+        requested, former.timestamp if former else None, seen.clock(operation.route.list), seen.now
+    )
+    document = {**attributes, "id": id, "last_modified": timestamp}
+    if rules.schema_validation:
+        document = _validated(operation, seen, document)
+    born = former.born if former else timestamp
+    stored = Stored(uri, timestamp, False, born, dumps(document))
+    permissions = {name: frozenset(principals) for name, principals in granted.items() if principals}
+    if rules.explicit_permissions:
+        writer = kind.behaviour.writer(operation.identity, id)
+        permissions["write"] = permissions.get("write", frozenset()) | {writer}
+    effect = Effect(kind, stored, old, permissions, clock)
+    seers = access_of(operation, seen, rules).principals | {kind.behaviour.writer(operation.identity, id)}
+    return Outcome(
+        201 if old is None else 200,
+        timestamp,
+        data=public_text(kind, stored),
+        permissions={} if seers.isdisjoint(permissions.get("write", ())) else permissions,
+        effects=(effect,),
+    )
+
+
+def stamp(requested: int | None, current: int | None, clock: int, now: int) -> tuple[int, int]:
+    """Return the timestamp of a write and the list's clock after it (core contract, 5.1 and 5.2)."""
+    if requested is None or requested < 0 or (current is not None and requested <= current):
+        ticked = max(now, clock + 1)
+        return ticked, ticked
+    if requested == clock:
+        return clock + 1, clock + 1
+    return requested, max(clock, requested)
+
+
+def deletion(kind: Kind, stored: Stored, timestamp: int, clock: int) -> Effect:
+    """Return the effect of deleting an object: its tombstone (C-OBJ-45)."""
+    text = dumps({"id": stored.id, "last_modified": timestamp, "deleted": True})
+    return Effect(kind, Stored(stored.uri, timestamp, True, stored.born, text), stored, {}, clock)
+
+
+def _validated(operation: Operation, seen: Work, document: Data) -> Data:
+    """Check an object against the schemas of its collection and its bucket (core contract, 10.2 and 10.4).
+
+    An id that the server made is not looked at.
+    """
+    shown = {name: value for name, value in document.items() if name != "id" or not operation.body.generated}
+    parent, ancestors = operation.route.parent(), operation.route.ancestors()
+    if parent and operation.kind.must_have_parent:
+        collection = seen.living(parent[1])
+        schema = collection.data().get("schema") if collection else None
+        if collection and schema is not None:
+            _expect_schema(shown, schema)
+            document = {**document, "schema": collection.timestamp}
+    bucket = seen.living(ancestors[0]) if ancestors else None
+    schema = bucket.data().get(f"{operation.kind.name}:schema") if bucket else None
+    if schema is not None:
+        _expect_schema(shown, schema)
+    return document
+
+
+def _expect_schema(document: Data, schema: Json) -> None:
+    problem = validate(document, schema)
+    if problem:
+        raise Invalid(problem)
