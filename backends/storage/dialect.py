@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from sqlalchemy import Table
+from sqlalchemy import Column, Select, Table
 from sqlalchemy.sql.elements import ColumnElement
 
 from backends import Json
@@ -44,6 +44,18 @@ class Dialect(Protocol):
 
     def text(self, document: ColumnElement[Any], without: Sequence[str] = ()) -> ColumnElement[str]:
         """Return the document's JSON text, without the members that must not leave the storage."""
+
+    def for_each(
+        self,
+        few: Column[Any],
+        conditions: Sequence[ColumnElement[bool]],
+        found: Select[Any],
+        column: Column[Any],
+    ) -> Select[Any]:
+        """Return what is *found* with the *column* equal to one of a *few* values, which an index serves one by one.
+
+        *few* is a column of another table, of which the rows with the *conditions* count.
+        """
 
     def greatest(self, one: ColumnElement[Any], other: ColumnElement[Any]) -> ColumnElement[Any]:
         """Return the greater of two values."""

@@ -11,7 +11,9 @@ from typing import Any, Final
 
 from sqlalchemy import (
     ARRAY,
+    Column,
     Integer,
+    Select,
     Table,
     Text,
     and_,
@@ -23,6 +25,7 @@ from sqlalchemy import (
     literal,
     literal_column,
     select,
+    true,
 )
 from sqlalchemy.dialects.postgresql import JSONB, Insert, insert
 from sqlalchemy.sql.elements import ColumnElement
@@ -128,6 +131,20 @@ class PostgresqlDialect:
         """Have the text made by the database, or the driver would parse it."""
         shown = document.op("-", return_type=JSONB())(literal(list(without), ARRAY(Text))) if without else document
         return cast(shown, Text)
+
+    def for_each(
+        self,
+        few: Column[Any],
+        conditions: Sequence[ColumnElement[bool]],
+        found: Select[Any],
+        column: Column[Any],
+    ) -> Select[Any]:
+        """Look in the index for each value: a join would read the whole table where few principals hold most rows.
+
+        OFFSET 0 keeps PostgreSQL from making a join of it, and BETWEEN lets it expect few rows, whatever the average.
+        """
+        each = found.where(column == few, column.between(few, few)).offset(literal_column("0")).lateral()
+        return select(*each.c).select_from(few.table.join(each, true())).where(*conditions)
 
     def greatest(self, one: ColumnElement[Any], other: ColumnElement[Any]) -> ColumnElement[Any]:
         """Return the greater value."""

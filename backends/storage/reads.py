@@ -28,7 +28,7 @@ from sqlalchemy import (
     union_all,
 )
 from sqlalchemy.sql.elements import ColumnElement
-from sqlalchemy.sql.selectable import CTE, CompoundSelect
+from sqlalchemy.sql.selectable import CompoundSelect
 
 from backends.storage import LIVING, NEWEST_FIRST, Clock, Page, Snapshot, Stored, Wanted
 from backends.storage.dialect import Dialect
@@ -101,7 +101,7 @@ class _Gate:
     """How many rows one branch of a page may give, and which ones: all of the list, or those `shared`."""
 
     limit: Any
-    shared: CTE | None = None
+    shared: CompoundSelect[Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,8 +203,9 @@ class Reads:
             limit = case((_timestamp == bindparam("unless", type_=BigInteger), 0), else_=limit)
         if whole:
             return _Frame((*branches, _branch(_FULL, n=literal_column("1"))), (_Gate(limit),))
-        shared = _shared(owned).cte("shared")
-        branches.append(_branch(_SHARES, n=case((exists(select(shared.c.uri)), 1), else_=0)))
+        # Written out twice: SQLite would fetch all of a common table expression that is used twice.
+        shared = self._shared(owned)
+        branches.append(_branch(_SHARES, n=case((exists(shared), 1), else_=0)))
         if not around:
             return _Frame(tuple(branches), (_Gate(limit, shared),))
         full = _full().cte("gate")
@@ -234,22 +235,20 @@ class Reads:
     def _matching(self, page: Page, gate: _Gate) -> list[ColumnElement[bool]]:
         where = [documents.c.bucket == _bucket, documents.c.list == bindparam("list", type_=Text)]
         if gate.shared is not None:
-            where += [documents.c.uri.in_(select(gate.shared.c.uri)), ~documents.c.deleted]
+            where += [documents.c.uri.in_(gate.shared), ~documents.c.deleted]
         return [*where, *conditions(page, documents, self._dialect)]
 
-
-def _shared(owned: bool) -> CompoundSelect[Any]:
-    """Which objects of a list were granted to the readers, by themselves or by their groups."""
-    where = [grants.c.bucket == _bucket, grants.c.list == bindparam("list", type_=Text), grants.c.until == _living]
-    if owned:
-        where.append(grants.c.permission.in_(_in("own")))
-    themselves = select(grants.c.uri).where(*where, grants.c.principal.in_(_in("readers")))
-    by_groups = (
-        select(grants.c.uri)
-        .select_from(members.join(grants, grants.c.principal == members.c.principal))
-        .where(*where, members.c.user_id.in_(_in("readers")), members.c.until == _living)
-    )
-    return union_all(themselves, by_groups)
+    def _shared(self, owned: bool) -> CompoundSelect[Any]:
+        """Which objects of a list were granted to the readers, by themselves or by their groups."""
+        granted = select(grants.c.uri).where(
+            grants.c.bucket == _bucket, grants.c.list == bindparam("list", type_=Text), grants.c.until == _living
+        )
+        if owned:
+            granted = granted.where(grants.c.permission.in_(_in("own")))
+        themselves = granted.where(grants.c.principal.in_(_in("readers")))
+        groups = members.c.user_id.in_(_in("readers")), members.c.until == _living
+        by_groups = self._dialect.for_each(members.c.principal, groups, granted, grants.c.principal)
+        return union_all(themselves, by_groups)
 
 
 def _full() -> Select[Any]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import Boolean, LargeBinary, Table, Text, func, literal
+from sqlalchemy import Boolean, Column, LargeBinary, Select, Table, Text, func, literal
 from sqlalchemy.dialects.sqlite import Insert, insert
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -91,6 +91,16 @@ class SqliteDialect:
         if not without:
             return document
         return func.json_remove(document, *(literal(f'$."{name}"', Text) for name in without), type_=Text)
+
+    def for_each(
+        self,
+        few: Column[Any],
+        conditions: Sequence[ColumnElement[bool]],
+        found: Select[Any],
+        column: Column[Any],
+    ) -> Select[Any]:
+        """Join both: SQLite goes through the rows of one and looks the other up in an index."""
+        return found.select_from(few.table, column.table).where(*conditions, column == few)
 
     def greatest(self, one: ColumnElement[Any], other: ColumnElement[Any]) -> ColumnElement[Any]:
         """Return the greater value: SQLite's `max` of two is PostgreSQL's `greatest`."""
