@@ -58,6 +58,11 @@ def caching(seconds: int) -> Headers:
     return headers
 
 
+def caching_for_nobody(seconds: int) -> Headers:
+    """Return those of what nobody in particular may see: a cache must not give it to those who say who they are."""
+    return {**caching(seconds), "Vary": "Authorization"}
+
+
 def answer(service: Service, operation: Operation, given: Answer, list_url: str, query: str) -> Reply:
     """Return what is answered to an operation. *list_url* and *query* are what was asked, for `Next-Page`."""
     seen = exposed(operation.method, operation.route.on_list)
@@ -109,17 +114,17 @@ def alert(code: str, message: str | None, url: str) -> str:
 
 
 def _cache_headers(settings: Settings, operation: Operation, outcome: Outcome) -> Headers:
-    """Return how long clients may cache what was read: only anonymous ones at all (core contract, 9.4)."""
+    """Return how long clients may cache what was read: only anonymous ones at all (core contract, 9.4; O-DEP-8)."""
     kind, ids = operation.kind.name, operation.route.ids
     if operation.identity.user_id is not None:
         return {"Cache-Control": _NEVER}
     around = ids if kind == "record" else ()
     seconds = settings.cache_expires_seconds(kind, *around[:2])
     if kind != "record":
-        return caching(seconds) if seconds else {"Cache-Control": _NEVER}
+        return caching_for_nobody(seconds) if seconds else {"Cache-Control": _NEVER}
     if isinstance(outcome.cache_expires, int):
         seconds = max(outcome.cache_expires, -1 if seconds is None else seconds)
-    return {"Cache-Control": _NEVER} if seconds is None or seconds < 0 else caching(seconds)
+    return {"Cache-Control": _NEVER} if seconds is None or seconds < 0 else caching_for_nobody(seconds)
 
 
 def refusal(service: Service, error: ApiError) -> Reply:
@@ -161,8 +166,9 @@ def fixed(service: Service, origin: str | None, seen: Sequence[str]) -> Headers:
     allowed = allowed_origin(settings, origin)
     if allowed:
         headers["Access-Control-Allow-Origin"] = allowed
-        if allowed != "*":
-            headers["Vary"] = "Origin"
+    if "*" not in settings.cors_origins:
+        # Without an origin too: a cache would give that answer, which names none, to scripts of every origin.
+        headers["Vary"] = "Origin, Authorization"
     if settings.backoff is not None and _by_chance(settings.backoff_percentage):
         headers["Backoff"] = str(settings.backoff)
     if settings.eos is not None:
