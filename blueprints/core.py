@@ -16,7 +16,7 @@ from backends import Json
 from backends.codec import dumps, loads
 from backends.storage import Wanted
 from blueprints.http import origin_of_urls, prefix, sent
-from blueprints.replies import Headers, Reply, caching
+from blueprints.replies import Headers, Reply, caching_for_nobody
 
 _CONTRIBUTE = {
     "name": "kinto",
@@ -94,7 +94,7 @@ def _cached(service: Service, known: bool) -> Headers:
     seconds = service.settings.root_cache_expires_seconds
     if not service.settings.readonly or seconds is None:
         return {}
-    return {"Cache-Control": "no-cache, no-store"} if known else caching(seconds)
+    return {"Cache-Control": "no-cache, no-store"} if known else caching_for_nobody(seconds)
 
 
 @cache
