@@ -382,6 +382,7 @@ queries = st.lists(parameters, max_size=4).map(_query) | st.text(st.characters(m
 @bounded
 @example(path=LISTS[3], method="GET", query="_token=" + base64.b64encode(b'[[1e400],"' + b"x" * 9000 + b'"]').decode())
 @example(path=LISTS[3], method="GET", query="%ff=1")
+@example(path=LISTS[3], method="GET", query="a%00b=1&_sort=%00&_fields=%00&in_id=%00")
 @example(path=LISTS[3], method="GET", query="\xff\xfe")
 @example(path=LISTS[3], method="GET", query="in_n=" + ",".join(map(str, range(5000))))
 @example(path=LISTS[3], method="GET", query="_sort=" + ",".join(f"f{number}" for number in range(300)))
@@ -418,13 +419,41 @@ segments = st.one_of(
     ),
     text,
 )
+
+
+def _named(template: str, ids: tuple[str, str, str]) -> bytes:
+    return template.format(*ids).encode("utf-8", "surrogatepass")
+
+
+templates = st.sampled_from(
+    [
+        "/buckets/{}",
+        "/buckets/{}/groups",
+        "/buckets/b/groups/{}",
+        "/buckets/b/collections/{}",
+        "/buckets/{}/collections/{}/records",
+        "/buckets/b/collections/c/records/{}",
+        "/accounts/{}",
+        "/__user_data__/{}",
+        "/buckets/{}/{}/{}",
+    ]
+)
 raw_paths = st.one_of(
-    st.lists(segments, max_size=7)
-    .map(lambda names: "/" + "/".join(names))
-    .map(lambda p: p.encode("utf-8", "surrogatepass")),
+    st.builds(_named, templates, st.tuples(segments, segments, segments)),
+    st.lists(segments, max_size=7).map(lambda names: ("/" + "/".join(names)).encode("utf-8", "surrogatepass")),
     st.binary(max_size=30),
     st.builds(lambda known, tail: f"{known}/".encode() + tail, paths, st.binary(max_size=10)),
 )
+
+
+@pytest.mark.parametrize("path", [*OBJECTS[:4], *LISTS[:4], "/accounts/a", "/__user_data__/x", "/"])
+def test_a_path_is_refused_when_it_holds_a_nul(app: Flask, path: str) -> None:
+    """O-PG-32: no database could look for it."""
+    answers = [send(app, method, f"{path}\0") for method in METHODS]
+
+    for answer in answers:
+        expect_sane(answer)
+    assert {answer.status for answer in answers} == {400}
 
 
 @bounded
@@ -445,7 +474,7 @@ headers = st.fixed_dictionaries(
         "Content-Type": latin
         | st.sampled_from([*TYPES, "application/json; charset=latin-1", "multipart/form-data", ";"]),
         "Authorization": latin
-        | st.sampled_from(["Basic", "Basic ?", "Basic YQ==", "Basic /w==", "Bearer x", "Basic OjE="]),
+        | st.sampled_from(["Basic", "Basic ?", "Basic YQ==", "Basic YQA6Yg==", "Basic /w==", "Bearer x", "Basic OjE="]),
         "Origin": latin | st.sampled_from(["null", "http://x", "*", "http://x\x00"]),
         "Response-Behavior": latin | st.sampled_from(["light", "diff", "full", "Light"]),
         "Access-Control-Request-Method": latin | st.sampled_from(METHODS),
