@@ -17,6 +17,7 @@ from backends.codec import dumps, loads
 from backends.storage import Wanted
 from blueprints.http import origin_of_urls, prefix, sent
 from blueprints.replies import Headers, Reply, caching_for_nobody
+from blueprints.request_lines import identified
 
 _CONTRIBUTE = {
     "name": "kinto",
@@ -48,7 +49,7 @@ def core(service: Service) -> Blueprint:
     def hello() -> Response:
         if request.path == prefix(service):
             raise NotFound
-        identity = service.identify(request.headers.get("Authorization"))
+        identity = identified(service)
         body: dict[str, Json] = {
             "project_name": settings.project_name,
             "project_version": settings.project_version,

@@ -19,11 +19,13 @@ from app.service import Service
 from backends import BackendError
 from blueprints.cors import ALWAYS_EXPOSED, preflight
 from blueprints.replies import Reply, caching, ended, failure, fixed, refusal
+from blueprints.request_lines import context, note
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-log: Final = logging.getLogger("kinto.http")
+log: Final = logging.getLogger()
+"""Kinto tells of what goes wrong in the root logger; tools filter on it (operations contract, 5.5)."""
 
 _SAFE: Final = ("GET", "HEAD", "OPTIONS")
 _DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
@@ -55,6 +57,8 @@ def origin_of_urls(service: Service) -> str:
 def sent(reply: Reply) -> Response:
     """Return the response that a reply is; the headers of every answer are added when it leaves."""
     g.exposed = reply.exposed
+    if reply.errno:
+        note(errno=reply.errno)
     response = Answered(reply.body, reply.status)
     response.headers.clear()
     response.headers.update(reply.headers)
@@ -139,13 +143,14 @@ def exchange(app: Flask, service: Service) -> None:
         return refused(NotAllowed(tuple(name for name in _ORDER if name in methods)))
 
     def failed(error: BackendError) -> Response:
-        log.critical("A backend fails: %s", error, exc_info=error)
-        return refused(failure(error))
+        told = failure(error)
+        log.critical("%s", error, exc_info=error, extra=context() | {"errno": told.errno})
+        return refused(told)
 
     def crashed(error: Exception) -> Response:
         if isinstance(error, RoutingException | HTTPException):
             return unknown()
-        log.error("%s", error, exc_info=error)
+        log.error("%s", error, exc_info=error, extra=context() | {"errno": Programmatic.errno})
         return refused(Programmatic())
 
     app.before_request(before)

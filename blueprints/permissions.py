@@ -18,6 +18,7 @@ from backends.storage import Wanted
 from blueprints.cors import exposed
 from blueprints.http import origin_of_urls, prefix, sent
 from blueprints.replies import Reply, http_date
+from blueprints.request_lines import identified
 from blueprints.requests import not_acceptable
 
 _URI = "/permissions"
@@ -32,7 +33,7 @@ def permissions(service: Service) -> Blueprint:
         refused = not_acceptable(request.headers.get("Accept"))
         if refused:
             raise refused
-        identity = service.identify(request.headers.get("Authorization"))
+        identity = identified(service)
         principals = _principals(service, identity)
         if service.settings.principals("permissions", "read").isdisjoint(principals):
             raise Unauthenticated if identity.user_id is None else Forbidden

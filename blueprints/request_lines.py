@@ -21,8 +21,8 @@ from app.service import Service
 from backends import Json
 from backends.codec import loads
 from backends.logs import REQUEST_ID, SUBREQUEST, SUMMARY
+from backends.logs.records import STANDARD, RequestRecord
 from backends.logs.secrets import redacted, shown_headers
-from backends.logs.shapes import STANDARD
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -38,18 +38,25 @@ Headers = Sequence[tuple[str, str]]
 
 
 class RequestLines:
-    """A WSGI application around another: one line a request, whatever happens inside, and `X-Request-Id`."""
+    """A WSGI application around another: one line a request, whatever happens inside.
+
+    A client that sends `X-Request-Id` gets it back; the id that we make for others is in the log lines alone, since
+    answers have no headers but those of the contract.
+    """
 
     def __init__(self, application: WSGIApplication) -> None:
         self._application = application
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request."""
-        request_id = logs.request_id(environ.get("HTTP_X_REQUEST_ID"))
+        given, written = environ.get("HTTP_X_REQUEST_ID"), _written(_summary)
+        if not (given or written):
+            return self._application(environ, start_response)
+        request_id = logs.request_id(given)
         known = REQUEST_ID.set(request_id)
         try:
-            answering = _Answering(start_response, request_id)
-            if not _written(_summary):
+            answering = _Answering(start_response, request_id if given else None)
+            if not written:
                 return self._application(environ, answering)
             started_ns = time.time_ns()
             notes: logs.Fields = {}
@@ -59,18 +66,18 @@ class RequestLines:
             else:
                 body = _watched(self._application, environ, answering, notes)
             fields = _described(environ) | notes | logs.finished(answering.status, started_ns, time.time_ns())
-            _write(_summary, "", fields)
+            _summary.handle(RequestRecord(SUMMARY, "", fields))
             return body
         finally:
             REQUEST_ID.reset(known)
 
 
 class _Answering:
-    """The `start_response` of a request: adds its id to the answer, and remembers status and headers."""
+    """The `start_response` of a request: adds the id that it came with, and remembers status and headers."""
 
     __slots__ = ("_request_id", "_start_response", "headers", "status")
 
-    def __init__(self, start_response: StartResponse, request_id: str) -> None:
+    def __init__(self, start_response: StartResponse, request_id: str | None) -> None:
         self._start_response = start_response
         self._request_id = request_id
         self.status = 0
@@ -79,7 +86,9 @@ class _Answering:
     def __call__(self, status: str, headers: list[tuple[str, str]], *failure: Any) -> Any:
         self.status = int(status[:3])
         self.headers = headers
-        return self._start_response(status, [*headers, ("X-Request-Id", self._request_id)], *failure)
+        if self._request_id:
+            headers = [*headers, ("X-Request-Id", self._request_id)]
+        return self._start_response(status, headers, *failure)
 
 
 def note(**fields: Json) -> None:
@@ -112,13 +121,13 @@ def subrequests(members: Iterable[tuple[str, str, str, conditions.Headers, Ident
     """Write a line for each member of a batch: its method, path, query, headers, and who asks (O-MON-21)."""
     if not _written(_subrequest):
         return
-    request_id = REQUEST_ID.get() or ""
+    request_id = REQUEST_ID.get() or logs.request_id(None)
     for method, path, query, headers, identity in members:
         agent, languages = headers.get("User-Agent"), headers.get("Accept-Language")
         fields = logs.described(method, path, query, request_id, agent, languages)
         if identity is not None:
             fields |= logs.asked_by(identity)
-        _write(_subrequest, SUBREQUEST, fields)
+        _subrequest.handle(RequestRecord(SUBREQUEST, SUBREQUEST, fields))
 
 
 def refused(operation: Operation, error: ApiError) -> None:
@@ -142,13 +151,6 @@ def refused(operation: Operation, error: ApiError) -> None:
 def _written(logger: logging.Logger) -> bool:
     """Say whether anybody sees the lines of a logger."""
     return logger.isEnabledFor(logging.INFO) and logger.hasHandlers()
-
-
-def _write(logger: logging.Logger, message: str, fields: logs.Fields) -> None:
-    """Hand a line over without looking for the place in the code that it comes from."""
-    record = logging.getLogRecordFactory()(logger.name, logging.INFO, "", 0, message, (), None)
-    record.__dict__.update(fields)
-    logger.handle(record)
 
 
 def _described(environ: WSGIEnvironment) -> logs.Fields:

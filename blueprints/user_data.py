@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 
 from app.errors import Forbidden, NotAllowed, Unauthenticated
 from app.identity import Identity
@@ -12,6 +12,7 @@ from backends.codec import dumps
 from backends.storage import Wanted
 from blueprints.http import prefix, sent
 from blueprints.replies import Reply
+from blueprints.request_lines import identified
 
 
 def user_data(service: Service) -> Blueprint:
@@ -19,7 +20,7 @@ def user_data(service: Service) -> Blueprint:
     blueprint = Blueprint("user-data", __name__, url_prefix=prefix(service))
 
     def delete(principal: str) -> Response:
-        identity = service.identify(request.headers.get("Authorization"))
+        identity = identified(service)
         if not _may_delete(service, identity):
             raise Unauthenticated if identity.user_id is None else Forbidden
         forget(service, principal, identity)

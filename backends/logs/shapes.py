@@ -11,12 +11,10 @@ import orjson
 
 from backends import Json
 from backends.logs import REQUEST_LOGGERS, SUMMARY
+from backends.logs.records import STANDARD, RequestRecord
 from backends.logs.secrets import redacted, scrubbed
 
 Fields = dict[str, Json]
-
-STANDARD: Final = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-"""What every record has; all else is a field of the line."""
 
 _MOZLOG_SEVERITY: Final = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNING: 4, logging.INFO: 6}
 _HEKA_SEVERITY: Final = {logging.CRITICAL: 0, logging.ERROR: 2, logging.WARNING: 4, logging.INFO: 6}
@@ -29,6 +27,10 @@ _GREEN, _YELLOW, _RED, _DIM, _PLAIN = "\033[32m", "\033[33m", "\033[31m", "\033[
 
 def fields(record: logging.LogRecord) -> Fields:
     """Return what a record tells beside its message. The lines of requests are born without secrets."""
+    if isinstance(record, RequestRecord):
+        told = record.fields()
+        if told is not None:
+            return told
     found = {name: value for name, value in record.__dict__.items() if name not in STANDARD}
     return found if record.name in REQUEST_LOGGERS else redacted(found)
 
