@@ -1,0 +1,1 @@
+"""Run the files of `deploy/` with the servers that they are written for."""

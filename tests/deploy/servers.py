@@ -1,0 +1,199 @@
+"""Start gunicorn, uWSGI, Apache and nginx with the files of `deploy/`: only paths, ports and users are put in.
+
+Each is a context manager that gives where it listens. What they write lies in a folder that goes when the block ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from tests.deploy.asking import ask
+from tests.services import ROOT, answers, as_environment, free_port, missing, running
+
+DEPLOY = ROOT / "deploy"
+# Servers must not wait for a request that nobody sends: the longest that one takes to end.
+_STOP_SECONDS = 15
+_BIN = pathlib.Path(sys.executable).parent
+_VENV = _BIN.parent
+_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+_MODULES = pathlib.Path("/usr/lib/apache2/modules")
+_UWSGI_PLUGIN = pathlib.Path(f"/usr/lib/uwsgi/plugins/python{_PYTHON.replace('.', '')}_plugin.so")
+
+
+def put_in(text: str, values: Mapping[str, str]) -> str:
+    """Return *text* with values of this run in the place of its own; each of those must be there."""
+    for ours, theirs in values.items():
+        assert ours in text, f"{ours!r} stands in the file"
+        text = text.replace(ours, theirs)
+    return text
+
+
+def deployed(name: str, values: Mapping[str, str]) -> str:
+    """Return the text of a file in `deploy/` with values of this run."""
+    return put_in((DEPLOY / name).read_text(encoding="utf-8"), values)
+
+
+@contextlib.contextmanager
+def folder() -> Iterator[pathlib.Path]:
+    """Make a folder whose path is short enough for a socket and open to servers that run as somebody else."""
+    with tempfile.TemporaryDirectory(prefix="kinto-", ignore_cleanup_errors=True) as temporary:
+        path = pathlib.Path(temporary)
+        path.chmod(0o777)
+        yield path
+
+
+def write_ini(path: pathlib.Path, settings: Mapping[str, Any], *sections: str) -> None:
+    """Write an ini file of the service, with the sections of others after its own."""
+    lines = [f"{name} = {value}".replace("%", "%%") for name, value in settings.items()]
+    path.write_text("\n".join(["[app:main]", "use = egg:kinto", *lines, "", *sections]), encoding="utf-8")
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """Return the environment of somebody who has activated the virtualenv, without settings but those given."""
+    inherited = as_environment({})
+    return inherited | {"PATH": f"{_BIN}{os.pathsep}{inherited['PATH']}"} | variables
+
+
+def serves(url: str) -> bool:
+    """Tell whether the service answers at *url*, which ends in `/v1`."""
+    with contextlib.suppress(OSError):
+        return ask(url, "GET", "/__lbheartbeat__").status == 200
+    return False
+
+
+@contextlib.contextmanager
+def gunicorn(settings: Mapping[str, Any], workers: int = 2) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Run the line of the systemd unit; give `host:port` and the master."""
+    unit = (DEPLOY / "kinto.service").read_text(encoding="utf-8")
+    line = next(line for line in unit.splitlines() if line.startswith("ExecStart="))
+    address = f"127.0.0.1:{free_port()}"
+    values = {"/srv/kinto/.venv": str(_VENV), "127.0.0.1:8001": address}
+    command = put_in(line.removeprefix("ExecStart="), values).split()
+    variables = as_environment(settings) | {"WEB_CONCURRENCY": str(workers)}
+    with running(command, lambda: serves(f"http://{address}/v1"), variables) as process:
+        yield address, process
+
+
+@contextlib.contextmanager
+def uwsgi(ini: pathlib.Path, socket: pathlib.Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Run `uwsgi --ini` as the guide says; give its master once *socket* is there and a worker has the application.
+
+    Debian's package has Python in a plugin of another name than the guide's section says: it is loaded beside.
+    """
+    if shutil.which("uwsgi") is None or not _UWSGI_PLUGIN.exists():
+        missing(f"uWSGI for Python {_PYTHON} (packages uwsgi-core and uwsgi-plugin-python3)")
+    log = socket.parent / "uwsgi.log"
+    command = ["uwsgi", "--plugin", "python3", "--ini", str(ini), "--logto", str(log)]
+
+    def ready() -> bool:
+        return socket.exists() and "WSGI app 0" in log.read_text(errors="replace")
+
+    with running(command, ready, environment(KINTO_INI=str(ini))) as process:
+        try:
+            yield process
+        finally:
+            # SIGTERM reloads it where the section does not say otherwise.
+            stop(process, signal.SIGINT)
+
+
+def stop(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    """Send a signal and wait for the end of the process."""
+    if process.poll() is None:
+        process.send_signal(number)
+        process.wait(_STOP_SECONDS)
+
+
+def uwsgi_section(text: str, socket: pathlib.Path) -> str:
+    """Return a `[uwsgi]` section with the socket, the user and the group of this run."""
+    user = getpass.getuser()
+    group = subprocess.run(["id", "-gn"], capture_output=True, text=True, check=True).stdout.strip()
+    values = {"/var/run/uwsgi/kinto.sock": str(socket), "uid = kinto": f"uid = {user}", "gid = kinto": f"gid = {group}"}
+    return put_in(text, values)
+
+
+_APACHE = """
+ServerRoot /usr/lib/apache2
+ServerName localhost
+Listen 127.0.0.1:{port}
+PidFile {folder}/pid
+ErrorLog /dev/stderr
+Mutex file:{folder}
+WSGISocketPrefix {folder}/wsgi
+{includes}
+"""
+_APACHE_MODULES = ("mpm_event", "authz_core", "alias", "env", "wsgi")
+
+
+@contextlib.contextmanager
+def apache(site: str) -> Iterator[str]:
+    """Run Apache with mod_wsgi and the text of a site; give the URL that ends in `/v1`."""
+    if shutil.which("apache2") is None or not list(_MODULES.glob(f"mod_wsgi.so-{_PYTHON}")):
+        missing(f"Apache with mod_wsgi for Python {_PYTHON} (packages apache2 and libapache2-mod-wsgi-py3)")
+    port = free_port()
+    with folder() as place:
+        modules = [f"LoadModule {name}_module modules/mod_{name}.so" for name in _APACHE_MODULES]
+        head = _APACHE.format(port=port, folder=place, includes="\n".join(modules))
+        file = place / "apache.conf"
+        file.write_text(f"{head}\n{site}", encoding="utf-8")
+        command = [*_not_as_root(), "apache2", "-f", str(file), "-DFOREGROUND"]
+        url = f"http://127.0.0.1:{port}/v1"
+        with running(command, lambda: answers(port), as_environment({})):
+            yield url
+
+
+def _not_as_root() -> Sequence[str]:
+    """Return what makes a command somebody else's than root's: Apache never serves as root.
+
+    The capability lets it read a virtualenv that root made for itself.
+    """
+    if os.geteuid() != 0:
+        return []
+    who = ["--reuid=65534", "--regid=65534", "--clear-groups"]
+    return ["setpriv", *who, "--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
+
+
+_NGINX = """
+daemon off;
+{user}
+worker_processes 1;
+pid {folder}/pid;
+error_log stderr;
+events {{ worker_connections 256; }}
+http {{
+    access_log off;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    uwsgi_temp_path {folder}/uwsgi;
+    fastcgi_temp_path {folder}/fastcgi;
+    scgi_temp_path {folder}/scgi;
+    {site}
+}}
+"""
+
+
+@contextlib.contextmanager
+def nginx(name: str, values: Mapping[str, str]) -> Iterator[str]:
+    """Run nginx with a file of `deploy/nginx/` and *values* in it; give the URL that ends in `/v1`."""
+    if shutil.which("nginx") is None:
+        missing("nginx (package nginx)")
+    port = free_port()
+    here = {"listen      8000;": f"listen 127.0.0.1:{port};", "/etc/nginx/kinto": str(DEPLOY / "nginx")}
+    with folder() as place:
+        caches = {"/var/cache/nginx/kinto": str(place / "cache")} if "cache" in name else {}
+        site = deployed(f"nginx/{name}.conf", here | caches | dict(values))
+        user = "user root;" if os.geteuid() == 0 else ""
+        file = place / "nginx.conf"
+        file.write_text(_NGINX.format(user=user, folder=place, site=site), encoding="utf-8")
+        command = ["nginx", "-c", str(file), "-p", str(place), "-e", "stderr"]
+        with running(command, lambda: answers(port)):
+            yield f"http://127.0.0.1:{port}/v1"

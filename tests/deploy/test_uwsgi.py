@@ -1,0 +1,73 @@
+"""uWSGI behind nginx runs the service as the guide says (operations contract, 6.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import pytest
+
+from tests.client import user_id
+from tests.databases import BASICAUTH
+from tests.deploy import servers
+from tests.deploy.asking import ask, can_be_used
+from tests.services import ROOT
+
+SECTION_OF_THE_GUIDE = """
+[uwsgi]
+wsgi-file = app.wsgi
+enable-threads = true
+socket = /var/run/uwsgi/kinto.sock
+chmod-socket = 666
+processes =  3
+master = true
+module = kinto
+harakiri = 120
+uid = kinto
+gid = kinto
+virtualenv = .venv
+lazy = true
+lazy-apps = true
+single-interpreter = true
+buffer-size = 65535
+post-buffering = 65535
+plugin = python
+"""
+"""What stands in files of Kinto. It names a module that nothing here has, and is to work unchanged (O-DEP-4)."""
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param("", id="section of Kinto's guide"), pytest.param("uwsgi.ini", id="section of this guide")],
+)
+def url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Give the URL of a service whose one ini file serves uWSGI as well."""
+    with servers.folder() as place:
+        ini, socket = place / "kinto.ini", place / "kinto.sock"
+        paths: Mapping[str, str] = {"/srv/kinto": str(ROOT), "/etc/kinto/kinto.ini": str(ini)}
+        text = servers.deployed(request.param, paths) if request.param else SECTION_OF_THE_GUIDE
+        settings = {**BASICAUTH, "kinto.storage_url": f"sqlite:///{place}/kinto.sqlite"}
+        servers.write_ini(ini, settings, servers.uwsgi_section(text, socket))
+        with (
+            servers.uwsgi(ini, socket),
+            servers.nginx("uwsgi", {"/var/run/uwsgi/kinto.sock": str(socket)}) as url,
+        ):
+            yield url
+
+
+def test_the_service_under_uwsgi_can_be_used(url: str) -> None:
+    can_be_used(url)
+
+
+def test_the_file_with_the_section_is_the_file_of_the_service(url: str) -> None:
+    assert ask(url, "GET", "/").json["config"]["path"].endswith("/kinto.ini")
+
+
+def test_uwsgi_hands_over_who_asks(url: str) -> None:
+    assert ask(url, "GET", "/", name="alice").json["user"]["id"] == user_id("alice")
+
+
+def test_heartbeats_run_in_threads_under_uwsgi(url: str) -> None:
+    """`enable-threads` is needed for them (operations contract, 6.3)."""
+    answer = ask(url, "GET", "/__heartbeat__")
+
+    assert (answer.status, answer.json["storage"]) == (200, True)
