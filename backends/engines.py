@@ -26,16 +26,13 @@ def postgresql_url(url: str) -> URL:
 
 def pool_options(pool: Pool) -> dict[str, Any]:
     """Return the arguments of `create_engine` that say what *pool* says."""
-    options: dict[str, Any] = {
+    return {
         "pool_size": pool.size,
         "max_overflow": pool.max_overflow,
-        "pool_timeout": pool.timeout_seconds,
         "pool_recycle": pool.recycle_seconds,
         "pool_pre_ping": pool.pre_ping,
+        "poolclass": _pool_class(pool),
     }
-    if pool.max_backlog >= 0:
-        options["poolclass"] = _bounded_pool(pool.size + pool.max_overflow + pool.max_backlog)
-    return options
 
 
 def autocommit_engine(url: str, pool: Pool) -> Engine:
@@ -62,19 +59,28 @@ def renew_after_fork(engine: Engine) -> None:
     os.register_at_fork(after_in_child=forget_connections)
 
 
-def _bounded_pool(most: int) -> type[QueuePool]:
-    """Return a pool that lets *most* threads hold a connection or wait for one.
+def _pool_class(pool: Pool) -> type[QueuePool]:
+    """Return a pool that waits for fractions of a second too, and in which no more threads wait than may.
 
-    A class of its own for each bound, since a pool that is disposed of makes its successor from its class alone.
+    A class of its own for each, since a pool that is disposed of makes its successor from its class alone.
     """
+    # Without a bound on connections nobody waits.
+    bounded = pool.max_backlog >= 0 and pool.max_overflow >= 0
+    most = pool.size + pool.max_overflow + pool.max_backlog
 
     class BoundedQueuePool(QueuePool):
         """Refuse at once what would wait behind too many others."""
 
         _asking = 0
 
+        def __init__(self, creator: Any, **options: Any) -> None:
+            # Flask-SQLAlchemy makes engines from a configuration, and SQLAlchemy takes a timeout there for an integer.
+            super().__init__(creator, **{**options, "timeout": pool.timeout_seconds})
+
         def connect(self) -> PoolProxiedConnection:
             """Return a connection; raise TimeoutError when too many threads wait already."""
+            if not bounded:
+                return super().connect()
             # A race lets one too many in or out, which a bound on a queue can bear.
             if self.checkedout() + self._asking >= most:
                 raise PoolTimeoutError(f"Connection pool has reached its bound of {most} holders and waiters")
