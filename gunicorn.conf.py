@@ -6,13 +6,17 @@
 import importlib
 import os
 import pathlib
+import subprocess
+import sys
 from typing import Any
+
+from gunicorn.arbiter import Arbiter
+from gunicorn.workers.gthread import ThreadWorker
 
 _METRICS_FOLDER = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
 
 bind = f"0.0.0.0:{os.environ.get('PORT', '8000')}"
 workers = int(os.environ.get("WEB_CONCURRENCY") or 2)
-worker_class = "gthread"
 threads = 8
 # Longer than the idle time of the usual balancers (60 s): they close a connection first and never meet a closed one.
 keepalive = 65
@@ -20,14 +24,47 @@ timeout = 60
 graceful_timeout = 30
 # Long query strings are ordinary: `in_id`, `exclude_id` and `_fields` carry lists.
 limit_request_line = 8190
+# Whose X-Forwarded-Proto is believed: a proxy on this machine, and the router of Heroku, which alone reaches a dyno.
+# Only that header: a client's own X-Forwarded-Ssl would contradict it, and gunicorn refuses what contradicts itself.
+forwarded_allow_ips = os.environ.get("FORWARDED_ALLOW_IPS") or ("*" if "DYNO" in os.environ else "127.0.0.1,::1")
+secure_scheme_headers = {"X-FORWARDED-PROTO": "https"}
+forwarder_headers = ""
 # The file by which workers show that they live must not wait for a disk.
 worker_tmp_dir = "/dev/shm" if pathlib.Path("/dev/shm").is_dir() else None
 # Nothing here asks for it, and every server of a user would want the same path in the home folder.
 control_socket_disable = True
 
+_LOAD_SETTINGS = """
+import sys
+from app.settings import SettingError, load
+try:
+    load()
+except SettingError as error:
+    sys.exit(str(error))
+"""
+
+
+class Worker(ThreadWorker):
+    """A worker with threads that says in one line which setting it cannot start with."""
+
+    def load_wsgi(self) -> None:
+        """Load the application; end like any worker that cannot, but without a traceback, where a setting is wrong."""
+        try:
+            super().load_wsgi()
+        except importlib.import_module("app.settings").SettingError as error:
+            print(error, file=sys.stderr, flush=True)
+            sys.exit(Arbiter.WORKER_BOOT_ERROR)
+
+
+worker_class = Worker
+
 
 def on_starting(server: Any) -> None:
-    """Empty the folder of the Prometheus metrics: files of dead workers would be added to those of the new ones."""
+    """Refuse settings that cannot be, and empty the folder of the metrics."""
+    # In a process of its own: whatever the master has imported, its workers keep after an upgrade and a HUP.
+    if subprocess.run([sys.executable, "-c", _LOAD_SETTINGS], cwd=server.cfg.chdir).returncode:
+        sys.exit(1)
+    # Files of dead workers would be added to those of the new ones.
     if _METRICS_FOLDER:
         folder = pathlib.Path(_METRICS_FOLDER)
         folder.mkdir(parents=True, exist_ok=True)
