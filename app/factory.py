@@ -6,6 +6,7 @@ import importlib
 import logging
 import socket
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 from flask import Flask
@@ -218,6 +219,8 @@ def open_measuring(settings: Settings) -> Any:
 
 def _watch(app: Flask, config: str, environment: str) -> None:
     """Put New Relic around the application (O-MON-34)."""
+    if not Path(config).is_file():
+        raise SettingError("newrelic_config", f"there is no file {config!r}.")
     try:
         newrelic = importlib.import_module("backends.metrics.newrelic")
     except ImportError as error:
