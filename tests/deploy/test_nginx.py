@@ -1,0 +1,125 @@
+"""nginx before gunicorn and uWSGI: what reaches the service, and what must not (operations contract, 6.4)."""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.databases import BASICAUTH
+from tests.deploy.asking import OUTSIDE, ask, can_be_used
+from tests.deploy.servers import behind_nginx
+
+PRIVATE = ("heartbeat", "lbheartbeat", "version", "api", "flush", "user_data", "metrics", "counters")
+SETTINGS = {**BASICAUTH, "kinto.includes": "kinto.plugins.flush"}
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param("proxy", id="over HTTP"), pytest.param("uwsgi", id="over the protocol of uWSGI")],
+)
+def url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Give the URL of nginx."""
+    with behind_nginx(request.param, SETTINGS) as (url, _):
+        yield url
+
+
+def test_the_service_behind_nginx_can_be_used(url: str) -> None:
+    can_be_used(url)
+
+
+def test_urls_of_the_service_are_those_of_nginx(url: str) -> None:
+    """The port too, which `$host` would lose."""
+    for number in range(2):
+        ask(url, "PUT", f"/buckets/u{number}", {}, "alice")
+
+    assert ask(url, "GET", "/").json["url"] == f"{url}/"
+    assert ask(url, "GET", "/buckets?_limit=1", name="alice").headers["Next-Page"].startswith(f"{url}/buckets?")
+    assert ask(url, "GET", "/buckets/", name="alice").headers["Location"] == f"{url}/buckets"
+
+
+def test_urls_of_the_service_bear_the_name_that_was_asked(url: str) -> None:
+    assert ask(url, "GET", "/", host="api.my-kinto.org").json["url"] == "http://api.my-kinto.org/v1/"
+
+
+def test_a_client_cannot_choose_the_scheme_by_headers(url: str) -> None:
+    answer = ask(url, "GET", "/", x_forwarded_proto="https", x_forwarded_ssl="on")
+
+    assert (answer.status, answer.json["url"]) == (200, f"{url}/")
+
+
+@pytest.mark.parametrize("name", PRIVATE)
+def test_a_private_url_is_refused_from_outside(url: str, name: str) -> None:
+    answer = ask(url, "POST" if name == "flush" else "GET", f"/__{name}__", source=OUTSIDE)
+
+    assert (answer.status, answer.json) == (403, None)
+
+
+@pytest.mark.parametrize("path", ["//v1/__flush__", "/v1//__flush__", "/v1/%5F_flush__", "/x/../v1/__flush__"])
+def test_a_private_url_is_refused_from_outside_when_it_is_written_otherwise(url: str, path: str) -> None:
+    ask(url, "PUT", "/buckets/stays", {}, "alice")
+
+    ask(url.removesuffix("/v1"), "POST", path, source=OUTSIDE)
+
+    assert ask(url, "GET", "/buckets/stays", name="alice").status == 200
+
+
+@pytest.mark.parametrize("path", ["/__flush__", "/v1/__flush__", "//__flush__", "/%5F_flush__", "/v1//__flush__"])
+def test_a_private_url_is_not_reached_through_a_batch(url: str, path: str) -> None:
+    ask(url, "PUT", "/buckets/stays", {}, "alice")
+
+    answer = ask(url, "POST", "/batch", {"requests": [{"method": "POST", "path": path}]}, "alice", OUTSIDE)
+
+    assert answer.status != 200 or answer.json["responses"][0]["status"] in (307, 400, 404)
+    assert ask(url, "GET", "/buckets/stays", name="alice").status == 200
+
+
+def test_a_private_url_serves_whom_nginx_allows(url: str) -> None:
+    """O-DEP-6: without pass lines of its own the location answers 404."""
+    assert ask(url, "GET", "/__heartbeat__").json["storage"] is True
+
+
+def test_everything_else_is_open_from_outside(url: str) -> None:
+    assert ask(url, "GET", "/", source=OUTSIDE).status == 200
+    assert ask(url, "PUT", "/buckets/from-outside", {}, "alice", OUTSIDE).status == 201
+
+
+def test_a_preflight_passes(url: str) -> None:
+    answer = ask(url, "OPTIONS", "/buckets", origin="https://a.org", access_control_request_method="POST")
+
+    assert (answer.status, answer.headers["Access-Control-Allow-Origin"]) == (200, "*")
+
+
+def test_conditional_requests_pass(url: str) -> None:
+    etag = ask(url, "PUT", "/buckets/conditional", {}, "alice").headers["ETag"]
+
+    unchanged = ask(url, "GET", "/buckets/conditional", name="alice", if_none_match=etag)
+    refused = ask(url, "PUT", "/buckets/conditional", {}, "alice", if_match='"1"')
+
+    assert (unchanged.status, unchanged.headers["ETag"]) == (304, etag)
+    assert "Last-Modified" in unchanged.headers
+    assert refused.status == 412
+
+
+def test_a_large_body_passes_and_one_above_the_limit_does_not(url: str) -> None:
+    """O-DEP-5."""
+    ask(url, "PUT", "/buckets/large", {}, "alice")
+    text = "x" * 5_000_000
+
+    assert ask(url, "PUT", "/buckets/large/groups/g", {"data": {"members": [], "text": text}}, "alice").status == 201
+    assert declared(url, 76 * 2**20) == 413
+
+
+def declared(url: str, size: int) -> int:
+    """Return what is answered to a request that says how large its body is, before it has one."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
+    try:
+        connection.putrequest("POST", "/v1/batch")
+        connection.putheader("Content-Length", str(size))
+        connection.endheaders()
+        return connection.getresponse().status
+    finally:
+        connection.close()
