@@ -190,5 +190,3 @@ def _expect_utf8() -> None:
     except UnicodeDecodeError as error:
         shown = query.decode("ascii", "replace")
         raise Malformed(f"A request with an incorrect encoding in the querystring was received: {shown}") from error
-
-
