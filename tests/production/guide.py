@@ -23,21 +23,22 @@ def section(title: str) -> str:
     """Return what stands below a heading, up to the next one of its level or above."""
     start = re.search(rf"^(#+) {re.escape(title)}$", GUIDE, re.MULTILINE)
     assert start, f"the guide has a section {title!r}"
-    end = re.compile(rf"^#{{1,{len(start[1])}}} ", re.MULTILINE).search(_without_code(GUIDE), start.end())
+    end = re.compile(rf"^#{{1,{len(start[1])}}} ", re.MULTILINE).search(without_code(GUIDE), start.end())
     return GUIDE[start.end() : end.start() if end else None]
 
 
-def _without_code(text: str) -> str:
+def without_code(text: str) -> str:
     """Blank the fenced blocks, in which a line may begin with `#` too; every place stays where it is."""
     return _FENCE.sub(lambda block: re.sub(r"[^\n]", " ", block[0]), text)
 
 
 def blocks(title: str, language: str, **values: str) -> list[str]:
     """Return the fenced blocks of a language in a section, with *values* in the place of `${names}`."""
-    return [Template(content).substitute(values) for content in _fenced(title, language)]
+    return [Template(content).safe_substitute(values) for content in blocks_of(title, language)]
 
 
-def _fenced(title: str, language: str) -> list[str]:
+def blocks_of(title: str, language: str) -> list[str]:
+    """Return the fenced blocks of a language in a section as they stand there."""
     return [content for kind, content in _FENCE.findall(section(title)) if kind == language]
 
 
@@ -50,7 +51,7 @@ def statements(title: str, **values: str) -> list[str]:
 def settings(title: str, **values: str) -> dict[str, str]:
     """Return the settings of a section."""
     lines = "".join(blocks(title, "ini", **values)).splitlines()
-    return dict(_pair(line) for line in lines)
+    return dict(_pair(line) for line in lines if "=" in line)
 
 
 def _pair(line: str) -> tuple[str, str]:
@@ -60,7 +61,7 @@ def _pair(line: str) -> tuple[str, str]:
 
 def commands(title: str) -> Iterator[str]:
     """Yield the commands that a section shows after a prompt."""
-    for block in _fenced(title, "console"):
+    for block in blocks_of(title, "console"):
         yield from (line.removeprefix("$ ") for line in block.splitlines() if line.startswith("$ "))
 
 
