@@ -73,7 +73,7 @@ def create_app(settings: Mapping[str, Any] | Settings | None = None, measured: b
         service.start()
     for warning in known.warnings:
         log.warning(warning)
-    if known.newrelic_config:
+    if measured and known.newrelic_config:
         _watch(app, known.newrelic_config, known.newrelic_env)
     app.wsgi_app = RequestLines(app.wsgi_app)  # type: ignore[method-assign]
     app.extensions["kinto"] = service
