@@ -38,9 +38,13 @@ _LOAD_SETTINGS = """
 import sys
 from app.settings import SettingError, load
 try:
-    load()
+    settings = load()
 except SettingError as error:
     sys.exit(str(error))
+workers = int(sys.argv[1])
+for name in ("storage_backend", "cache_backend"):
+    if workers > 1 and getattr(settings, name) == "memory":
+        print(f"{name}: each of the {workers} workers has a memory of its own.", file=sys.stderr)
 """
 
 
@@ -60,9 +64,10 @@ worker_class = Worker
 
 
 def on_starting(server: Any) -> None:
-    """Refuse settings that cannot be, and empty the folder of the metrics."""
+    """Refuse settings that cannot be, warn of what workers do not share, and empty the folder of the metrics."""
     # In a process of its own: whatever the master has imported, its workers keep after an upgrade and a HUP.
-    if subprocess.run([sys.executable, "-c", _LOAD_SETTINGS], cwd=server.cfg.chdir).returncode:
+    command = [sys.executable, "-c", _LOAD_SETTINGS, str(server.cfg.workers)]
+    if subprocess.run(command, cwd=server.cfg.chdir).returncode:
         sys.exit(1)
     # Files of dead workers would be added to those of the new ones.
     if _METRICS_FOLDER:

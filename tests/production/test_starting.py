@@ -87,6 +87,25 @@ def test_a_worker_says_in_one_line_which_setting_it_cannot_start_with() -> None:
     assert _said(ended)[0].startswith("record_id_generator: ")
 
 
+@pytest.mark.parametrize(
+    ("settings", "workers", "warned"),
+    [
+        pytest.param({}, 2, ["storage_backend", "cache_backend"], id="everything is in memory"),
+        pytest.param({"kinto.storage_url": "postgresql://db/x"}, 2, ["cache_backend"], id="the cache is in memory"),
+        pytest.param({}, 1, [], id="there is one worker"),
+    ],
+)
+def test_gunicorn_warns_of_memory_that_workers_do_not_share_when(
+    settings: Mapping[str, str], workers: int, warned: list[str], tmp_path: Path
+) -> None:
+    """O-DEP-10."""
+    (tmp_path / "conf.py").write_text(_CONFIGURATION)
+
+    ended = gunicorn(settings, "--config", str(tmp_path / "conf.py"), "--workers", str(workers))
+
+    assert [line.partition(":")[0] for line in _said(ended)] == warned
+
+
 def test_the_master_of_gunicorn_imports_nothing_of_ours(tmp_path: Path) -> None:
     """Its workers would inherit it, and go on with the old code after an upgrade and a HUP."""
     (tmp_path / "conf.py").write_text(_CONFIGURATION)
