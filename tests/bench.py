@@ -51,6 +51,7 @@ def _requests() -> list[tuple[str, str, str, object]]:
         ("hello", "GET", "/", None),
         ("GET of a record", "GET", f"{LIST}/r1", None),
         ("GET of a page of 25", "GET", f"{LIST}?_limit=25", None),
+        ("GET of what changed since", "GET", f"{LIST}?_since=5&_limit=25", None),
         ("GET of a page of 25 with a filter", "GET", f"{LIST}?_limit=25&min_n=10&_sort=n", None),
         ("PUT of a record", "PUT", f"{LIST}/r1", {"data": {"title": "y" * 300}}),
         ("batch of 25 GETs", "POST", "/batch", gets),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Column, Table, Text, and_, false, func, literal, not_, or_, tuple_
+from sqlalchemy import BigInteger, Column, Table, Text, and_, bindparam, false, func, literal, not_, or_, tuple_
 from sqlalchemy.sql.elements import ColumnElement
 
 from backends import Json
@@ -16,7 +16,9 @@ from backends.storage.dialect import Dialect
 
 _Expressions = tuple[ColumnElement[Any], ...]
 _LIMIT: Final = 2**63
-_COLUMNS: Final[Mapping[tuple[str, ...], str]] = {("id",): "uri", ("last_modified",): "last_modified"}
+_TIMESTAMP: Final = ("last_modified",)
+_COLUMNS: Final[Mapping[tuple[str, ...], str]] = {("id",): "uri", _TIMESTAMP: "last_modified"}
+_COMPARED: Final = ("eq", "gt", "min", "lt", "max")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +45,11 @@ class _Field:
 
     def bind(self, value: Json) -> ColumnElement[Any] | None:
         """Return the value as the column has it, None where there is no column or it cannot have such a value."""
+        if isinstance(value, _Named):
+            return bindparam(value.name, type_=BigInteger)
         if self.path == ("id",) and isinstance(value, str):
             return literal(f"{self.list}/{value}", Text)
-        if self.path == ("last_modified",) and type(value) is int and -_LIMIT <= value < _LIMIT:
+        if self.path == _TIMESTAMP and _is_timestamp(value):
             return literal(value, BigInteger)
         return None
 
@@ -68,6 +72,38 @@ class _Field:
         if self.path == ("id",) and all(isinstance(value, str) for value in values):
             return self.documents.c.uri.in_([f"{self.list}/{value}" for value in values])
         return self.dialect.one_of(self.data, self.path, values)
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """A value that is given when the statement runs."""
+
+    name: str
+
+
+def named(page: Page) -> tuple[Page, dict[str, Json]] | None:
+    """Return a page with names in the place of its values, and the values by name.
+
+    Pages that differ in them alone share one statement, which is then built once: what changed since, and the page
+    after. None where a value says what the SQL is.
+    """
+    filters = {f"filter_{number}": given for number, given in enumerate(page.filters)}
+    after = {f"after_{number}": value for number, value in enumerate(page.after or ())}
+    keys = [key.path for key in page.order] if page.after else []
+    timed = all(path == _TIMESTAMP for path in (*keys, *(given.path for given in page.filters)))
+    compared = all(given.operator in _COMPARED and _is_timestamp(given.value) for given in page.filters)
+    if not timed or not compared or not all(map(_is_timestamp, list(after.values())[:-1])):
+        return None
+    shape = replace(
+        page,
+        filters=tuple(replace(given, value=_Named(name)) for name, given in filters.items()),
+        after=tuple(map(_Named, after)) or None,
+    )
+    return shape, {**{name: given.value for name, given in filters.items()}, **after}
+
+
+def _is_timestamp(value: Json) -> bool:
+    return type(value) is int and -_LIMIT <= value < _LIMIT
 
 
 def conditions(page: Page, documents: Table, dialect: Dialect) -> list[ColumnElement[bool]]:
@@ -102,7 +138,8 @@ def _bounds(
         if field.column is not None and bound is None:
             raise ValueError(f"{value!r} is no {'.'.join(key.path)}")
         yield dialect.key_of(value) if bound is None else (bound,)
-    yield (literal(after[-1], Text),)
+    uri = after[-1]
+    yield (bindparam(uri.name, type_=Text) if isinstance(uri, _Named) else literal(uri, Text),)
 
 
 def _after(page: Page, after: Sequence[Json], documents: Table, dialect: Dialect) -> ColumnElement[bool]:

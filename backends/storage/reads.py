@@ -8,8 +8,8 @@ object of the list. The gate is the LIMIT, since SQLite skips a branch by nothin
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Final
 
@@ -30,9 +30,9 @@ from sqlalchemy import (
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.selectable import CompoundSelect
 
-from backends.storage import LIVING, NEWEST_FIRST, Clock, Page, Snapshot, Stored, Wanted
+from backends.storage import LIVING, Clock, Page, Snapshot, Stored, Wanted
 from backends.storage.dialect import Dialect
-from backends.storage.filters import conditions, ordering
+from backends.storage.filters import conditions, named, ordering
 from backends.storage.tables import clocks, documents, grants, members
 
 _GROUP, _GRANT, _CLOCK, _OBJECT, _ROW, _TOTAL, _FULL, _SHARES = range(8)
@@ -79,6 +79,7 @@ def _clocks() -> Select[Any]:
     )
 
 
+_IN_LIST: Final = (documents.c.bucket == _bucket, documents.c.list == bindparam("list", type_=Text))
 _timestamp: Final = (
     select(clocks.c.last_modified)
     .where(clocks.c.bucket == _bucket, clocks.c.list == bindparam("list", type_=Text))
@@ -103,6 +104,10 @@ class _Gate:
     limit: Any
     shared: CompoundSelect[Any] | None = None
 
+    def conditions(self) -> Sequence[ColumnElement[bool]]:
+        """Return what holds for the rows that may pass: of what is shared no tombstones are shown (C-PERM-16)."""
+        return () if self.shared is None else (documents.c.uri.in_(self.shared), ~documents.c.deleted)
+
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
@@ -119,7 +124,8 @@ class Reads:
         self._dialect = dialect
         self._objects = lru_cache(maxsize=64)(self._build_objects)
         self._frame = lru_cache(maxsize=64)(self._build_frame)
-        self._plain_page = lru_cache(maxsize=64)(self._build_page)
+        self._row = lru_cache(maxsize=64)(self._build_row)
+        self._kept_page = lru_cache(maxsize=64)(self._build_page)
 
     def run(self, connection: Connection, wanted: Wanted) -> Snapshot:
         """Execute the one statement that reads *wanted*."""
@@ -143,7 +149,8 @@ class Reads:
             "above": list(page.above),
             "own": list(page.own or ()),
         }
-        seen = _collect(connection.execute(self._page(page, bool(wanted.ancestors), wanted.bodies), parameters))
+        statement, values = self._page(page, bool(wanted.ancestors), wanted.bodies)
+        seen = _collect(connection.execute(statement, parameters | values))
         if page.counting and not page.filters and seen.full:
             seen.total = seen.clocks[page.list].count if page.list in seen.clocks else 0
         return seen
@@ -171,27 +178,25 @@ class Reads:
             branches.append(_clocks())
         return union_all(*branches)
 
-    def _page(self, page: Page, around: bool, bodies: bool) -> CompoundSelect[Any]:
-        """Return the statement of a page: a kept one when it has the usual order and no filters."""
-        usual = not page.filters and page.order == NEWEST_FIRST and page.after is None and not page.tombstones
-        shape = Page(
-            list="" if usual else page.list,
-            filters=page.filters,
-            order=page.order,
-            after=page.after,
-            tombstones=page.tombstones,
-            counting=page.counting,
-            whole=page.whole,
-            own=page.own and ("",),
-            unless=None if page.unless is None else 0,
-            private=page.private,
-        )
-        return (self._plain_page if usual else self._build_page)(shape, around, bodies)
+    def _page(self, page: Page, around: bool, bodies: bool) -> tuple[CompoundSelect[Any], dict[str, Any]]:
+        """Return the statement of a page, a kept one where only named values differ, and those values."""
+        shape = replace(page, limit=0, above=(), own=page.own and ("",), unless=None if page.unless is None else 0)
+        renamed = named(shape)
+        if renamed is None:
+            return self._build_page(shape, around, bodies), {}
+        shape, values = renamed
+        return self._kept_page(replace(shape, list=""), around, bodies), values
 
     def _build_page(self, page: Page, around: bool, bodies: bool) -> CompoundSelect[Any]:
         frame = self._frame(page.whole, around, bodies, page.own is not None, page.unless is not None)
-        rows = self._counted if page.counting else self._rows
-        return union_all(*frame.branches, *(row for gate in frame.gates for row in rows(page, gate)))
+        matching = conditions(page, documents, self._dialect)
+        if page.counting:
+            return union_all(*frame.branches, *_counts(frame.gates, matching, bool(page.filters)))
+        rows = _rows(self._row(page.private), ordering(page, documents, self._dialect), frame.gates, matching)
+        return union_all(*frame.branches, *rows)
+
+    def _build_row(self, private: tuple[str, ...]) -> Select[Any]:
+        return _branch(_ROW, **_object_columns(self._text(private))).where(*_IN_LIST)
 
     def _build_frame(self, whole: bool, around: bool, bodies: bool, owned: bool, unless: bool) -> _Frame:
         """Return all of a page's statement but its rows: what does not depend on filters and sorting."""
@@ -213,31 +218,6 @@ class Reads:
         gates = _Gate(case((is_full, limit), else_=0)), _Gate(case((is_full, 0), else_=limit), shared)
         return _Frame((*branches, _branch(_FULL, n=full.c.full)), gates)
 
-    def _rows(self, page: Page, gate: _Gate) -> Sequence[Select[Any]]:
-        """Return the branch of a page's rows, numbered because UNION ALL promises no order."""
-        found = (
-            _branch(_ROW, **_object_columns(self._text(page.private)))
-            .where(*self._matching(page, gate))
-            .order_by(*ordering(page, documents, self._dialect))
-            .limit(gate.limit)
-            .subquery()
-        )
-        ranked = [found.c[name] for name in _COLUMNS[:-1]]
-        return (select(*ranked, func.row_number().over().label("rank")),)
-
-    def _counted(self, page: Page, gate: _Gate) -> Sequence[Select[Any]]:
-        """Return the branch that counts what matches; none where the clock knows it."""
-        if gate.shared is None and not page.filters:
-            return ()
-        found = select(documents.c.uri).where(*self._matching(page, gate)).limit(gate.limit).subquery()
-        return (_branch(_TOTAL, n=select(func.count()).select_from(found).scalar_subquery()),)
-
-    def _matching(self, page: Page, gate: _Gate) -> list[ColumnElement[bool]]:
-        where = [documents.c.bucket == _bucket, documents.c.list == bindparam("list", type_=Text)]
-        if gate.shared is not None:
-            where += [documents.c.uri.in_(gate.shared), ~documents.c.deleted]
-        return [*where, *conditions(page, documents, self._dialect)]
-
     def _shared(self, owned: bool) -> CompoundSelect[Any]:
         """Which objects of a list were granted to the readers, by themselves or by their groups."""
         granted = select(grants.c.uri).where(
@@ -249,6 +229,25 @@ class Reads:
         groups = members.c.user_id.in_(_in("readers")), members.c.until == _living
         by_groups = self._dialect.for_each(members.c.principal, groups, granted, grants.c.principal)
         return union_all(themselves, by_groups)
+
+
+def _rows(
+    row: Select[Any], order: Sequence[Any], gates: Sequence[_Gate], matching: Sequence[ColumnElement[bool]]
+) -> Iterator[Select[Any]]:
+    """Make the branches of a page's rows, numbered because UNION ALL promises no order."""
+    for gate in gates:
+        found = row.where(*gate.conditions(), *matching).order_by(*order).limit(gate.limit).subquery()
+        columns = [found.c[name] for name in _COLUMNS[:-1]]
+        yield select(*columns, func.row_number().over().label("rank"))
+
+
+def _counts(gates: Sequence[_Gate], matching: Sequence[ColumnElement[bool]], filtered: bool) -> Iterator[Select[Any]]:
+    """Make the branches that count what matches; none where the clock knows it."""
+    for gate in gates:
+        if gate.shared is not None or filtered:
+            where = *_IN_LIST, *gate.conditions(), *matching
+            found = select(documents.c.uri).where(*where).limit(gate.limit).subquery()
+            yield _branch(_TOTAL, n=select(func.count()).select_from(found).scalar_subquery())
 
 
 def _full() -> Select[Any]:
