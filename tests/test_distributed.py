@@ -71,7 +71,7 @@ def _innermost(opened: list[list[str] | None]) -> list[str]:
 
 
 def without_bucket(statement: str) -> list[str]:
-    """Return the branches in which a table has no literal condition on its bucket (rule 1).
+    """Return the branches in which a table has no literal condition on its bucket (it would ask every machine).
 
     The end of grants looks their object up: its bucket is that of the grants, which have the condition.
     """
@@ -87,7 +87,7 @@ def without_bucket(statement: str) -> list[str]:
 
 
 def sorted_by_chance(statement: str) -> list[str]:
-    """Return the branches whose ORDER BY does not end in a unique key (rule 9)."""
+    """Return the branches whose ORDER BY does not end in a unique key."""
     orders = (
         (branch, order)
         for branch in branches(statement)
@@ -130,7 +130,7 @@ def _next_page(client: Client) -> None:
 
 
 def test_every_table_has_a_condition_on_its_bucket_in_every_branch(sent: Sent) -> None:
-    """DISTRIBUTED rules 1 and 8."""
+    """The bucket is the distribution key: a branch without it would ask every machine."""
     wrong = {
         (name, branch)
         for name, statements in sent.items()
@@ -143,14 +143,14 @@ def test_every_table_has_a_condition_on_its_bucket_in_every_branch(sent: Sent) -
 
 
 def test_no_statement_asks_for_time_or_chance(sent: Sent) -> None:
-    """DISTRIBUTED rule 4: now is a bound value."""
+    """Now is a bound value: machines differ about it."""
     wrong = {statement for statements in sent.values() for statement in statements if CHANCE_AND_TIME.search(statement)}
 
     assert wrong == set()
 
 
 def test_no_statement_needs_what_clusters_and_poolers_lack(sent: Sent) -> None:
-    """DISTRIBUTED rule 6."""
+    """No triggers, sequences, session locks, temporary tables, LISTEN or NOTIFY on the request path."""
     wrong = {
         statement for statements in sent.values() for statement in statements if UNKNOWN_TO_CLUSTERS.search(statement)
     }
@@ -159,7 +159,7 @@ def test_no_statement_needs_what_clusters_and_poolers_lack(sent: Sent) -> None:
 
 
 def test_an_upsert_uses_only_the_old_and_the_new_row(sent: Sent) -> None:
-    """DISTRIBUTED rule 5."""
+    """A cluster takes no subquery there, and no function that is not immutable."""
     upserts = {
         (found[1], found[2])
         for statements in sent.values()
@@ -175,7 +175,7 @@ def test_an_upsert_uses_only_the_old_and_the_new_row(sent: Sent) -> None:
 
 
 def test_every_sort_ends_in_a_unique_key(sent: Sent) -> None:
-    """DISTRIBUTED rule 9."""
+    """Rows that are equal by the sort would come in another order from another machine."""
     wrong = {
         branch for statements in sent.values() for statement in statements for branch in sorted_by_chance(statement)
     }
@@ -184,7 +184,7 @@ def test_every_sort_ends_in_a_unique_key(sent: Sent) -> None:
 
 
 def test_rows_are_locked_in_one_bucket_and_in_order(sent: Sent) -> None:
-    """DISTRIBUTED rules 3 and 6. Every writing request begins with it; on SQLite nothing needs to be said."""
+    """Every writing request begins with it, a statement a bucket; on SQLite nothing needs to be said."""
     for name in (*WRITES, *REFUSED):
         lock = next(statement for statement in sent[name] if "FROM clocks" in statement)
         assert re.search(rf"^SELECT clocks\.list FROM clocks WHERE clocks\.bucket = {BOUND}", lock), name
@@ -195,7 +195,7 @@ def test_rows_are_locked_in_one_bucket_and_in_order(sent: Sent) -> None:
 
 @pytest.mark.parametrize("table", metadata.sorted_tables, ids=lambda table: table.name)
 def test_every_key_begins_with_the_bucket(table: Table) -> None:
-    """DISTRIBUTED rule 2; `members` is copied to every node. A foreign key could cross buckets, so there is none."""
+    """`members` is copied to every node. A foreign key could cross buckets, so there is none."""
     unique = [list(index.columns) for index in table.indexes if isinstance(index, Index) and index.unique]
     unique += [
         list(key.columns) for key in table.constraints if isinstance(key, PrimaryKeyConstraint | UniqueConstraint)
