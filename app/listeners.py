@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Final, cast
 
 from app.events import Listener
 from app.settings import ListenerSettings, SettingError, Settings, imported
 from app.settings.names import REDIS_LISTENER
 from backends import Json
-from backends.listeners import Notify
+from backends.listeners import Module
 
 log: Final = logging.getLogger("kinto.listeners")
 
@@ -43,10 +43,10 @@ def listeners(settings: Settings) -> Iterator[Listener]:
 def _open(listener: ListenerSettings, settings: Settings) -> Listener:
     """Make one listener: it hears of events before the commit, unless it says that its moment is after (C-EVT-13)."""
     setting = f"{listener.prefix}use"
-    module: Any = imported(setting, _BUILT_IN.get(listener.use, listener.use))
+    module = cast(Module, imported(setting, _BUILT_IN.get(listener.use, listener.use)))
     if not callable(getattr(module, "load_from_config", None)):
         raise SettingError(setting, f"{listener.use!r} is no listener: it has no load_from_config(config, prefix).")
-    notify: Notify = module.load_from_config(Config(settings), listener.prefix)
+    notify = module.load_from_config(Config(settings), listener.prefix)
     kinds, actions = frozenset(listener.resources), frozenset(listener.actions)
     name = f"listeners.{listener.name}"
     if getattr(notify, "moment", "before") == "after":

@@ -17,6 +17,12 @@ RECORDS = f"{C}/records"
 R = f"{RECORDS}/r"
 
 
+@pytest.fixture
+def client(client_with: ClientMaker) -> Client:
+    """Return alice's client of an empty service; no test of this file changes the application."""
+    return client_with(kept=True)
+
+
 def put(path: str, data: Any = None, **more: Any) -> dict[str, Any]:
     """Return a member that puts an object."""
     return {"method": "PUT", "path": path, "body": {"data": data or {}}, **more}

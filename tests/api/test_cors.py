@@ -17,6 +17,12 @@ OF_LISTS = OF_OBJECTS | {"Next-Page"}
 OF_TOTALS = OF_LISTS | {"Total-Objects", "Total-Records"}
 
 
+@pytest.fixture
+def client(client_with: ClientMaker) -> Client:
+    """Return alice's client of an empty service; no test of this file changes the application."""
+    return client_with(kept=True)
+
+
 def words(listed: str) -> set[str]:
     """Split a header at its commas."""
     return {word.strip() for word in listed.split(",")}

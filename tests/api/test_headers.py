@@ -17,6 +17,13 @@ from tests.databases import BASICAUTH
 B = "/buckets/b"
 POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none';"
 
+
+@pytest.fixture
+def client(client_with: ClientMaker) -> Client:
+    """Return alice's client of an empty service; no test of this file changes the application."""
+    return client_with(kept=True)
+
+
 EVERYWHERE: dict[str, tuple[tuple[Any, ...], int]] = {
     "an object": (("GET", B), 200),
     "a creation": (("PUT", "/buckets/new"), 201),

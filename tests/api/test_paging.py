@@ -14,6 +14,12 @@ B = "/buckets/b"
 LIST = f"{B}/collections/c/records"
 
 
+@pytest.fixture
+def client(client_with: ClientMaker) -> Client:
+    """Return alice's client of an empty service; no test of this file changes the application."""
+    return client_with(kept=True)
+
+
 def fill(client: Client, count: int, list: str = LIST) -> None:
     """Make `r0`, `r1`, ... with `n` counting down and `even` among their fields."""
     bucket, collection = list.split("/")[2], list.split("/")[4]

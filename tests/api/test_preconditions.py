@@ -17,6 +17,13 @@ R = f"{RECORDS}/r"
 GONE = f"{RECORDS}/gone"
 FREE = f"{RECORDS}/free"
 
+
+@pytest.fixture
+def client(client_with: ClientMaker) -> Client:
+    """Return alice's client of an empty service; no test of this file changes the application."""
+    return client_with(kept=True)
+
+
 VERBS: dict[str, tuple[Any, ...]] = {
     "GET": ("GET", R),
     "HEAD": ("HEAD", R),

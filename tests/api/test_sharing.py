@@ -19,6 +19,12 @@ BOB = user_id("bob")
 
 
 @pytest.fixture
+def client(client_with: ClientMaker) -> Client:
+    """Return alice's client of an empty service; no test of this file changes the application."""
+    return client_with(kept=True)
+
+
+@pytest.fixture
 def stocked(client: Client) -> Client:
     """Alice's client of a service with a bucket, a group, a collection and the records `r` and `s`."""
     stock(client)

@@ -9,12 +9,19 @@ from typing import Any
 
 import pytest
 
+from tests.api.conftest import ClientMaker
 from tests.client import Answer, Client
 
 B = "/buckets/b"
 C = f"{B}/collections/c"
 RECORDS = f"{C}/records"
 R = f"{RECORDS}/r"
+
+
+@pytest.fixture
+def client(client_with: ClientMaker) -> Client:
+    """Return alice's client of an empty service; no test of this file changes the application."""
+    return client_with(kept=True)
 
 
 @pytest.fixture
