@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,7 +20,6 @@ from app.identity import EVERYONE, Identity
 from app.operation import Operation
 from app.service import Service
 from backends import Json
-from backends.codec import loads
 from backends.logs import REQUEST_ID, SUBREQUEST, SUMMARY
 from backends.logs.records import STANDARD, RequestRecord
 from backends.logs.secrets import redacted, shown_headers
@@ -65,7 +65,9 @@ class RequestLines:
                 body = self._application(environ, answering)
             else:
                 body = _watched(self._application, environ, answering, notes)
-            fields = _described(environ) | notes | logs.finished(answering.status, started_ns, time.time_ns())
+            fields = _described(environ)
+            fields |= notes
+            fields |= logs.finished(answering.status, started_ns, time.time_ns())
             _summary.handle(RequestRecord(SUMMARY, "", fields))
             return body
         finally:
@@ -209,6 +211,7 @@ def _shown(raw: bytes) -> Json:
     if not raw:
         return ""
     try:
-        return redacted(loads(raw.decode()))
+        # Not by orjson, which refuses lone surrogates.
+        return redacted(json.loads(raw))
     except (ValueError, RecursionError):
         return f"{len(raw)} bytes that are no JSON"

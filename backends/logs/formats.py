@@ -28,9 +28,10 @@ class MozlogFormatter(OrjsonFormatter):
         super().__init__(None, datefmt, style)
         self.origin = Origin()
 
-    def add_fields(self, log_data: LogData, record: logging.LogRecord, message_dict: dict[str, Any]) -> None:
-        """Fill in the line."""
-        log_data |= shapes.mozlog(record, self.origin.project, self.origin.hostname)
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line: its shape needs none of the fields that the base class collects first."""
+        log_data: LogData = shapes.mozlog(record, self.origin.project, self.origin.hostname)
+        return self.serialize_log_record(self.process_log_record(log_data))
 
     def jsonify_log_record(self, log_data: LogData) -> str:
         """Return the JSON, whatever the values are."""

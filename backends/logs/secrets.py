@@ -67,7 +67,7 @@ def redacted(value: Json) -> Json:
     if isinstance(value, str):
         return scrubbed(value)
     if isinstance(value, Mapping):
-        return {name: REDACTED if _secret(name) else redacted(each) for name, each in _patched(value).items()}
+        return {name: _member(name, each) for name, each in _patched(value).items()}
     if isinstance(value, list | tuple):
         return [redacted(each) for each in value]
     return value
@@ -90,6 +90,14 @@ def _header(name: str, value: str) -> str:
         # After a login by OpenID the token is a part of the address, in whatever way the client wishes.
         return re.split(r"[?#]", value, maxsplit=1)[0] + HIDDEN
     return scrubbed(value)
+
+
+def _member(name: str, value: Json) -> Json:
+    if _secret(name):
+        return REDACTED
+    if name == "headers" and isinstance(value, Mapping):  # those of a member of a batch
+        return {header: _header(str(header).lower(), str(each)) for header, each in value.items()}
+    return redacted(value)
 
 
 def _secret(name: object) -> bool:
