@@ -154,6 +154,20 @@ def test_migrate_does_all_once_when_twenty_processes_start_together(place: Place
     assert place.execute("SELECT list FROM clocks ORDER BY list") == [("/accounts",), ("/buckets",)]
 
 
+def test_the_monthly_command_of_the_guide_removes_tombstones(configured: str) -> None:
+    """O-SCALE-2."""
+    guide.run(MIGRATE)
+    (command,) = guide.commands("Tombstones")
+
+    ended = guide.run(command)
+
+    assert ended.code == 0
+    assert _lines(ended)[-2:] == [
+        "Keep only 10000 tombstones per parent and resource.",
+        "0 tombstone(s) deleted.",
+    ]
+
+
 def test_migrate_says_what_the_user_lacks_when_only_the_seeds_grant_was_given(place: Place) -> None:
     """O-PG-1: the third statement is needed since PostgreSQL 15."""
     role = place.role()
@@ -182,6 +196,23 @@ def test_the_printed_sql_leaves_nothing_to_migrate_when_it_was_run_by_hand(place
     assert (printed.code, migrated.code) == (0, 0)
     assert [line for line in _lines(migrated) if line.startswith("Create")] == []
     assert len([line for line in _lines(migrated) if line.endswith("is up-to-date.")]) == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "levels"),
+    [("", {"INFO ", "WARNI"}), (" -q", set()), (" --quiet", set()), (" -v", {"DEBUG", "INFO ", "WARNI"})],
+    ids=["nothing said", "-q", "--quiet", "-v"],
+)
+def test_lines_of_a_command_begin_with_their_level_and_are_as_many_as_wished(
+    configured: str, options: str, levels: set[str]
+) -> None:
+    """O-CLI-3: the level cut to 5 characters, two blanks, the message."""
+    ended = guide.run(MIGRATE + options)
+
+    told = [re.match(r"(\S{4,5} ?)  \S", line) for line in ended.err.splitlines() if not line.startswith(" ")]
+    assert {match[1] for match in told if match} >= levels
+    assert bool(ended.err) == bool(levels)
+    assert ended.out == ""
 
 
 def test_migrate_mentions_a_time_zone_that_is_not_utc_and_goes_on(place: Place, configured: str) -> None:
