@@ -49,7 +49,7 @@ for name in ("storage_backend", "cache_backend"):
 
 
 class Worker(ThreadWorker):
-    """A worker with threads that says in one line which setting it cannot start with."""
+    """A worker with threads that says in one line which setting it cannot start with, and stops without losing any."""
 
     def load_wsgi(self) -> None:
         """Load the application; end like any worker that cannot, but without a traceback, where a setting is wrong."""
@@ -58,6 +58,23 @@ class Worker(ThreadWorker):
         except importlib.import_module("app.settings").SettingError as error:
             print(error, file=sys.stderr, flush=True)
             sys.exit(Arbiter.WORKER_BOOT_ERROR)
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """Take no more connections; a worker that stops first takes those that wait, which nobody else may serve.
+
+        gunicorn leaves them to be reset when a whole server stops. Then the sockets close at once, so that who comes
+        later is refused instead of kept waiting; after a HUP the master has them still, for the new workers.
+        """
+        super().set_accept_enabled(enabled)
+        if self.alive:
+            return
+        for listener in self.sockets:
+            listener.setblocking(False)
+            known = -1
+            while known != self.nr_conns:
+                known = self.nr_conns
+                self.accept(listener)
+            listener.close()
 
 
 worker_class = Worker
