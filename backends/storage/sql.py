@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
-from sqlalchemy import Engine, and_, delete, func, literal, or_, select, union_all
+from sqlalchemy import Engine, and_, bindparam, delete, func, literal, or_, select, union_all
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import IntegrityError as DriverIntegrityError
 
@@ -20,6 +20,11 @@ from backends.storage.tables import clocks, documents, grants, members
 from backends.storage.writes import Writer
 
 _DEADLOCK, _SERIALIZATION = "40P01", "40001"
+
+
+_PURGED = delete(documents).where(
+    documents.c.bucket == bindparam("of_bucket"), documents.c.uri == bindparam("gone"), documents.c.deleted
+)
 
 
 @contextmanager
@@ -144,10 +149,9 @@ class SqlStorage:
         )
         with self.transaction() as writer:
             old = select(ranked.c.bucket, ranked.c.uri).where(ranked.c.rank > keep)
-            gone = [tuple(row) for row in writer._connection.execute(old)]
-            for bucket, uri in gone:
-                where = (documents.c.bucket == bucket, documents.c.uri == uri, documents.c.deleted)
-                writer._connection.execute(delete(documents).where(*where))
+            gone = [{"of_bucket": bucket, "gone": uri} for bucket, uri in writer._connection.execute(old)]
+            if gone:
+                writer._connection.execute(_PURGED, gone)
             return len(gone)
 
     def flush(self) -> None:

@@ -1,0 +1,341 @@
+"""One suite for every storage backend: what `backends.storage.Storage` and `Transaction` promise.
+
+The meaning of C-STO-1 to C-STO-16 and C-ACL-1 to C-ACL-4, on our own interface.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from backends import BackendError
+from backends.codec import dumps
+from backends.storage import LIVING, Change, Clock, Filter, Move, Order, Page, Storage, Stored, Wanted
+from tests.databases import DATABASES, database_url, make_app
+
+BUCKET = "/buckets/a_b"
+COLLECTIONS = f"{BUCKET}/collections"
+LIST = f"{COLLECTIONS}/c/records"
+ALICE, BOB, GROUP = "account:alice", "account:bob", f"{BUCKET}/groups/g"
+
+
+@pytest.fixture(params=DATABASES)
+def storage(request: pytest.FixtureRequest) -> Iterator[Storage]:
+    """Give an empty storage."""
+    service = make_app(database_url(request.param, request), {}).extensions["kinto"]
+    yield service.storage
+    service.close()
+
+
+def stored(uri: str, timestamp: int, deleted: bool = False, **data: Any) -> Stored:
+    """Make an object as the rules make it."""
+    document = {**data, "id": uri.rpartition("/")[2], "last_modified": timestamp}
+    return Stored(uri, timestamp, deleted, timestamp, dumps({**document, "deleted": True} if deleted else document))
+
+
+def change(uri: str, timestamp: int, *granted: tuple[str, str], **more: Any) -> Change:
+    """Make the change that creates an object."""
+    return Change(stored(uri, timestamp, **more), timestamp, begun=frozenset(granted))
+
+
+def write(storage: Storage, *changes: Change, moves: tuple[Move, ...] = ()) -> None:
+    """Write in a transaction of its own."""
+    with storage.transaction() as transaction:
+        transaction.write(changes, moves)
+
+
+def filled(storage: Storage) -> Storage:
+    """Write a bucket, a collection, a group with bob in it, and three records, one of them shared with the group."""
+    write(
+        storage,
+        change(BUCKET, 10, ("write", ALICE)),
+        change(f"{BUCKET}/collections/c", 11, ("write", ALICE)),
+        Change(stored(GROUP, 12, members=[BOB]), 12, joined=frozenset((BOB,))),
+        *(change(f"{LIST}/r{number}", 20 + number, n=number) for number in range(2)),
+        change(f"{LIST}/shared", 22, ("read", GROUP)),
+        moves=(Move("/buckets", 10, 1), Move(COLLECTIONS, 11, 1, starts=True), Move(LIST, 22, 3, starts=True)),
+    )
+    return storage
+
+
+def read(storage: Storage, *targets: str, **more: Any) -> Any:
+    """Read objects of the bucket with all that belongs to them."""
+    return storage.read(Wanted(BUCKET, targets=targets, **more))
+
+
+def page(storage: Storage, **more: Any) -> list[str]:
+    """Return the ids of a page of the records, as alice sees it."""
+    shape = Page(LIST, limit=more.pop("limit", 100), **more)
+    around = (BUCKET, f"{BUCKET}/collections/c")
+    seen = storage.read(Wanted(BUCKET, ancestors=around, clocks=(LIST,), readers=(ALICE,), page=shape))
+    return [row.id for row in seen.page]
+
+
+def test_an_object_is_read_as_it_was_written(storage: Storage) -> None:
+    """C-STO-2, C-STO-3, C-STO-4."""
+    filled(storage)
+
+    seen = read(storage, f"{LIST}/r1", f"{LIST}/nope", clocks=(LIST,))
+
+    assert {uri: one.data() for uri, one in seen.objects.items()} == {
+        f"{LIST}/r1": {"n": 1, "id": "r1", "last_modified": 21}
+    }
+    assert seen.clocks == {LIST: Clock(22, 3)}
+
+
+def test_an_update_replaces_and_keeps_when_the_object_was_born(storage: Storage) -> None:
+    """C-STO-4."""
+    filled(storage)
+
+    write(storage, Change(Stored(f"{LIST}/r1", 30, False, 21, dumps({"id": "r1", "last_modified": 30})), 30))
+
+    again = read(storage, f"{LIST}/r1").objects[f"{LIST}/r1"]
+    assert (again.timestamp, again.born, again.data()) == (30, 21, {"id": "r1", "last_modified": 30})
+
+
+def test_a_tombstone_stays_and_its_grants_end(storage: Storage) -> None:
+    """C-STO-5, C-PERM-22."""
+    filled(storage)
+
+    write(storage, Change(stored(f"{LIST}/shared", 30, deleted=True), 30))
+
+    seen = read(storage, f"{LIST}/shared")
+    assert seen.objects[f"{LIST}/shared"].deleted
+    assert seen.grants == {}
+
+
+def test_an_object_at_the_top_stands_in_the_directory_and_in_its_own_bucket(storage: Storage) -> None:
+    """The directory is what GET /buckets reads; its own bucket what everything in it looks up."""
+    filled(storage)
+
+    for bucket in (BUCKET, "/buckets"):
+        seen = storage.read(Wanted(bucket, targets=(BUCKET,)))
+        assert seen.objects[BUCKET].timestamp == 10
+        assert seen.grants[BUCKET] == {"write": {ALICE}}
+
+
+def test_grants_begin_and_end(storage: Storage) -> None:
+    """C-ACL-1, C-ACL-2, C-ACL-4."""
+    filled(storage)
+    uri = f"{LIST}/shared"
+
+    begun, ended = frozenset((("write", BOB),)), frozenset((("read", GROUP),))
+    write(storage, Change(stored(uri, 40), 40, ended=ended, begun=begun))
+
+    assert read(storage, uri).grants[uri] == {"write": {BOB}}
+
+
+def test_a_grant_that_ended_can_begin_again_at_a_clock_that_stood_still(storage: Storage) -> None:
+    """A client's own past timestamps leave the clock where it is, so the same interval ends twice at one stamp."""
+    filled(storage)
+    uri, grant = f"{LIST}/r0", frozenset((("read", BOB),))
+
+    for timestamp in (1, 2, 3):
+        write(storage, Change(stored(uri, timestamp), 22, begun=grant))
+        write(storage, Change(stored(uri, timestamp), 22, ended=grant))
+    write(storage, Change(stored(uri, 4), 22, begun=grant))
+
+    assert read(storage, uri).grants[uri] == {"read": {BOB}}
+
+
+def test_a_reader_sees_of_ancestors_only_what_it_holds(storage: Storage) -> None:
+    """C-PERM-8: what others hold is not fetched."""
+    filled(storage)
+    write(storage, change(BUCKET, 50, ("read", GROUP), ("read", "account:eve")))
+
+    seen = read(storage, ancestors=(BUCKET,), readers=(BOB,))
+
+    assert seen.groups == {BOB: {GROUP}}
+    assert seen.grants == {BUCKET: {"read": {GROUP}}}
+
+
+def test_memberships_begin_and_end(storage: Storage) -> None:
+    """C-PERM-23, C-PERM-24."""
+    filled(storage)
+
+    write(storage, Change(stored(GROUP, 30), 30, joined=frozenset((ALICE,)), left=frozenset((BOB,))))
+
+    assert read(storage, readers=(ALICE, BOB)).groups == {ALICE: {GROUP}}
+
+
+def test_a_page_is_filtered_sorted_and_continued(storage: Storage) -> None:
+    """C-STO-9."""
+    filled(storage)
+
+    assert page(storage) == ["shared", "r1", "r0"]
+    assert page(storage, limit=2) == ["shared", "r1"]
+    assert page(storage, filters=(Filter(("n",), "min", 1), Filter(("n",), "has", True))) == ["r1"]
+    assert page(storage, order=(Order(("n",)),)) == ["r0", "r1", "shared"]
+    assert page(storage, after=(21, f"{LIST}/r1")) == ["r0"]
+    assert page(storage, filters=(Filter(("last_modified",), "gt", 20),)) == ["shared", "r1"]
+
+
+def test_a_page_of_somebody_else_holds_what_is_shared(storage: Storage) -> None:
+    """C-PERM-13."""
+    filled(storage)
+    shape = Page(LIST, limit=10)
+
+    seen = read(storage, ancestors=(BUCKET,), clocks=(LIST,), readers=(BOB,), page=shape)
+
+    assert [row.id for row in seen.page] == ["shared"]
+    assert (seen.full, seen.shares) == (False, True)
+
+
+def test_a_total_is_counted_and_for_the_whole_list_known_to_the_clock(storage: Storage) -> None:
+    """C-STO-10, C-LIST-34."""
+    filled(storage)
+
+    def total(reader: str, **more: Any) -> int:
+        shape = Page(LIST, limit=LIVING, counting=True, **more)
+        return storage.read(Wanted(BUCKET, ancestors=(BUCKET,), clocks=(LIST,), readers=(reader,), page=shape)).total
+
+    assert (total(ALICE), total(BOB), total(ALICE, filters=(Filter(("n",), "eq", 1),))) == (3, 1, 1)
+
+
+def test_nothing_is_kept_when_a_transaction_fails(storage: Storage) -> None:
+    """C-BATCH-15."""
+    filled(storage)
+
+    with pytest.raises(RuntimeError, match="no"), storage.transaction() as transaction:
+        transaction.write([change(f"{LIST}/lost", 99)], [Move(LIST, 99, 1)])
+        raise RuntimeError("no")
+
+    seen = read(storage, f"{LIST}/lost", clocks=(LIST,))
+    assert (seen.objects, seen.clocks) == ({}, {LIST: Clock(22, 3)})
+
+
+def test_a_lock_makes_others_wait(storage: Storage) -> None:
+    """C-STO-15: who locks a list reads what the one before has written."""
+    filled(storage)
+    seen: list[int] = []
+
+    def add() -> None:
+        with storage.transaction() as transaction:
+            transaction.lock([LIST])
+            newest = transaction.read(Wanted(BUCKET, clocks=(LIST,))).clocks[LIST].last_modified
+            seen.append(newest + 1)
+            transaction.write([], [Move(LIST, newest + 1)])
+
+    threads = [threading.Thread(target=lambda: [add() for _ in range(25)]) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(seen) == list(range(23, 123))
+
+
+def test_a_lock_finds_named_lists_and_all_of_a_bucket(storage: Storage) -> None:
+    """What is not there is not found: it may be born meanwhile."""
+    filled(storage)
+
+    with storage.transaction() as transaction:
+        assert transaction.lock([LIST, f"{BUCKET}/groups"]) == {LIST}
+        assert transaction.lock([], [BUCKET]) == {COLLECTIONS, LIST}
+
+
+def test_a_timestamp_is_taken_when_another_object_of_the_list_has_it(storage: Storage) -> None:
+    """C-PRE-9."""
+    filled(storage)
+
+    with storage.transaction() as transaction:
+        assert transaction.taken([(f"{LIST}/new", 21), (f"{LIST}/other", 5)]) == {f"{LIST}/r1"}
+
+
+def test_a_list_that_starts_again_is_later_than_in_its_former_life(storage: Storage) -> None:
+    """C-PRE-39: a clock outlives its list."""
+    filled(storage)
+
+    write(storage, moves=(Move(LIST, 15, 1, starts=True),))
+
+    assert read(storage, clocks=(LIST,)).clocks == {LIST: Clock(23, 1)}
+
+
+def test_a_bucket_is_emptied_and_its_namesake_is_not(storage: Storage) -> None:
+    """C-OBJ-60, C-ACL-3, PG-D1: `_` in an id is no wildcard."""
+    filled(storage)
+    twin = "/buckets/axb"
+    write(storage, change(twin, 60, ("write", BOB)), change(f"{twin}/collections/c", 61))
+
+    with storage.transaction() as transaction:
+        transaction.lock([], [BUCKET])
+        transaction.empty([BUCKET], 70)
+
+    seen = read(storage, BUCKET, f"{LIST}/r1", GROUP, clocks=(LIST,), readers=(BOB,))
+    assert (seen.objects, seen.grants, seen.groups) == ({}, {}, {})
+    assert seen.clocks == {LIST: Clock(22, 3)}
+    assert storage.read(Wanted(twin, targets=(twin, f"{twin}/collections/c"))).objects.keys() == {
+        twin,
+        f"{twin}/collections/c",
+    }
+
+
+def test_a_principal_is_withdrawn_from_everything(storage: Storage) -> None:
+    """Deleting an account, deleting the data of a user."""
+    filled(storage)
+
+    with storage.transaction() as transaction:
+        held = transaction.holdings(ALICE)
+        transaction.withdraw(ALICE, 80)
+        transaction.withdraw(BOB, 80)
+
+    assert held.sole == {BUCKET, f"{BUCKET}/collections/c"}
+    assert storage.accessible([ALICE, BOB], []) == []
+
+
+def test_accessible_is_what_was_granted_anywhere(storage: Storage) -> None:
+    """C-UTIL-27, C-UTIL-29; tombstones and ended grants are left out."""
+    filled(storage)
+
+    assert storage.accessible([BOB], []) == [(f"{LIST}/shared", "read")]
+    assert (f"{BUCKET}/collections/c", "") in storage.accessible([BOB], ["/buckets/%/collections"])
+
+
+def test_purge_keeps_the_newest_tombstones_of_each_list(storage: Storage) -> None:
+    """C-STO-7, C-STO-8: living objects with the same id stay."""
+    filled(storage)
+    other = f"{BUCKET}/collections/d/records"
+    write(
+        storage,
+        *(Change(stored(f"{LIST}/r{number}", 90 + number, deleted=True), 90 + number) for number in range(2)),
+        change(f"{other}/r0", 95),
+        Change(stored(f"{other}/gone", 96, deleted=True), 96),
+    )
+
+    assert storage.purge(["/buckets/%/collections/%/records"], 1) == 1
+    assert read(storage, f"{LIST}/r0", f"{LIST}/r1", f"{other}/r0", f"{other}/gone").objects.keys() == {
+        f"{LIST}/r1",
+        f"{other}/r0",
+        f"{other}/gone",
+    }
+
+
+def test_flush_leaves_nothing_and_start_makes_the_clocks_of_the_top(storage: Storage) -> None:
+    """plugins.md 8.1."""
+    filled(storage)
+
+    storage.flush()
+    storage.start(["/buckets", "/mushrooms"])
+    storage.start(["/buckets"])
+
+    assert read(storage, BUCKET, clocks=(LIST,)).clocks == {}
+    assert storage.read(Wanted("/buckets", clocks=("/buckets",))).clocks["/buckets"].count == 0
+    assert storage.read(Wanted("/mushrooms", clocks=("/mushrooms",))).clocks["/mushrooms"].last_modified > 0
+
+
+def test_a_ping_leaves_nothing_behind(storage: Storage) -> None:
+    """C-UTIL-16."""
+    storage.ping(True)
+
+    assert read(storage, readers=("__heartbeat__",)).groups == {}
+
+
+def test_what_the_driver_raises_becomes_a_backend_error(storage: Storage) -> None:
+    """C-STO-13; the driver's own error is kept in `original`."""
+    with pytest.raises(BackendError) as failed, storage.transaction() as transaction:
+        transaction.write([Change(Stored(f"{LIST}/x", 1, False, 1, None), 1)], [])  # type: ignore[arg-type]
+
+    assert failed.value.original is not None
