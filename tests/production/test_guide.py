@@ -1,4 +1,7 @@
-"""docs/production.md as a whole: its headings, and that the service knows every setting that it shows."""
+"""docs/production.md as a whole: its headings, and that the service knows every setting that it shows.
+
+The other modules of this folder run what it tells (O-DEP-17); its servers are in `tests/deploy`.
+"""
 
 from __future__ import annotations
 
