@@ -102,8 +102,8 @@ def open_logs(settings: Settings, by_default: bool) -> None:
 
 def open_sentry(settings: Settings) -> None:
     """Start Sentry where the setting or a handler of the ini file gives its DSN. Raises SettingError."""
-    named = (getattr(handler, "dsn", None) for handler in configuration.handlers())
-    dsn = settings.sentry_dsn or next(filter(None, named), None)
+    senders: list[Any] = [handler for handler in configuration.handlers() if getattr(handler, "dsn", None)]
+    dsn = settings.sentry_dsn or next((handler.dsn for handler in senders), None)
     if not dsn:
         return
     running = f"{settings.project_name} {settings.project_version}"
@@ -115,7 +115,8 @@ def open_sentry(settings: Settings) -> None:
         raise SettingError("sentry_dsn", f"the package sentry-sdk is not installed ({error}).") from error
     except ValueError as error:
         raise SettingError("sentry_dsn", "a DSN like https://key@host/project is expected.") from error
-    if settings.sentry_dsn and events > logging.INFO:
+    # Otherwise the line of the start is an event already.
+    if settings.sentry_dsn and min([events, *(handler.level for handler in senders)]) > logging.INFO:
         sentry.say(f"Running {running}.")
 
 

@@ -29,11 +29,15 @@ Request = Mapping[str, Any]
 
 
 def served(
-    *requests: Request, ini: str | None = None, environ: Mapping[str, str] | None = None, folder: Path
+    *requests: Request,
+    ini: str | None = None,
+    environ: Mapping[str, str] | None = None,
+    folder: Path,
+    stdout: int = subprocess.PIPE,
 ) -> subprocess.CompletedProcess[str]:
     """Answer requests (the arguments of Werkzeug's test client) and return what the process wrote.
 
-    *ini* is the text of a file for it; without *environ* nothing but `PATH` is set.
+    *ini* is the text of a file for it; beside *environ* nothing but `PATH` is set.
     """
     given = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **(environ or {})}
     if ini is not None:
@@ -42,7 +46,14 @@ def served(
     # A path beside the checkout, so that nobody's `.env` and `config/kinto.ini` are read.
     command = [sys.executable, "-c", _PROGRAM]
     return subprocess.run(
-        command, input=json.dumps(requests), capture_output=True, text=True, cwd=folder, env=given, timeout=60
+        command,
+        input=json.dumps(requests),
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=folder,
+        env=given,
+        timeout=60,
     )
 
 

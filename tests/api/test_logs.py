@@ -342,7 +342,7 @@ class TestSecrets:
             "multiauth.policies": "account",
             "multiauth.policy.account.use": "kinto.plugins.accounts.AccountsPolicy",
             "kinto.account_create_principals": "system.Everyone",
-            "kinto.account_hash_rounds": "4",
+            "kinto.account_bcrypt_rounds": "4",
         }
         app = make_app(sqlite_url(), accounts)
 
