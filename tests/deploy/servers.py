@@ -21,12 +21,13 @@ from tests.deploy.asking import ask
 from tests.services import ROOT, answers, as_environment, free_port, missing, running
 
 DEPLOY = ROOT / "deploy"
-# Servers must not wait for a request that nobody sends: the longest that one takes to end.
-_STOP_SECONDS = 15
+_STOP_SECONDS = 5
 _BIN = pathlib.Path(sys.executable).parent
 _VENV = _BIN.parent
 _PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 _MODULES = pathlib.Path("/usr/lib/apache2/modules")
+# As many as the `[uwsgi]` sections say.
+_PROCESSES = 3
 _UWSGI_PLUGIN = pathlib.Path(f"/usr/lib/uwsgi/plugins/python{_PYTHON.replace('.', '')}_plugin.so")
 
 
@@ -85,32 +86,29 @@ def gunicorn(settings: Mapping[str, Any], workers: int = 2) -> Iterator[tuple[st
 
 
 @contextlib.contextmanager
-def uwsgi(ini: pathlib.Path, socket: pathlib.Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Run `uwsgi --ini` as the guide says; give its master once *socket* is there and a worker has the application.
+def uwsgi(ini: pathlib.Path, socket: pathlib.Path, *more: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run `uwsgi --ini` as the guide says; give its master once *socket* is there and each worker has the application.
 
+    A worker that is told to stop before would not hear it.
     Debian's package has Python in a plugin of another name than the guide's section says: it is loaded beside.
     """
     if shutil.which("uwsgi") is None or not _UWSGI_PLUGIN.exists():
         missing(f"uWSGI for Python {_PYTHON} (packages uwsgi-core and uwsgi-plugin-python3)")
     log = socket.parent / "uwsgi.log"
-    command = ["uwsgi", "--plugin", "python3", "--ini", str(ini), "--logto", str(log)]
+    command = ["uwsgi", "--plugin", "python3", "--ini", str(ini), "--logto", str(log), *more]
 
     def ready() -> bool:
-        return socket.exists() and "WSGI app 0" in log.read_text(errors="replace")
+        return socket.exists() and log.read_text(errors="replace").count("WSGI app 0") >= _PROCESSES
 
     with running(command, ready, environment(KINTO_INI=str(ini))) as process:
         try:
             yield process
         finally:
-            # SIGTERM reloads it where the section does not say otherwise.
-            stop(process, signal.SIGINT)
-
-
-def stop(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    """Send a signal and wait for the end of the process."""
-    if process.poll() is None:
-        process.send_signal(number)
-        process.wait(_STOP_SECONDS)
+            # SIGTERM reloads it where the section does not say otherwise, and a worker that starts hears nothing.
+            process.send_signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_STOP_SECONDS)
+            process.kill()
 
 
 def uwsgi_section(text: str, socket: pathlib.Path) -> str:

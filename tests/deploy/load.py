@@ -1,0 +1,79 @@
+"""Clients that write and read without pause over connections that they keep, and note what they are answered."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import itertools
+import json
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from tests.client import basic
+from tests.deploy.asking import ask
+
+_CLIENTS = 4
+
+
+@dataclass
+class Load:
+    """What clients saw: answers by status, connections that nobody took, and requests that nobody answered."""
+
+    url: str
+    answered: Counter[int] = field(default_factory=Counter)
+    refused: int = 0
+    lost: list[str] = field(default_factory=list)
+    ended: threading.Event = field(default_factory=threading.Event)
+    threads: list[threading.Thread] = field(default_factory=list)
+
+    def client(self, number: int) -> None:
+        """Write and read a record of one's own until the load ends, or until nobody listens any more."""
+        parts = urlsplit(self.url)
+        path = f"{parts.path}/buckets/load/collections/c/records/r{number}"
+        headers = {"Authorization": basic("alice"), "Content-Type": "application/json"}
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
+        body = json.dumps({"data": {"text": "x" * 1000}}).encode()
+        requests = itertools.cycle((("PUT", body), ("GET", None)))
+        while not self.ended.is_set():
+            method, sent = next(requests)
+            try:
+                connection.request(method, path, sent, headers)
+                response = connection.getresponse()
+                response.read()
+                self.answered[response.status] += 1
+            except ConnectionRefusedError:
+                self.refused += 1
+                return
+            except (OSError, http.client.HTTPException) as error:
+                self.lost.append(f"{method}: {error!r}")
+                connection.close()
+        connection.close()
+
+    def done(self) -> None:
+        """Wait until each client has met nobody."""
+        for thread in self.threads:
+            thread.join()
+
+    @property
+    def failed(self) -> dict[int, int]:
+        """Return what was answered, by status, that is no success."""
+        return {status: count for status, count in self.answered.items() if not 200 <= status < 300}
+
+
+@contextlib.contextmanager
+def load(url: str) -> Iterator[Load]:
+    """Load the service at *url* until the block ends."""
+    assert ask(url, "PUT", "/buckets/load", {}, "alice").status in (200, 201)
+    assert ask(url, "PUT", "/buckets/load/collections/c", {}, "alice").status in (200, 201)
+    seen = Load(url)
+    seen.threads += [threading.Thread(target=seen.client, args=(number,)) for number in range(_CLIENTS)]
+    for thread in seen.threads:
+        thread.start()
+    try:
+        yield seen
+    finally:
+        seen.ended.set()
+        seen.done()

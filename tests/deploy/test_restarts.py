@@ -1,0 +1,157 @@
+"""Reloading and stopping a server loses no request (operations contract, 6.7)."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import pathlib
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.client import basic
+from tests.databases import BASICAUTH
+from tests.deploy import servers
+from tests.deploy.asking import ask
+from tests.deploy.load import load
+from tests.services import ROOT, free_port
+
+_PATIENCE_SECONDS = 60
+# So many answers of new workers in a row that none of the old ones is likely to be left.
+_IN_A_ROW = 10
+
+Served = tuple[str, subprocess.Popen[bytes], pathlib.Path]
+"""The URL that ends in `/v1`, the master, and the ini file of the service."""
+
+
+def _write(ini: pathlib.Path, name: str, *sections: str) -> None:
+    settings = {**BASICAUTH, "kinto.storage_url": f"sqlite:///{ini.parent}/kinto.sqlite", "kinto.project_name": name}
+    servers.write_ini(ini, settings, *sections)
+
+
+@contextlib.contextmanager
+def gunicorn() -> Iterator[Served]:
+    """Run gunicorn, asked directly."""
+    with servers.folder() as place:
+        ini = place / "kinto.ini"
+        _write(ini, "old")
+        with servers.gunicorn({"KINTO_INI": str(ini)}) as (address, process):
+            yield f"http://{address}/v1", process, ini
+
+
+@contextlib.contextmanager
+def gunicorn_behind_nginx() -> Iterator[Served]:
+    """Run gunicorn, asked through nginx."""
+    with gunicorn() as (url, process, ini), servers.nginx("proxy", {"127.0.0.1:8001": urlsplit(url).netloc}) as front:
+        yield front, process, ini
+
+
+def _section(ini: pathlib.Path) -> str:
+    text = servers.deployed("uwsgi.ini", {"/srv/kinto": str(ROOT), "/etc/kinto/kinto.ini": str(ini)})
+    return servers.uwsgi_section(text, ini.parent / "kinto.sock")
+
+
+@contextlib.contextmanager
+def uwsgi_behind_nginx() -> Iterator[Served]:
+    """Run uWSGI, asked through nginx."""
+    with servers.folder() as place:
+        ini, socket = place / "kinto.ini", place / "kinto.sock"
+        _write(ini, "old", _section(ini))
+        with (
+            servers.uwsgi(ini, socket) as process,
+            servers.nginx("uwsgi", {"/var/run/uwsgi/kinto.sock": str(socket)}) as url,
+        ):
+            yield url, process, ini
+
+
+@contextlib.contextmanager
+def uwsgi() -> Iterator[Served]:
+    """Run uWSGI, asked directly over HTTP."""
+    with servers.folder() as place:
+        ini, port = place / "kinto.ini", free_port()
+        _write(ini, "old", _section(ini))
+        with servers.uwsgi(ini, place / "kinto.sock", "--http-socket", f"127.0.0.1:{port}") as process:
+            yield f"http://127.0.0.1:{port}/v1", process, ini
+
+
+Server = Callable[[], contextlib.AbstractContextManager[Served]]
+
+directly = pytest.mark.parametrize("server", [gunicorn, uwsgi], ids=["gunicorn", "uWSGI"])
+
+
+@pytest.mark.parametrize(
+    "server",
+    [gunicorn, gunicorn_behind_nginx, uwsgi_behind_nginx],
+    ids=["gunicorn", "gunicorn behind nginx", "uWSGI behind nginx"],
+)
+def test_a_hup_brings_new_settings_and_loses_no_request(server: Server) -> None:
+    with server() as (url, process, ini), load(url) as seen:
+        _write(ini, "new", _section(ini))
+        process.send_signal(signal.SIGHUP)
+        until_named(url, "new")
+
+    assert (seen.failed, seen.lost, seen.refused) == ({}, [], 0)
+    assert seen.answered[200] > 0
+
+
+def test_a_stop_of_gunicorn_loses_no_request() -> None:
+    """Who comes after it is refused: a balancer asks another server then."""
+    with gunicorn() as (url, process, _), load(url) as seen:
+        time.sleep(1)
+        process.send_signal(signal.SIGTERM)
+        process.wait(_PATIENCE_SECONDS)
+        seen.done()
+
+    assert (seen.failed, seen.lost) == ({}, [])
+    assert (process.returncode, seen.refused > 0, seen.answered[200] > 0) == (0, True, True)
+
+
+@directly
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM], ids=["SIGHUP", "SIGTERM"])
+def test_a_request_that_runs_is_finished(server: Server, number: signal.Signals) -> None:
+    with server() as (url, process, _), half_sent(url) as finish:
+        process.send_signal(number)
+        time.sleep(0.5)
+
+        assert finish() == 201
+
+        if number is signal.SIGTERM:
+            assert process.wait(_PATIENCE_SECONDS) == 0
+
+
+def until_named(url: str, name: str) -> None:
+    """Wait until each process that answers was started with the project of that name."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    named = 0
+    while named < _IN_A_ROW:
+        named = named + 1 if ask(url, "GET", "/").json["project_name"] == name else 0
+        assert time.monotonic() < deadline, f"the service is called {name!r}"
+        time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def half_sent(url: str) -> Iterator[Callable[[], int]]:
+    """Send half a request to write a bucket; give what sends the rest and returns the status of the answer."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=_PATIENCE_SECONDS)
+    body = b'{"data": {"half": true}}'
+
+    def finish() -> int:
+        connection.send(body[10:])
+        return connection.getresponse().status
+
+    connection.putrequest("PUT", f"{parts.path}/buckets/half")
+    connection.putheader("Authorization", basic("alice"))
+    connection.putheader("Content-Type", "application/json")
+    connection.putheader("Content-Length", str(len(body)))
+    connection.endheaders(body[:10])
+    # The server must have begun with it.
+    time.sleep(0.5)
+    try:
+        yield finish
+    finally:
+        connection.close()
