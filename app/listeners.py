@@ -12,7 +12,7 @@ from app.settings.names import REDIS_LISTENER
 from backends import Json
 from backends.listeners import Module
 
-log: Final = logging.getLogger("kinto.listeners")
+log: Final = logging.getLogger("kinto.core.initialization")
 
 _BUILT_IN: Final = {REDIS_LISTENER: "backends.listeners.redis"}
 

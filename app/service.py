@@ -20,7 +20,7 @@ from backends.cache import Cache
 from backends.metrics import SILENT, Metrics
 from backends.storage import Storage
 
-log: Final = logging.getLogger("kinto.service")
+log: Final = logging.getLogger("kinto.core.events")
 
 Heartbeat = Callable[[], bool | None]
 UserInfo = Callable[[Identity], Mapping[str, Json]]

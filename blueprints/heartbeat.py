@@ -14,7 +14,9 @@ from backends.codec import dumps
 from blueprints.http import prefix, sent
 from blueprints.replies import Reply
 
-log: Final = logging.getLogger("kinto.heartbeat")
+log: Final = logging.getLogger("kinto.core.views.heartbeat")
+# Kinto's backends tell by loggers of their own that they are not alive (operations contract, 5.5).
+_BACKENDS: Final = ("storage", "permission")
 
 
 def heartbeat(service: Service) -> Blueprint:
@@ -44,10 +46,13 @@ def ask(checks: Mapping[str, Heartbeat], timeout_seconds: float) -> dict[str, bo
 
 def _told(name: str, asked: Future[bool | None], timeout_seconds: float) -> bool | None:
     if not asked.done() or asked.cancelled():
-        log.error("Heartbeat Failure: %s has not answered within %s s", name, timeout_seconds)
+        log.error("%r heartbeat has exceeded timeout of %s seconds.", name, float(timeout_seconds))
         return False
     error = asked.exception()
+    if error is not None and name in _BACKENDS:
+        logging.getLogger(f"kinto.core.{name}").error("Heartbeat Error", exc_info=error)
+        return False
     if error is not None:
-        log.error("Heartbeat Failure: %s", name, exc_info=error)
+        log.error("%r heartbeat failed.", name, exc_info=error)
         return False
     return asked.result()

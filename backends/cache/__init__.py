@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 from backends import BackendError, Json, Pool
 
-_LOGGER = logging.getLogger("kinto.cache")
+_LOGGER = logging.getLogger("kinto.core.cache")
 _SHORT_NAMES: Final = ("memory", "memcached", "postgresql", "redis")
 _ALIASES: Final = {
     "kinto_redis.cache": "redis",
@@ -55,7 +55,7 @@ class Cache(Protocol):
             self.set("__heartbeat__", "alive", 3600)
             return bool(self.get("__heartbeat__") == "alive")
         except BackendError:
-            _LOGGER.exception("The cache does not answer")
+            _LOGGER.exception("Heartbeat Failure")
             return False
 
     def initialized(self) -> bool:

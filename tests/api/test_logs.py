@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import re
+import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from app.factory import create_app
 from backends import BackendError
 from backends.logs import StreamHandlerWithRequestID
 from backends.logs.formats import ColorFormatter, MozlogFormatter, Origin, RenderedFormatter
+from blueprints.heartbeat import ask
 from blueprints.request_lines import note
 from tests.client import Client, user_id
 from tests.databases import BASICAUTH, make_app, sqlite_url
@@ -321,6 +323,36 @@ class TestOtherLines:
         assert (fields["path"], fields["method"], fields["rid"]) == (f"/v1{path}", "GET", lines.summary["rid"])
         assert message in fields["error"]
         assert fields["traceback"].startswith("Uncaught exception:\nTraceback")
+
+    @pytest.mark.parametrize(
+        ("check", "logger", "told"),
+        [
+            pytest.param("storage", "kinto.core.storage", "Heartbeat Error", id="the storage"),
+            pytest.param("permission", "kinto.core.permission", "Heartbeat Error", id="the permissions"),
+            pytest.param("mine", "kinto.core.views.heartbeat", "'mine' heartbeat failed.", id="what a plugin checks"),
+        ],
+    )
+    def test_what_is_not_alive_is_told(
+        self, app: Flask, client: Client, lines: Lines, check: str, logger: str, told: str
+    ) -> None:
+        def dead() -> bool:
+            raise BackendError("no pulse")
+
+        app.extensions["kinto"].add_heartbeat(check, dead)
+
+        assert client.get("/__heartbeat__").status == 503
+        (line,) = lines.of(logger)
+        assert line["msg"] == told
+        assert "no pulse" in line["error"]
+
+    def test_what_is_slow_to_say_that_it_is_alive_is_told(self, app: Flask, lines: Lines) -> None:
+        done = threading.Event()
+
+        assert ask({"mine": done.wait}, 0.01) == {"mine": False}
+        done.set()
+
+        (line,) = lines.of("kinto.core.views.heartbeat")
+        assert line["msg"] == "'mine' heartbeat has exceeded timeout of 0.01 seconds."
 
     def test_a_start_is_told(self, lines: Lines) -> None:
         create_app({"kinto.project_name": "pim", "kinto.project_version": "9"}).extensions["kinto"].close()
