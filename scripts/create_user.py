@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import click
 
+from app.errors import Invalid
 from app.factory import create_app
 from app.service import Service
 from scripts.command import FAILED, Command, log, settings_of
@@ -47,8 +48,8 @@ def command(context: click.Context, username: str | None, password: str | None) 
     accounts: Any = importlib.import_module("blueprints.plugins.accounts")
     try:
         accounts.create_user(service, name, secret)
-    except ValueError as error:
-        log.error(str(error))
+    except Invalid as error:
+        log.error(error.problems[0].message())
         return FAILED
     return 0
 

@@ -14,62 +14,9 @@ _ROW = re.compile(r"^\| (C-[A-Z]+-\d+) \| .* \| (M|S|F|H|D\??) \| ", re.MULTILIN
 _ID = re.compile(r"\bC-[A-Z]+-\d+\b")
 _TEST = re.compile(r"^def (test_\w+)", re.MULTILINE)
 
-OBJECTS, LISTS, SHARING = "api/test_objects.py::", "api/test_lists.py::", "api/test_sharing.py::"
-PAGING, TIMES, CACHE = "api/test_paging.py::", "api/test_timestamps.py::", "contracts/test_cache.py::"
+CACHE = "contracts/test_cache.py::"
 
 SHOWN_BY = {
-    "C-STO-1": [OBJECTS + "test_an_object_is_created_read_listed_and_deleted_in_its_shapes"],
-    "C-STO-2": [
-        OBJECTS + "test_a_post_without_id_creates_an_object_with_a_generated_one",
-        OBJECTS + "test_a_post_of_a_known_id_answers_the_object_and_changes_nothing",
-    ],
-    "C-STO-3": [
-        "api/test_errors.py::test_who_is_told_that_something_is_not_there",
-        OBJECTS + "test_an_object_is_created_read_listed_and_deleted_in_its_shapes",
-    ],
-    "C-STO-4": [
-        OBJECTS + "test_put_with_data_replaces_all_attributes",
-        OBJECTS + "test_put_refuses_another_id_in_its_body",
-        OBJECTS + "test_a_deleted_object_is_created_anew",
-    ],
-    "C-STO-5": [OBJECTS + "test_a_deletion_time_is_used_when_it_is_later_than_the_object"],
-    "C-STO-6": [
-        OBJECTS + "test_of_a_list_is_deleted_what_the_query_chooses",
-        OBJECTS + "test_a_list_is_deleted_page_by_page_under_any_sort",
-        "api/test_cascades.py::test_a_cascade_deletes_however_many_there_are",
-    ],
-    "C-STO-7": ["test_command.py::test_purge_deleted_keeps_the_newest_tombstones_of_each_list_and_all_that_lives"],
-    "C-STO-8": ["test_command.py::test_purge_deleted_keeps_the_newest_tombstones_of_each_list_and_all_that_lives"],
-    "C-STO-9": [
-        "contracts/test_filters.py::test_pages_agree_with_the_model_whatever_is_stored_and_asked",
-        LISTS + "test_a_list_holds",
-    ],
-    "C-STO-10": [LISTS + "test_totals_stand_on_head_alone", LISTS + "test_head_ignores_pages"],
-    "C-STO-11": [TIMES + "test_an_empty_list_has_a_timestamp_and_keeps_it"],
-    "C-STO-12": [TIMES + "test_the_timestamp_of_a_sibling_in_another_list_is_free"],
-    "C-STO-13": [
-        "api/test_unreachable.py::test_what_needs_the_database_is_unavailable_when_it_does_not_listen",
-        TIMES + "test_a_past_timestamp_that_a_sibling_has_is_a_conflict_in",
-    ],
-    "C-STO-14": [
-        "contracts/test_filters.py::test_pages_agree_with_the_model_whatever_is_stored_and_asked",
-        "test_races.py::test_many_writers_lose_nothing_and_pollers_miss_nothing",
-        TIMES + "test_a_timestamp_is_one_more_than_the_last_when_the_clock_goes_back",
-        PAGING + "test_a_list_holds_the_objects_of_one_parent_alone",
-    ],
-    "C-ACL-1": [SHARING + "test_all_that_is_allowed_with"],
-    "C-ACL-2": [
-        SHARING + "test_all_that_is_allowed_with",
-        SHARING + "test_a_member_has_what_the_group_has_with_the_next_request",
-        SHARING + "test_what_a_deleted_group_was_granted_revives_with_it",
-        SHARING + "test_permissions_go_with_their_object",
-        OBJECTS + "test_put_with_a_list_of_principals_replaces_all_permissions",
-    ],
-    "C-ACL-3": [
-        PAGING + "test_a_list_holds_the_objects_of_one_parent_alone",
-        "api/test_permissions_endpoint.py::test_ids_with_wildcards_of_databases_are_only_ids",
-    ],
-    "C-ACL-4": [SHARING + "test_all_that_is_allowed_with"],
     "C-CACHE-1": [
         CACHE + "test_a_value_comes_back_as_it_was_set",
         CACHE + "test_bytes_are_refused",
