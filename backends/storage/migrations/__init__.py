@@ -7,6 +7,7 @@ where there is something to do.
 from __future__ import annotations
 
 import importlib
+import logging
 from collections.abc import Callable
 from typing import Final
 
@@ -54,6 +55,8 @@ def migrate(engine: Engine, dry_run: bool, report: Report) -> None:
     if found == VERSION:
         report_current(engine.dialect.name, found, report)
         return
+    # What happens is told by us (operations.md 2.4); Alembic would add its own, from its import on.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     importlib.import_module(_RUNNER).upgrade(engine, dry_run, report)
 
 

@@ -7,7 +7,6 @@ It gives up the lock there, so it stands alone in its file and names what it mak
 from __future__ import annotations
 
 import io
-import logging
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -31,9 +30,6 @@ _LOCK_KEY: Final = 0x6B696E746F
 _OPTIONS: Final[dict[str, Any]] = {"version_table": VERSION_TABLE, "transactional_ddl": True}
 
 _lock = select(func.pg_advisory_xact_lock(_LOCK_KEY))
-
-# The messages of `kinto migrate` are ours (operations.md 2.4); Alembic would add its own to the same log.
-logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
 def upgrade(engine: Engine, dry_run: bool, report: Callable[[str], None], versions: pathlib.Path = VERSIONS) -> None:
