@@ -85,17 +85,24 @@ def gunicorn(settings: Mapping[str, Any], workers: int = 2) -> Iterator[tuple[st
         yield address, process
 
 
+def uwsgi_command(ini: pathlib.Path) -> list[str]:
+    """Return the command of the guide.
+
+    Debian's package has Python in a plugin of another name than the section of Kinto's guide says: it is loaded beside.
+    """
+    if shutil.which("uwsgi") is None or not _UWSGI_PLUGIN.exists():
+        missing(f"uWSGI for Python {_PYTHON} (packages uwsgi-core and uwsgi-plugin-python3)")
+    return ["uwsgi", "--plugin", "python3", "--ini", str(ini)]
+
+
 @contextlib.contextmanager
 def uwsgi(ini: pathlib.Path, socket: pathlib.Path, *more: str) -> Iterator[subprocess.Popen[bytes]]:
     """Run `uwsgi --ini` as the guide says; give its master once *socket* is there and each worker has the application.
 
     A worker that is told to stop before would not hear it.
-    Debian's package has Python in a plugin of another name than the guide's section says: it is loaded beside.
     """
-    if shutil.which("uwsgi") is None or not _UWSGI_PLUGIN.exists():
-        missing(f"uWSGI for Python {_PYTHON} (packages uwsgi-core and uwsgi-plugin-python3)")
     log = socket.parent / "uwsgi.log"
-    command = ["uwsgi", "--plugin", "python3", "--ini", str(ini), "--logto", str(log), *more]
+    command = [*uwsgi_command(ini), "--logto", str(log), *more]
 
     def ready() -> bool:
         return socket.exists() and log.read_text(errors="replace").count("WSGI app 0") >= _PROCESSES

@@ -115,6 +115,23 @@ def test_each_reader_gets_the_list_that_is_theirs(url: str) -> None:
         assert len(ask(url, "GET", records, name="alice").data) == 2
 
 
+def test_somebody_with_a_name_is_never_served_a_copy(url: str) -> None:
+    records = collection(url, 60)
+    ask(url, "GET", f"{records}/public")
+
+    assert ask(url, "GET", f"{records}/public", name="bob").headers["X-Cache-Status"] == "BYPASS"
+
+
+def test_what_somebody_with_a_name_asked_for_is_not_kept(url: str) -> None:
+    """Not even what anybody may keep, such as a redirect."""
+    records = collection(url)
+
+    moved = ask(url, "GET", f"{records}/", name="alice")
+
+    assert (moved.status, moved.headers["Cache-Control"]) == (307, "max-age=3600")
+    assert statuses(url, f"{records}/", f"{records}/") == ["MISS", "HIT"]
+
+
 def test_a_record_that_was_made_private_is_not_revalidated(url: str) -> None:
     records = collection(url, 1)
     assert ask(url, "GET", f"{records}/public").status == 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator, Mapping
 
 import pytest
@@ -71,3 +72,19 @@ def test_heartbeats_run_in_threads_under_uwsgi(url: str) -> None:
     answer = ask(url, "GET", "/__heartbeat__")
 
     assert (answer.status, answer.json["storage"]) == (200, True)
+
+
+def test_uwsgi_ends_where_a_setting_cannot_be() -> None:
+    """Else it would answer 500 for as long as it runs."""
+    with servers.folder() as place:
+        ini, socket = place / "kinto.ini", place / "kinto.sock"
+        section = servers.deployed("uwsgi.ini", {"/srv/kinto": str(ROOT), "/etc/kinto/kinto.ini": str(ini)})
+        servers.write_ini(ini, {"kinto.paginate_by": "many"}, servers.uwsgi_section(section, socket))
+
+        command, variables = servers.uwsgi_command(ini), servers.environment()
+        ended = subprocess.run(
+            command, env=variables, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        )
+
+    assert ended.returncode != 0
+    assert "paginate_by" in ended.stderr
