@@ -8,8 +8,9 @@ from typing import Protocol
 
 from app.kinds import Data, Kind
 from app.operation import Effect, Operation, Outcome
+from app.showing import public
 from backends import Json
-from backends.storage import Stored
+from backends.storage import list_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,24 +108,21 @@ def collect(done: Iterable[tuple[Operation, Outcome]], reads: bool) -> Sequence[
     """
     events: dict[tuple[str, str, str], Event] = {}
 
-    def event(operation: Operation, kind: Kind, action: str, timestamp: int) -> Event:
-        key = (kind.name, operation.route.list, action)
-        return events.setdefault(key, Event(operation, kind, action, timestamp))
+    def event(operation: Operation, kind: Kind, list: str, action: str, timestamp: int) -> Event:
+        return events.setdefault((kind.name, list, action), Event(operation, kind, action, timestamp))
 
     for operation, outcome in done:
         for effect in outcome.effects:
-            impacts = event(operation, effect.kind, effect.action, outcome.effects[-1].clock).impacted_objects
-            impacts.append(_impact(effect))
+            where = list_of(effect.new.uri)
+            told = event(operation, effect.kind, where, effect.action, outcome.effects[-1].clock)
+            told.impacted_objects.append(_impact(effect))
         if reads and not outcome.effects and not outcome.fresh:
-            seen = event(operation, operation.kind, "read", outcome.clock or outcome.timestamp).impacted_objects
-            seen.extend(_public(operation.kind, stored) for stored in outcome.read)
+            timestamp = outcome.clock or outcome.timestamp
+            told = event(operation, operation.kind, operation.route.list, "read", timestamp)
+            told.impacted_objects.extend(public(operation.kind, stored) for stored in outcome.read)
     return list(events.values())
 
 
 def _impact(effect: Effect) -> Data:
-    impact: Data = {"new": _public(effect.kind, effect.new)}
-    return impact if effect.old is None else {**impact, "old": _public(effect.kind, effect.old)}
-
-
-def _public(kind: Kind, stored: Stored) -> Data:
-    return {name: value for name, value in stored.data().items() if name not in kind.private}
+    impact: Data = {"new": public(effect.kind, effect.new)}
+    return impact if effect.old is None else {**impact, "old": public(effect.kind, effect.old)}

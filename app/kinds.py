@@ -156,6 +156,10 @@ class Kinds:
         """Return the kinds whose lists are in objects of *kind*."""
         return tuple(self._children.get(kind.name, {}).values())
 
+    def lists_in(self, kind: Kind, uri: str) -> list[str]:
+        """Return the lists in the object *uri* of a kind."""
+        return [f"{uri}/{child.plural}" for child in self.children(kind)]
+
     def at_top(self) -> Sequence[Kind]:
         """Return the kinds whose list is at the top."""
         return tuple(self._children.get(None, {}).values())

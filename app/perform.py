@@ -6,26 +6,19 @@ everything is written once. What a snapshot cannot hold (a list, a cascade) firs
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from app.errors import ApiError, Clash
+from app.errors import ApiError
 from app.events import Reading, collect
 from app.identity import Identity, Reader
 from app.operation import Effect, Operation, Outcome
 from app.service import Service
 from app.work import Work
-from backends.storage import LIVING, Conflict, Filter, Page, Snapshot, Transaction, Wanted, at_top, bucket_of, home
+from app.writing import StartAgain, Writing, now_ms, persist
+from backends.storage import LIVING, Filter, Page, Snapshot, Transaction, Wanted, at_top, bucket_of, home
 
 Answer = Outcome | ApiError
-
-_TRIES = 3
-
-
-class _BornMeanwhile(Exception):
-    """A list was born while we waited for the locks of others: nothing holds its clock. Start again."""
 
 
 def perform(service: Service, operations: Sequence[Operation]) -> list[Answer]:
@@ -36,18 +29,7 @@ def perform(service: Service, operations: Sequence[Operation]) -> list[Answer]:
     """
     if all(operation.reads for operation in operations):
         return _read(service, operations)
-    for attempt in range(_TRIES):
-        try:
-            return _write(service, operations)
-        except (Conflict, _BornMeanwhile) as error:
-            if attempt == _TRIES - 1 and isinstance(error, Conflict):
-                raise
-            time.sleep(random.uniform(0.0, 0.02) * (attempt + 1))
-    raise Clash
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000
+    return persist(lambda: _write(service, operations))
 
 
 def _read(service: Service, operations: Sequence[Operation]) -> list[Answer]:
@@ -56,7 +38,7 @@ def _read(service: Service, operations: Sequence[Operation]) -> list[Answer]:
     seen = Snapshot()
     for wanted in _wanted(service, single, writing=False):
         seen.add(service.storage.read(wanted))
-    work = Work(seen, _now())
+    work = Work(seen, now_ms())
     answers: list[Answer] = []
     for operation in operations:
         facts = work
@@ -77,8 +59,7 @@ def _write(service: Service, operations: Sequence[Operation]) -> list[Answer]:
         run = _Run(service, transaction, operations)
         done = [(asked := run.identified(operation), run.answer(asked)) for operation in operations]
         answers = [answer for _, answer in done]
-        events = collect(_done([asked for asked, _ in done], answers), reads=service.listens_to_reads)
-        service.notify_before(events, run)
+        events = run.tell(_done([asked for asked, _ in done], answers))
         run.flush()
         if not run.wrote:
             transaction.rollback()
@@ -91,19 +72,16 @@ def _done(operations: Sequence[Operation], answers: Sequence[Answer]) -> list[tu
     return [(operation, answer) for operation, answer in pairs if isinstance(answer, Outcome)]
 
 
-class _Run:
+class _Run(Writing):
     """The operations of one writing transaction."""
 
     def __init__(self, service: Service, transaction: Transaction, operations: Sequence[Operation]) -> None:
-        self._service = service
-        self._transaction = transaction
         self._operations = operations
         self._recognised: dict[str, Identity] = {}
         self._users_changed = False
-        self.wrote = False
         writes = [operation for operation in operations if not operation.reads]
         lists = {operation.route.list for operation in writes}
-        emptied = {name for operation in writes for name in self._emptied(operation)}
+        emptied = {name for operation in writes for name in _emptied(service, operation)}
         self._emptied_buckets = set() if len(operations) == 1 else _emptied_buckets(writes)
         locked = transaction.lock(lists | emptied, self._emptied_buckets)
         single = [operation for operation in operations if not operation.route.on_list or operation.method == "POST"]
@@ -111,31 +89,24 @@ class _Run:
         for wanted in _wanted(service, single, writing=True):
             seen.add(transaction.read(wanted))
         if not lists.isdisjoint(seen.clocks.keys() - locked):
-            raise _BornMeanwhile
-        self._work = Work(seen, _now())
-
-    def _emptied(self, operation: Operation) -> list[str]:
-        """Return the lists below an object that is to be deleted; those of a whole bucket are not known by name."""
-        uri = operation.route.uri
-        if operation.method != "DELETE" or operation.route.on_list or at_top(uri):
-            return []
-        return [f"{uri}/{child.plural}" for child in self._service.kinds.children(operation.kind)]
+            raise StartAgain
+        super().__init__(service, transaction, seen)
 
     def answer(self, operation: Operation) -> Answer:
         """Decide one operation and take over what it changes."""
         if operation.route.on_list and operation.method != "POST":
             self.flush()
-            listed = _listed(self._service, operation, self._transaction.read)
-            page = self._transaction.read(replace(listed, bodies=True))
-            self._work.seen.add(page)
-            self._work.seen.page, self._work.seen.total = page.page, page.total
-            self._work.seen.full, self._work.seen.shares = page.full, page.shares
+            listed = _listed(self.service, operation, self.transaction.read)
+            page = self.transaction.read(replace(listed, bodies=True))
+            self.work.seen.add(page)
+            self.work.seen.page, self.work.seen.total = page.page, page.total
+            self.work.seen.full, self.work.seen.shares = page.full, page.shares
         try:
-            outcome = self._service.decide(operation, self._work, self._service.rules)
+            outcome = self.service.decide(operation, self.work, self.service.rules)
         except ApiError as error:
             return error
         for effect in outcome.effects:
-            self.apply(effect)
+            self.take(effect)
         self._cascade(operation, outcome)
         self._expropriate(outcome)
         return outcome
@@ -152,7 +123,7 @@ class _Run:
     def _recognise(self, credentials: str, before: Identity) -> None:
         """Find out who sends *credentials* now, and read what they may, once for all their operations."""
         self.flush()
-        identity = self._service.identify(credentials, self._transaction.read)
+        identity = self.service.identify(credentials, self.transaction.read)
         self._recognised[credentials] = identity
         if identity == before:
             return
@@ -161,57 +132,45 @@ class _Run:
             for operation in self._operations
             if operation.credentials == credentials and (not operation.route.on_list or operation.method == "POST")
         ]
-        for wanted in _wanted(self._service, theirs, writing=True):
-            self._work.seen.add(self._transaction.read(replace(wanted, bodies=True)))
+        for wanted in _wanted(self.service, theirs, writing=True):
+            self.work.seen.add(self.transaction.read(replace(wanted, bodies=True)))
 
     def _expropriate(self, outcome: Outcome) -> None:
         """Leave nothing to who will have the name of a deleted user: no grant, no membership."""
         for effect in outcome.effects:
-            if effect.new.deleted and effect.kind.name in self._service.identity_kinds:
+            if effect.new.deleted and effect.kind.name in self.service.identity_kinds:
                 self.withdraw(f"{effect.kind.name}:{effect.new.id}", effect.clock)
 
-    def apply(self, effect: Effect) -> None:
-        """Take over one changed object; its lists start with it."""
-        if effect.kind.name in self._service.identity_kinds:
+    def take(self, effect: Effect) -> None:
+        """Take over one changed object; one of a user may make credentials valid."""
+        if effect.kind.name in self.service.identity_kinds:
             self._users_changed = True
             self._recognised.clear()
-        children = self._service.kinds.children(effect.kind)
-        self._work.apply(effect, [f"{effect.new.uri}/{child.plural}" for child in children])
-
-    def withdraw(self, principal: str, stamp: int) -> None:
-        """End all that was granted to a principal, and its memberships."""
-        self.flush()
-        self._transaction.withdraw(principal, stamp)
+        super().take(effect)
 
     def _cascade(self, operation: Operation, outcome: Outcome) -> None:
         """Empty what was deleted, at once (C-OBJ-61): lock the clocks below, and delete in later statements."""
-        children = self._service.kinds.children(operation.kind)
         gone = [effect.new.uri for effect in outcome.effects if effect.new.deleted]
-        if not gone or not children:
+        below = [name for uri in gone for name in self.service.kinds.lists_in(operation.kind, uri)]
+        if not below:
             return
         buckets = [uri for uri in gone if at_top(uri) and uri not in self._emptied_buckets]
         if buckets:
-            self._transaction.lock((), buckets)
+            self.transaction.lock((), buckets)
         elif operation.route.on_list:
-            self._transaction.lock(f"{uri}/{child.plural}" for uri in gone for child in children)
+            self.transaction.lock(below)
         self.flush()
-        self._transaction.empty(gone, outcome.timestamp)
+        self.transaction.empty(gone, outcome.timestamp)
         for uri in gone:
-            self._work.forget_below(uri)
+            self.work.forget_below(uri)
 
-    def flush(self) -> None:
-        """Write what is pending. Raises Clash when a client's own timestamp is taken (C-PRE-9)."""
-        changes, moves = self._work.pending()
-        if not changes:
-            return
-        wished = [(change.stored.uri, change.stored.timestamp) for change in changes if change.past]
-        if wished:
-            changed = {change.stored.uri for change in changes}
-            new = [(change.stored.uri.rpartition("/")[0], change.stored.timestamp) for change in changes]
-            if len(set(new)) < len(new) or self._transaction.taken(wished) - changed:
-                raise Clash
-        self._transaction.write(changes, moves)
-        self.wrote = True
+
+def _emptied(service: Service, operation: Operation) -> list[str]:
+    """Return the lists below an object that is to be deleted; those of a whole bucket are not known by name."""
+    uri = operation.route.uri
+    if operation.method != "DELETE" or operation.route.on_list or at_top(uri):
+        return []
+    return service.kinds.lists_in(operation.kind, uri)
 
 
 def _emptied_buckets(writes: Iterable[Operation]) -> set[str]:

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from app.errors import Clash
-from app.events import collect
 from app.identity import Identity
 from app.kinds import Route
 from app.operation import Effect, Operation, Outcome
+from app.saving import deletion
 from app.service import Service
-from app.work import Work
+from app.writing import StartAgain, Writing, persist
 from backends.codec import dumps
-from backends.storage import Conflict, Holdings, Snapshot, Stored, Transaction, Wanted, at_top, bucket_of, home, list_of
+from backends.storage import Holdings, Snapshot, Stored, Transaction, Wanted, at_top, bucket_of, home, list_of
 
-_TRIES = 3
 _AT_ONCE = 500
 """How many objects one statement reads: databases bound the number of values in a statement."""
-
-
-class _GrantedMeanwhile(Exception):
-    """More was granted to the user while we waited for the locks: nothing holds its list. Start again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +36,7 @@ def forget(service: Service, principal: str, identity: Identity) -> None:
     One transaction: the lists concerned are locked first, then all is looked up again (C-UTIL-37). *identity* is who
     asks for it. Raises BackendError, Clash, and what listeners before the commit raise: then nothing was done.
     """
-    for attempt in range(_TRIES):
-        try:
-            return _forget(service, principal, identity)
-        except (Conflict, _GrantedMeanwhile) as error:
-            if attempt == _TRIES - 1 and isinstance(error, Conflict):
-                raise
-            time.sleep(random.uniform(0.0, 0.02) * (attempt + 1))
-    raise Clash
+    persist(lambda: _forget(service, principal, identity))
 
 
 def plan(service: Service, held: Holdings) -> Plan:
@@ -80,51 +65,46 @@ def _inside(uri: str, others: Collection[str]) -> bool:
 
 def _lists_in(service: Service, uri: str) -> list[str]:
     route = service.kinds.match(uri)
-    return [f"{uri}/{child.plural}" for child in service.kinds.children(route.kind)] if route else []
+    return service.kinds.lists_in(route.kind, uri) if route else []
 
 
 def _forget(service: Service, principal: str, identity: Identity) -> None:
     with service.storage.transaction() as transaction:
         run = _Run(service, transaction, principal)
-        events = collect(run.erase(identity), reads=False)
-        service.notify_before(events, run)
+        events = run.tell(run.erase(identity))
         run.flush()
     service.notify_after(events)
 
 
-class _Run:
-    """The one transaction in which a user is forgotten; listeners write through it."""
+class _Run(Writing):
+    """The one transaction in which a user is forgotten."""
 
     def __init__(self, service: Service, transaction: Transaction, principal: str) -> None:
-        self._service = service
-        self._transaction = transaction
         self._principal = principal
         first = plan(service, transaction.holdings(principal))
         transaction.lock(first.lists, (uri for uri in first.gone if at_top(uri)))
         self._plan = plan(service, transaction.holdings(principal))
         if not self._plan.lists <= first.lists or not set(self._plan.gone) <= set(first.gone):
-            raise _GrantedMeanwhile
-        self._work = Work(_read(transaction, self._plan), time.time_ns() // 1_000_000)
+            raise StartAgain
+        super().__init__(service, transaction, _read(transaction, self._plan))
 
     def erase(self, identity: Identity) -> list[tuple[Operation, Outcome]]:
         """Do what is planned, and return it as what it would be one by one."""
         done = [*self._deletions(identity), *self._updates(identity)]
         # Later than whatever was granted before, in every list; a list from which nothing went keeps its clock.
-        stamp = max((self._work.now, *(self._work.clock(name) + 1 for name in self._plan.lists)))
+        stamp = max((self.work.now, *(self.work.clock(name) + 1 for name in self._plan.lists)))
         self.flush()
-        full = [uri for uri in self._plan.gone if _lists_in(self._service, uri)]
+        full = [uri for uri in self._plan.gone if _lists_in(self.service, uri)]
         if full:
-            self._transaction.empty(full, stamp)
+            self.transaction.empty(full, stamp)
         self.withdraw(self._principal, stamp)
         return done
 
     def _deletions(self, identity: Identity) -> Iterator[tuple[Operation, Outcome]]:
         for route, stored, clock in self._living(self._plan.gone):
-            text = dumps({"id": stored.id, "last_modified": clock, "deleted": True})
-            new = Stored(stored.uri, clock, True, stored.born, text)
-            effect = Effect(route.kind, new, stored, {}, clock)
-            self.apply(effect)
-            yield Operation("DELETE", route, identity), Outcome(200, clock, data=text, effects=(effect,))
+            effect = deletion(route.kind, stored, clock, clock)
+            self.take(effect)
+            yield Operation("DELETE", route, identity), Outcome(200, clock, data=effect.new.text, effects=(effect,))
 
     def _updates(self, identity: Identity) -> Iterator[tuple[Operation, Outcome]]:
         """Take the user out of the documents of groups too, so that nothing brings the membership back (PD-18)."""
@@ -133,35 +113,19 @@ class _Run:
             members = [member for member in data.get("members", ()) if member != self._principal]
             text = dumps({**data, "members": members, "last_modified": clock})
             permissions = {
-                name: principals - {self._principal} for name, principals in self._work.permissions(stored.uri).items()
+                name: principals - {self._principal} for name, principals in self.work.permissions(stored.uri).items()
             }
             new = replace(stored, timestamp=clock, text=text)
             effect = Effect(route.kind, new, stored, permissions, clock)
-            self.apply(effect)
-            yield Operation("PATCH", route, identity), Outcome(200, clock, data=text, effects=(effect,))
+            self.take(effect)
+            yield Operation("PATCH", route, identity), Outcome(200, clock, data=effect.new.text, effects=(effect,))
 
     def _living(self, uris: Iterable[str]) -> Iterator[tuple[Route, Stored, int]]:
         """Yield the objects that there are, with the timestamp that their change has."""
         for uri in uris:
-            route, stored = self._service.kinds.match(uri), self._work.living(uri)
+            route, stored = self.service.kinds.match(uri), self.work.living(uri)
             if route and stored:
-                yield route, stored, max(self._work.now, self._work.clock(route.list) + 1)
-
-    def apply(self, effect: Effect) -> None:
-        """Write one more object in the same transaction."""
-        children = self._service.kinds.children(effect.kind)
-        self._work.apply(effect, [f"{effect.new.uri}/{child.plural}" for child in children])
-
-    def withdraw(self, principal: str, stamp: int) -> None:
-        """End all that was granted to a principal, and its memberships."""
-        self.flush()
-        self._transaction.withdraw(principal, stamp)
-
-    def flush(self) -> None:
-        """Write what is pending."""
-        changes, moves = self._work.pending()
-        if changes:
-            self._transaction.write(changes, moves)
+                yield route, stored, max(self.work.now, self.work.clock(route.list) + 1)
 
 
 def _read(transaction: Transaction, wanted: Plan) -> Snapshot:

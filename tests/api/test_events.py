@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,7 +10,8 @@ import pytest
 
 from app.errors import Forbidden
 from app.events import Context, Event, Listener
-from backends.storage import Wanted
+from app.operation import Effect
+from backends.storage import Stored, Wanted
 from tests.client import Client
 
 B = "/buckets/b"
@@ -250,6 +252,36 @@ def test_a_batch_gives_one_event_for_each_list_and_action_in_order(client: Clien
     first = heard.before[0].payload
     assert (first["uri"], first["record_id"]) == (f"{RECORDS}/k1", "k1")
     assert [event.payload for event in heard.after] == [event.payload for event in heard.before]
+
+
+def test_what_a_listener_writes_is_an_event_of_its_own_after_those_of_the_request(client: Client) -> None:
+    """C-EVT-3, P-EVT-6: it is not merged with what the request did to the same list."""
+    service = client.app.extensions["kinto"]
+    client.put(B)
+    heard = listen(client)
+
+    def copy(event: Event, context: Context) -> None:
+        """Make another group beside each one that a request makes."""
+        for impact in [] if event.impacted_objects[0]["new"]["id"].endswith("-copy") else event.impacted_objects:
+            id, timestamp = f"{impact['new']['id']}-copy", impact["new"]["last_modified"] + 10
+            text = json.dumps({"id": id, "last_modified": timestamp})
+            new = Stored(f"{B}/groups/{id}", timestamp, False, timestamp, text)
+            context.apply(Effect(service.kinds["group"], new, None, {}, timestamp))
+
+    service.add_listener(Listener(before=copy, kinds=frozenset(("group",))))
+
+    client.batch(
+        {"method": "PUT", "path": f"{B}/groups/g"},
+        {"method": "PUT", "path": C},
+    )
+
+    assert heard.summary() == [
+        ("group", "create", ["g"]),
+        ("collection", "create", ["c"]),
+        ("group", "create", ["g-copy"]),
+    ]
+    assert [event.payload["uri"] for event in heard.after] == [f"{B}/groups/g", C, f"{B}/groups/g"]
+    assert heard.before[2].payload["timestamp"] == client.get(f"{B}/groups/g-copy").etag
 
 
 class Broken(Exception):

@@ -1,0 +1,100 @@
+"""A writing transaction of the rules: what was read, what is pending, and who is told of it before the commit."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from app.errors import Clash
+from app.events import Event, collect
+from app.operation import Effect, Operation, Outcome
+from app.service import Service
+from app.work import Work
+from backends.storage import Conflict, Snapshot, Transaction
+
+_TRIES = 3
+_Result = TypeVar("_Result")
+
+
+class StartAgain(Exception):
+    """While we waited for locks something came to be that nothing holds: only another try locks it too."""
+
+
+def persist(attempt: Callable[[], _Result]) -> _Result:
+    """Return what *attempt* returns, which is tried again where that helps.
+
+    Raises the last Conflict, and Clash when somebody was faster each time.
+    """
+    for number in range(_TRIES):
+        try:
+            return attempt()
+        except (Conflict, StartAgain) as error:
+            if number == _TRIES - 1 and isinstance(error, Conflict):
+                raise
+            time.sleep(random.uniform(0.0, 0.02) * (number + 1))
+    raise Clash
+
+
+def now_ms() -> int:
+    """Return the clock of this process."""
+    return time.time_ns() // 1_000_000
+
+
+class Writing:
+    """What has been read in a transaction, and the changes that it will write.
+
+    Listeners before the commit get it as their `app.events.Context`.
+    """
+
+    def __init__(self, service: Service, transaction: Transaction, seen: Snapshot) -> None:
+        self.service = service
+        self.transaction = transaction
+        self.work = Work(seen, now_ms())
+        self.wrote = False
+        self._heard: Operation | None = None
+        self._caused: list[tuple[Operation, Outcome]] = []
+
+    def apply(self, effect: Effect) -> None:
+        """Write one more object for a listener. Listeners are told of it by an event of its own (P-EVT-6)."""
+        self.take(effect)
+        if self._heard:
+            self._caused.append((self._heard, Outcome(200, effect.clock, effects=(effect,))))
+
+    def take(self, effect: Effect) -> None:
+        """Take over one changed object; its lists start with it."""
+        self.work.apply(effect, self.service.kinds.lists_in(effect.kind, effect.new.uri))
+
+    def withdraw(self, principal: str, stamp: int) -> None:
+        """End all that was granted to a principal, and its memberships."""
+        self.flush()
+        self.transaction.withdraw(principal, stamp)
+        self.wrote = True
+
+    def flush(self) -> None:
+        """Write what is pending. Raises Clash when a client's own timestamp is taken (C-PRE-9)."""
+        changes, moves = self.work.pending()
+        if not changes:
+            return
+        wished = [(change.stored.uri, change.stored.timestamp) for change in changes if change.past]
+        if wished:
+            changed = {change.stored.uri for change in changes}
+            new = [(change.stored.uri.rpartition("/")[0], change.stored.timestamp) for change in changes]
+            if len(set(new)) < len(new) or self.transaction.taken(wished) - changed:
+                raise Clash
+        self.transaction.write(changes, moves)
+        self.wrote = True
+
+    def tell(self, done: Sequence[tuple[Operation, Outcome]]) -> list[Event]:
+        """Tell listeners before the commit what was done, then what they wrote themselves; return all that was told."""
+        told: list[Event] = []
+        while done:
+            events = collect(done, reads=self.service.listens_to_reads)
+            for event in events:
+                self._heard = event.operation
+                self.service.notify_before((event,), self)
+            told += events
+            done, self._caused = self._caused, []
+        self._heard = None
+        return told
