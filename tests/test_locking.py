@@ -1,0 +1,210 @@
+"""Two connections to PostgreSQL, step by step: who waits for whom, and what each sees when the other is done.
+
+`tests/test_races.py` meets such moments by chance; here each is made on purpose. C-PRE-1, C-PRE-2, C-OBJ-55, C-STO-15.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import psycopg2
+import pytest
+
+from backends.storage import Change, Move, Stored, Transaction, Wanted
+from tests.client import Answer, Client
+from tests.databases import BASICAUTH, make_app
+
+B = "/buckets/b"
+COLLECTIONS = f"{B}/collections"
+GROUPS = f"{B}/groups"
+RECORDS = f"{COLLECTIONS}/c/records"
+R = f"{RECORDS}/r"
+FAR = 4_000_000_000_000
+"""A timestamp later than any that a clock gives out while tests run."""
+
+
+class Others:
+    """Those who write beside a request: transactions that stay open as long as a test wants."""
+
+    def __init__(self, client: Client, url: str) -> None:
+        self._storage = client.app.extensions["kinto"].storage
+        self._watching = psycopg2.connect(url)
+        self._watching.autocommit = True
+
+    def close(self) -> None:
+        """Hang up."""
+        self._watching.close()
+
+    def begin(self, *lists: str) -> tuple[Transaction, Callable[[], None]]:
+        """Open a transaction that has locked lists; return it and what commits it."""
+        opened = ExitStack()
+        transaction = opened.enter_context(self._storage.transaction())
+        transaction.lock(lists)
+        return transaction, opened.close
+
+    def settle(self, asked: Asked) -> None:
+        """Wait until a request is answered or waits for a lock."""
+        while asked.running:
+            with self._watching.cursor() as cursor:
+                cursor.execute(
+                    "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+                )
+                if cursor.fetchone():
+                    return
+            time.sleep(0.01)
+
+    def living(self, *uris: str) -> set[str]:
+        """Return which of these objects of the bucket are stored."""
+        return set(self._storage.read(Wanted(B, targets=uris)).objects)
+
+    def clock(self, list: str) -> int:
+        """Return the clock of a list in the bucket."""
+        seen = self._storage.read(Wanted(B, clocks=(list,)))
+        timestamp: int = seen.clocks[list].last_modified
+        return timestamp
+
+
+class Asked:
+    """A request that runs beside the test."""
+
+    def __init__(self, ask: Callable[[], Answer]) -> None:
+        self._answers: list[Answer] = []
+        self._thread = threading.Thread(target=lambda: self._answers.append(ask()))
+        self._thread.start()
+
+    @property
+    def running(self) -> bool:
+        """Say whether there is no answer yet."""
+        return self._thread.is_alive()
+
+    def answer(self) -> Answer:
+        """Wait for the answer."""
+        self._thread.join()
+        return self._answers[0]
+
+
+@pytest.fixture
+def client(postgresql_url: str) -> Iterator[Client]:
+    """Alice's client of a service with an empty bucket."""
+    app = make_app(postgresql_url, BASICAUTH)
+    client = Client(app)
+    client.put(B)
+    yield client
+    app.extensions["kinto"].close()
+
+
+@pytest.fixture
+def others(client: Client, postgresql_url: str) -> Iterator[Others]:
+    """Those who write beside alice."""
+    others = Others(client, postgresql_url)
+    yield others
+    others.close()
+
+
+def _created(uri: str, timestamp: int) -> Change:
+    text = f'{{"id":"{uri.rpartition("/")[2]}","last_modified":{timestamp}}}'
+    return Change(Stored(uri, timestamp, False, timestamp, text), timestamp)
+
+
+def _create_collection(transaction: Transaction) -> None:
+    moves = [Move(COLLECTIONS, FAR, 1), Move(RECORDS, FAR, starts=True)]
+    transaction.write([_created(f"{COLLECTIONS}/c", FAR)], moves)
+
+
+def _create_record(transaction: Transaction) -> None:
+    transaction.write([_created(R, FAR + 1)], [Move(RECORDS, FAR + 1, 1)])
+
+
+DELETIONS: dict[str, Callable[[Client], Answer]] = {
+    "C-OBJ-55 the bucket": lambda client: client.delete(B),
+    "C-OBJ-55 the list of buckets": lambda client: client.delete("/buckets"),
+    "C-OBJ-55 the collection": lambda client: client.delete(f"{COLLECTIONS}/c"),
+    "C-OBJ-55 the list of collections": lambda client: client.delete(COLLECTIONS),
+    "C-OBJ-61 the collection in a batch": lambda client: client.batch(
+        {"method": "PUT", "path": f"{GROUPS}/g"}, {"method": "DELETE", "path": f"{COLLECTIONS}/c"}
+    ),
+    "C-OBJ-61 the bucket in a batch": lambda client: client.batch(
+        {"method": "PUT", "path": f"{GROUPS}/g"}, {"method": "DELETE", "path": B}
+    ),
+}
+
+
+@pytest.mark.parametrize("delete", DELETIONS.values(), ids=DELETIONS.keys())
+def test_a_cascade_waits_for_who_writes_below_when_it_deletes(
+    client: Client, others: Others, delete: Callable[[Client], Answer]
+) -> None:
+    """C-OBJ-55, C-OBJ-56: the record that was not yet committed does not outlive its collection."""
+    client.put(f"{COLLECTIONS}/c")
+    writer, commit = others.begin(RECORDS)
+    _create_record(writer)
+
+    deletion = Asked(lambda: delete(client))
+    others.settle(deletion)
+    commit()
+
+    assert deletion.answer().status == 200
+    assert others.living(R) == set()
+
+
+@pytest.mark.parametrize("deletion", ["C-OBJ-55 the bucket", "C-OBJ-61 the bucket in a batch"])
+def test_a_cascade_finds_a_list_that_was_born_while_it_waited(client: Client, others: Others, deletion: str) -> None:
+    """C-OBJ-55, C-OBJ-56: the statement that waited does not see the new list, so all is locked twice."""
+    client.put(f"{GROUPS}/g")
+    creator, commit_collection = others.begin(COLLECTIONS)
+    _, release_groups = others.begin(GROUPS)
+
+    deleted = Asked(lambda: DELETIONS[deletion](client))
+    others.settle(deleted)
+    _create_collection(creator)
+    commit_collection()
+    others.settle(deleted)
+    writer, commit_record = others.begin(RECORDS)
+    _create_record(writer)
+    release_groups()
+    others.settle(deleted)
+    commit_record()
+
+    assert deleted.answer().status == 200
+    assert others.living(f"{COLLECTIONS}/c", R) == set()
+
+
+def test_a_batch_starts_again_when_its_list_was_born_while_it_waited(client: Client, others: Others) -> None:
+    """C-PRE-1, C-PRE-2, C-BATCH-18: nobody else may give out timestamps of a list in which it writes."""
+    client.put(f"{GROUPS}/g")
+    creator, commit_collection = others.begin(COLLECTIONS)
+    _, release_groups = others.begin(GROUPS)
+    paths = (f"{GROUPS}/g", f"{COLLECTIONS}/c", f"{RECORDS}/mine")
+
+    batch = Asked(lambda: client.batch(*({"method": "PUT", "path": path} for path in paths)))
+    others.settle(batch)
+    _create_collection(creator)
+    commit_collection()
+    others.settle(batch)
+    writer, commit_record = others.begin(RECORDS)
+    _create_record(writer)
+    release_groups()
+    others.settle(batch)
+    commit_record()
+
+    entries: list[dict[str, Any]] = batch.answer().json["responses"]
+    assert entries[2]["status"] == 201, entries
+    assert entries[2]["body"]["data"]["last_modified"] == others.clock(RECORDS) == FAR + 2
+
+
+def test_a_request_is_tried_again_when_the_database_ends_it_for_a_deadlock(client: Client, others: Others) -> None:
+    """C-BATCH-18: somebody locks in another order than the service does; who has waited longest loses."""
+    client.put("/buckets/a")
+    client.put(f"{GROUPS}/g")
+    other, commit = others.begin(GROUPS)
+    paths = ("/buckets/a/collections/c", f"{GROUPS}/g")
+
+    batch = Asked(lambda: client.batch(*({"method": "PUT", "path": path} for path in paths)))
+    others.settle(batch)
+    other.lock(["/buckets/a/collections"])
+    commit()
+
+    assert [entry["status"] for entry in batch.answer().json["responses"]] == [201, 200]
