@@ -119,7 +119,7 @@ def exchange(app: Flask, service: Service) -> None:
         """Answer a path that no endpoint has: a redirect or a 404 (core contract, 1.2 to 1.4)."""
         path, query = request.environ.get("PATH_INFO", ""), request.query_string.decode()
         path = path.encode("latin-1").decode()
-        if path == version or path.startswith(f"{version}/") and path.endswith("/"):
+        if path == version or (path.startswith(f"{version}/") and path.endswith("/")):
             target = f"{version}/" if path.rstrip("/") == version else path.rstrip("/")
             if settings.trailing_slash_redirect_enabled:
                 return redirect(target, query, settings.trailing_slash_redirect_ttl_seconds)
