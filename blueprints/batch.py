@@ -20,7 +20,7 @@ from app.perform import Answer, perform
 from app.service import Service
 from backends import Json
 from backends.codec import dumps
-from blueprints.http import expect_no_nul, origin_of_urls, prefix, sent
+from blueprints.http import expect_path, origin_of_urls, prefix, sent
 from blueprints.replies import Reply, answer, fixed, joined, refusal
 from blueprints.request_lines import note, note_identity, subrequests
 from blueprints.requests import PATCH_TYPE, Asked, decoded, keep_nonce, operation
@@ -214,7 +214,7 @@ class Entries:
             path = unquote(asked.path, errors="strict")
         except UnicodeDecodeError as error:
             raise Malformed("Invalid URL path.") from error
-        expect_no_nul(path)
+        expect_path(path)
         if not path.startswith(f"{self._version}/"):
             if path.startswith("/v") and path[2:3].isdigit() and path != self._version:
                 raise NoSuchVersion

@@ -169,16 +169,19 @@ def _unversioned(path: str) -> bool:
     return not (path.startswith("/v") and path[2:3].isdigit())
 
 
-def expect_no_nul(path: str) -> None:
-    """Raise Malformed for a path that no database could look for."""
-    if "\0" in path:
+def expect_path(path: str) -> None:
+    """Raise Malformed for a path that no database could look for.
+
+    U+FFFD is what some servers, Werkzeug's own among them, put in the place of what was not UTF-8.
+    """
+    if "\0" in path or "\ufffd" in path:
         raise Malformed("Invalid URL path.")
 
 
 def _expect_utf8() -> None:
     """Raise Malformed unless path and query are UTF-8, the path without U+0000 (C-URL-24, C-URL-25)."""
     try:
-        expect_no_nul(request.environ.get("PATH_INFO", "").encode("latin-1").decode())
+        expect_path(request.environ.get("PATH_INFO", "").encode("latin-1").decode())
     except UnicodeDecodeError as error:
         raise Malformed("Invalid URL path.") from error
     query = request.query_string
