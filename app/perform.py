@@ -149,15 +149,19 @@ class _Run(Writing):
         super().take(effect)
 
     def _cascade(self, operation: Operation, outcome: Outcome) -> None:
-        """Empty what was deleted, at once (C-OBJ-61): lock the clocks below, and delete in later statements."""
+        """Empty what was deleted, at once (C-OBJ-61): lock the clocks below, and delete in later statements.
+
+        What was at the top leaves its bucket even where nothing can be in it: there is the copy of its document.
+        """
         gone = [effect.new.uri for effect in outcome.effects if effect.new.deleted]
         below = [name for uri in gone for name in self.service.kinds.lists_in(operation.kind, uri)]
-        if not below:
+        tops = [uri for uri in gone if at_top(uri)]
+        if not below and not tops:
             return
-        buckets = [uri for uri in gone if at_top(uri) and uri not in self._emptied_buckets]
-        if buckets:
-            self.transaction.lock((), buckets)
-        elif operation.route.on_list:
+        unlocked = [uri for uri in tops if uri not in self._emptied_buckets]
+        if below and unlocked:
+            self.transaction.lock((), unlocked)
+        elif below and operation.route.on_list:
             self.transaction.lock(below)
         self.flush()
         self.transaction.empty(gone, outcome.timestamp)

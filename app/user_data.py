@@ -94,7 +94,7 @@ class _Run(Writing):
         # Later than whatever was granted before, in every list; a list from which nothing went keeps its clock.
         stamp = max((self.work.now, *(self.work.clock(name) + 1 for name in self._plan.lists)))
         self.flush()
-        full = [uri for uri in self._plan.gone if _lists_in(self.service, uri)]
+        full = [uri for uri in self._plan.gone if at_top(uri) or _lists_in(self.service, uri)]
         if full:
             self.transaction.empty(full, stamp)
         self.withdraw(self._principal, stamp)

@@ -7,8 +7,10 @@ from typing import Any
 
 import bcrypt
 import pytest
+from sqlalchemy import select
 
 from app.events import Event, Listener
+from backends.storage.tables import documents
 from tests.client import Answer
 from tests.plugins.conftest import ClientMaker
 from tests.plugins.people import ONLY_ACCOUNTS, People, User, two_people
@@ -188,6 +190,18 @@ class TestHash:
         assert answer.status == 412
         assert answer.json["details"]["existing"]["age"] == 42
         assert b"password" not in answer.body
+
+    @pytest.mark.parametrize("path", ["/accounts/alice", "/accounts"], ids=["the account", "the list"])
+    def test_no_row_holds_the_hash_any_more_when_its_user_deletes(self, people: People, path: str) -> None:
+        """P-ACC-6: an account is stored under two keys (docs/architecture.md, "The directory")."""
+        storage: Any = people.service.storage
+        secret = people.stored_hash("alice")
+
+        people("alice").ask("DELETE", path)
+
+        with storage.reading.connect() as connection:
+            rows = connection.execute(select(documents.c.data)).scalars()
+            assert [row for row in rows if secret in str(row)] == []
 
     def test_the_hash_is_not_in_events(self, people: People) -> None:
         """Plugins contract, 4.5: removed from what listeners get."""
