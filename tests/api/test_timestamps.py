@@ -291,6 +291,25 @@ def test_an_object_that_is_created_again_is_later_than_its_tombstone(stocked: Cl
     assert (answer.status, answer.etag > deleted) == (201, True)
 
 
+@pytest.mark.parametrize("lone", [False, True], ids=["in one batch", "one by one"])
+def test_a_list_that_is_made_anew_goes_on_above_its_former_life(stocked: Client, lone: bool) -> None:
+    """C-PRE-1, C-PRE-2, C-PRE-39: clocks outlive their lists."""
+    far = 4_000_000_000_000
+    requests = [
+        {"method": "PUT", "path": R, "body": {"data": {"last_modified": far}}},
+        {"method": "DELETE", "path": C},
+        {"method": "PUT", "path": C},
+        {"method": "PUT", "path": R},
+    ]
+
+    batches = [[one] for one in requests] if lone else [requests]
+    entries = [entry for some in batches for entry in stocked.batch(*some).json["responses"]]
+
+    assert entries[0]["body"]["data"]["last_modified"] == far
+    assert entries[3]["body"]["data"]["last_modified"] > far
+    assert stocked.get(RECORDS).etag == entries[3]["body"]["data"]["last_modified"]
+
+
 def test_timestamps_of_bucket_and_collection_stay_when_a_record_is_written(stocked: Client) -> None:
     """C-PRE-40."""
     before = [stocked.get(url).etag for url in (B, C, "/buckets", f"{B}/collections")]

@@ -185,6 +185,18 @@ def test_a_page_of_somebody_else_holds_what_is_shared(storage: Storage) -> None:
     assert (seen.full, seen.shares) == (False, True)
 
 
+def test_a_page_of_what_is_shared_holds_no_tombstones(storage: Storage) -> None:
+    """C-PERM-16: not even one on which a grant was left, as databases of others may have them."""
+    filled(storage)
+    gone = f"{LIST}/gone"
+    write(storage, Change(stored(gone, 30, deleted=True), 30, begun=frozenset((("read", BOB),))))
+    shape = Page(LIST, limit=10, tombstones=True)
+
+    seen = read(storage, ancestors=(BUCKET,), clocks=(LIST,), readers=(BOB,), page=shape)
+
+    assert [row.id for row in seen.page] == ["shared"]
+
+
 def test_a_total_is_counted_and_for_the_whole_list_known_to_the_clock(storage: Storage) -> None:
     """C-STO-10, C-LIST-34."""
     filled(storage)

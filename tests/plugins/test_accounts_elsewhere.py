@@ -78,6 +78,33 @@ class TestBatch:
 
         assert [one["status"] for one in answer.json["responses"]] == [200, 200]
 
+    def test_an_old_password_is_wrong_in_the_batch_that_changed_it(self, people: People) -> None:
+        """P-ACC-6, P-ACC-27: who was recognised in the batch is not recognised for ever."""
+        old, new = ({"Authorization": basic("bob", password)} for password in ("pw", "new"))
+        change = {"method": "PATCH", "path": "/accounts/bob", "body": {"data": {"password": "new"}}, "headers": old}
+        looks = [{"method": "GET", "path": "/accounts/bob", "headers": headers} for headers in (old, new)]
+
+        answer = people.nobody.ask("POST", "/batch", {"requests": [_sign_up("bob"), looks[0], change, *looks]})
+
+        assert [one["status"] for one in answer.json["responses"]] == [201, 200, 200, 401, 200]
+
+    def test_what_was_read_for_others_stays_when_a_new_account_is_used(self, people: People) -> None:
+        """C-BATCH-23, P-ACC-27: looking up what bob may do must not lose the documents around."""
+        record = "/buckets/b/collections/c/records/r"
+        people("alice").ask("PUT", "/buckets/b", {"permissions": {"read": ["account:bob"]}})
+        people("alice").ask("PUT", "/buckets/b/collections/c", {"data": {"kept": True}})
+        people("alice").ask("PUT", record)
+        bob = {"Authorization": basic("bob", "pw")}
+        reads = [
+            {"method": "GET", "path": record, "headers": bob},
+            {"method": "GET", "path": "/buckets/b/collections/c"},
+        ]
+
+        answer = people("alice").ask("POST", "/batch", {"requests": [_sign_up_anonymously("bob"), *reads]})
+
+        assert [one["status"] for one in answer.json["responses"]] == [201, 200, 200]
+        assert answer.json["responses"][2]["body"]["data"]["kept"] is True
+
     def test_one_account_in_a_batch_does_not_make_others_costly(self, people: People, hashes: list[bytes]) -> None:
         """DECISIONS: verified once per HTTP request; no lock is held for guesses."""
         guesses = [
@@ -105,6 +132,10 @@ class TestBatch:
 
 def _sign_up(name: str) -> dict[str, Any]:
     return {"method": "PUT", "path": f"/accounts/{name}", "body": {"data": {"password": "pw"}}}
+
+
+def _sign_up_anonymously(name: str) -> dict[str, Any]:
+    return {**_sign_up(name), "headers": {"Authorization": ""}}
 
 
 def _work_of(name: str) -> list[dict[str, Any]]:
