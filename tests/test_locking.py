@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import psycopg2
@@ -90,7 +91,7 @@ class Asked:
 @pytest.fixture
 def client(postgresql_url: str) -> Iterator[Client]:
     """Alice's client of a service with an empty bucket."""
-    app = make_app(postgresql_url, BASICAUTH)
+    app = make_app(postgresql_url, {**BASICAUTH, "kinto.user-data_delete_principals": "system.Authenticated"})
     client = Client(app)
     client.put(B)
     yield client
@@ -193,6 +194,32 @@ def test_a_batch_starts_again_when_its_list_was_born_while_it_waited(client: Cli
     entries: list[dict[str, Any]] = batch.answer().json["responses"]
     assert entries[2]["status"] == 201, entries
     assert entries[2]["body"]["data"]["last_modified"] == others.clock(RECORDS) == FAR + 2
+
+
+def test_who_is_forgotten_loses_what_was_granted_in_another_list_meanwhile(client: Client, others: Others) -> None:
+    """C-PRE-1, C-UTIL-37: the deletion begins again, since it has not locked that list."""
+    owner = client.as_("bob")
+    client.patch(B, permissions={"collection:create": [owner.id]})
+    owner.put(f"{COLLECTIONS}/c")
+    client.put(f"{GROUPS}/g")
+    granter, commit_grant = others.begin(COLLECTIONS, GROUPS)
+    _, release_records = others.begin(RECORDS)
+
+    forgotten = Asked(lambda: client.delete(f"/__user_data__/{owner.id}"))
+    others.settle(forgotten)
+    group = replace(_created(f"{GROUPS}/his", FAR), begun=frozenset((("write", owner.id),)))
+    granter.write([group], [Move(GROUPS, FAR, 1)])
+    commit_grant()
+    others.settle(forgotten)
+    writer, commit_group = others.begin(GROUPS)
+    writer.write([_created(f"{GROUPS}/h", FAR + 1)], [Move(GROUPS, FAR + 1, 1)])
+    release_records()
+    others.settle(forgotten)
+    commit_group()
+
+    assert forgotten.answer().status == 200
+    assert client.get(f"{GROUPS}/his").status == 404
+    assert others.clock(GROUPS) == FAR + 2
 
 
 def test_a_request_is_tried_again_when_the_database_ends_it_for_a_deadlock(client: Client, others: Others) -> None:

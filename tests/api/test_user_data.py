@@ -50,7 +50,7 @@ def forget(client: Client, principal: str, name: str | None = "admin") -> Any:
 def test_user_is_forgotten_only_by_whom_the_setting_names(
     client: Client, name: str | None, status: int, errno: int
 ) -> None:
-    """C-UTIL-35."""
+    """C-UTIL-35, P-USER-3."""
     answer = forget(client, BOB, name)
 
     assert (answer.status, answer.json["errno"]) == (status, errno)
@@ -73,7 +73,7 @@ def test_setting_may_name_a_group(client_with: ClientMaker) -> None:
 
 @pytest.mark.parametrize("principal", [BOB, BOB.replace(":", "%3A"), "basicauth:nobody"])
 def test_answer_names_the_principal_known_or_not(client: Client, principal: str) -> None:
-    """C-UTIL-36."""
+    """C-UTIL-36, P-USER-3."""
     answer = forget(client, principal)
 
     assert (answer.status, answer.json) == (200, {"data": {"principal": principal.replace("%3A", ":")}})
@@ -89,7 +89,7 @@ def test_plural_url_has_no_method(client: Client, method: str) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH"])
 def test_url_of_a_user_can_only_be_deleted(client: Client, method: str) -> None:
-    """C-URL-19."""
+    """C-URL-19, P-USER-3."""
     answer = client.as_("admin").ask(method, f"/__user_data__/{BOB}")
 
     assert (answer.status, answer.headers["Allow"]) == (405, "DELETE, OPTIONS")
@@ -141,7 +141,7 @@ def test_nothing_is_granted_any_more(client: Client) -> None:
 
 
 def test_user_leaves_groups_and_their_documents(client: Client) -> None:
-    """C-UTIL-38, PD-18: nothing can bring the membership back."""
+    """C-UTIL-38, P-USER-2, PD-18: nothing can bring the membership back."""
     before = client.get("/buckets/hers/groups/g").etag
 
     forget(client, BOB)

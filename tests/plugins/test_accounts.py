@@ -463,6 +463,40 @@ class TestBasicauth:
         assert answer.headers.getlist("WWW-Authenticate") == [BASIC_REALM, BASIC_REALM]  # type: ignore[attr-defined]
 
 
+class TestPermissionsEndpoint:
+    """P-ACC-24."""
+
+    @pytest.fixture
+    def listed(self, client_with: ClientMaker) -> People:
+        """Return the people of a service that tells them what they may do; alice has an account."""
+        people = People(client_with({**ONLY_ACCOUNTS, "kinto.experimental_permissions_endpoint": "true"}))
+        people.sign_up("alice")
+        return people
+
+    def test_a_user_finds_the_own_account(self, listed: People) -> None:
+        """P-ACC-24."""
+        entries = listed("alice").ask("GET", "/permissions?resource_name=account").data
+
+        assert [{**entry, "permissions": sorted(entry["permissions"])} for entry in entries] == [
+            {
+                "uri": "/accounts/alice",
+                "resource_name": "account",
+                "permissions": ["read", "write"],
+                "id": "alice",
+                "account_id": "alice",
+            }
+        ]
+
+    @pytest.mark.parametrize("known", [False, True], ids=["nobody in particular", "a user"])
+    def test_an_entry_of_the_root_says_who_may_create_accounts(self, listed: People, known: bool) -> None:
+        """P-ACC-24."""
+        asker = listed("alice") if known else listed.nobody
+
+        entries = asker.ask("GET", "/permissions?resource_name=root").data
+
+        assert [(entry["uri"], "account:create" in entry["permissions"]) for entry in entries] == [("/", True)]
+
+
 def test_writes_are_refused_when_the_service_is_read_only(client_with: ClientMaker) -> None:
     """Plugins contract, 4.5."""
     people = People(client_with({**ONLY_ACCOUNTS, "kinto.readonly": True}))
