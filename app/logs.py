@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import re
-import uuid
 from datetime import datetime
 from functools import lru_cache
 from typing import Final
@@ -24,7 +23,14 @@ def request_id(given: str | None) -> str:
     """Return the id of a request: the one that was sent, bounded and without odd characters, else a new one."""
     known = _NOT_IN_AN_ID.sub("", given)[:_ID_LENGTH] if given else ""
     # As uuid4, but without a system call: nobody needs to be unable to guess it.
-    return known or str(uuid.UUID(int=random.getrandbits(128), version=4))
+    return known or _new_id()
+
+
+def _new_id() -> str:
+    """Return a new UUID of version 4 (RFC 9562, section 5.4); the class for it costs four times as much."""
+    digits = f"{random.getrandbits(128):032x}"
+    variant = "89ab"[int(digits[16], 16) & 3]
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 
 
 def described(method: str, path: str, query: str, request_id: str, agent: str | None, languages: str | None) -> Fields:

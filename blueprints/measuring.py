@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from flask import Flask, Response, request
+from flask import Flask, Request, Response
+from flask.globals import request_ctx
 
 from app.identity import Identity
 from app.kinds import Route
@@ -110,7 +111,7 @@ def measure(app: Flask, service: Service, family: Family) -> None:
         this = asked.get()
         if this:
             asked.set(this.around)
-            family.answered(_single(service, version, this, response))
+            family.answered(_single(service, version, this, request_ctx.request, response))
         return response
 
     app.wsgi_app = together  # type: ignore[method-assign]  # the place that Flask has for what wraps an application
@@ -118,7 +119,7 @@ def measure(app: Flask, service: Service, family: Family) -> None:
     app.after_request(after)
 
 
-def _single(service: Service, version: str, this: Asked, response: Response) -> Answered:
+def _single(service: Service, version: str, this: Asked, request: Request, response: Response) -> Answered:
     """Describe the answer of a request."""
     route = service.kinds.match(request.path.removeprefix(version)) if request.path.startswith(f"{version}/") else None
     seen = request.url_rule is not None and request.method != "OPTIONS" and response.status_code != _REDIRECT

@@ -20,6 +20,7 @@ _MOZLOG_SEVERITY: Final = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNIN
 _HEKA_SEVERITY: Final = {logging.CRITICAL: 0, logging.ERROR: 2, logging.WARNING: 4, logging.INFO: 6}
 _DEBUG: Final = 7
 _ALWAYS_IN_HEKA: Final = ("agent", "lang", "uid", "authn_type", "errno")
+_PLAINLY_FLAT: Final = frozenset((str, int, type(None)))
 _IN_THE_HEAD: Final = frozenset(("method", "path", "querystring", "code", "t", "time"))
 
 _GREEN, _YELLOW, _RED, _DIM, _PLAIN = "\033[32m", "\033[33m", "\033[31m", "\033[2m", "\033[0m"
@@ -95,6 +96,8 @@ def heka(record: logging.LogRecord, project: str, hostname: str) -> Fields:
 
 
 def _flat(value: Json) -> bool:
+    if value.__class__ in _PLAINLY_FLAT:
+        return True
     if isinstance(value, list | tuple):
         return all(isinstance(each, str) for each in value)
     return not isinstance(value, Mapping)

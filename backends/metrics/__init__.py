@@ -108,9 +108,12 @@ class Several(Timing):
         for place in self.places:
             place.count(name, amount, unique)
 
-    @contextmanager
-    def together(self) -> Iterator[None]:
+    def together(self) -> AbstractContextManager[object]:
         """Let each place keep together what is measured while the block runs."""
+        return self.places[0].together() if len(self.places) == 1 else self._all_together()
+
+    @contextmanager
+    def _all_together(self) -> Iterator[None]:
         with ExitStack() as stack:
             for place in self.places:
                 stack.enter_context(place.together())

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Final
 
 
-@dataclass(frozen=True, slots=True)
+# Each is made once, here, and is equal to itself alone: asked for many times a request, they hash fast.
+@dataclass(frozen=True, slots=True, eq=False)
 class Call:
     """One job: `guide` is its method in the production guide, `kinto` in Kinto 26.5; None where they have none."""
 

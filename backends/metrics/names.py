@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Protocol
 
 from backends.metrics import Labels, Metrics
@@ -62,7 +63,7 @@ class Guide:
 
     def called(self, calls: Iterable[Call], seconds: float) -> None:
         """Feed each timer once, whichever of its jobs the statement did (O-MON-10 to O-MON-12)."""
-        for name in dict.fromkeys(f"{call.part}.{call.guide}" for call in calls if call.guide):
+        for name in _guide_timers(tuple(calls)):
             self._metrics.timing(name, seconds)
 
     def looked_up(self, found: bool) -> None:
@@ -86,6 +87,11 @@ class Guide:
         if answer.user_id is not None:
             self._metrics.count("users", unique=answer.user_id.replace(":", "."))
             self._metrics.count(f"authn_type.{answer.policy}")
+
+
+@lru_cache(maxsize=256)
+def _guide_timers(calls: tuple[Call, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(f"{call.part}.{call.guide}" for call in calls if call.guide))
 
 
 class Kinto:

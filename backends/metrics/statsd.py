@@ -7,7 +7,8 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final, Protocol
+from functools import lru_cache
+from typing import Any, Final, Protocol, Self
 from urllib.parse import urlsplit
 
 from statsd import StatsClient
@@ -45,9 +46,9 @@ class Client(Protocol):
 class StatsD(Timing):
     """Sends what is measured to a StatsD server, and never waits for it (O-MON-15)."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, pipeline: Callable[[], Any] | None = None) -> None:
         self._client = client
-        self._pipeline: Callable[[], Any] | None = getattr(client, "pipeline", None)
+        self._pipeline: Callable[[], Any] | None = pipeline or getattr(client, "pipeline", None)
         self._here = threading.local()
 
     def _sender(self) -> Client:
@@ -89,9 +90,56 @@ class StatsD(Timing):
             close()
 
 
+class _Packet:
+    """What is measured during a request, sent at its end: the client's own pipeline at a third of the price."""
+
+    __slots__ = ("_client", "_lines", "_prefix")
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._prefix = f"{client._prefix}." if client._prefix else ""
+        self._lines: list[str] = []
+
+    def timing(self, stat: str, delta: float) -> None:
+        self._lines.append(f"{self._prefix}{stat}:{delta:.6f}|ms")
+
+    def incr(self, stat: str, count: int = 1) -> None:
+        self._lines.append(f"{self._prefix}{stat}:{count}|c")
+
+    def gauge(self, stat: str, value: float) -> None:
+        # The server takes a sign for a change of the value.
+        zero = [f"{self._prefix}{stat}:0|g"] if value < 0 else []
+        self._lines += [*zero, f"{self._prefix}{stat}:{value}|g"]
+
+    def set(self, stat: str, value: str) -> None:
+        self._lines.append(f"{self._prefix}{stat}:{value}|s")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        text = "\n".join(self._lines)
+        while len(text) > _PACKET_BYTES:
+            # A line that is too long is sent alone.
+            end = text.rfind("\n", 0, _PACKET_BYTES)
+            end = end if end != -1 else text.find("\n")
+            if end == -1:
+                break
+            self._client._send(text[:end])
+            text = text[end + 1 :]
+        if text:
+            self._client._send(text)
+
+
+@lru_cache(maxsize=1024)
+def _path(name: str) -> str:
+    """Return a name without what means something on the wire."""
+    return _IN_NAMES.sub(".", name)
+
+
 def _stat(name: str, labels: Labels = ()) -> str:
     """Return the path of a measurement; labels are more levels of it."""
-    return _IN_NAMES.sub(".", f"{name}.{_joined(labels)}" if labels else name)
+    return _IN_NAMES.sub(".", f"{name}.{_joined(labels)}") if labels else _path(name)
 
 
 def _joined(labels: Labels) -> str:
@@ -106,7 +154,10 @@ def open_metrics(url: str, prefix: str, make: Callable[..., Client] | None = Non
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or DEFAULT_PORT
     prefix = _IN_NAMES.sub(".", prefix)
-    return StatsD((make or _udp_client)(host=host, port=port, prefix=prefix))
+    if make:
+        return StatsD(make(host=host, port=port, prefix=prefix))
+    client = _udp_client(host, port, prefix)
+    return StatsD(client, lambda: _Packet(client))
 
 
 def _udp_client(host: str, port: int, prefix: str) -> Client:
