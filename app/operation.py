@@ -70,6 +70,11 @@ class Operation:
         return self.route.on_list and self.method == "DELETE"
 
     @property
+    def pages(self) -> bool:
+        """Say whether the operation deals with what is in a list: reads a page of it, or deletes what matches."""
+        return self.route.on_list and self.method != "POST"
+
+    @property
     def target(self) -> str | None:
         """Return the URI of the one object that is asked for or written, None where there is none or it has no id."""
         if not self.route.on_list:

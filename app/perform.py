@@ -13,9 +13,10 @@ from app.errors import ApiError
 from app.events import Reading, collect
 from app.identity import Identity, Reader
 from app.operation import Effect, Operation, Outcome
+from app.permissions import is_among
 from app.service import Service
-from app.work import Work
-from app.writing import StartAgain, Writing, now_ms, persist
+from app.work import Work, now_ms
+from app.writing import StartAgain, Writing, persist
 from backends.storage import LIVING, Filter, Page, Snapshot, Transaction, Wanted, at_top, bucket_of, home
 
 Answer = Outcome | ApiError
@@ -34,7 +35,7 @@ def perform(service: Service, operations: Sequence[Operation]) -> list[Answer]:
 
 def _read(service: Service, operations: Sequence[Operation]) -> list[Answer]:
     """Answer operations that only read: those on objects from one statement a bucket, each list from its own."""
-    single = [operation for operation in operations if not operation.route.on_list]
+    single = [operation for operation in operations if not operation.pages]
     seen = Snapshot()
     for wanted in _wanted(service, single, writing=False):
         seen.add(service.storage.read(wanted))
@@ -42,7 +43,7 @@ def _read(service: Service, operations: Sequence[Operation]) -> list[Answer]:
     answers: list[Answer] = []
     for operation in operations:
         facts = work
-        if operation.route.on_list:
+        if operation.pages:
             facts = Work(service.storage.read(_listed(service, operation, service.storage.read)), work.now)
         try:
             answers.append(service.decide(operation, facts, service.rules))
@@ -84,7 +85,7 @@ class _Run(Writing):
         emptied = {name for operation in writes for name in _emptied(service, operation)}
         self._emptied_buckets = set() if len(operations) == 1 else _emptied_buckets(writes)
         locked = transaction.lock(lists | emptied, self._emptied_buckets)
-        single = [operation for operation in operations if not operation.route.on_list or operation.method == "POST"]
+        single = [operation for operation in operations if not operation.pages]
         seen = Snapshot()
         for wanted in _wanted(service, single, writing=True):
             seen.add(transaction.read(wanted))
@@ -94,7 +95,7 @@ class _Run(Writing):
 
     def answer(self, operation: Operation) -> Answer:
         """Decide one operation and take over what it changes."""
-        if operation.route.on_list and operation.method != "POST":
+        if operation.pages:
             self.flush()
             listed = _listed(self.service, operation, self.transaction.read)
             page = self.transaction.read(replace(listed, bodies=True))
@@ -130,7 +131,7 @@ class _Run(Writing):
         theirs = [
             replace(operation, identity=identity)
             for operation in self._operations
-            if operation.credentials == credentials and (not operation.route.on_list or operation.method == "POST")
+            if operation.credentials == credentials and not operation.pages
         ]
         for wanted in _wanted(self.service, theirs, writing=True):
             self.work.seen.add(self.transaction.read(replace(wanted, bodies=True)))
@@ -226,11 +227,7 @@ def _listed(service: Service, operation: Operation, read: Reader) -> Wanted:
     assert query is not None, "an operation on a list has a query"
     names = ("write",) if operation.writes_many else ("read", "write")
     configured = frozenset[str]().union(*(service.rules.configured(route.kind.name, name) for name in names))
-    principals = set(identity.principals)
-    if any(name.startswith("/") for name in configured):
-        groups = read(Wanted(bucket_of(route.uri), readers=identity.principals)).groups
-        principals.update(*groups.values())
-    whole = not configured.isdisjoint(principals)
+    whole = is_among(identity, configured, read)
     own = route.kind.behaviour.own(identity)
     filters = query.filters
     if own is not None and not whole:

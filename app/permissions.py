@@ -9,12 +9,12 @@ Principals of the settings (`bucket_create_principals`, ...) come first; they ho
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from app.identity import Identity
+from app.identity import Identity, Reader
 from app.kinds import Kind, Route
-from backends.storage import Snapshot
+from backends.storage import Snapshot, Wanted
 
 Configured = Callable[[str, str], frozenset[str]]
 """The principals that the settings give a permission on a kind: (kind, permission) -> principals."""
@@ -78,6 +78,19 @@ def access(route: Route, identity: Identity, seen: Snapshot, configured: Configu
     """Collect what decides about *identity* on *route*: its principals with its groups, and the grants of *seen*."""
     groups = [seen.groups.get(name, ()) for name in identity.principals]
     return Access(route, frozenset(identity.principals).union(*groups), seen.grants, configured)
+
+
+def with_groups(identity: Identity, configured: Iterable[str], read: Reader) -> frozenset[str]:
+    """Return the principals of an identity; its groups are read only where a setting names one (C-PERM-19)."""
+    own = frozenset(identity.principals)
+    if not any(principal.startswith("/") for principal in configured):
+        return own
+    return own.union(*read(Wanted("/buckets", readers=identity.principals)).groups.values())
+
+
+def is_among(identity: Identity, configured: Collection[str], read: Reader) -> bool:
+    """Say whether the principals that the settings name are the identity's, or a group of it."""
+    return not with_groups(identity, configured, read).isdisjoint(configured)
 
 
 def implied(kind: Kind, children: Iterable[Kind], held: Iterable[str]) -> list[str]:

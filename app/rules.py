@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from app.kinds import Kinds
 from app.permissions import Configured
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the settings say of deciding: who is granted what, whether writers are entered, whether schemas apply."""
+    """Who is granted what by settings, whether writers are entered, whether schemas apply."""
 
-    kinds: Kinds
     configured: Configured
     explicit_permissions: bool = True
     schema_validation: bool = False

@@ -45,7 +45,6 @@ class Service:
         for kind in core_kinds(generator):
             self.kinds.add(kind)
         self.rules = Rules(
-            self.kinds,
             settings.principals,
             settings.explicit_permissions,
             settings.experimental_collection_schema_validation,

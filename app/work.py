@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 
 from app.kinds import Data
@@ -9,6 +10,11 @@ from app.operation import Effect, Permissions
 from backends.storage import Change, Clock, Move, Snapshot, Stored, list_of
 
 _NOBODY: Permissions = {}
+
+
+def now_ms() -> int:
+    """Return the clock of this process."""
+    return time.time_ns() // 1_000_000
 
 
 class Work:

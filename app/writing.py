@@ -11,7 +11,7 @@ from app.errors import Clash
 from app.events import Event, collect
 from app.operation import Effect, Operation, Outcome
 from app.service import Service
-from app.work import Work
+from app.work import Work, now_ms
 from backends.storage import Conflict, Snapshot, Transaction
 
 _TRIES = 3
@@ -35,11 +35,6 @@ def persist(attempt: Callable[[], _Result]) -> _Result:
                 raise
             time.sleep(random.uniform(0.0, 0.02) * (number + 1))
     raise Clash
-
-
-def now_ms() -> int:
-    """Return the clock of this process."""
-    return time.time_ns() // 1_000_000
 
 
 class Writing:

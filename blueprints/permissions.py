@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from urllib.parse import parse_qsl
 
@@ -12,9 +11,10 @@ from app import entries, matching, queries
 from app.errors import Forbidden, Invalid, Unauthenticated
 from app.identity import Identity
 from app.kinds import Data
+from app.permissions import with_groups
 from app.service import Service
+from app.work import now_ms
 from backends.codec import dumps
-from backends.storage import Wanted
 from blueprints.cors import exposed
 from blueprints.http import origin_of_urls, prefix, sent
 from blueprints.replies import Reply, http_date
@@ -40,7 +40,7 @@ def permissions(service: Service) -> Blueprint:
         pairs = parse_qsl(request.query_string.decode(), keep_blank_values=True)
         query = _query(service, pairs)
         chosen = matching.choose(accessible(service, identity, principals), query)
-        now = time.time_ns() // 1_000_000
+        now = now_ms()
         headers = {
             "Content-Type": "application/json",
             # A timestamp without meaning: nothing says when what somebody may do has changed (C-UTIL-34).
@@ -79,17 +79,14 @@ def _principals(service: Service, identity: Identity) -> frozenset[str]:
     rules = service.rules
     names = [(kind.name, name) for kind in service.kinds for name in ("create", "read", "write")]
     configured = frozenset[str]().union(*(rules.configured(*name) for name in [*names, ("permissions", "read")]))
-    own = frozenset(identity.principals)
-    if not any(principal.startswith("/") for principal in configured):
-        return own
-    return own.union(*service.storage.read(Wanted("/buckets", readers=identity.principals)).groups.values())
+    return with_groups(identity, configured, service.storage.read)
 
 
 def _query(service: Service, pairs: Sequence[tuple[str, str]]) -> queries.Query:
     """Return what is asked of the entries, as of any list. Raises Invalid."""
     limits = queries.Limits(service.settings.paginate_by, service.settings.storage_max_fetch_size)
     known = entries.known_fields(service.kinds)
-    query = queries.parse(pairs, _URI, limits, time.time_ns() // 1_000_000, known=known)
+    query = queries.parse(pairs, _URI, limits, now_ms(), known=known)
     if query.problems:
         raise Invalid(*query.problems)
     if query.refusal:

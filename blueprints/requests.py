@@ -6,7 +6,6 @@ What is wrong is not raised but carried along, so that the decisions can complai
 from __future__ import annotations
 
 import re
-import time
 import uuid
 from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl
@@ -23,6 +22,7 @@ from app.operation import Body, Operation, Outcome
 from app.patches import Patch, parse_json_patch, parse_merge, parse_shallow
 from app.perform import Answer
 from app.service import Service
+from app.work import now_ms
 from backends import Json
 from backends.cache import Cache
 from blueprints.cors import refused_origin
@@ -194,7 +194,7 @@ def _query(service: Service, asked: Asked, route: Route) -> queries.Query:
     settings = service.settings
     pairs = parse_qsl(asked.query, keep_blank_values=True)
     limits = queries.Limits(settings.paginate_by, settings.storage_max_fetch_size)
-    query = queries.parse(pairs, route.uri, limits, time.time_ns() // 1_000_000, refused=frozenset(route.kind.private))
+    query = queries.parse(pairs, route.uri, limits, now_ms(), refused=frozenset(route.kind.private))
     if asked.method == "DELETE" and query.token_nonce is not None and not _spent(service.cache, query.token_nonce):
         refusal = Problem("querystring", None, "_token was already used or has expired.")
         query = replace(query, refusal=query.refusal or refusal)

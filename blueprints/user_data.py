@@ -6,10 +6,10 @@ from flask import Blueprint, Response
 
 from app.errors import Forbidden, NotAllowed, Unauthenticated
 from app.identity import Identity
+from app.permissions import is_among
 from app.service import Service
 from app.user_data import forget
 from backends.codec import dumps
-from backends.storage import Wanted
 from blueprints.http import prefix, sent
 from blueprints.replies import Reply
 from blueprints.request_lines import identified
@@ -39,9 +39,4 @@ def user_data(service: Service) -> Blueprint:
 
 def _may_delete(service: Service, identity: Identity) -> bool:
     """Say whether the setting `user-data_delete_principals` names who asks, or a group of theirs (C-UTIL-35)."""
-    allowed = service.settings.principals("user-data", "delete")
-    principals = set(identity.principals)
-    if any(principal.startswith("/") for principal in allowed):
-        seen = service.storage.read(Wanted("/buckets", readers=identity.principals))
-        principals.update(*seen.groups.values())
-    return not allowed.isdisjoint(principals)
+    return is_among(identity, service.settings.principals("user-data", "delete"), service.storage.read)

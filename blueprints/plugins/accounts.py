@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import re
 import secrets
-import time
 from typing import Final
 
 import click
@@ -23,6 +22,7 @@ from app.passwords import Hashed, acceptable, hashed, verified
 from app.service import Service
 from app.settings import PolicySettings, SettingError, Settings
 from app.work import Work
+from app.writing import Writing
 from backends import Json
 from backends.codec import dumps
 from backends.storage import Stored, Wanted, home
@@ -263,9 +263,10 @@ def create_user(service: Service, name: str, password: str) -> None:
     service.storage.start((_LIST,))
     with service.storage.transaction() as transaction:
         transaction.lock((_LIST,))
-        work = Work(transaction.read(Wanted(home(uri), (uri,), clocks=(_LIST,))), time.time_ns() // 1_000_000)
-        work.apply(_with_password(service.settings, work, uri, secret), ())
-        transaction.write(*work.pending())
+        seen = transaction.read(Wanted(home(uri), (uri,), clocks=(_LIST,)))
+        writing = Writing(service, transaction, seen)
+        writing.take(_with_password(service.settings, writing.work, uri, secret))
+        writing.flush()
     _logins(service).forget(name)
 
 
