@@ -23,6 +23,7 @@ from app.saving import attributes, deletion, prepared, received, save, stamp
 from app.showing import cache_expires, public, shown_permissions, text_of
 from app.work import Work
 from backends.codec import dumps
+from backends.storage import Stored
 
 
 def get(operation: Operation, seen: Work, rules: Rules) -> Outcome:
@@ -104,13 +105,7 @@ def put(operation: Operation, seen: Work, rules: Rules) -> Outcome:
 def patch(operation: Operation, seen: Work, rules: Rules) -> Outcome:
     """Change an object by one of the three kinds of patches (core contract, 4.7 to 4.10)."""
     uri, change = operation.route.uri, operation.body.patch
-    expect_parent(operation.route, seen)
-    expect_negotiated(operation)
-    able = access_of(operation, seen, rules)
-    stored = seen.living(uri)
-    admit(operation, able.may_write(uri) if stored else able.may_read_all())
-    stored = expect_object(operation, seen, able)
-    expect_unmodified(operation, stored, able)
+    stored = _expect_changeable(operation, seen, rules)
     assert change is not None, "a PATCH without problems has a patch"
     before = stored.data()
     after, granted = change.apply(operation.kind.behaviour.conceal(before), seen.permissions(uri))
@@ -126,17 +121,22 @@ def patch(operation: Operation, seen: Work, rules: Rules) -> Outcome:
 
 def delete(operation: Operation, seen: Work, rules: Rules) -> Outcome:
     """Delete an object and all below it; a tombstone stays (core contract, 4.11 and 4.13)."""
+    stored = _expect_changeable(operation, seen, rules)
+    timestamp, clock = stamp(operation.deleted_at, stored.timestamp, seen.clock(operation.route.list), seen.now)
+    effect = deletion(operation.kind, stored, timestamp, clock)
+    return Outcome(200, timestamp, data=effect.new.text, effects=(effect,))
+
+
+def _expect_changeable(operation: Operation, seen: Work, rules: Rules) -> Stored:
+    """Return the object that a PATCH or DELETE is about; raise what hinders it, in the order of C-URL-28."""
     uri = operation.route.uri
     expect_parent(operation.route, seen)
     expect_negotiated(operation)
     able = access_of(operation, seen, rules)
-    stored = seen.living(uri)
-    admit(operation, able.may_write(uri) if stored else able.may_read_all())
+    admit(operation, able.may_write(uri) if seen.living(uri) else able.may_read_all())
     stored = expect_object(operation, seen, able)
     expect_unmodified(operation, stored, able)
-    timestamp, clock = stamp(operation.deleted_at, stored.timestamp, seen.clock(operation.route.list), seen.now)
-    effect = deletion(operation.kind, stored, timestamp, clock)
-    return Outcome(200, timestamp, data=effect.new.text, effects=(effect,))
+    return stored
 
 
 def _behave(operation: Operation, outcome: Outcome, before: Data, after: Data) -> Outcome:
