@@ -11,8 +11,8 @@ import pytest
 from app import passwords
 from app.service import Service
 from backends.storage import Wanted
+from tests.api.conftest import ClientMaker
 from tests.client import Answer, Client, basic
-from tests.plugins.conftest import ClientMaker
 
 POLICY = "kinto.plugins.accounts.AccountsPolicy"
 ACCOUNTS: Mapping[str, Any] = {

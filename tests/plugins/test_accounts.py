@@ -9,13 +9,7 @@ import pytest
 from app.errors import Forbidden
 from app.events import Context, Event, Listener
 from tests.plugins.conftest import ClientMaker
-from tests.plugins.people import ACCOUNTS, BASIC_REALM, ONLY_ACCOUNTS, People, two_people
-
-
-@pytest.fixture
-def people(client_with: ClientMaker) -> People:
-    """Return the people of a service with accounts alone; alice and admin have one."""
-    return two_people(client_with)
+from tests.plugins.people import ACCOUNTS, BASIC_REALM, ONLY_ACCOUNTS, People
 
 
 class TestNobody:

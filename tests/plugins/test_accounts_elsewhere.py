@@ -11,19 +11,7 @@ from app.events import Context, Event, Listener
 from blueprints.plugins.accounts import create_user
 from tests.client import basic
 from tests.plugins.conftest import ClientMaker
-from tests.plugins.people import ACCOUNTS, People, count_hashes, two_people
-
-
-@pytest.fixture
-def people(client_with: ClientMaker) -> People:
-    """Return the people of a service with accounts alone; alice and admin have one."""
-    return two_people(client_with)
-
-
-@pytest.fixture
-def hashes(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """Count the comparisons with a hash."""
-    return count_hashes(monkeypatch)
+from tests.plugins.people import ACCOUNTS, People
 
 
 class TestBatch:

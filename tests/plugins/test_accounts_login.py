@@ -14,19 +14,7 @@ from backends import BackendError
 from backends.storage import Change, Move, Stored
 from tests.client import Answer, Client
 from tests.plugins.conftest import ClientMaker
-from tests.plugins.people import ACCOUNTS, BASIC_REALM, ONLY_ACCOUNTS, POLICY, People, User, count_hashes, two_people
-
-
-@pytest.fixture
-def people(client_with: ClientMaker) -> People:
-    """Return the people of a service with accounts alone; alice and admin have one."""
-    return two_people(client_with)
-
-
-@pytest.fixture
-def hashes(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """Count the comparisons with a hash."""
-    return count_hashes(monkeypatch)
+from tests.plugins.people import ACCOUNTS, BASIC_REALM, ONLY_ACCOUNTS, POLICY, People, User
 
 
 class TestStart:

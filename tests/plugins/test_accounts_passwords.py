@@ -13,13 +13,7 @@ from app.events import Event, Listener
 from backends.storage.tables import documents
 from tests.client import Answer
 from tests.plugins.conftest import ClientMaker
-from tests.plugins.people import ONLY_ACCOUNTS, People, User, two_people
-
-
-@pytest.fixture
-def people(client_with: ClientMaker) -> People:
-    """Return the people of a service with accounts alone; alice and admin have one."""
-    return two_people(client_with)
+from tests.plugins.people import ONLY_ACCOUNTS, People, User
 
 
 class TestPasswords:
