@@ -70,10 +70,10 @@ class Others:
 
 
 class Asked:
-    """A request that runs beside the test."""
+    """A request, or a command, that runs beside the test."""
 
-    def __init__(self, ask: Callable[[], Answer]) -> None:
-        self._answers: list[Answer] = []
+    def __init__(self, ask: Callable[[], Any]) -> None:
+        self._answers: list[Any] = []
         self._thread = threading.Thread(target=lambda: self._answers.append(ask()))
         self._thread.start()
 
@@ -82,7 +82,7 @@ class Asked:
         """Say whether there is no answer yet."""
         return self._thread.is_alive()
 
-    def answer(self) -> Answer:
+    def answer(self) -> Any:
         """Wait for the answer."""
         self._thread.join()
         return self._answers[0]
@@ -220,6 +220,22 @@ def test_who_is_forgotten_loses_what_was_granted_in_another_list_meanwhile(clien
     assert forgotten.answer().status == 200
     assert client.get(f"{GROUPS}/his").status == 404
     assert others.clock(GROUPS) == FAR + 2
+
+
+def test_a_purge_leaves_an_object_that_is_created_again_meanwhile(client: Client, others: Others) -> None:
+    """C-STO-7: it has seen the tombstone, and waits for who writes in its place."""
+    for path in (f"{COLLECTIONS}/c", R):
+        client.put(path)
+    client.delete(R)
+    writer, commit = others.begin(RECORDS)
+    _create_record(writer)
+
+    purged = Asked(lambda: client.app.extensions["kinto"].storage.purge(["/buckets/%/collections/%/records"], 0))
+    others.settle(purged)
+    commit()
+
+    purged.answer()
+    assert client.get(R).status == 200
 
 
 def test_a_request_is_tried_again_when_the_database_ends_it_for_a_deadlock(client: Client, others: Others) -> None:
