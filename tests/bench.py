@@ -1,6 +1,7 @@
 """Measure what requests cost in this process: CPU time, as ratios to an empty Flask view of the same run.
 
     python -m tests.bench [POSTGRESQL_URL]
+    python -m tests.bench observed    what StatsD and JSON lines cost a worker (`tests/observed.py`)
 
 Machines are noisy: read the ratios of one run, the lowest of several rounds, never single absolute times.
 """
@@ -17,6 +18,7 @@ from flask import Flask, Response
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from app.factory import create_app
+from tests import observed
 from tests.client import Client, basic
 from tests.databases import BASICAUTH
 
@@ -94,4 +96,7 @@ def measured(ask: Callable[[], None]) -> float:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if len(sys.argv) > 1 else None)
+    if sys.argv[1:] == ["observed"]:
+        observed.main()
+    else:
+        main(sys.argv[1] if len(sys.argv) > 1 else None)
