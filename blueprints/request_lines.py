@@ -110,7 +110,9 @@ def identified(service: Service) -> Identity:
 
 def note_identity(identity: Identity) -> None:
     """Tell in the line of this request who sent it."""
-    note(**logs.asked_by(identity))
+    notes = request.environ.get(_NOTES)
+    if notes is not None:
+        notes |= logs.asked_by(identity)
 
 
 def context() -> logs.Fields:

@@ -6,16 +6,15 @@ Whoever measures says what happened; a family of names says how that is called.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Protocol
+from types import MappingProxyType
+from typing import NamedTuple, Protocol
 
 from backends.metrics import Labels, Metrics
 from backends.metrics.calls import Call
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(NamedTuple):
     """One answered request, or member of a batch.
 
     `view` is what the production guide calls it, None for what reached no view; `endpoint` is Kinto's name of it.
@@ -28,7 +27,7 @@ class Answered:
     status: int
     seconds: float
     size_bytes: int
-    ids: Mapping[str, str] = field(default_factory=dict)
+    ids: Mapping[str, str] = MappingProxyType({})
     user_id: str | None = None
     policy: str | None = None
 
