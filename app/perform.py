@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from app import wanted as wanted_by
 from app.errors import ApiError
 from app.events import Reading, collect
-from app.identity import Identity, Reader
+from app.identity import Identity
 from app.operation import Effect, Operation, Outcome
-from app.permissions import is_among
 from app.service import Service
 from app.work import Work, now_ms
 from app.writing import StartAgain, Writing, persist
-from backends.storage import LIVING, Filter, Page, Snapshot, Transaction, Wanted, at_top, bucket_of, home
+from backends.storage import Snapshot, Transaction, at_top, bucket_of
 
 Answer = Outcome | ApiError
 
@@ -37,14 +37,14 @@ def _read(service: Service, operations: Sequence[Operation]) -> list[Answer]:
     """Answer operations that only read: those on objects from one statement a bucket, each list from its own."""
     single = [operation for operation in operations if not operation.pages]
     seen = Snapshot()
-    for wanted in _wanted(service, single, writing=False):
+    for wanted in wanted_by.objects(service, single, writing=False):
         seen.add(service.storage.read(wanted))
     work = Work(seen, now_ms())
     answers: list[Answer] = []
     for operation in operations:
         facts = work
         if operation.pages:
-            facts = Work(service.storage.read(_listed(service, operation, service.storage.read)), work.now)
+            facts = Work(service.storage.read(wanted_by.listed(service, operation, service.storage.read)), work.now)
         try:
             answers.append(service.decide(operation, facts, service.rules))
         except ApiError as error:
@@ -87,7 +87,7 @@ class _Run(Writing):
         locked = transaction.lock(lists | emptied, self._emptied_buckets)
         single = [operation for operation in operations if not operation.pages]
         seen = Snapshot()
-        for wanted in _wanted(service, single, writing=True):
+        for wanted in wanted_by.objects(service, single, writing=True):
             seen.add(transaction.read(wanted))
         if not lists.isdisjoint(seen.clocks.keys() - locked):
             raise StartAgain
@@ -97,7 +97,7 @@ class _Run(Writing):
         """Decide one operation and take over what it changes."""
         if operation.pages:
             self.flush()
-            listed = _listed(self.service, operation, self.transaction.read)
+            listed = wanted_by.listed(self.service, operation, self.transaction.read)
             page = self.transaction.read(replace(listed, bodies=True))
             self.work.seen.add(page)
             self.work.seen.page, self.work.seen.total = page.page, page.total
@@ -133,7 +133,7 @@ class _Run(Writing):
             for operation in self._operations
             if operation.credentials == credentials and not operation.pages
         ]
-        for wanted in _wanted(self.service, theirs, writing=True):
+        for wanted in wanted_by.objects(self.service, theirs, writing=True):
             self.work.seen.add(self.transaction.read(replace(wanted, bodies=True)))
 
     def _expropriate(self, outcome: Outcome) -> None:
@@ -184,75 +184,3 @@ def _emptied_buckets(writes: Iterable[Operation]) -> set[str]:
     objects = {operation.route.uri for operation in deletions if not operation.route.on_list}
     lists = {bucket_of(operation.route.uri) for operation in deletions if operation.route.on_list}
     return {uri for uri in objects if at_top(uri)} | {bucket for bucket in lists if bucket.count("/") > 1}
-
-
-def _wanted(service: Service, operations: Sequence[Operation], writing: bool) -> list[Wanted]:
-    """Return what to read for operations on objects, one for each bucket."""
-    targets: dict[str, dict[str, None]] = {}
-    ancestors: dict[str, dict[str, None]] = {}
-    clocks: dict[str, dict[str, None]] = {}
-    for operation in operations:
-        target, list = operation.target, operation.route.list
-        if target is not None:
-            targets.setdefault(home(target), {})[target] = None
-        for uri in operation.route.ancestors():
-            ancestors.setdefault(bucket_of(uri), {})[uri] = None
-        if writing or service.listens_to_reads:
-            clocks.setdefault(bucket_of(list), {})[list] = None
-    readers = tuple({name for operation in operations for name in operation.identity.principals})
-    private = tuple({name for operation in operations for name in operation.kind.private}) if not writing else ()
-    bodies = len(operations) > 1 or any(_needs_parents(service, operation) for operation in operations)
-    return [
-        Wanted(
-            bucket,
-            targets=tuple(targets.get(bucket, ())),
-            ancestors=tuple(uri for uri in ancestors.get(bucket, ()) if uri not in targets.get(bucket, ())),
-            clocks=tuple(clocks.get(bucket, ())),
-            readers=readers,
-            private=private,
-            bodies=bodies,
-        )
-        for bucket in {**targets, **ancestors, **clocks}
-    ]
-
-
-def _needs_parents(service: Service, operation: Operation) -> bool:
-    """Say whether the documents around are looked into: for schemas, or for how long anonymous readers may cache."""
-    return operation.identity.user_id is None if operation.reads else service.rules.schema_validation
-
-
-def _listed(service: Service, operation: Operation, read: Reader) -> Wanted:
-    """Return what to read for an operation on a list: a page, or what a DELETE of the list may delete."""
-    query, route, identity = operation.query, operation.route, operation.identity
-    assert query is not None, "an operation on a list has a query"
-    names = ("write",) if operation.writes_many else ("read", "write")
-    configured = frozenset[str]().union(*(service.rules.configured(route.kind.name, name) for name in names))
-    whole = is_among(identity, configured, read)
-    own = route.kind.behaviour.own(identity)
-    filters = query.filters
-    if own is not None and not whole:
-        filters = (*filters, Filter(("id",), "eq", own))
-    counting = operation.method == "HEAD"
-    fresh = operation.conditions.none_match if operation.reads else None
-    page = Page(
-        route.uri,
-        filters=filters,
-        order=query.order,
-        after=None if counting else query.after,
-        limit=0 if query.refusal or operation.problems else (2**63 - 1 if counting else query.limit + 1),
-        tombstones=query.tombstones and not counting and not operation.writes_many,
-        counting=counting,
-        whole=whole,
-        above=names,
-        own=("write",) if operation.writes_many else None,
-        private=() if operation.writes_many else route.kind.private,
-        unless=fresh if isinstance(fresh, int) and fresh < LIVING else None,
-    )
-    return Wanted(
-        bucket_of(route.uri),
-        ancestors=route.ancestors(),
-        clocks=(route.uri,),
-        readers=identity.principals,
-        bodies=identity.user_id is None and operation.reads,
-        page=page,
-    )

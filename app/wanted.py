@@ -1,0 +1,83 @@
+"""What operations need to have read before they can be decided, in the words of the storage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from app.identity import Reader
+from app.operation import Operation
+from app.permissions import is_among
+from app.service import Service
+from backends.storage import LIVING, Filter, Page, Wanted, bucket_of, home
+
+
+def objects(service: Service, operations: Sequence[Operation], writing: bool) -> list[Wanted]:
+    """Return what to read for operations on objects, one for each bucket."""
+    targets: dict[str, dict[str, None]] = {}
+    ancestors: dict[str, dict[str, None]] = {}
+    clocks: dict[str, dict[str, None]] = {}
+    for operation in operations:
+        target, list = operation.target, operation.route.list
+        if target is not None:
+            targets.setdefault(home(target), {})[target] = None
+        for uri in operation.route.ancestors():
+            ancestors.setdefault(bucket_of(uri), {})[uri] = None
+        if writing or service.listens_to_reads:
+            clocks.setdefault(bucket_of(list), {})[list] = None
+    readers = tuple({name for operation in operations for name in operation.identity.principals})
+    private = tuple({name for operation in operations for name in operation.kind.private}) if not writing else ()
+    bodies = len(operations) > 1 or any(_needs_parents(service, operation) for operation in operations)
+    return [
+        Wanted(
+            bucket,
+            targets=tuple(targets.get(bucket, ())),
+            ancestors=tuple(uri for uri in ancestors.get(bucket, ()) if uri not in targets.get(bucket, ())),
+            clocks=tuple(clocks.get(bucket, ())),
+            readers=readers,
+            private=private,
+            bodies=bodies,
+        )
+        for bucket in {**targets, **ancestors, **clocks}
+    ]
+
+
+def _needs_parents(service: Service, operation: Operation) -> bool:
+    """Say whether the documents around are looked into: for schemas, or for how long anonymous readers may cache."""
+    return operation.identity.user_id is None if operation.reads else service.rules.schema_validation
+
+
+def listed(service: Service, operation: Operation, read: Reader) -> Wanted:
+    """Return what to read for an operation on a list: a page, or what a DELETE of the list may delete."""
+    query, route, identity = operation.query, operation.route, operation.identity
+    assert query is not None, "an operation on a list has a query"
+    names = ("write",) if operation.writes_many else ("read", "write")
+    configured = frozenset[str]().union(*(service.rules.configured(route.kind.name, name) for name in names))
+    whole = is_among(identity, configured, read)
+    own = route.kind.behaviour.own(identity)
+    filters = query.filters
+    if own is not None and not whole:
+        filters = (*filters, Filter(("id",), "eq", own))
+    counting = operation.method == "HEAD"
+    fresh = operation.conditions.none_match if operation.reads else None
+    page = Page(
+        route.uri,
+        filters=filters,
+        order=query.order,
+        after=None if counting else query.after,
+        limit=0 if query.refusal or operation.problems else (2**63 - 1 if counting else query.limit + 1),
+        tombstones=query.tombstones and not counting and not operation.writes_many,
+        counting=counting,
+        whole=whole,
+        above=names,
+        own=("write",) if operation.writes_many else None,
+        private=() if operation.writes_many else route.kind.private,
+        unless=fresh if isinstance(fresh, int) and fresh < LIVING else None,
+    )
+    return Wanted(
+        bucket_of(route.uri),
+        ancestors=route.ancestors(),
+        clocks=(route.uri,),
+        readers=identity.principals,
+        bodies=identity.user_id is None and operation.reads,
+        page=page,
+    )
