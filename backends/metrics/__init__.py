@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Final, Protocol
@@ -36,7 +37,7 @@ class Metrics(Protocol):
         """Give back what the place holds."""
 
 
-class Timing:
+class Timing(ABC):
     """What all places have in common: a timer is a timing of a block."""
 
     @contextmanager
@@ -48,9 +49,9 @@ class Timing:
         finally:
             self.timing(name, time.perf_counter() - start, labels)
 
+    @abstractmethod
     def timing(self, name: str, seconds: float, labels: Labels = ()) -> None:
         """Take how long something took."""
-        raise NotImplementedError
 
     def together(self) -> AbstractContextManager[object]:
         """Do nothing of its own."""

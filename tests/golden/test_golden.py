@@ -17,9 +17,6 @@ from tests.golden.matcher import HOST_HEADER, Matcher
 
 EXCHANGES = Path(__file__).parent / "exchanges"
 
-NOT_KEPT: Mapping[str, str] = {}
-"""Recorded exchanges that do not hold here, each with the row or decision that says why."""
-
 OTHER_ORDER: Mapping[str, str] = {
     "HDR-07": "a list's clock is born with its parent, not at the first visit (docs/contract/operations.md 3.1)",
 }
@@ -79,8 +76,6 @@ class _BoomingTransaction:
 @pytest.mark.parametrize("database", DATABASES)
 @pytest.mark.parametrize("golden", GOLDENS.values(), ids=GOLDENS.keys())
 def test_the_service_answers_as_recorded(golden: dict[str, Any], database: str, request: pytest.FixtureRequest) -> None:
-    if golden["id"] in NOT_KEPT:
-        pytest.xfail(NOT_KEPT[golden["id"]])
     app = make_app(
         database_url(database, request), {**BASICAUTH, "kinto.project_version": "26.5.0", **golden["settings"]}
     )
