@@ -59,6 +59,7 @@ class Timing(ABC):
 
     def close(self) -> None:
         """Do nothing of its own."""
+        return None
 
 
 class Silent:
