@@ -11,6 +11,9 @@ import pytest
 from flask import Flask
 
 from app.factory import create_app
+from app.service import Service
+from backends.storage.migrations import SchemaError
+from tests.services import empty_database
 
 BASICAUTH: Mapping[str, Any] = {"multiauth.policies": "basicauth", "kinto.userid_hmac_secret": "golden-secret"}
 DATABASES = ("sqlite", "postgresql")
@@ -35,11 +38,20 @@ def database_url(name: str, request: pytest.FixtureRequest) -> str:
 AppMaker = Callable[..., Flask]
 
 
+def make_tables(url: str, service: Service) -> None:
+    """Make the tables where they are missing, also where a test of migrations left others."""
+    try:
+        service.storage.migrate(False, lambda line: None)
+    except SchemaError:
+        empty_database(url)
+        service.storage.migrate(False, lambda line: None)
+
+
 def make_app(url: str, settings: Mapping[str, Any]) -> Flask:
     """Make an application on an emptied database; its tables are made where they are missing."""
     app = create_app({"kinto.storage_url": url, **settings})
     service = app.extensions["kinto"]
-    service.storage.migrate(False, lambda line: None)
+    make_tables(url, service)
     service.storage.flush()
     service.start()
     return app
@@ -58,6 +70,6 @@ def keep_app(url: str, settings: Mapping[str, Any]) -> Flask:
         _kept[key] = make_app(url, settings)
         return _kept[key]
     service = _kept[key].extensions["kinto"]
-    service.storage.migrate(False, lambda line: None)
+    make_tables(url, service)
     service.flush()
     return _kept[key]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, event, make_url
 
-from backends import Pool
+from backends import Pool, translated
 from backends.engines import renew_after_fork
 from backends.storage.sql import SqlStorage
 from backends.storage.sqlite_dialect import SqliteDialect, register
@@ -51,16 +52,25 @@ def open_storage(reading: Engine, writing: Engine) -> SqlStorage:
         event.listen(engine, "connect", _prepare)
         renew_after_fork(engine)
     event.listen(writing, "begin", _begin)
-    storage = SqlStorage(reading, writing, SqliteDialect(), Turn(f"{writing.url.database}.lock"), embedded=True)
+    file = writing.url.database or ""
+    turn = Turn(f"{file}.lock")
+    with turn():
+        _let_readers_and_a_writer_work_side_by_side(file)
+    storage = SqlStorage(reading, writing, SqliteDialect(), turn, embedded=True)
     storage.migrate(False, lambda line: None)
     return storage
 
 
+def _let_readers_and_a_writer_work_side_by_side(file: str) -> None:
+    """Switch the file to a write-ahead log, where it stays. Call this in turn: SQLite does not wait for others here."""
+    with translated(sqlite3.Error), closing(sqlite3.connect(file, timeout=_BUSY_TIMEOUT_SECONDS)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+
+
 def _prepare(connection: sqlite3.Connection, _: Any) -> None:
-    """Let readers and a writer work side by side, and leave transactions to us: each statement commits by itself."""
+    """Leave transactions to us, each statement commits by itself; a commit need not wait for the disk in WAL mode."""
     connection.isolation_level = None
-    for pragma in ("journal_mode = WAL", "synchronous = NORMAL"):
-        connection.execute(f"PRAGMA {pragma}")
+    connection.execute("PRAGMA synchronous = NORMAL")
     register(connection)
 
 
