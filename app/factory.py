@@ -75,6 +75,7 @@ def create_app(settings: Mapping[str, Any] | Settings | None = None, measured: b
         log.warning(warning)
     if measured and known.newrelic_config:
         _watch(app, known.newrelic_config, known.newrelic_env)
+    # Flask documents this attribute as the place for what wraps an application; mypy sees a method there.
     app.wsgi_app = RequestLines(app.wsgi_app)  # type: ignore[method-assign]
     app.extensions["kinto"] = service
     logging.getLogger("kinto.core").info("Running %s %s.", known.project_name, known.project_version)
@@ -226,6 +227,7 @@ def _watch(app: Flask, config: str, environment: str) -> None:
         newrelic = importlib.import_module("backends.metrics.newrelic")
     except ImportError as error:
         raise SettingError("newrelic_config", f"the package newrelic is not installed ({error}).") from error
+    # Flask documents this attribute as the place for what wraps an application; mypy sees a method there.
     app.wsgi_app = newrelic.watched(app.wsgi_app, config, environment)  # type: ignore[method-assign]
 
 

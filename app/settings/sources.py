@@ -122,6 +122,7 @@ def read_ini(path: str, http_port: str) -> IniFile:
     # A second reading without defaults says which names stand in a section itself.
     own = configparser.RawConfigParser(default_section="no section is called so")
     for each in (parser, own):
+        # Names are case-sensitive; configparser documents that this method is replaced for it.
         each.optionxform = str  # type: ignore[assignment,method-assign]
         try:
             each.read_string(Path(path).read_text(encoding="utf-8-sig"), path)
