@@ -1,17 +1,18 @@
-"""Time every answer from outside: hooks around views and around members of batches (operations contract, 5)."""
+"""Time every answer from outside: each request, and each member of a batch (operations contract, 5)."""
 
 from __future__ import annotations
 
 import importlib
 import time
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from functools import cache
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from flask import Flask, Request, Response
 from flask.globals import request_ctx
 
-from app.identity import Identity
+from app.identity import ANONYMOUS
 from app.kinds import Route
 from app.metrics import Asked, MeasuredService, asked
 from app.perform import Answer
@@ -27,11 +28,11 @@ from blueprints.batch import Entries, Entry
 from blueprints.http import prefix
 from blueprints.replies import Reply
 
-if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
-
 _STATSD: Final = ("kinto.core.statsd", "cliquet.statsd")
 _REDIRECT: Final = 307
+_NOT_ALLOWED: Final = 405
+# Kinto's names of what has no view (O-MON-18).
+_UNSEEN: Final = {404: "unknown", _REDIRECT: "redirect_to_version"}
 # Where Kinto's name of a view is not that of its URL rule.
 _ENDPOINTS: Final = {"contribute": "contribute.json", "metrics": "prometheus_metrics"}
 
@@ -49,7 +50,7 @@ class Measuring:
         return MeasuredService(self._family, self._metrics, settings, *timed, generator)
 
     def attach(self, app: Flask, service: Service) -> None:
-        """Measure what the application answers. Call this first: then no other hook runs before or after it."""
+        """Measure what the application answers."""
         measure(app, service, self._family)
 
     def entries(self, service: Service, app: Flask) -> Entries:
@@ -90,88 +91,73 @@ def _open_statsd(settings: Settings, url: str) -> Metrics:
 
 
 def measure(app: Flask, service: Service, family: Family) -> None:
-    """Put hooks around all views, and the sending of what they measured around those."""
-    inner, version = app.wsgi_app, prefix(service)
+    """Put a clock around what answers each request, hooks and views, and members of batches that are requests."""
+    inner, version = app.full_dispatch_request, prefix(service)
 
-    def together(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        token = asked.set(None)
-        try:
-            with service.metrics.together():
-                return inner(environ, start_response)
-        finally:
-            asked.reset(token)
-
-    def before() -> None:
+    def dispatch() -> Response:
         around = asked.get()
         if around:
             around.dispatched += 1
-        asked.set(Asked(time.perf_counter(), around))
-
-    def after(response: Response) -> Response:
-        this = asked.get()
-        if this:
-            asked.set(this.around)
+        this = Asked(time.perf_counter(), around)
+        known = asked.set(this)
+        try:
+            response = inner()
             family.answered(_single(service, version, this, request_ctx.request, response))
-        return response
+            return response
+        finally:
+            asked.reset(known)
 
-    app.wsgi_app = together  # type: ignore[method-assign]  # the place that Flask has for what wraps an application
-    app.before_request(before)
-    app.after_request(after)
+    # Flask lets applications override this; a hook before and one after each request would cost more.
+    app.full_dispatch_request = dispatch  # type: ignore[method-assign]
 
 
 def _single(service: Service, version: str, this: Asked, request: Request, response: Response) -> Answered:
     """Describe the answer of a request."""
-    route = service.kinds.match(request.path.removeprefix(version)) if request.path.startswith(f"{version}/") else None
-    seen = request.url_rule is not None and request.method != "OPTIONS" and response.status_code != _REDIRECT
-    endpoint = _endpoint(response.status_code)
-    view = None
-    if seen:
-        view = _name(request.endpoint or "")
-        endpoint = _ENDPOINTS.get(view, view)
+
+    def route() -> Route | None:
+        inside = request.path.startswith(f"{version}/")
+        return service.kinds.match(request.path.removeprefix(version)) if inside else None
+
+    method, status = request.method, response.status_code
+    view, endpoint = None, _UNSEEN.get(status, "unnamed")
+    if method == "OPTIONS" or status == _NOT_ALLOWED:
+        asked_for = route()
+        endpoint = _endpoint(asked_for) if asked_for else endpoint
+    elif request.url_rule is not None and status != _REDIRECT:
+        view, endpoint = _names(request.url_rule.endpoint)
     # A batch is asked by nobody in particular, its members are.
-    identity = None if view == "batch" else this.identity
-    return _answered(
-        request.method,
-        route if seen or request.method == "OPTIONS" or response.status_code == 405 else None,
+    identity = ANONYMOUS if view == "batch" else this.identity
+    return Answered(
+        method,
         view,
         endpoint,
-        response.status_code,
+        status,
         time.perf_counter() - this.started,
-        response.calculate_content_length() or 0,
-        identity,
+        lambda: _ids(route()) if view else {},
+        lambda: response.calculate_content_length() or 0,
+        identity.user_id,
+        identity.policy,
     )
 
 
-def _endpoint(status: int) -> str:
-    """Return Kinto's name of what has no view (O-MON-18)."""
-    return {404: "unknown", _REDIRECT: "redirect_to_version"}.get(status, "unnamed")
+@cache
+def _names(rule: str) -> tuple[str, str]:
+    """Return what the production guide and what Kinto call the view of a URL rule, which Flask calls *rule*."""
+    blueprint, _, name = rule.rpartition(".")
+    if blueprint == "resources":
+        kind, _, shape = name.rpartition("-")
+        return f"{kind}-{'record' if shape == 'object' else 'collection'}", name
+    view = blueprint if name in ("object", "plural") else name
+    return view, _ENDPOINTS.get(view, view)
 
 
-def _name(endpoint: str) -> str:
-    """Return the name of a view by that of its URL rule: the last part, for user data the first."""
-    blueprint, _, name = endpoint.rpartition(".")
-    return blueprint if name in ("object", "plural") else name
+def _endpoint(route: Route) -> str:
+    """Return Kinto's name of the view of a list or an object."""
+    return f"{route.kind.name}-{'plural' if route.on_list else 'object'}"
 
 
-def _answered(
-    method: str,
-    route: Route | None,
-    view: str | None,
-    endpoint: str,
-    status: int,
-    seconds: float,
-    size_bytes: int,
-    identity: Identity | None,
-) -> Answered:
-    ids: Mapping[str, str] = {}
-    if route is not None:
-        # Whatever URL leads there: `/buckets/default/...` counts under the kind that it ends at.
-        kind, ids = route.kind.name, route.matchdict()
-        if method != "OPTIONS" and status != 405:
-            view = f"{kind}-{'collection' if route.on_list else 'record'}"
-        endpoint = f"{kind}-{'plural' if route.on_list else 'object'}"
-    user_id, policy = (identity.user_id, identity.policy) if identity else (None, None)
-    return Answered(method, view, endpoint, status, seconds, size_bytes, ids, user_id, policy)
+def _ids(route: Route | None) -> Mapping[str, str]:
+    return route.matchdict() if route else {}
 
 
 class MeasuredEntries(Entries):
@@ -202,12 +188,20 @@ class MeasuredEntries(Entries):
 
 def _member(entry: Entry, reply: Reply, batch: Asked, seconds: float) -> Answered:
     """Describe the answer of a member of a batch."""
-    route, identity = None, None
+    view, endpoint, route, identity = None, _UNSEEN.get(reply.status, "unnamed"), None, ANONYMOUS
     if entry.operation:
         route = entry.operation.route
         identity, deciding = batch.decisions.get(id(route), (entry.operation.identity, 0.0))
         seconds += deciding
-    size_bytes = len(reply.body.encode())
-    return _answered(
-        entry.asked.method, route, None, _endpoint(reply.status), reply.status, seconds, size_bytes, identity
+        view, endpoint = _names(f"resources.{_endpoint(route)}")
+    return Answered(
+        entry.asked.method,
+        view,
+        endpoint,
+        reply.status,
+        seconds,
+        lambda: _ids(route),
+        lambda: len(reply.body.encode()),
+        identity.user_id,
+        identity.policy,
     )

@@ -49,7 +49,7 @@ class RequestLines:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request."""
-        given, written = environ.get("HTTP_X_REQUEST_ID"), _written(_summary)
+        given, written = environ.get("HTTP_X_REQUEST_ID"), _summary.isEnabledFor(logging.INFO)
         if not (given or written):
             return self._application(environ, start_response)
         request_id = logs.request_id(given)
@@ -123,7 +123,7 @@ def context() -> logs.Fields:
 
 def subrequests(members: Iterable[tuple[str, str, str, conditions.Headers, Identity | None]]) -> None:
     """Write a line for each member of a batch: its method, path, query, headers, and who asks (O-MON-21)."""
-    if not _written(_subrequest):
+    if not _subrequest.isEnabledFor(logging.INFO):
         return
     request_id = REQUEST_ID.get() or logs.request_id(None)
     for method, path, query, headers, identity in members:
@@ -150,11 +150,6 @@ def refused(operation: Operation, error: ApiError) -> None:
         user_id,
         extra={"userid": user_id, "uri": uri, "perm": permission},
     )
-
-
-def _written(logger: logging.Logger) -> bool:
-    """Say whether anybody sees the lines of a logger."""
-    return logger.isEnabledFor(logging.INFO) and logger.hasHandlers()
 
 
 def _described(environ: WSGIEnvironment) -> logs.Fields:

@@ -4,7 +4,6 @@ import logging
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pythonjsonlogger.core import LogData
 from pythonjsonlogger.orjson import OrjsonFormatter
 
 from backends.logs import REQUEST_LOGGERS, shapes
@@ -30,12 +29,7 @@ class MozlogFormatter(OrjsonFormatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line: its shape needs none of the fields that the base class collects first."""
-        log_data: LogData = shapes.mozlog(record, self.origin.project, self.origin.hostname)
-        return self.serialize_log_record(self.process_log_record(log_data))
-
-    def jsonify_log_record(self, log_data: LogData) -> str:
-        """Return the JSON, whatever the values are."""
-        return shapes.as_json(log_data)
+        return shapes.as_json(shapes.mozlog(record, self.origin.project, self.origin.hostname))
 
 
 class ColorFormatter(logging.Formatter):
@@ -68,6 +62,7 @@ class RenderedFormatter(logging.Formatter):
         text = self._text(record)
         if self._bare:
             return text if self._renderer == "heka" else with_trace(text, record)
+        record.getMessage()  # what completes the records of requests
         shown = logging.makeLogRecord(record.__dict__)
         shown.msg, shown.args = text, None
         shown.exc_text = shown.exc_info = shown.stack_info = None

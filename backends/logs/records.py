@@ -1,4 +1,4 @@
-"""Make the records of requests, of which there are many: at a third of the price of `Logger.info`."""
+"""Make the records of requests, of which there are many: at a fifth of the price of `Logger.info`."""
 
 import logging
 import os
@@ -6,7 +6,11 @@ import threading
 import time
 from typing import Any, Final
 
-_EVERY: Final[dict[str, Any]] = {**vars(logging.makeLogRecord({})), "message": "", "asctime": ""}
+_EVERY: Final[dict[str, Any]] = {
+    **vars(logging.makeLogRecord({"levelno": logging.INFO, "levelname": "INFO"})),
+    "message": "",
+    "asctime": "",
+}
 
 STANDARD: Final = frozenset(_EVERY) | {"taskName"}
 """What every record has; all else is a field of the line."""
@@ -15,29 +19,30 @@ STANDARD: Final = frozenset(_EVERY) | {"taskName"}
 class RequestRecord(logging.LogRecord):
     """A record of level INFO that tells *fields*; where in the code it comes from is nobody's question.
 
-    The fields are attributes, as `extra` makes them, so that any formatter finds them.
+    The fields are attributes, as `extra` makes them, so that any formatter finds them. What our own formatters do not
+    ask for is added when another asks for the message, which is what the formatters of `logging` do first.
     """
 
-    __slots__ = ("_size", "_told")
+    __slots__ = ("_fields", "_size")
 
     def __init__(self, name: str, message: str, fields: dict[str, Any]) -> None:
-        now = time.time()
-        self.__dict__ = {
-            **_EVERY,
-            **fields,
-            "name": name,
-            "msg": message,
-            "levelname": "INFO",
-            "levelno": logging.INFO,
-            "created": now,
-            "msecs": int(now % 1 * 1000),
-            "thread": threading.get_ident(),
-            "threadName": threading.current_thread().name,
-            "process": os.getpid(),
-        }
-        self._told = fields
+        self.__dict__ = {**fields, "name": name, "msg": message, "created": time.time(), "process": os.getpid()}
+        self._fields = fields
         self._size = len(self.__dict__)
 
-    def fields(self) -> dict[str, Any] | None:
-        """Return the fields, or None when a filter has added some to the record since."""
-        return dict(self._told) if len(self.__dict__) == self._size else None
+    def getMessage(self) -> str:
+        """Return the message; from now on the record has all that a record has."""
+        if "thread" not in self.__dict__:
+            here = {"thread": threading.get_ident(), "threadName": threading.current_thread().name}
+            self.__dict__ = {**_EVERY, **here, "msecs": int(self.created % 1 * 1000), **self.__dict__}
+        return str(self.msg)
+
+    def fields(self) -> dict[str, Any]:
+        """Return what the line tells; with what filters have added to the record since."""
+        if len(self.__dict__) == self._size:
+            return self._fields
+        return {name: value for name, value in self.__dict__.items() if name not in STANDARD}
+
+
+for _name, _value in _EVERY.items():
+    setattr(RequestRecord, _name, _value)

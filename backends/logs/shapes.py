@@ -29,16 +29,14 @@ _GREEN, _YELLOW, _RED, _DIM, _PLAIN = "\033[32m", "\033[33m", "\033[31m", "\033[
 def fields(record: logging.LogRecord) -> Fields:
     """Return what a record tells beside its message. The lines of requests are born without secrets."""
     if isinstance(record, RequestRecord):
-        told = record.fields()
-        if told is not None:
-            return told
-    found = {name: value for name, value in record.__dict__.items() if name not in STANDARD}
-    return found if record.name in REQUEST_LOGGERS else redacted(found)
+        return record.fields()
+    found: Fields = redacted({name: value for name, value in record.__dict__.items() if name not in STANDARD})
+    return found
 
 
 def message(record: logging.LogRecord) -> str:
     """Return the text of a record."""
-    return scrubbed(record.getMessage())
+    return str(record.msg) if isinstance(record, RequestRecord) else scrubbed(record.getMessage())
 
 
 def failure(record: logging.LogRecord) -> dict[str, str]:
@@ -57,12 +55,12 @@ def trace(record: logging.LogRecord) -> str:
 
 def mozlog(record: logging.LogRecord, project: str, hostname: str) -> Fields:
     """Return a record in the shape of Mozlog (O-MON-27)."""
-    text = message(record)
     found = fields(record)
+    text = message(record)
     if text:
-        found["msg"] = text
+        found = {**found, "msg": text}
     if record.exc_info:
-        found |= failure(record)
+        found = {**found, **failure(record)}
     return {
         "Timestamp": int(record.created * 1_000_000_000),
         "Type": record.name,

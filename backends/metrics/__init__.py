@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Final, Protocol
 
 Labels = Sequence[tuple[str, str]]
@@ -30,9 +30,6 @@ class Metrics(Protocol):
     def count(self, name: str, amount: int = 1, unique: str | Labels = ()) -> None:
         """Count something. With *unique* only different ones count: a text, or names and values."""
 
-    def together(self) -> AbstractContextManager[object]:
-        """Send what is measured in this thread while the block runs at its end, in as few packets as it fits."""
-
     def close(self) -> None:
         """Give back what the place holds."""
 
@@ -52,10 +49,6 @@ class Timing(ABC):
     @abstractmethod
     def timing(self, name: str, seconds: float, labels: Labels = ()) -> None:
         """Take how long something took."""
-
-    def together(self) -> AbstractContextManager[object]:
-        """Do nothing of its own."""
-        return nullcontext()
 
     def close(self) -> None:
         """Do nothing of its own."""
@@ -77,10 +70,6 @@ class Silent:
 
     def count(self, name: str, amount: int = 1, unique: str | Labels = ()) -> None:
         """Do nothing."""
-
-    def together(self) -> AbstractContextManager[object]:
-        """Do nothing."""
-        return nullcontext()
 
     def close(self) -> None:
         """Do nothing."""
@@ -109,17 +98,6 @@ class Several(Timing):
         """Count something."""
         for place in self.places:
             place.count(name, amount, unique)
-
-    def together(self) -> AbstractContextManager[object]:
-        """Let each place keep together what is measured while the block runs."""
-        return self.places[0].together() if len(self.places) == 1 else self._all_together()
-
-    @contextmanager
-    def _all_together(self) -> Iterator[None]:
-        with ExitStack() as stack:
-            for place in self.places:
-                stack.enter_context(place.together())
-            yield
 
     def close(self) -> None:
         """Close each place."""

@@ -5,9 +5,8 @@ Whoever measures says what happened; a family of names says how that is called.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
-from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from backends.metrics import Labels, Metrics
@@ -18,7 +17,8 @@ class Answered(NamedTuple):
     """One answered request, or member of a batch.
 
     `view` is what the production guide calls it, None for what reached no view; `endpoint` is Kinto's name of it.
-    `ids` are those of the path by name (`bucket_id`); `user_id` has its prefix, which is `policy`.
+    `user_id` has its prefix, which is `policy`. What only some names tell is found out when they ask: `ids` gives those
+    of the path by name (`bucket_id`), `size` the bytes of the body.
     """
 
     method: str
@@ -26,8 +26,8 @@ class Answered(NamedTuple):
     endpoint: str
     status: int
     seconds: float
-    size_bytes: int
-    ids: Mapping[str, str] = MappingProxyType({})
+    ids: Callable[[], Mapping[str, str]]
+    size: Callable[[], int]
     user_id: str | None = None
     policy: str | None = None
 
@@ -35,7 +35,7 @@ class Answered(NamedTuple):
 class Family(Protocol):
     """One way to name what happens."""
 
-    def called(self, calls: Iterable[Call], seconds: float) -> None:
+    def called(self, calls: tuple[Call, ...], seconds: float) -> None:
         """A statement, or a method of the cache, did these jobs."""
 
     def looked_up(self, found: bool) -> None:
@@ -60,9 +60,9 @@ class Guide:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
 
-    def called(self, calls: Iterable[Call], seconds: float) -> None:
+    def called(self, calls: tuple[Call, ...], seconds: float) -> None:
         """Feed each timer once, whichever of its jobs the statement did (O-MON-10 to O-MON-12)."""
-        for name in _guide_timers(tuple(calls)):
+        for name in _guide_timers(calls):
             self._metrics.timing(name, seconds)
 
     def looked_up(self, found: bool) -> None:
@@ -100,7 +100,7 @@ class Kinto:
         self._metrics = metrics
         self._fields = tuple(fields)
 
-    def called(self, calls: Iterable[Call], seconds: float) -> None:
+    def called(self, calls: tuple[Call, ...], seconds: float) -> None:
         """Feed the timers of the backends."""
         for call in calls:
             if call.kinto:
@@ -125,7 +125,7 @@ class Kinto:
     def answered(self, answer: Answered) -> None:
         """Count and time the request, and count who asked."""
         # Scanners make up ids: refused ones would make a series each (O-MON-18).
-        ids = {} if answer.status >= 400 else answer.ids
+        ids = {} if answer.status >= 400 else answer.ids()
         labels = [
             ("method", answer.method.lower()),
             ("endpoint", answer.endpoint),
@@ -133,7 +133,7 @@ class Kinto:
         ]
         self._metrics.timing("request_duration_seconds", answer.seconds, labels)
         self._metrics.count("request_summary", unique=[*labels, ("status", str(answer.status))])
-        self._metrics.observe("request_size", answer.size_bytes)
+        self._metrics.observe("request_size", answer.size())
         if answer.user_id is not None and answer.policy is not None:
             user = answer.user_id.removeprefix(f"{answer.policy}:").replace(":", ".")
             self._metrics.count("users", unique=[("auth", answer.policy), ("userid", user)])
@@ -151,11 +151,10 @@ class Families:
     def __init__(self, families: Iterable[Family]) -> None:
         self._families = tuple(families)
 
-    def called(self, calls: Iterable[Call], seconds: float) -> None:
+    def called(self, calls: tuple[Call, ...], seconds: float) -> None:
         """Tell of a statement, or a method of the cache."""
-        done = tuple(calls)
         for family in self._families:
-            family.called(done, seconds)
+            family.called(calls, seconds)
 
     def looked_up(self, found: bool) -> None:
         """Tell whether the cache knew a key."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 
 from backends import Json
 from backends.cache import Cache
@@ -31,22 +32,31 @@ def _read(read: Callable[[Wanted], Snapshot], wanted: Wanted, family: Family) ->
         seen = read(wanted)
         return seen
     finally:
-        family.called(_jobs(wanted, seen), time.perf_counter() - start)
+        seconds, page = time.perf_counter() - start, wanted.page
+        jobs = _jobs(
+            bool(wanted.targets),
+            bool(wanted.ancestors),
+            page is not None,
+            page is not None and page.counting,
+            page is not None and not page.whole and not (seen and seen.full),
+            bool(wanted.clocks),
+            any(not reader.startswith("system.") for reader in wanted.readers),
+        )
+        family.called(jobs, seconds)
 
 
-def _jobs(wanted: Wanted, seen: Snapshot | None) -> Iterator[Call]:
-    if wanted.targets:
-        yield from (calls.GET, calls.GRANTS)
-    if wanted.page:
-        yield calls.COUNT_ALL if wanted.page.counting else calls.GET_ALL
-        if seen is None or not (seen.full or wanted.page.whole):
-            yield calls.ACCESSIBLE
-    if wanted.targets or wanted.ancestors or wanted.page:
-        yield calls.CHECK
-    if wanted.clocks or wanted.page:
-        yield calls.TIMESTAMP
-    if any(not reader.startswith("system.") for reader in wanted.readers):
-        yield calls.PRINCIPALS
+@cache
+def _jobs(
+    targets: bool, ancestors: bool, page: bool, counting: bool, partial: bool, clocks: bool, groups: bool
+) -> tuple[Call, ...]:
+    return (
+        *((calls.GET, calls.GRANTS) if targets else ()),
+        *((calls.COUNT_ALL if counting else calls.GET_ALL,) if page else ()),
+        *((calls.ACCESSIBLE,) if partial else ()),
+        *((calls.CHECK,) if targets or ancestors or page else ()),
+        *((calls.TIMESTAMP,) if clocks or page else ()),
+        *((calls.PRINCIPALS,) if groups else ()),
+    )
 
 
 class TimedStorage:
@@ -131,7 +141,7 @@ class TimedTransaction:
 
     def write(self, changes: Sequence[Change], moves: Sequence[Move]) -> None:
         """Write, timed as each of the jobs that it does."""
-        jobs = {job for change in changes for job in self._jobs(change)}
+        jobs = dict.fromkeys(job for change in changes for job in self._jobs(change))
         with _timed(self._family, *jobs):
             self._transaction.write(changes, moves)
         self._living.update(change.stored.uri for change in changes)

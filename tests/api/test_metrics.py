@@ -387,6 +387,11 @@ class Recording:
         self.sent.append(stat)
 
 
+class Failing(Recording):
+    def timing(self, stat: str, delta: float) -> None:
+        raise ZeroDivisionError
+
+
 class TestBackend:
     """`statsd_backend` is a class of one's own, or one of the old names."""
 
@@ -395,6 +400,7 @@ class TestBackend:
         client = client_with({"kinto.statsd_url": url, "kinto.statsd_backend": f"{__name__}.Recording"})
 
         client.get("/")
+        client.app.extensions["kinto"].close()
 
         backend = made.pop()
         assert backend.where == ("carbon.server", 8126, "kinto")
@@ -408,6 +414,15 @@ class TestBackend:
         client.get("/")
 
         assert len(server.packets()) == 1
+
+    def test_a_class_of_ones_own_that_fails_fails_no_request(
+        self, client_with: ClientMaker, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """O-MON-15."""
+        client = client_with({"kinto.statsd_url": "udp://x", "kinto.statsd_backend": f"{__name__}.Failing"})
+
+        assert [client.get("/").status for _ in range(50)] == [200] * 50
+        assert "Measurements are lost." in caplog.messages
 
     @pytest.mark.parametrize("name", ["kinto.core.statsd", "cliquet.statsd"])
     def test_an_old_name_is_the_built_in_one(self, client_with: ClientMaker, server: StatsdServer, name: str) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import inspect
 import logging
 import re
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,9 +18,11 @@ from backends.cache import Cache
 from backends.metrics import SILENT, Metrics, Several, calls
 from backends.metrics.names import Answered, Families, Guide, Kinto
 from backends.metrics.prometheus import Prometheus, named
+from backends.metrics.soon import DELAY_SECONDS
 from backends.metrics.statsd import StatsD, open_metrics
 from backends.metrics.wrapping import TimedCache, TimedStorage, TimedTransaction
 from backends.storage import Storage, Transaction
+from tests.services import ROOT
 from tests.statsd_server import Line, StatsdServer, statsd_server
 
 
@@ -58,7 +63,7 @@ def test_a_place_takes_every_measurement(statsd: StatsD, make: Callable[[StatsD]
     """What plugins may use, whatever is configured (plugins contract, 11)."""
     place = make(statsd)
 
-    with place.together(), place.timer("a.block", [("method", "get")]):
+    with place.timer("a.block", [("method", "get")]):
         place.timing("a.timing", 0.1)
         place.observe("a.size", 10, [("kind", "é:|@\n")])
         place.count("a.counter")
@@ -119,21 +124,93 @@ class TestStatsD:
         (line,) = server.lines()
         assert 10 <= float(line.value) <= most
 
-    def test_what_is_measured_together_is_one_packet(self, server: StatsdServer, statsd: StatsD) -> None:
-        with statsd.together(), statsd.together():
-            for number in range(10):
-                statsd.timing(f"timer-{number}", 0.1)
+    def test_what_is_measured_soon_after_each_other_shares_a_packet(self, server: StatsdServer, statsd: StatsD) -> None:
+        for number in range(10):
+            statsd.timing(f"timer-{number}", 0.1)
 
         assert len(server.packets()) == 1
 
     def test_packets_are_no_longer_than_a_frame(self, server: StatsdServer, statsd: StatsD) -> None:
-        with statsd.together():
-            for number in range(200):
-                statsd.count(f"counter-{number}")
+        names = [f"counter-{number}-{'x' * (number % 100)}" for number in range(200)]
+        for name in names:
+            statsd.count(name)
 
         packets = server.packets()
         assert max(map(len, packets)) <= 1432
-        assert sum(packet.count("\n") + 1 for packet in packets) == 200
+        assert "\n".join(packets).split("\n") == [f"kinto.{name}:1|c" for name in names]
+
+    def test_a_line_that_is_longer_than_a_frame_is_a_packet(self, server: StatsdServer, statsd: StatsD) -> None:
+        names = ["before", "x" * 2000, "after"]
+        for name in names:
+            statsd.count(name)
+
+        assert server.packets() == [f"kinto.{name}:1|c" for name in names]
+
+    def test_nothing_is_lost_between_threads(self, server: StatsdServer, statsd: StatsD) -> None:
+        """Many threads add lines while those that are due are sent."""
+
+        def count(thread: int) -> None:
+            for number in range(250):
+                statsd.count(f"{thread}.{number}")
+                if number % 50 == 0:
+                    time.sleep(DELAY_SECONDS)
+
+        threads = [threading.Thread(target=count, args=(thread,)) for thread in range(8)]
+        for each in threads:
+            each.start()
+        names = server.names()
+        for each in threads:
+            each.join()
+
+        names += server.names()
+        assert sorted(names) == sorted(f"kinto.{thread}.{number}" for thread in range(8) for number in range(250))
+
+    def test_what_waits_is_sent_when_the_place_is_closed(
+        self, server: StatsdServer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        place = open_metrics(server.url, "kinto")
+        place.count("last")
+        place.close()
+        for _ in range(1000):
+            place.count("too late")
+
+        assert server.names() == ["kinto.last"]
+        assert caplog.messages == []
+
+    @pytest.mark.parametrize(
+        ("ending", "sent"),
+        [("", ["parent", "last"]), ("os._exit(0)", [])],
+        ids=["when the process ends", "not when it is killed"],
+    )
+    def test_what_waits_is_sent(self, server: StatsdServer, ending: str, sent: list[str]) -> None:
+        program = f"""
+import os
+from backends.metrics.statsd import open_metrics
+place = open_metrics({server.url!r}, "")
+place.count("parent")
+place.count("last")
+{ending}
+"""
+        subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
+
+        assert server.names() == sent
+
+    def test_a_fork_sends_its_own_alone(self, server: StatsdServer) -> None:
+        """What waits in the parent is the parent's, and the child has a thread of its own to send."""
+        program = f"""
+import os, time
+from backends.metrics.statsd import open_metrics
+place = open_metrics({server.url!r}, "")
+place.count("parent")
+if os.fork() == 0:
+    place.count("child")
+    time.sleep(1)
+    os._exit(0)
+os.wait()
+"""
+        subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
+
+        assert sorted(server.names()) == ["child", "parent"]
 
     @pytest.mark.parametrize("url", ["udp://127.0.0.1:9", "udp://192.0.2.1:8125"], ids=["closed port", "dead address"])
     def test_a_server_that_is_not_there_costs_no_time(self, url: str) -> None:
@@ -259,8 +336,10 @@ def _named(names: type[Guide] | type[Kinto], place: Metrics) -> Guide | Kinto:
     return Guide(place) if names is Guide else Kinto(place, ("bucket_id", "record_id"))
 
 
-RECORD = Answered("GET", "record-record", "record-object", 200, 0.002, 10, {"bucket_id": "b", "record_id": "r"})
-BOB = ("account:bob@x.org", "account")
+RECORD = Answered(
+    "GET", "record-record", "record-object", 200, 0.002, lambda: {"bucket_id": "b", "record_id": "r"}, lambda: 10
+)
+BOBS = RECORD._replace(user_id="account:bob@x.org", policy="account")
 
 
 class TestNames:
@@ -271,7 +350,7 @@ class TestNames:
         self, server: StatsdServer, statsd: StatsD, call: calls.Call
     ) -> None:
         for names in (Guide, Kinto):
-            _named(names, statsd).called([call], 0.001)
+            _named(names, statsd).called((call,), 0.001)
 
         expected = [f"kinto.{call.part}.{call.guide}"] if call.guide else []
         if call.kinto:
@@ -279,15 +358,12 @@ class TestNames:
         assert server.names() == expected
 
     def test_a_statement_feeds_a_timer_once(self, server: StatsdServer, statsd: StatsD) -> None:
-        _named(Guide, statsd).called([calls.REVOKE, calls.REVOKE_OBJECT, calls.REVOKE_PRINCIPAL], 0.001)
+        _named(Guide, statsd).called((calls.REVOKE, calls.REVOKE_OBJECT, calls.REVOKE_PRINCIPAL), 0.001)
 
         assert server.names() == ["kinto.permission.remove_principal_from_ace"]
 
     def test_the_guide_names_a_request_by_its_view(self, server: StatsdServer, statsd: StatsD) -> None:
-        user_id, policy = BOB
-        answer = Answered("GET", "record-record", "record-object", 200, 0.002, 10, {}, user_id, policy)
-
-        _named(Guide, statsd).answered(answer)
+        _named(Guide, statsd).answered(BOBS)
 
         assert server.lines() == [
             Line("kinto.view.record-record.GET", "2.000000", "ms"),
@@ -296,12 +372,7 @@ class TestNames:
         ]
 
     def test_kinto_names_a_request_by_labels(self, server: StatsdServer, statsd: StatsD) -> None:
-        user_id, policy = BOB
-        ids = {"bucket_id": "b", "record_id": "r"}
-
-        _named(Kinto, statsd).answered(
-            Answered("GET", "record-record", "record-object", 200, 0.002, 10, ids, user_id, policy)
-        )
+        _named(Kinto, statsd).answered(BOBS)
 
         labels = "method.get.endpoint.record-object.bucket_id.b.record_id.r"
         assert server.lines() == [
@@ -314,9 +385,7 @@ class TestNames:
 
     def test_kinto_leaves_out_the_ids_of_a_refused_request(self, server: StatsdServer, statsd: StatsD) -> None:
         """O-MON-18."""
-        ids = {"bucket_id": "b", "record_id": "r"}
-
-        _named(Kinto, statsd).answered(Answered("GET", "record-record", "record-object", 404, 0.002, 10, ids))
+        _named(Kinto, statsd).answered(RECORD._replace(status=404))
 
         assert (
             "kinto.request_duration_seconds.method.get.endpoint.record-object.bucket_id..record_id." in server.names()
@@ -331,7 +400,7 @@ class TestNames:
     def test_several_families_are_told_the_same(self, server: StatsdServer, statsd: StatsD) -> None:
         both = Families([_named(Guide, statsd), _named(Kinto, statsd)])
 
-        both.called([calls.GET], 0.001)
+        both.called((calls.GET,), 0.001)
         both.decided(0.001)
         both.identified("account", 0.001)
         both.looked_up(found=True)
