@@ -6,10 +6,10 @@ BIN := .venv/bin
 DATA := data
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test check bench lock audit clean
+.PHONY: help install install-monitoring serve test check bench lock audit clean
 
 help:  ## List what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: .venv/.installed  ## Make .venv with the service, its command `kinto`, tests and checks
 
@@ -18,6 +18,10 @@ install: .venv/.installed  ## Make .venv with the service, its command `kinto`, 
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --config-settings editable_mode=compat --editable .
 	@touch $@
+
+install-monitoring:  ## Add New Relic's agent, the one monitoring that requirements.txt does not bring
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'newrelic>=14.1'
 
 $(DATA)/secret:
 	@mkdir -p $(DATA)

@@ -1,4 +1,4 @@
-"""The commands of the guide that install the service, on a clone of this repository."""
+"""The commands of the guide that install the service and what monitors it, on a clone of this repository."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.production.guide import blocks
 from tests.services import ROOT
 
 
-def test_the_guide_installs_the_command(tmp_path: Path) -> None:
+def test_the_guide_installs_the_command_and_what_monitors(tmp_path: Path) -> None:
     place = tmp_path / "kinto"
     (commands,) = blocks("Install the service", "sh", repository=str(ROOT))
 
@@ -20,3 +20,8 @@ def test_the_guide_installs_the_command(tmp_path: Path) -> None:
 
     assert said.stdout == "1.0.0\n"
     assert (place / ".venv/bin/gunicorn").exists()
+
+    (command,) = blocks("Monitoring", "sh")
+    subprocess.run(["bash", "-euc", command], check=True, capture_output=True, timeout=300, cwd=place)
+    imports = [place / ".venv/bin/python", "-c", "import newrelic.agent, prometheus_client, sentry_sdk, statsd"]
+    subprocess.run(imports, check=True)
