@@ -30,7 +30,7 @@ forwarded_allow_ips = os.environ.get("FORWARDED_ALLOW_IPS") or ("*" if "DYNO" in
 secure_scheme_headers = {"X-FORWARDED-PROTO": "https"}
 forwarder_headers = ""
 # The file by which workers show that they live must not wait for a disk.
-worker_tmp_dir = "/dev/shm" if pathlib.Path("/dev/shm").is_dir() else None
+worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 # Nothing here asks for it, and every server of a user would want the same path in the home folder.
 control_socket_disable = True
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.deploy.asking import ask
 from tests.deploy.servers import DEPLOY, environment, folder, put_in, serves, write_ini
-from tests.services import ROOT, free_port, running
+from tests.services import ROOT, free_port, missing, running
 
 UNIT = re.findall(r"^(\w+)=(.*)$", (DEPLOY / "kinto.service").read_text(encoding="utf-8"), re.MULTILINE)
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
@@ -26,6 +28,19 @@ def settings(key: str) -> list[str]:
 def instructions(name: str) -> list[str]:
     """Return what follows an instruction of the Dockerfile."""
     return re.findall(rf"^{name} (.*)$", DOCKERFILE.replace("\\\n", ""), re.MULTILINE)
+
+
+def test_systemd_finds_nothing_wrong_with_the_unit(tmp_path: Path) -> None:
+    if shutil.which("systemd-analyze") is None:
+        missing("systemd-analyze (package systemd)")
+    # It looks for the programs: put one in their place.
+    unit = (DEPLOY / "kinto.service").read_text(encoding="utf-8").replace("/srv/kinto/.venv/bin/python", sys.executable)
+    file = tmp_path / "kinto.service"
+    file.write_text(unit)
+
+    ended = subprocess.run(["systemd-analyze", "verify", str(file)], capture_output=True, text=True)
+
+    assert (ended.returncode, [line for line in ended.stderr.splitlines() if "kinto" in line]) == (0, [])
 
 
 def test_the_unit_migrates_before_it_starts(tmp_path: Path) -> None:

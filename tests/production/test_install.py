@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -25,3 +26,31 @@ def test_the_guide_installs_the_command_and_what_monitors(tmp_path: Path) -> Non
     subprocess.run(["bash", "-euc", command], check=True, capture_output=True, timeout=300, cwd=place)
     imports = [place / ".venv/bin/python", "-c", "import newrelic.agent, prometheus_client, sentry_sdk, statsd"]
     subprocess.run(imports, check=True)
+
+
+def test_the_guide_puts_files_where_servers_look_for_them(tmp_path: Path) -> None:
+    """The commands that place files of `deploy/`, below a folder of the test."""
+    for name in ("conf.d", "systemd/system", "apache2/conf-available"):
+        (tmp_path / ("etc/nginx" if name == "conf.d" else "etc") / name).mkdir(parents=True)
+    shutil.copytree(ROOT / "deploy", tmp_path / "deploy")
+    (tmp_path / "production.ini").write_text("[app:main]\n")
+    lines = [line for block in blocks("Run the Kinto application", "sh") for line in block.splitlines()]
+    script = "\n".join(line for line in lines if "install -" in line or "tee -a" in line)
+    for there, here in {"sudo ": "", "-o kinto -g kinto ": "", " /etc/": " etc/", " /var/run/": " run/"}.items():
+        script = script.replace(there, here)
+
+    subprocess.run(["bash", "-euc", script], check=True, cwd=tmp_path)
+
+    placed = {str(path.relative_to(tmp_path)) for path in (tmp_path / "etc").rglob("*") if path.is_file()}
+    assert placed == {
+        "etc/kinto/kinto.ini",
+        "etc/systemd/system/kinto.service",
+        "etc/apache2/conf-available/kinto.conf",
+        "etc/nginx/kinto/proxy_params",
+        "etc/nginx/kinto/uwsgi_params",
+        "etc/nginx/conf.d/kinto.conf",
+    }
+    assert (tmp_path / "run/uwsgi").is_dir()
+    ini = (tmp_path / "etc/kinto/kinto.ini").read_text(encoding="utf-8")
+    assert ini.startswith("[app:main]\n")
+    assert "\n[uwsgi]\n" in ini
