@@ -55,12 +55,12 @@ def trace(record: logging.LogRecord) -> str:
 
 def mozlog(record: logging.LogRecord, project: str, hostname: str) -> Fields:
     """Return a record in the shape of Mozlog (O-MON-27)."""
-    found = fields(record)
-    text = message(record)
+    if isinstance(record, RequestRecord):
+        found, text = record.fields(), record.msg
+    else:
+        found, text = {**fields(record), **failure(record)}, message(record)
     if text:
         found = {**found, "msg": text}
-    if record.exc_info:
-        found = {**found, **failure(record)}
     return {
         "Timestamp": int(record.created * 1_000_000_000),
         "Type": record.name,

@@ -36,6 +36,7 @@ class Soon(Generic[Item]):
         """Start with nothing that waits, and no thread."""
         self._waiting: deque[Item] = deque()
         self._due = threading.Event()
+        self._awake = False
         self._thread: threading.Thread | None = None
 
     def hand_over(self, item: Item) -> None:
@@ -43,10 +44,11 @@ class Soon(Generic[Item]):
         self._waiting.append(item)
         if len(self._waiting) >= self._many:
             self.flush()
-        elif not self._due.is_set():
+        elif not self._awake:
             self._wake()
 
     def _wake(self) -> None:
+        self._awake = True
         self._due.set()
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, args=(self._due,), name="soon", daemon=True)
@@ -56,8 +58,9 @@ class Soon(Generic[Item]):
         while not self._closed:
             due.wait()
             time.sleep(DELAY_SECONDS)
-            # First: who hands over something from now on sets it again.
+            # First: who hands over something from now on wakes it again.
             due.clear()
+            self._awake = False
             self.flush()
 
     def flush(self) -> None:
