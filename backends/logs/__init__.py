@@ -35,5 +35,7 @@ class StreamHandlerWithRequestID(logging.StreamHandler[Any]):
         try:
             self.stream.write(f"{self.format(record)}{self.terminator}")
             self.stream.flush()
+        except RecursionError:
+            raise
         except Exception:  # noqa: BLE001  # what a handler is asked to do with any failure (logging.Handler.handleError)
             self.handleError(record)

@@ -1,4 +1,4 @@
-"""Gather what threads hand over, and deal with many at once: soon, and never while somebody waits for it."""
+"""Gather what threads hand over, to deal with many at once."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ DELAY_SECONDS: Final = 0.1
 class Soon(Generic[Item]):
     """Gives *deal* what was handed over: as soon as there are *many*, or after `DELAY_SECONDS`.
 
-    A thread that hands over the last of many deals with them. For what is left there is a thread, which starts with the
-    first item: in the process that uses it, whoever made it before a fork. Where a server lets no threads run, what is
-    left waits for more. Nothing is left behind when the process ends.
+    Who hands over the last of many deals with them, in its own thread. For what is left there is another, which starts
+    with the first item: in the process that uses it, whoever made it before a fork. Where a server lets no threads run,
+    what is left waits for more. Nothing is left behind when the process ends.
     """
 
     def __init__(self, deal: Callable[[Iterator[Item]], None], many: int) -> None:
@@ -36,6 +36,7 @@ class Soon(Generic[Item]):
         """Start with nothing that waits, and no thread."""
         self._waiting: deque[Item] = deque()
         self._due = threading.Event()
+        self._starting = threading.Lock()
         self._awake = False
         self._thread: threading.Thread | None = None
 
@@ -50,9 +51,10 @@ class Soon(Generic[Item]):
     def _wake(self) -> None:
         self._awake = True
         self._due.set()
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, args=(self._due,), name="soon", daemon=True)
-            self._thread.start()
+        with self._starting:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, args=(self._due,), name="soon", daemon=True)
+                self._thread.start()
 
     def _run(self, due: threading.Event) -> None:
         while not self._closed:

@@ -55,7 +55,7 @@ Measured = tuple[str, str, Labels, float | str]
 class StatsD(Timing):
     """Sends what is measured to a StatsD server: to send one packet costs more than to measure twenty times.
 
-    Nobody who measures waits for that, or fails by it (O-MON-15).
+    Nobody who measures fails by it, and the network is never waited for (O-MON-15).
     """
 
     def __init__(self, client: Client) -> None:

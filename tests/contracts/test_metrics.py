@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from queue import Queue
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from backends.cache import Cache
 from backends.metrics import SILENT, Metrics, Several, calls
 from backends.metrics.names import Answered, Families, Guide, Kinto
 from backends.metrics.prometheus import Prometheus, named
-from backends.metrics.soon import DELAY_SECONDS
+from backends.metrics.soon import DELAY_SECONDS, Soon
 from backends.metrics.statsd import StatsD, open_metrics
 from backends.metrics.wrapping import TimedCache, TimedStorage, TimedTransaction
 from backends.storage import Storage, Transaction
@@ -237,6 +238,30 @@ os.wait()
 
         open_metrics("udp://carbon.server", "kinto", make)
         assert asked == {"host": "carbon.server", "port": 8125, "prefix": "kinto"}
+
+
+class TestSoon:
+    """What waits to be dealt with together."""
+
+    def test_the_last_of_many_is_dealt_with_at_once(self) -> None:
+        dealt: list[int] = []
+        soon: Soon[int] = Soon(dealt.extend, 3)
+
+        for number in range(3):
+            soon.hand_over(number)
+
+        assert dealt == [0, 1, 2]
+        soon.close()
+
+    def test_what_is_left_is_dealt_with_soon(self) -> None:
+        dealt: Queue[list[int]] = Queue()
+        soon: Soon[int] = Soon(lambda items: dealt.put(list(items)), 3)
+
+        for _ in range(2):
+            soon.hand_over(1)
+            soon.hand_over(2)
+            assert dealt.get(timeout=10) == [1, 2]
+        soon.close()
 
 
 class TestPrometheus:
