@@ -5,9 +5,12 @@ from __future__ import annotations
 import io
 import json
 import logging
+import logging.handlers
 import os
+import pickle
 import pty
 import re
+import threading
 from pathlib import Path
 
 import pytest
@@ -273,6 +276,23 @@ class TestShapes:
 
         assert (line["Type"], line["Hostname"]) == ("told", "web2")
         assert line["Fields"] == {"of": '{"a":1}', "some": "[1]", "texts": ["a"]}
+
+    def test_formatters_of_others_find_all_that_a_record_has(self) -> None:
+        made = RequestRecord("request.summary", "", SUMMARY)
+        formatter = logging.Formatter("%(levelname)s %(name)s %(threadName)s %(process)d %(lineno)d %(code)d")
+
+        text = formatter.format(made)
+
+        assert text == f"INFO request.summary {threading.current_thread().name} {os.getpid()} 0 200"
+
+    def test_a_record_that_is_sent_to_another_process_keeps_level_and_fields(self) -> None:
+        made = RequestRecord("request.summary", "", SUMMARY)
+
+        packed = logging.handlers.SocketHandler("127.0.0.1", 1).makePickle(made)
+        arrived = logging.makeLogRecord(pickle.loads(packed[4:]))
+
+        assert (arrived.levelno, arrived.name, arrived.getMessage()) == (logging.INFO, "request.summary", "")
+        assert SUMMARY.items() <= vars(arrived).items()
 
     def test_classic_and_color(self) -> None:
         """O-MON-29."""
