@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from flask import Flask
+from werkzeug.datastructures import Headers
 
 SECRET = "golden-secret"
 
@@ -40,6 +41,12 @@ class Answer:
             self.json = json.loads(self.body)
         except ValueError:
             self.json = None
+
+    @property
+    def challenges(self) -> list[str]:
+        """Return the headers `WWW-Authenticate`, of which there may be several."""
+        assert isinstance(self.headers, Headers)
+        return self.headers.getlist("WWW-Authenticate")
 
     @property
     def data(self) -> Any:

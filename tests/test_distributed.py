@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from operator import methodcaller
 from typing import Any
 
 import pytest
@@ -104,7 +105,7 @@ def sent(request: pytest.FixtureRequest) -> Iterator[Sent]:
     """Give what each of the typical requests sent to the database."""
     client = Client(make_app(database_url(request.param, request), BASICAUTH))
     reads = {name: ask for name, (ask, _) in {**READS, **WRITES}.items()}
-    lists: dict[str, Callable[[Client], Any]] = {name: lambda c, path=path: c.get(path) for name, path in SORTS.items()}  # type: ignore[misc]
+    lists: dict[str, Callable[[Client], Any]] = {name: methodcaller("get", path) for name, path in SORTS.items()}
     found = {}
     for name, ask in {**reads, **REFUSED, **lists, "the next page": _next_page, **ACROSS}.items():
         _prepare(client)

@@ -334,13 +334,13 @@ class TestShapes:
         ],
     )
     def test_whatever_a_field_is_the_line_is_written(self, formatter: logging.Formatter, value: object) -> None:
-        stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
-        handler = logging.StreamHandler(stream)
+        written = io.BytesIO()
+        handler = logging.StreamHandler(io.TextIOWrapper(written, encoding="ascii"))
         handler.setFormatter(formatter)
 
         handler.handle(RequestRecord("request.summary", "", {**SUMMARY, "given": value}))
 
-        (line,) = stream.buffer.getvalue().decode().splitlines()  # type: ignore[attr-defined]
+        (line,) = written.getvalue().decode().splitlines()
         assert json.loads(line)["Fields"]["path"] == "/v1/buckets"
 
     def test_a_traceback_is_a_field_in_json_and_stands_below_the_line_for_people(self) -> None:

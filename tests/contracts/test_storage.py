@@ -349,6 +349,7 @@ def test_a_ping_leaves_nothing_behind(storage: Storage) -> None:
 def test_what_the_driver_raises_becomes_a_backend_error(storage: Storage) -> None:
     """C-STO-13; the driver's own error is kept in `original`."""
     with pytest.raises(BackendError) as failed, storage.transaction() as transaction:
+        # No document: what the types forbid, the table refuses.
         transaction.write([Change(Stored(f"{LIST}/x", 1, False, 1, None), 1)], [])  # type: ignore[arg-type]
 
     assert failed.value.original is not None

@@ -454,7 +454,7 @@ class TestBasicauth:
         """P-BASIC-5."""
         answer = fallback.nobody.ask("GET", "/accounts")
 
-        assert answer.headers.getlist("WWW-Authenticate") == [BASIC_REALM, BASIC_REALM]  # type: ignore[attr-defined]
+        assert answer.challenges == [BASIC_REALM, BASIC_REALM]
 
 
 class TestPermissionsEndpoint:

@@ -177,6 +177,7 @@ def test_old_connections_are_replaced_when_a_setting_says_so(pooled: Callable[..
 
 def _backend(engine: Engine) -> int:
     with engine.connect() as connection:
+        # SQLAlchemy knows no type of the driver's own connection, and says it may be missing.
         pid: int = connection.connection.driver_connection.info.backend_pid  # type: ignore[union-attr]
         return pid
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.settings import MissingFile, SettingError, Settings, load
+from app.settings.patterns import Shape
 from app.settings.values import words
 from app.version import VERSION
 
@@ -437,12 +438,12 @@ def test_principals_of_settings_have_defaults() -> None:
         pytest.param("record_bucket_put_enabled", ("object", "bucket", "PUT"), id="of an object, old spelling"),
     ],
 )
-def test_a_method_is_switched_off(name: str, endpoint: tuple[str, str, str]) -> None:
+def test_a_method_is_switched_off(name: str, endpoint: tuple[Shape, str, str]) -> None:
     """O-SET-29, O-SET-30."""
     shape, kind, method = endpoint
 
-    assert given().enabled(shape, kind, method)  # type: ignore[arg-type]
-    assert not load({name: "false"}, {}).enabled(shape, kind, method)  # type: ignore[arg-type]
+    assert given().enabled(shape, kind, method)
+    assert not load({name: "false"}, {}).enabled(shape, kind, method)
 
 
 LIVES = (
