@@ -16,11 +16,13 @@ ApiError
 ├── Gone                410  errno 202
 ├── Modified            412  errno 114
 ├── Programmatic        500  errno 999
-└── Unavailable         503  errno 201
+├── Unavailable         503  errno 201
+└── ForeignError        an HTTP error of a plugin's view, with the status that it has
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -50,9 +52,9 @@ class Problem:
 class ApiError(Exception):
     """An answer other than success. `timestamp` is what `ETag` says of the current state (412 only)."""
 
-    status: ClassVar[int]
-    errno: ClassVar[int]
-    error: ClassVar[str]
+    status: int
+    errno: int
+    error: str
     message: str | None = None
     details: Json = None
     timestamp: int | None = None
@@ -219,3 +221,32 @@ class Unavailable(ApiError):
     error = "Service Unavailable"
     message = "Service temporary unavailable due to overloading or maintenance, please retry later."
     retry = True
+
+
+class ForeignError(ApiError):
+    """An HTTP error of a plugin's view; its errno is that of the contract for its status, else 999 (3.2)."""
+
+    def __init__(self, status: int, error: str, message: str | None) -> None:
+        super().__init__(status, error)
+        self.status = status
+        self.errno = _ERRNOS.get(status, Programmatic.errno)
+        self.error = error
+        self.message = message
+
+
+_ERRNOS: Mapping[int, int] = {
+    400: 107,
+    401: 104,
+    403: 121,
+    404: 111,
+    405: 115,
+    406: 107,
+    409: 122,
+    410: 202,
+    411: 112,
+    412: 114,
+    413: 113,
+    415: 107,
+    429: 117,
+    503: 201,
+}

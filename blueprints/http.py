@@ -6,15 +6,24 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import quote, unquote_to_bytes
 
 from flask import Flask, Response, g, request
 from werkzeug.datastructures import Headers
-from werkzeug.exceptions import HTTPException, MethodNotAllowed
-from werkzeug.routing import RoutingException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
-from app.errors import ApiError, Gone, Malformed, NoSuchUrl, NoSuchVersion, NotAllowed, Programmatic
+from app.errors import (
+    ApiError,
+    ForeignError,
+    Gone,
+    Malformed,
+    NoSuchUrl,
+    NoSuchVersion,
+    NotAllowed,
+    Programmatic,
+    Unauthenticated,
+)
 from app.service import Service
 from backends import BackendError
 from blueprints.cors import ALWAYS_EXPOSED, preflight
@@ -76,7 +85,7 @@ def exchange(app: Flask, service: Service) -> None:
             raise Gone
         if settings.readonly and request.method not in _SAFE:
             raise NotAllowed
-        _expect_utf8()
+        expect_utf8(request.environ.get("PATH_INFO", "").encode("latin-1"), request.query_string)
         return options() if request.method == "OPTIONS" else None
 
     def options() -> Response:
@@ -89,7 +98,7 @@ def exchange(app: Flask, service: Service) -> None:
         except MethodNotAllowed as error:
             methods = set(error.valid_methods or ())
         except HTTPException:
-            return Response("", 200) if _unversioned(request.path) else unknown()
+            return Response("", 200) if unversioned(request.path) else unknown()
         offered = [name for name in _ORDER if name in methods or name == "OPTIONS"]
         asked = request.headers.get
         g.exposed = ()
@@ -115,7 +124,7 @@ def exchange(app: Flask, service: Service) -> None:
         reply.exposed = g.get("exposed", ALWAYS_EXPOSED)
         return sent(reply)
 
-    def unknown(_: Exception | None = None) -> Response:
+    def unknown() -> Response:
         """Answer a path that no endpoint has: a redirect or a 404 (core contract, 1.2 to 1.4)."""
         path, query = request.environ.get("PATH_INFO", ""), request.query_string.decode()
         path = path.encode("latin-1").decode()
@@ -125,7 +134,7 @@ def exchange(app: Flask, service: Service) -> None:
                 return redirect(target, query, settings.trailing_slash_redirect_ttl_seconds)
         if path.startswith(version):
             return refused(NoSuchUrl())
-        if not _unversioned(path) or not settings.version_prefix_redirect_enabled or {"\r", "\n"} & set(path):
+        if not unversioned(path) or not settings.version_prefix_redirect_enabled or {"\r", "\n"} & set(path):
             return refused(NoSuchVersion())
         return redirect(f"{version}{path}", query, settings.version_prefix_redirect_ttl_seconds)
 
@@ -135,6 +144,27 @@ def exchange(app: Flask, service: Service) -> None:
         if ttl_seconds >= 0:
             headers |= caching(ttl_seconds)
         return Response("", 307, headers)
+
+    def http_error(error: HTTPException) -> Response:
+        """Answer an HTTP error of routing or of a view: with the status that it has, in the format of all errors."""
+        if error.response is not None:
+            return cast(Response, error.get_response())
+        # A view that answers 404 is an endpoint, but for the bare prefix.
+        if isinstance(error, NotFound) and (request.url_rule is None or request.path == version):
+            return unknown()
+        if isinstance(error, MethodNotAllowed):
+            return not_allowed(error)
+        foreign = ForeignError(error.code or Programmatic.status, error.name, error.description)
+        if foreign.status >= Programmatic.status:
+            log.error("%s", error, exc_info=error, extra=context() | {"errno": foreign.errno})
+        response = refused(foreign)
+        for name, value in error.get_headers():
+            if name.lower() not in _OF_BODIES:
+                response.headers.add(name, value)
+        if foreign.status == Unauthenticated.status and "WWW-Authenticate" not in response.headers:
+            for challenge in service.challenges():
+                response.headers.add("WWW-Authenticate", challenge)
+        return response
 
     def not_allowed(error: MethodNotAllowed) -> Response:
         g.exposed = ()
@@ -147,8 +177,6 @@ def exchange(app: Flask, service: Service) -> None:
         return refused(told)
 
     def crashed(error: Exception) -> Response:
-        if isinstance(error, RoutingException | HTTPException):
-            return unknown()
         log.error("%s", error, exc_info=error, extra=context() | {"errno": Programmatic.errno})
         return refused(Programmatic())
 
@@ -156,15 +184,15 @@ def exchange(app: Flask, service: Service) -> None:
     app.after_request(after)
     app.register_error_handler(ApiError, refused)
     app.register_error_handler(BackendError, failed)
-    app.register_error_handler(404, unknown)
-    app.register_error_handler(405, not_allowed)
+    app.register_error_handler(HTTPException, http_error)
     app.register_error_handler(Exception, crashed)
 
 
+_OF_BODIES: Final = ("content-type", "content-length")
 _ORDER: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
-def _unversioned(path: str) -> bool:
+def unversioned(path: str) -> bool:
     """Say whether a path has no version: it does not begin with `/v` and a digit (C-URL-10)."""
     return not (path.startswith("/v") and path[2:3].isdigit())
 
@@ -178,13 +206,12 @@ def expect_path(path: str) -> None:
         raise Malformed("Invalid URL path.")
 
 
-def _expect_utf8() -> None:
+def expect_utf8(path: bytes, query: bytes) -> None:
     """Raise Malformed unless path and query are UTF-8, the path without U+0000 (C-URL-24, C-URL-25)."""
     try:
-        expect_path(request.environ.get("PATH_INFO", "").encode("latin-1").decode())
+        expect_path(path.decode())
     except UnicodeDecodeError as error:
         raise Malformed("Invalid URL path.") from error
-    query = request.query_string
     if b"%" not in query and query.isascii():
         return
     try:
