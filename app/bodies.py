@@ -6,10 +6,13 @@ digits goes through the standard library, which keeps them (`docs/contract/DECIS
 
 from __future__ import annotations
 
+import encodings
 import json
 import math
 import re
 from collections.abc import Iterable, Iterator
+from encodings.aliases import aliases
+from pkgutil import iter_modules
 from typing import Final, Never
 
 import orjson
@@ -25,14 +28,48 @@ _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 _NUL: Final = b"\\u0000"
 _TOO_DEEP: Final = Problem("body", "", f"JSON is nested more than {MAX_DEPTH} levels deep")
 
+_UTF_8: Final = "utf_8"
+# Python also calls encodings of host names and of its own source text charsets; decoding the former is quadratic.
+_CODECS: Final = frozenset(module.name for module in iter_modules(encodings.__path__)) - {
+    "idna",
+    "punycode",
+    "raw_unicode_escape",
+    "undefined",
+    "unicode_escape",
+}
 
-def decode(raw: bytes) -> Json:
-    """Return the value of a JSON text; of duplicate keys the last wins (C-ERR-24).
+
+def is_charset(charset: str) -> bool:
+    """Say whether *charset* names an encoding of text.
+
+    Unknown names are not handed to Python, which remembers every name that it was asked for.
+    """
+    codec = _codec(charset)
+    if codec not in _CODECS:
+        return False
+    try:
+        b"x".decode(codec, "ignore")  # nothing is looked up for no bytes
+    except LookupError:  # an encoding of bytes, as base64 and zlib are
+        return False
+    return True
+
+
+def _codec(charset: str) -> str:
+    """Return the name of Python's module for a charset."""
+    name = encodings.normalize_encoding(charset[:40]).lower()
+    return aliases.get(name, name)
+
+
+def decode(raw: bytes, charset: str = "utf-8") -> Json:
+    """Return the value of a JSON text in a charset that `is_charset`; of duplicate keys the last wins (C-ERR-24).
 
     Raises Invalid for what is not JSON (C-ERR-17, C-ERR-23), nested too deeply, or holds U+0000 (C-ERR-25). Where a
     body is expected, the caller adds "Required" to the problems of the first.
     """
+    codec = _codec(charset)
     try:
+        if codec != _UTF_8:
+            raw = raw.decode(codec).encode()
         value = _decode_exactly(raw) if _LONG_NUMBER.search(raw) else orjson.loads(raw)
     except RecursionError as error:
         raise Invalid(_TOO_DEEP) from error

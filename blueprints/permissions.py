@@ -17,9 +17,9 @@ from app.work import now_ms
 from backends.codec import dumps
 from blueprints.cors import exposed
 from blueprints.http import origin_of_urls, prefix, sent
+from blueprints.negotiation import not_acceptable
 from blueprints.replies import Reply, http_date
 from blueprints.request_lines import identified
-from blueprints.requests import not_acceptable
 
 _URI = "/permissions"
 

@@ -10,12 +10,9 @@ import uuid
 from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl
 
-from werkzeug.datastructures import MIMEAccept
-from werkzeug.http import parse_accept_header
-
 from app import conditions, queries
-from app.bodies import decode
-from app.errors import ApiError, Invalid, NotAcceptable, Problem, UnsupportedType
+from app.bodies import decode, is_charset
+from app.errors import ApiError, Invalid, Problem
 from app.identity import Identity
 from app.kinds import Data, Kind, Route
 from app.operation import Body, Operation, Outcome
@@ -26,11 +23,9 @@ from app.work import now_ms
 from backends import Json
 from backends.cache import Cache
 from blueprints.cors import refused_origin
+from blueprints.negotiation import JSON_TYPE, MERGE_TYPE, PATCH_TYPE, charset, media_type, not_acceptable, unsupported
 from blueprints.schemas import envelope, load
 
-JSON_TYPE = "application/json"
-MERGE_TYPE = "application/merge-patch+json"
-PATCH_TYPE = "application/json-patch+json"
 BEHAVIOURS = ("full", "light", "diff")
 LAST_TIMESTAMP = 253370764800000
 """1 January 9999: later ones cannot be written as an HTTP date (C-PRE-10)."""
@@ -51,6 +46,22 @@ class Asked:
     headers: conditions.Headers
     raw: bytes = b""
     decoded: Json = None
+
+    @property
+    def content_type(self) -> str | None:
+        """Return the header `Content-Type`."""
+        return self.headers.get("Content-Type")
+
+    @property
+    def charset(self) -> str:
+        """Return the charset to decode the body with; one that cannot be read is `unsupported`."""
+        name = charset(self.content_type)
+        return name if is_charset(name) else "utf-8"
+
+    @property
+    def unsupported(self) -> ApiError | None:
+        """Return the 415 of a body that cannot be read."""
+        return unsupported(self.method, self.content_type, has_body=bool(self.raw) or self.decoded is not None)
 
 
 def operation(service: Service, asked: Asked, route: Route, identity: Identity) -> Operation:
@@ -76,34 +87,12 @@ def operation(service: Service, asked: Asked, route: Route, identity: Identity) 
         conditions=expected,
         query=query,
         body=body,
-        negotiation=not_acceptable(asked.headers.get("Accept")) or _unsupported(asked),
+        negotiation=not_acceptable(asked.headers.get("Accept")) or asked.unsupported,
         problems=tuple(found),
         behaviour=behaviour,
         deleted_at=deleted_at,
         nonce=f"pagination-token-{uuid.uuid4()}" if route.on_list and asked.method == "DELETE" else None,
     )
-
-
-def not_acceptable(accept: str | None) -> ApiError | None:
-    """Return the 406 of a client that takes no JSON (C-ERR-28, C-ERR-29)."""
-    plain = accept in (None, "*/*", JSON_TYPE)
-    if not plain and not parse_accept_header(accept, MIMEAccept)[JSON_TYPE]:
-        return NotAcceptable(Problem("header", "Accept", f"Accept header should be one of ['{JSON_TYPE}']"))
-    return None
-
-
-def _unsupported(asked: Asked) -> ApiError | None:
-    """Return the 415 of a body that nobody reads (C-ERR-30, C-ERR-31)."""
-    types = {"POST": [JSON_TYPE], "PUT": [JSON_TYPE], "PATCH": [JSON_TYPE, MERGE_TYPE, PATCH_TYPE]}.get(asked.method)
-    given = _media_type(asked)
-    if types is None or given in types or not given:
-        return None
-    shown = [name for name in types if name != PATCH_TYPE]
-    return UnsupportedType(Problem("header", "Content-Type", f"Content-Type header should be one of {shown}"))
-
-
-def _media_type(asked: Asked) -> str:
-    return asked.headers.get("Content-Type", "").partition(";")[0].strip()
 
 
 def _behaviour(asked: Asked, found: list[Problem]) -> str:
@@ -115,10 +104,10 @@ def _behaviour(asked: Asked, found: list[Problem]) -> str:
 
 def _stray_body(asked: Asked) -> list[Problem]:
     """Return what is wrong with the body of a request that needs none (C-ERR-27)."""
-    if _media_type(asked) not in ("", JSON_TYPE):
+    if media_type(asked.content_type) not in ("", JSON_TYPE):
         return []
     try:
-        decode(asked.raw)
+        decode(asked.raw, asked.charset)
     except Invalid as error:
         return error.problems
     return []
@@ -129,7 +118,7 @@ def decoded(asked: Asked) -> tuple[Json, tuple[Problem, ...]]:
     if not asked.raw:
         return ({} if asked.decoded is None else asked.decoded), ()
     try:
-        return decode(asked.raw), ()
+        return decode(asked.raw, asked.charset), ()
     except Invalid as error:
         unreadable = not any(problem.name for problem in error.problems)
         return None, (*error.problems, Problem("body", "", "Required")) if unreadable else tuple(error.problems)
@@ -137,9 +126,9 @@ def decoded(asked: Asked) -> tuple[Json, tuple[Problem, ...]]:
 
 def _body(asked: Asked, route: Route, identity: Identity, found: list[Problem]) -> Body:
     """Read the body of a write; an object that is created without an id gets one."""
-    kind, media_type = route.kind, _media_type(asked)
+    kind, given_type = route.kind, media_type(asked.content_type)
     value, problems = decoded(asked)
-    if not problems and media_type == PATCH_TYPE and asked.method == "PATCH":
+    if not problems and given_type == PATCH_TYPE and asked.method == "PATCH":
         return Body(patch=_kept(parse_json_patch(value, kind.permissions), found))
     loaded: Data = {}
     if not problems:
@@ -152,7 +141,7 @@ def _body(asked: Asked, route: Route, identity: Identity, found: list[Problem]) 
     if data is not None:
         data = loaded["data"] = kind.behaviour.receive(data)
     if asked.method == "PATCH":
-        return Body(patch=(parse_merge if media_type == MERGE_TYPE else parse_shallow)(loaded))
+        return Body(patch=(parse_merge if given_type == MERGE_TYPE else parse_shallow)(loaded))
     permissions = {
         name: frozenset(principals)
         for name, principals in loaded.get("permissions", {}).items()
