@@ -21,16 +21,11 @@ from backends.metrics.names import Family
 
 @dataclass(slots=True)
 class Asked:
-    """What is known of a request while it is answered. `decisions` has who asked what, and the seconds of deciding.
-
-    `around` is the batch that it is a member of, `dispatched` how many members of it became requests of their own.
-    """
+    """What is known of a request while it is answered. `decisions` has who asked what, and the seconds of deciding."""
 
     started: float
-    around: Asked | None = None
     identity: Identity = ANONYMOUS
     decisions: dict[int, tuple[Identity, float]] = field(default_factory=dict)
-    dispatched: int = 0
 
 
 asked: Final[ContextVar[Asked | None]] = ContextVar("asked", default=None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from app.conditions import NONE, Conditions
@@ -82,6 +82,17 @@ class Operation:
         if self.method == "POST" and self.body.id is not None:
             return f"{self.route.uri}/{self.body.id}"
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A member of a batch that is no list and no object. *answer* makes its answer, in its place among the others.
+
+    *reads* says that its method promises to change nothing.
+    """
+
+    answer: Callable[[], None]
+    reads: bool
 
 
 @dataclass(frozen=True, slots=True)

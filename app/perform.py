@@ -6,17 +6,20 @@ everything is written once. What a snapshot cannot hold (a list, a cascade) firs
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from typing import Final
 
 from app import wanted as wanted_by
 from app.errors import ApiError
 from app.events import Reading, collect
 from app.identity import Identity
-from app.operation import Effect, Operation, Outcome
+from app.operation import Effect, Operation, Outcome, View
 from app.service import Service
 from app.work import Work, now_ms
 from app.writing import StartAgain, Writing, persist
+from backends import BackendError
 from backends.storage import Snapshot, Transaction, at_top, bucket_of
 
 Answer = Outcome | ApiError
@@ -27,50 +30,111 @@ def perform(service: Service, operations: Sequence[Operation]) -> list[Answer]:
 
     An ApiError in the list is the answer of one operation and undoes nothing of the others (C-BATCH-16). Raises
     BackendError, Clash, and what listeners before the commit raise: then nothing was done.
+
+    In a view that is a member of a batch they become part of its transaction.
     """
-    if all(operation.reads for operation in operations):
-        return _read(service, operations)
-    return persist(lambda: _write(service, operations))
+    batch = _batch.get()
+    if batch is not None and batch.service is service:
+        return batch.join(operations)
+    return [answer for answer in perform_batch(service, operations) if answer is not None]
 
 
-def _read(service: Service, operations: Sequence[Operation]) -> list[Answer]:
+def perform_batch(service: Service, steps: Sequence[Operation | View]) -> list[Answer | None]:
+    """Perform operations as `perform` does, and let views answer between them; None is the answer of a view.
+
+    A view sees what came before it. What it raises undoes everything. It may be asked again when the database wants
+    another try.
+    """
+    if all(step.reads for step in steps):
+        try:
+            return _read(service, steps)
+        except _ViewWrites:  # nothing was written so far
+            pass
+    return persist(lambda: _write(service, steps))
+
+
+class _ViewWrites(StartAgain):
+    """A view that promised to read wants to write, for which there must be a transaction."""
+
+
+@dataclass(slots=True)
+class _Around:
+    """Remembers why operations of a view failed, whatever the view makes of it: the transaction is of no more use."""
+
+    service: Service
+    perform: Callable[[Sequence[Operation]], list[Answer]]
+    failure: Exception | None = None
+
+    def join(self, operations: Sequence[Operation]) -> list[Answer]:
+        """Perform operations that the view asks for."""
+        try:
+            return self.perform(operations)
+        except (ApiError, BackendError, StartAgain) as error:
+            self.failure = error
+            raise
+
+    def answer(self, view: View) -> None:
+        """Let the view answer. Raises what it raises, or what its operations raised."""
+        known = _batch.set(self)
+        try:
+            view.answer()
+        finally:
+            _batch.reset(known)
+            if self.failure is not None:
+                raise self.failure
+
+
+_batch: Final[ContextVar[_Around | None]] = ContextVar("batch", default=None)
+"""What is around the view that this thread asks."""
+
+
+def _read(service: Service, steps: Sequence[Operation | View]) -> list[Answer | None]:
     """Answer operations that only read: those on objects from one statement a bucket, each list from its own."""
+    operations = [step for step in steps if isinstance(step, Operation)]
     single = [operation for operation in operations if not operation.pages]
     seen = Snapshot()
     for wanted in wanted_by.objects(service, single, writing=False):
         seen.add(service.storage.read(wanted))
     work = Work(seen, now_ms())
-    answers: list[Answer] = []
-    for operation in operations:
+    answers: list[Answer | None] = []
+    done: list[tuple[Operation, Outcome]] = []
+    for step in steps:
+        if isinstance(step, View):
+            _Around(service, lambda more: _read_for_view(service, more)).answer(step)
+            answers.append(None)
+            continue
         facts = work
-        if operation.pages:
-            facts = Work(service.storage.read(wanted_by.listed(service, operation, service.storage.read)), work.now)
+        if step.pages:
+            facts = Work(service.storage.read(wanted_by.listed(service, step, service.storage.read)), work.now)
         try:
-            answers.append(service.decide(operation, facts, service.rules))
+            outcome = service.decide(step, facts, service.rules)
         except ApiError as error:
             answers.append(error)
-    events = collect(_done(operations, answers), reads=True) if service.listens_to_reads else ()
+            continue
+        answers.append(outcome)
+        done.append((step, outcome))
+    events = collect(done, reads=True) if service.listens_to_reads else ()
     service.notify_before(events, Reading())
     service.notify_after(events)
     return answers
 
 
-def _write(service: Service, operations: Sequence[Operation]) -> list[Answer]:
+def _read_for_view(service: Service, operations: Sequence[Operation]) -> list[Answer]:
+    if not all(operation.reads for operation in operations):
+        raise _ViewWrites
+    return [answer for answer in _read(service, operations) if answer is not None]
+
+
+def _write(service: Service, steps: Sequence[Operation | View]) -> list[Answer | None]:
     with service.storage.transaction() as transaction:
-        run = _Run(service, transaction, operations)
-        done = [(asked := run.identified(operation), run.answer(asked)) for operation in operations]
-        answers = [answer for _, answer in done]
-        events = run.tell(_done([asked for asked, _ in done], answers))
+        run = _Run(service, transaction, [step for step in steps if isinstance(step, Operation)])
+        answers = [run.step(step) for step in steps]
+        events = run.tell(run.done)
         run.flush()
         if not run.wrote:
             transaction.rollback()
     service.notify_after(events)
     return answers
-
-
-def _done(operations: Sequence[Operation], answers: Sequence[Answer]) -> list[tuple[Operation, Outcome]]:
-    pairs = zip(operations, answers, strict=True)
-    return [(operation, answer) for operation, answer in pairs if isinstance(answer, Outcome)]
 
 
 class _Run(Writing):
@@ -80,6 +144,13 @@ class _Run(Writing):
         self._operations = operations
         self._recognised: dict[str, Identity] = {}
         self._users_changed = False
+        self._stale = False
+        self.done: list[tuple[Operation, Outcome]] = []
+        super().__init__(service, transaction, self._lock_and_read(service, transaction))
+
+    def _lock_and_read(self, service: Service, transaction: Transaction) -> Snapshot:
+        """Lock what the operations may write, then read what they name."""
+        operations = self._operations
         writes = [operation for operation in operations if not operation.reads]
         lists = {operation.route.list for operation in writes}
         emptied = {name for operation in writes for name in _emptied(service, operation)}
@@ -91,7 +162,34 @@ class _Run(Writing):
             seen.add(transaction.read(wanted))
         if not lists.isdisjoint(seen.clocks.keys() - locked):
             raise StartAgain
-        super().__init__(service, transaction, seen)
+        return seen
+
+    def step(self, step: Operation | View) -> Answer | None:
+        """Perform one operation, or let a view answer."""
+        if isinstance(step, View):
+            self.flush()
+            _Around(self.service, self._perform_for_view).answer(step)
+            if self._stale:
+                self._stale = False
+                self._recognised.clear()
+                self.work = Work(self._lock_and_read(self.service, self.transaction), now_ms())
+            return None
+        operation = self.identified(step)
+        answer = self.answer(operation)
+        if isinstance(answer, Outcome):
+            self.done.append((operation, answer))
+        return answer
+
+    def _perform_for_view(self, operations: Sequence[Operation]) -> list[Answer]:
+        """Perform in this transaction what a view asks for; listeners are told of it with the rest."""
+        inner = _Run(self.service, self.transaction, operations)
+        answers = [answer for operation in operations if (answer := inner.step(operation)) is not None]
+        inner.flush()
+        self.done += inner.done
+        self.wrote |= inner.wrote
+        self._stale |= inner.wrote
+        self._users_changed |= inner._users_changed
+        return answers
 
     def answer(self, operation: Operation) -> Answer:
         """Decide one operation and take over what it changes."""

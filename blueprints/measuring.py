@@ -24,7 +24,7 @@ from backends.metrics import Metrics, Several
 from backends.metrics.names import Answered, Families, Family, Guide, Kinto
 from backends.metrics.wrapping import TimedCache, TimedStorage
 from backends.storage import Storage
-from blueprints.batch import Entries, Entry
+from blueprints.batch import Entries, Entry, Target
 from blueprints.http import prefix
 from blueprints.replies import Reply
 
@@ -95,10 +95,7 @@ def measure(app: Flask, service: Service, family: Family) -> None:
     inner, version = app.full_dispatch_request, prefix(service)
 
     def dispatch() -> Response:
-        around = asked.get()
-        if around:
-            around.dispatched += 1
-        this = Asked(time.perf_counter(), around)
+        this = Asked(time.perf_counter())
         known = asked.set(this)
         try:
             response = inner()
@@ -168,19 +165,18 @@ class MeasuredEntries(Entries):
         self._family = family
         self._reading: dict[int, float] = {}
 
-    def entry(self, member: Mapping[str, Json]) -> Entry:
+    def entry(self, member: Mapping[str, Json], target: Target) -> Entry:
         """Read a member, timed."""
         start = time.perf_counter()
-        entry = super().entry(member)
+        entry = super().entry(member, target)
         self._reading[id(entry)] = time.perf_counter() - start
         return entry
 
     def reply(self, entry: Entry, given: Answer | None) -> Reply:
         """Answer a member, and tell of it unless it was a request of its own."""
         batch, start = asked.get(), time.perf_counter()
-        before = batch.dispatched if batch else 0
         reply = super().reply(entry, given)
-        if batch and batch.dispatched == before:
+        if batch and not entry.is_view:
             seconds = self._reading[id(entry)] + time.perf_counter() - start
             self._family.answered(_member(entry, reply, batch, seconds))
         return reply

@@ -282,6 +282,9 @@ class Storage(Protocol):
     def transaction(self) -> AbstractContextManager[Transaction]:
         """Open a writing transaction: committed when the block ends, rolled back when it raises.
 
+        In the block `read` and `accessible` of this thread see what it wrote, and whatever else writes raises
+        RuntimeError.
+
         Raises `Conflict` when the database asks for another try (deadlock, serialization).
         """
 

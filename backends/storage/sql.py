@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from typing import Any
 
-from sqlalchemy import Engine, and_, bindparam, delete, func, literal, or_, select, union_all
+from sqlalchemy import Connection, Engine, and_, bindparam, delete, func, literal, or_, select, union_all
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import IntegrityError as DriverIntegrityError
 
@@ -79,7 +80,8 @@ class SqlStorage:
         self.writing = writing
         self._dialect = dialect
         self._reads = Reads(dialect)
-        self._turn = turn
+        self._next_turn = turn
+        self._open: ContextVar[Connection | None] = ContextVar("open", default=None)
 
     def read(self, wanted: Wanted) -> Snapshot:
         """Read what is wanted of one bucket; once more on a fresh connection when the one at hand was dead."""
@@ -89,14 +91,37 @@ class SqlStorage:
             return self._read(wanted)
 
     def _read(self, wanted: Wanted) -> Snapshot:
-        with _driver_errors(), self.reading.connect() as connection:
+        with self._reading() as connection:
             return self._reads.run(connection, wanted)
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        """Give the connection of the transaction that this thread has open, else one of those for reads."""
+        with _driver_errors():
+            connection = self._open.get()
+            if connection is not None:
+                yield connection
+                return
+            with self.reading.connect() as connection:
+                yield connection
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Wait for the turn to write. Raises RuntimeError in a transaction of this thread: it would wait for itself."""
+        if self._open.get() is not None:
+            raise RuntimeError("A writing transaction is open already in this request; use perform().")
+        with self._next_turn():
+            yield
 
     @contextmanager
     def transaction(self) -> Iterator[Writer]:
         """Open a writing transaction."""
         with _driver_errors(), self._turn(), self.writing.connect() as connection:
-            yield Writer(connection, self._dialect, self._reads)
+            before = self._open.set(connection)
+            try:
+                yield Writer(connection, self._dialect, self._reads)
+            finally:
+                self._open.reset(before)
             with _done_or_not():
                 connection.commit()
 
@@ -118,7 +143,7 @@ class SqlStorage:
             named = or_(*(clocks.c.list.like(pattern, escape="\\") for pattern in lists))
             everything = select(documents.c.uri, literal("")).join(clocks, listed)
             branches.append(everything.where(named, ~documents.c.deleted))
-        with _driver_errors(), self.reading.connect() as connection:
+        with self._reading() as connection:
             rows = connection.execute(union_all(*branches))
             return sorted({(uri, permission) for uri, permission in rows})
 

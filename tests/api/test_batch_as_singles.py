@@ -6,11 +6,15 @@ import random
 import re
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.api.conftest import ClientMaker
 from tests.client import Answer, Client, basic, user_id
+from tests.databases import BASICAUTH, make_app, sqlite_url
 
 BUCKET, OTHER = "/buckets/b", "/buckets/b2"
 BOB = user_id("bob")
@@ -95,3 +99,140 @@ def test_a_batch_answers_as_single_requests_do(client_with: ClientMaker, seed: i
 
     assert [(entry["status"], _shown(entry["body"] or None)) for entry in entries] == expected
     assert _everything(batched) == left
+
+
+_SEGMENTS = (
+    *("buckets", "b", "collections", "c", "records", "r0", "groups", "g", "permissions", "contribute.json", "nowhere"),
+    *(
+        "",
+        ".",
+        "..",
+        "v1",
+        "v0",
+        "v11",
+        "V1",
+        "batches",
+        "é",
+        "%C3%A9",
+        "%FF",
+        "%00",
+        "%EF%BF%BD",
+        "\ufffd",
+        "\t",
+        "a b",
+    ),
+    *(
+        "b;x",
+        "b%2F",
+        "b%3Fx",
+        "b%23",
+        "b%25",
+        "%62uckets",
+        "b\n",
+        "%0A",
+        "b+c",
+        "b%20",
+        "b\\",
+        "%",
+        "%zz",
+        "~",
+        "*",
+        "@:",
+    ),
+)
+_QUERIES = (
+    "",
+    "?",
+    "?_limit=1",
+    "?_limit=%31",
+    "?a=%FF",
+    "?a=é",
+    "?a=%C3%A9",
+    "?_limit=x",
+    "?x?y",
+    "?x#y",
+    "?_sort=-id",
+)
+_QUERIES += ("?%00", "?_since=abc", "?a=b;c", "?a=\tb", "?&&=")
+_HEADERS: tuple[dict[str, str], ...] = (
+    {},
+    {"Accept": "text/html"},
+    {"accept": "*; q=.2"},
+    {"ACCEPT": ""},
+    {"If-Match": '"1"'},
+    {"if-none-match": "*"},
+    {"If-Match": "é"},
+    {"If-None-Match": ' "1" '},
+    {"Content-Type": "text/plain"},
+    {"content-type": "application/json; charset=nonsense"},
+    {"Response-Behavior": "loud"},
+    {"Authorization": "Basic !"},
+    {"authorization": basic("bob")},
+    {"Authorization": ""},
+    {"X-Anything": "\xff"},
+)
+_METHODS = ("GET", "GET", "GET", "HEAD", "TRACE", "PUT", "POST", "PATCH", "DELETE")
+
+
+@st.composite
+def _requests(draw: st.DrawFn) -> dict[str, Any]:
+    """Make up a request with any path and headers; a version in front, as single requests need it."""
+    path = "/".join(draw(st.lists(st.sampled_from(_SEGMENTS) | st.text(max_size=3), min_size=1, max_size=6)))
+    path = path.replace("?", "%3F").replace("#", "%23").replace("__", "_").encode("utf-8", "ignore").decode()
+    method = draw(st.sampled_from(_METHODS))
+    request = {"method": method, "path": f"/v1/{path}{draw(st.sampled_from(_QUERIES))}"}
+    request["headers"] = draw(st.sampled_from(_HEADERS))
+    if method in ("PUT", "PATCH", "POST"):
+        request["body"] = draw(st.sampled_from(_BODIES))
+    return request
+
+
+def _as_sent(request: dict[str, Any]) -> dict[str, Any]:
+    """Return the request as HTTP clients write it: what is not ASCII percent-encoded, no fragment."""
+    path, _, query = request["path"].partition("?")
+    target = quote(path, safe="/%:@!$&'()*+,;=~") + (f"?{quote(query, safe=_QUERY)}" if query else "")
+    return {
+        **request,
+        "path": target,
+        "headers": {name.title(): value.strip() for name, value in request["headers"].items()},
+    }
+
+
+_QUERY = "!$%&'()*+,;=:@/?#~[]"
+
+
+@pytest.fixture(scope="module")
+def lasting() -> Iterator[Client]:
+    """Alice's client of a service on SQLite that all examples share; every one leaves it as it was."""
+    client = Client(make_app(sqlite_url(), {**BASICAUTH, "kinto.experimental_permissions_endpoint": True}))
+    yield _start(client)
+    client.app.extensions["kinto"].close()
+
+
+@given(request=_requests())
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_any_member_answers_as_the_single_request(lasting: Client, request: dict[str, Any]) -> None:
+    """Whatever path and headers it has: status and body, and the headers that tell what was done."""
+    reads = request["method"] in ("GET", "HEAD", "TRACE")
+    single = _follow(lasting if reads else _anew(lasting), _as_sent(request))
+
+    answer = (lasting if reads else _anew(lasting)).batch(request)
+
+    assert answer.status == (single.status if single.status >= 500 else 200), answer.json
+    (entry,) = answer.json["responses"]
+    assert (entry["status"], _shown(entry["body"] or None)) == (single.status, _shown(single.json))
+    for name in ("Content-Type", "Allow", "Total-Objects", "Access-Control-Expose-Headers", "Cache-Control"):
+        assert entry["headers"].get(name) == single.headers.get(name), name
+
+
+def _anew(client: Client) -> Client:
+    client.app.extensions["kinto"].flush()
+    return _start(client)
+
+
+def _follow(client: Client, request: dict[str, Any]) -> Answer:
+    """Send a request, and again where the redirect of C-URL-12 or C-URL-14 leads."""
+    answer = _single(client, request)
+    if answer.status == 307:
+        return _single(client, {**request, "path": answer.headers["Location"].removeprefix("http://localhost")})
+    return answer

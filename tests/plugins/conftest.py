@@ -1,11 +1,38 @@
 """The clients of the tests over HTTP, and the people of tests of accounts."""
 
-import pytest
+from __future__ import annotations
 
+import sys
+from collections.abc import Callable
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+import pytest
+from flask import Flask
+
+from app.service import Service
 from tests.api.conftest import ClientMaker, client, client_with
+from tests.client import Client
 from tests.plugins.people import People, count_hashes, two_people
 
 __all__ = ["ClientMaker", "client", "client_with"]
+
+Attach = Callable[[Flask, Service], None]
+MakeClient = Callable[[Attach], Client]
+
+
+@pytest.fixture
+def client_of(client_with: ClientMaker, monkeypatch: pytest.MonkeyPatch) -> MakeClient:
+    """Make alice's client of a service with a plugin."""
+
+    def make(attach: Attach) -> Client:
+        module = ModuleType("kinto_views")
+        module.__spec__ = ModuleSpec(module.__name__, None)
+        vars(module)["attach"] = attach
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        return client_with({"kinto.includes": module.__name__})
+
+    return make
 
 
 @pytest.fixture
