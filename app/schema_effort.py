@@ -6,11 +6,10 @@ every level where a schema refers to itself twice, so it is a number for each de
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from typing import Final
-from urllib.parse import unquote
 
 from app.bodies import MAX_DEPTH
 from backends import Json
@@ -18,10 +17,6 @@ from backends import Json
 ENDLESS: Final = 10**9
 """The effort of a schema that never ends, or takes so long that it makes no difference."""
 
-_MAX_SUBSCHEMAS: Final = 10_000
-_MAX_LOOKUPS: Final = 1_000_000
-_REFERENCES: Final = ("$ref", "$recursiveRef", "$dynamicRef")
-_IDENTIFIERS: Final = ("$id", "id", "$anchor", "$dynamicAnchor")
 # Where subschemas stand in a schema. They apply to the value itself, ...
 _HERE: Final = ("not", "if", "then", "else", "allOf", "anyOf", "oneOf")
 _HERE_BY_NAME: Final = ("dependencies", "dependentSchemas")
@@ -45,11 +40,12 @@ class _Node:
     each: list[int] = field(default_factory=list)
 
 
-def efforts(schema: Json) -> tuple[int, ...]:
-    """Return how many subschemas may apply on the way into a value with 0, 1, 2, ... levels; the last holds beyond."""
-    nodes = _nodes(schema)
-    if nodes is None:
-        return (ENDLESS,)
+def efforts(schema: Json, targets: Mapping[int, Sequence[Json]]) -> tuple[int, ...]:
+    """Return how many subschemas may apply on the way into a value with 0, 1, 2, ... levels; the last holds beyond.
+
+    *targets* are the subschemas that each subschema refers to, by its identity.
+    """
+    nodes = _nodes(schema, targets)
     try:
         order = tuple(TopologicalSorter({number: node.here for number, node in enumerate(nodes)}).static_order())
     except CycleError:
@@ -78,6 +74,15 @@ def measure(value: Json) -> tuple[int, int]:
         levels, size, level = levels + 1, size + len(inner), inner
 
 
+def measure_names(value: Json) -> int:
+    """Return how many characters the names of members in a value have."""
+    total, level = 0, [value]
+    while level:
+        total += sum(len(name) for outer in level if isinstance(outer, dict) for name in outer)
+        level = [inner for outer in level for inner in _members(outer)]
+    return total
+
+
 def _members(value: Json) -> Iterator[Json]:
     if isinstance(value, dict):
         yield from value.values()
@@ -85,10 +90,8 @@ def _members(value: Json) -> Iterator[Json]:
         yield from value
 
 
-def _nodes(root: Json) -> list[_Node] | None:
-    """Return the subschemas of a schema, itself first, as a graph; None when there are too many."""
-    resources = _identified(root)
-    most = min(_MAX_SUBSCHEMAS, _MAX_LOOKUPS // (1 + sum(map(len, resources.values()))))
+def _nodes(root: Json, targets: Mapping[int, Sequence[Json]]) -> list[_Node]:
+    """Return the subschemas of a schema, itself first, as a graph."""
     numbers: dict[int, int] = {}
     schemas: list[Json] = []
     nodes: list[_Node] = []
@@ -101,12 +104,10 @@ def _nodes(root: Json) -> list[_Node] | None:
 
     number(root)
     while len(nodes) < len(schemas):
-        if len(schemas) > most:
-            return None
         schema = schemas[len(nodes)]
         node = _Node()
         node.here.extend(map(number, _subschemas(schema, _HERE, _HERE_BY_NAME)))
-        node.here.extend(map(number, _referred(schema, root, resources)))
+        node.here.extend(number(target) for target in targets.get(id(schema), ()) if isinstance(target, dict))
         node.one_of.extend(map(number, _subschemas(schema, _ONE_OF, _ONE_OF_BY_NAME)))
         node.each.extend(map(number, _subschemas(schema, _EACH, _EACH_BY_NAME)))
         nodes.append(node)
@@ -121,50 +122,3 @@ def _subschemas(schema: Json, places: tuple[str, ...], by_name: tuple[str, ...])
         named = schema.get(place)
         if isinstance(named, dict):
             yield from (inner for inner in named.values() if isinstance(inner, dict))
-
-
-def _referred(schema: Json, root: Json, resources: dict[str, list[Json]]) -> Iterator[Json]:
-    """Yield what the references of a schema may mean: rather too much than too little."""
-    for reference in (schema.get(member) for member in _REFERENCES):
-        if not isinstance(reference, str):
-            continue
-        base, _, fragment = reference.partition("#")
-        if fragment and not fragment.startswith("/"):
-            yield from resources.get(fragment, ())
-            continue
-        starts = [root, *(start for started in resources.values() for start in started)] if resources else [root]
-        for start in starts:
-            target = _at(start, unquote(fragment)) if fragment else start
-            if isinstance(target, dict) and (fragment or start is root or _is_named(start, base)):
-                yield target
-
-
-def _is_named(schema: Json, base: str) -> bool:
-    """Say whether a reference to *base* may mean *schema*; a relative one need only be the end of its identifier."""
-    return any(str(schema.get(member, "")).rstrip("#").endswith(base.lstrip("./")) for member in ("$id", "id"))
-
-
-def _at(schema: Json, pointer: str) -> Json:
-    """Return what a JSON pointer finds (RFC 6901), None when it finds nothing."""
-    for token in pointer.split("/")[1:]:
-        key = token.replace("~1", "/").replace("~0", "~")
-        if isinstance(schema, dict):
-            schema = schema.get(key)
-        elif isinstance(schema, list) and key.isdecimal() and int(key[:9]) < len(schema):
-            schema = schema[int(key)]
-        else:
-            return None
-    return schema
-
-
-def _identified(root: Json) -> dict[str, list[Json]]:
-    """Return the subschemas that have an identifier or anchor, wherever they stand."""
-    found: dict[str, list[Json]] = {}
-    level = [root]
-    while level:
-        for schema in level:
-            for name in (schema.get(member) for member in _IDENTIFIERS) if isinstance(schema, dict) else ():
-                if isinstance(name, str):
-                    found.setdefault(name.lstrip("#"), []).append(schema)
-        level = [member for schema in level for member in _members(schema)]
-    return found

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from jsonschema_rs import ValidationError, ValidationErrorKind
 
 from app.errors import Problem
+from app.schema_references import PATTERN
 from backends import Json
 
 Path = Sequence[str | int]
 
 _ABSENT: Json = object()
+_KEYWORDS: Mapping[str | int, str] = {PATTERN: "pattern"}
 
 
 def problem(error: ValidationError, schema: Json, document: Json) -> Problem:
@@ -23,7 +25,7 @@ def problem(error: ValidationError, schema: Json, document: Json) -> Problem:
 
 def describe(error: ValidationError, schema: Json, document: Json) -> str:
     """Return the description of a failure; the library's own words for a keyword that has none here."""
-    keyword, value = error.kind.name, _at(schema, error.schema_path)
+    keyword, value = _KEYWORDS.get(error.kind.name, error.kind.name), _at(schema, error.schema_path)
     # The library sorts the keys of its copies; ours keeps them as they were sent.
     given = _at(document, error.instance_path) if isinstance(error.instance, dict | list) else error.instance
     if keyword == "falseSchema" and _ends_with(error.schema_path, "additionalProperties"):
@@ -42,7 +44,7 @@ def _name(error: ValidationError, schema: Json) -> Json:
         return error.instance_path[-1]
     keyword = next((step for step in reversed(error.schema_path) if isinstance(step, str)), "schema")
     if keyword != "required":
-        return keyword
+        return _KEYWORDS.get(keyword, keyword)
     required = _at(schema, error.schema_path)
     return required[-1] if isinstance(required, list) and required else error.kind.as_dict().get("property", keyword)
 
@@ -51,7 +53,7 @@ def _at(schema: Json, path: Path) -> Json:
     """Return what stands at a path; `_ABSENT` where the path of a failure leads through an identifier."""
     for step in path:
         try:
-            schema = schema[step]
+            schema = schema[_KEYWORDS.get(step, step)]
         except (KeyError, IndexError, TypeError):
             return _ABSENT
     return schema

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Final, Never
+from dataclasses import replace
+from typing import Final
 
 import jsonschema_rs
 
-from app import schema_effort
 from app.bodies import not_a_mapping, not_iterable
 from app.errors import Problem
 from app.ids import principal_problem
+from app.schema_compiling import METASCHEMA, TOO_COMPLEX, TOO_LARGE, Compiled, Refused, compiled
 from app.schema_wording import describe, problem
 from backends import Json
-from backends.codec import dumps, loads
+from backends.codec import dumps
 
 Data = dict[str, Json]
 
@@ -26,94 +25,54 @@ MAX_WORDING_EFFORT: Final = 50_000
 """The same for finding out why not, where alternatives are tried: every failure in every one of them is collected."""
 
 _HARMLESS_EFFORT: Final = 100
-_NEVER_SHOWN: Final = frozenset({"last_modified", "schema"})
 _INTERNAL: Final = "__permissions__"
-
-_DRAFTS: Final[Mapping[str, type[jsonschema_rs.Validator]]] = {
-    # There is no validator for draft 3: draft 4 is the nearest that reads what the check on storing lets through.
-    "json-schema.org/draft-03/schema": jsonschema_rs.Draft4Validator,
-    "json-schema.org/draft-04/schema": jsonschema_rs.Draft4Validator,
-    "json-schema.org/draft-06/schema": jsonschema_rs.Draft6Validator,
-    "json-schema.org/draft-07/schema": jsonschema_rs.Draft7Validator,
-    "json-schema.org/draft/2019-09/schema": jsonschema_rs.Draft201909Validator,
-    "json-schema.org/draft/2020-12/schema": jsonschema_rs.Draft202012Validator,
-}
-_PATTERNS: Final = jsonschema_rs.FancyRegexOptions(backtrack_limit=10_000)
-
-
-class _Annotation:
-    """A keyword that says something and asserts nothing: drafts 6 and 7 leave `content...` open (as C-SCH-14)."""
-
-    def __init__(self, parent_schema: Data, value: Json, schema_path: list[str | int]) -> None:
-        pass
-
-    def validate(self, instance: Json) -> None:
-        """Accept any instance."""
-
-
-# Typed loosely: the protocol that these implement exists for type checkers only.
-_ANNOTATIONS: Final[dict[str, Json]] = {"contentMediaType": _Annotation, "contentEncoding": _Annotation}
-
-
-def _refuse_to_fetch(uri: str) -> Never:
-    """Keep the validator from reading files and URLs (C-SCH-18): without a retriever it does both."""
-    raise LookupError(f"{uri} is not part of the schema")
-
-
-_METASCHEMA: Final = jsonschema_rs.Draft7Validator(
-    {"$ref": "http://json-schema.org/draft-07/schema#"}, retriever=_refuse_to_fetch, validate_formats=False
-)
-
-
-@dataclass(frozen=True, slots=True)
-class _Compiled:
-    """A schema ready for use: `hidden` members of a document are not shown to it, nor does it require them."""
-
-    schema: Data
-    hidden: frozenset[str]
-    validator: jsonschema_rs.Validator
-    efforts: tuple[int, ...]
-    alternatives: bool
-
-    def effort(self, document: Data) -> int:
-        """Bound how many times a subschema is applied to a document."""
-        levels, size = schema_effort.measure(document)
-        return self.efforts[min(levels, len(self.efforts) - 1)] * size
 
 
 def validate(document: Data, schema: Json) -> Problem | None:
     """Return why an object does not fit the schema of its collection or bucket (C-SCH-4), None when it fits.
 
-    *document* is the object that would be stored; without `id` where the client did not choose it.
+    *document* is the object that would be stored; without `id` where the client did not choose it. Raises NotCompiled
+    when the schema has not been compiled (`app.schema_compiling`).
     """
-    compiled = _compile(dumps(schema))
-    if isinstance(compiled, Problem):
-        return compiled
-    shown = {name: value for name, value in document.items() if name not in compiled.hidden}
-    if compiled.efforts[-1] > _HARMLESS_EFFORT and compiled.effort(shown) > MAX_VERDICT_EFFORT:
-        return Problem("body", "schema", "The schema is too complex for this object")
-    if compiled.validator.is_valid(shown):
-        return None
-    if compiled.effort(shown) > (MAX_WORDING_EFFORT if compiled.alternatives else MAX_VERDICT_EFFORT):
-        return Problem("body", "schema", "The object is not valid under the schema")
+    entry = compiled(dumps(schema))
+    if isinstance(entry, Problem):
+        return entry
+    shown = {name: value for name, value in document.items() if name not in entry.hidden}
     try:
-        compiled.validator.validate(shown)
-    except jsonschema_rs.ValidationError as error:
-        return problem(error, compiled.schema, shown)
-    return None
+        return _failure(entry, shown)
+    except Refused as refusal:
+        return Problem("body", "schema", str(refusal))
+
+
+def _failure(schema: Compiled, document: Data) -> Problem | None:
+    if schema.efforts[-1] > _HARMLESS_EFFORT and schema.effort(document) > MAX_VERDICT_EFFORT:
+        raise Refused("The schema is too complex for this object")
+    if schema.accepts(document):
+        return None
+    if schema.effort(document) > (MAX_WORDING_EFFORT if schema.alternatives else MAX_VERDICT_EFFORT):
+        return Problem("body", "schema", "The object is not valid under the schema")
+    error = schema.failure(document)
+    return problem(error, schema.schema, document) if error else None
 
 
 def check_schema(schema: Json, name: str) -> Problem | None:
-    """Return why an attribute is no JSON Schema by the metaschema of Draft 7 (C-OBJ-66, C-SCH-2), None when it is."""
+    """Return why an attribute is no JSON Schema by the metaschema of Draft 7 (C-OBJ-66, C-SCH-2), None when it is.
+
+    A schema that nothing could ever be held against is refused as well: one that is too large or never ends, or has a
+    pattern that is in no dialect. Raises NotCompiled as `validate` does.
+    """
     if not isinstance(schema, dict):
         return not_a_mapping(name, schema)
-    if _METASCHEMA.is_valid(schema):
-        return None
     try:
-        _METASCHEMA.validate(schema)
+        METASCHEMA.validate(schema)
     except jsonschema_rs.ValidationError as error:
         place = error.instance_path[-1] if error.instance_path else ""
         return Problem("body", name, f"{place}{describe(error, None, schema)}")
+    entry = compiled(dumps(schema))
+    if isinstance(entry, Problem):
+        return replace(entry, name=name) if entry in (TOO_COMPLEX, TOO_LARGE) else None
+    if entry.unusable is not None:
+        return Problem("body", name, f"The pattern '{entry.unusable}' cannot be used")
     return None
 
 
@@ -125,49 +84,6 @@ def validate_data(kind_name: str, data: Data, prefix: str = "data.") -> tuple[Da
     received = {name: value for name, value in data.items() if name != _INTERNAL}
     check = _ATTRIBUTES.get(kind_name)
     return check(received, prefix) if check else (received, [])
-
-
-@lru_cache(maxsize=256)
-def _compile(text: str) -> _Compiled | Problem:
-    """Make a schema ready for use, or say why it is none in its own draft (C-SCH-11, C-SCH-12, C-SCH-15)."""
-    schema = loads(text)
-    if not isinstance(schema, dict):
-        return not_a_mapping("schema", schema)
-    declared = schema.get("properties")
-    hidden = _NEVER_SHOWN if isinstance(declared, dict) and "id" in declared else _NEVER_SHOWN | {"id"}
-    schema = _without_required(schema, hidden)
-    efforts = schema_effort.efforts(schema)
-    if efforts[0] >= schema_effort.ENDLESS:
-        return Problem("body", "schema", "The schema is too complex")
-    try:
-        validator = _draft(schema)(
-            schema,
-            validate_formats=False,
-            retriever=_refuse_to_fetch,
-            pattern_options=_PATTERNS,
-            keywords=_ANNOTATIONS if any(name in text for name in _ANNOTATIONS) else None,
-        )
-    except (ValueError, jsonschema_rs.ReferencingError) as error:
-        return Problem("body", "schema", str(error).partition("\n")[0])
-    return _Compiled(schema, hidden, validator, efforts, '"anyOf"' in text or '"oneOf"' in text)
-
-
-def _draft(schema: Data) -> type[jsonschema_rs.Validator]:
-    """Choose by `$schema`; Draft 7 when it is absent or unknown, as that is what schemas are checked by on storing."""
-    dialect = str(schema.get("$schema", "")).removeprefix("http://").removeprefix("https://").removesuffix("#")
-    return _DRAFTS.get(dialect, jsonschema_rs.Draft7Validator)
-
-
-def _without_required(schema: Data, hidden: frozenset[str]) -> Data:
-    """Drop from `required` what is not shown (C-SCH-6); draft 4 has no empty `required`."""
-    required = schema.get("required")
-    if not isinstance(required, list):
-        return schema
-    kept = [name for name in required if not (isinstance(name, str) and name in hidden)]
-    if kept == required:
-        return schema
-    others = {keyword: value for keyword, value in schema.items() if keyword != "required"}
-    return others | {"required": kept} if kept else others
 
 
 def _check_group(data: Data, prefix: str) -> tuple[Data, list[Problem]]:

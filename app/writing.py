@@ -10,11 +10,15 @@ from typing import TypeVar
 from app.errors import Clash
 from app.events import Event, collect
 from app.operation import Effect, Operation, Outcome
+from app.schema_compiling import NotCompiled, compile_schema
 from app.service import Service
 from app.work import Work, now_ms
 from backends.storage import Conflict, Snapshot, Transaction
 
 _TRIES = 3
+_MOST_SCHEMAS = 100
+"""How many JSON Schemas may be compiled for a request: a batch has two an operation, others may drive them out."""
+
 _Result = TypeVar("_Result")
 
 
@@ -25,15 +29,22 @@ class StartAgain(Exception):
 def persist(attempt: Callable[[], _Result]) -> _Result:
     """Return what *attempt* returns, which is tried again where that helps.
 
-    Raises the last Conflict, and Clash when somebody was faster each time.
+    A JSON Schema that it needs is compiled while no lock is held. Raises the last Conflict, and Clash when somebody
+    was faster each time.
     """
-    for number in range(_TRIES):
+    missing = 0
+    number = 0
+    while number < _TRIES and missing <= _MOST_SCHEMAS:
         try:
             return attempt()
+        except NotCompiled as needed:
+            compile_schema(needed.text)
+            missing += 1
         except (Conflict, StartAgain) as error:
             if number == _TRIES - 1 and isinstance(error, Conflict):
                 raise
-            time.sleep(random.uniform(0.0, 0.02) * (number + 1))
+            number += 1
+            time.sleep(random.uniform(0.0, 0.02) * number)
     raise Clash
 
 
