@@ -41,6 +41,9 @@ TOO_LARGE: Final = Problem("body", "schema", "The schema is too large")
 
 _SUBSCHEMA_BYTES: Final = 2_048
 _CHARACTER_BYTES: Final = 24
+_COPIES: Final = 2
+"""How many automatons there are of a pattern: from its beginning and from its end."""
+
 _BACKTRACKING_BYTES: Final = 400
 _NEVER_SHOWN: Final = frozenset({"last_modified", "schema"})
 
@@ -134,7 +137,7 @@ class Compiled:
         return None
 
 
-class _Kept:
+class Kept:
     """The latest compiled schemas by their text, as many as `MAX_KEPT_BYTES` hold."""
 
     def __init__(self) -> None:
@@ -143,6 +146,7 @@ class _Kept:
         self._bytes = 0
 
     def get(self, text: str) -> Compiled | Problem | None:
+        """Return what there is of a schema, None when it has not been compiled or was driven out."""
         with self._lock:
             if text not in self._entries:
                 return None
@@ -150,6 +154,7 @@ class _Kept:
             return self._entries[text][0]
 
     def put(self, text: str, entry: Compiled | Problem) -> None:
+        """Keep a schema, and drop those that were not used for longest where there is too much."""
         size = entry.size_bytes if isinstance(entry, Compiled) else _CHARACTER_BYTES * len(text)
         with self._lock:
             self._bytes += size - self._entries.pop(text, (None, 0))[1]
@@ -157,13 +162,19 @@ class _Kept:
             while self._bytes > MAX_KEPT_BYTES and len(self._entries) > 1:
                 self._bytes -= self._entries.popitem(last=False)[1][1]
 
+    def clear(self) -> None:
+        """Drop all."""
+        with self._lock:
+            self._entries.clear()
+            self._bytes = 0
+
     @property
     def size_bytes(self) -> int:
         """Return how much memory all entries take, by the estimate."""
         return self._bytes
 
 
-kept = _Kept()
+kept = Kept()
 
 
 def compiled(text: str) -> Compiled | Problem:
@@ -253,8 +264,8 @@ class _Patterns:
         if pattern not in self._read:
             self.size_bytes += _SUBSCHEMA_BYTES
             left = MAX_SCHEMA_BYTES - self.size_bytes - schema_patterns.DFA_SIZE_BYTES
-            found = self._read[pattern] = schema_patterns.read(pattern, left)
-            self.size_bytes += found.size_bytes + min(schema_patterns.DFA_SIZE_BYTES, 4 * found.size_bytes)
+            found = self._read[pattern] = schema_patterns.read(pattern, left // _COPIES)
+            self.size_bytes += _COPIES * found.size_bytes + min(schema_patterns.DFA_SIZE_BYTES, 4 * found.size_bytes)
             if found.text is None and self.unusable is None:
                 self.unusable = pattern
         return self._read[pattern]

@@ -215,12 +215,12 @@ def _character(escape: str) -> str:
     """Return an escape as ECMA-262 has it."""
     letter = escape[1]
     if letter == "N":
-        return rf"\u{{{ord(unicodedata.lookup(escape[3:-1])):x}}}"
+        return _code_point(ord(unicodedata.lookup(escape[3:-1])))
     if letter == "U":
-        return rf"\u{{{int(escape[2:], 16):x}}}"
+        return _code_point(int(escape[2:], 16))
     if letter == "u" and len(escape) == 12:
         high, low = int(escape[2:6], 16), int(escape[8:], 16)
-        return rf"\u{{{0x10000 + ((high - 0xD800) << 10) + low - 0xDC00:x}}}"
+        return _code_point(0x10000 + ((high - 0xD800) << 10) + low - 0xDC00)
     if letter in "01234567":
         return rf"\x{int(escape[1:], 8) & 0xFF:02x}"
     if letter == "a":
@@ -228,3 +228,7 @@ def _character(escape: str) -> str:
     if letter.isascii() and letter.isalnum():
         return escape
     return escape if letter in _SPECIAL or letter == "-" else letter
+
+
+def _code_point(number: int) -> str:
+    return rf"\u{number:04x}" if number < 0x10000 else rf"\u{{{number:x}}}"

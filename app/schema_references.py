@@ -73,6 +73,8 @@ def follow(root: Json, specification: Specification[Json]) -> Links | None:
         if len(seen) > MAX_SUBSCHEMAS:
             return None
         links.subschemas.append(schema)
+        for keyword in (PATTERN, UNUSABLE):
+            schema.pop(keyword, None)
         found = [
             (inner, resolver.in_subresource(draft.create_resource(inner)), draft)
             for inner in draft.subresources_of(schema)

@@ -53,7 +53,7 @@ def _at(schema: Json, path: Path) -> Json:
     """Return what stands at a path; `_ABSENT` where the path of a failure leads through an identifier."""
     for step in path:
         try:
-            schema = schema[_KEYWORDS.get(step, step)]
+            schema = schema[_KEYWORDS.get(step, step) if isinstance(schema, dict) and step not in schema else step]
         except (KeyError, IndexError, TypeError):
             return _ABSENT
     return schema

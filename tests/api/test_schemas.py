@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from app import schema_compiling
 from tests.api.conftest import ClientMaker
 from tests.client import Answer, Client
 
@@ -299,3 +300,100 @@ def test_a_schema_that_a_batch_changes_applies_to_what_follows(client: Client) -
 
     assert (refused["status"], valid["status"]) == (400, 200)
     assert valid["body"]["data"]["schema"] == changed["body"]["data"]["last_modified"]
+
+
+def store(client: Client, place: str, schema: Any) -> Answer:
+    """Let a schema apply to all records of the collection: as its own, or as the bucket's."""
+    if place == "schema":
+        return client.put(C, {"schema": schema})
+    client.put(C, {})
+    return client.put(B, {place: schema})
+
+
+PLACES = ["schema", "record:schema"]
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_reference_to_nowhere_fails_the_records_that_use_it(client: Client, place: str) -> None:
+    """C-SCH-15."""
+    assert store(client, place, {"properties": {"a": {"$ref": "#/definitions/none"}}}).status == 200
+
+    assert client.put(R, {"b": 1}).status == 200
+    assert problem(client.put(R, {"a": 1}))[:3] == (400, "body", "schema")
+    assert "#/definitions/none" in problem(client.patch(R, {"a": 1}))[3]
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("pattern", ["(", "a++b", "\\p{L}{200,280}"], ids=["broken", "of no dialect", "too large"])
+@pytest.mark.parametrize("way", ["PUT", "POST", "PATCH", "merge patch", "JSON Patch", "batch"])
+def test_a_schema_whose_pattern_cannot_be_used_is_refused(client: Client, place: str, pattern: str, way: str) -> None:
+    """C-SCH-2: on every way of storing it; the pattern is named."""
+    schema = {"properties": {"a": {"pattern": pattern}}}
+    uri, body = (C if place == "schema" else B), {"data": {place: schema}}
+
+    if way == "JSON Patch":
+        patch = [{"op": "add", "path": f"/data/{place}", "value": schema}]
+        answer = client.ask("PATCH", uri, patch, {"Content-Type": "application/json-patch+json"})
+    elif way == "merge patch":
+        answer = client.ask("PATCH", uri, body, {"Content-Type": "application/merge-patch+json"})
+    elif way == "batch":
+        entry = client.batch({"method": "PUT", "path": uri, "body": body}).json["responses"][0]
+        assert (entry["status"], pattern in str(entry["body"]["details"][0]["description"])) == (400, True)
+        return
+    elif way == "POST":
+        answer = client.ask("POST", uri.rpartition("/")[0], {"data": {"id": "new", place: schema}})
+    else:
+        answer = client.ask(way, uri, body)
+
+    assert answer.status == 400
+    assert f"'{pattern}'" in problem(answer)[3]
+    assert place in problem(answer)[2]
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_pattern_of_pythons_dialect_applies(client: Client, place: str) -> None:
+    assert store(client, place, {"properties": {"a": {"pattern": "(?i)^(?P<x>a)(?P=x)\\Z"}}}).status == 200
+
+    assert client.put(R, {"a": "aA"}).status == 200
+    assert problem(client.put(R, {"a": "ab"}))[2] == "a"
+
+
+def test_a_batch_stores_schemas_and_records_in_turn(client: Client) -> None:
+    """Each schema is compiled on the way, and nothing of the batch is done twice or lost."""
+    entries: list[dict[str, Any]] = []
+    for number in range(8):
+        schema = {"properties": {"n": {"const": number, "title": client.app.name + str(number)}}}
+        entries.append({"method": "PATCH", "path": C, "body": {"data": {"schema": schema}}})
+        entries.append({"method": "PUT", "path": f"{RECORDS}/r{number}", "body": {"data": {"n": number}}})
+        entries.append({"method": "PUT", "path": f"{RECORDS}/wrong", "body": {"data": {"n": -1}}})
+
+    answers = client.batch(*entries).json["responses"]
+
+    assert [answer["status"] for answer in answers] == [200, 201, 400] * 8
+    assert {record["n"] for record in client.get(RECORDS).data if "n" in record} == set(range(8))
+
+
+def test_a_schema_is_compiled_while_nothing_is_locked(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And once: the next write of a record takes as many transactions as without a schema."""
+    storage = client.app.extensions["kinto"].storage
+    compiling = schema_compiling._compile
+    used: list[int] = []
+
+    def watch(text: str) -> Any:
+        used.append(storage.writing.pool.checkedout())
+        return compiling(text)
+
+    monkeypatch.setattr(schema_compiling, "_compile", watch)
+    fresh = {"title": "compiled while nothing is locked", "properties": {"a": {"pattern": "^x"}}}
+    schema_compiling.kept.clear()
+
+    assert client.put(C, {"schema": fresh}).status == 200
+    schema_compiling.kept.clear()
+    assert client.put(R, {"a": "x"}).status == 200
+    assert client.put(R, {"a": "y"}).status == 400
+    schema_compiling.kept.clear()
+    patch = [{"op": "add", "path": "/data/schema/title", "value": "by JSON Patch"}]
+    assert client.ask("PATCH", C, patch, {"Content-Type": "application/json-patch+json"}).status == 200
+    assert client.put(R, {"a": "x"}).status == 200
+
+    assert used == [0, 0, 0]

@@ -1,0 +1,282 @@
+"""Compiled schemas: references in any spelling, what cannot be used, and what they take."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from app import schema_compiling
+from app.errors import Problem
+from app.schema_compiling import MAX_KEPT_BYTES, MAX_SCHEMA_BYTES, Compiled, NotCompiled, compile_schema, compiled
+from app.validation import check_schema, validate
+from backends.codec import dumps
+
+
+def verdict(schema: Any, value: Any) -> str | None:
+    """Return what is wrong with an object `{"n": value}`, None when it is valid."""
+    compile_schema(dumps(schema))
+    problem = validate({"n": value}, schema)
+    return None if problem is None else problem.description
+
+
+def schema_with(reference: str, **others: Any) -> dict[str, Any]:
+    return {**others, "properties": {"n": {"$ref": reference}}}
+
+
+INTEGER = {"type": "integer"}
+SPELLINGS: dict[str, dict[str, Any]] = {
+    "angle brackets": schema_with("#/definitions/Foo<Bar>", definitions={"Foo<Bar>": INTEGER}),
+    "angle brackets, encoded": schema_with("#/definitions/Foo%3CBar%3E", definitions={"Foo<Bar>": INTEGER}),
+    "a blank": schema_with("#/definitions/Foo Bar", definitions={"Foo Bar": INTEGER}),
+    "accents": schema_with("#/definitions/Données", definitions={"Données": INTEGER}),
+    "accents, encoded": schema_with("#/definitions/Donn%C3%A9es", definitions={"Données": INTEGER}),
+    "brackets and bars": schema_with('#/definitions/A[]|{B}^`\\"', definitions={'A[]|{B}^`\\"': INTEGER}),
+    "a slash and a tilde": schema_with("#/definitions/a~1b~0c", definitions={"a/b~c": INTEGER}),
+    "a percent sign": schema_with("#/definitions/100%25", definitions={"100%": INTEGER}),
+    "an index": {"definitions": {"l": {"allOf": [INTEGER]}}, "properties": {"n": {"$ref": "#/definitions/l/allOf/0"}}},
+    "$defs in draft 7": schema_with("#/$defs/x", **{"$defs": {"x": INTEGER}}),
+    "components": schema_with("#/components/schemas/x", components={"schemas": {"x": INTEGER}}),
+    "an identifier that is no URI": schema_with(
+        "#/definitions/x", **{"$id": "My Schema <1>"}, definitions={"x": INTEGER}
+    ),
+    "an identifier that is a broken URI": schema_with(
+        "#/definitions/x", **{"$id": "http://["}, definitions={"x": INTEGER}
+    ),
+    "an inner identifier": schema_with("Item", definitions={"x": {"$id": "Item", **INTEGER}}),
+    "an inner identifier of draft 4": schema_with(
+        "Item", **{"$schema": "http://json-schema.org/draft-04/schema#"}, definitions={"x": {"id": "Item", **INTEGER}}
+    ),
+    "an identifier that is a pointer": {
+        "$id": "http://example.com/a.json",
+        "properties": {"m": {"$id": "#/properties/m", **INTEGER}, "n": {"$ref": "#/properties/m"}},
+    },
+    "another base below": schema_with(
+        "http://example.com/b.json",
+        definitions={
+            "b": {
+                "$id": "http://example.com/b.json",
+                "definitions": {"i": INTEGER},
+                "allOf": [{"$ref": "#/definitions/i"}],
+            }
+        },
+    ),
+    "the base itself below": {
+        "definitions": {
+            "t": {"$id": "http://e.x/t", "type": ["object", "integer"], "properties": {"n": {"$ref": "#"}}}
+        },
+        "properties": {"n": {"$ref": "http://e.x/t"}},
+    },
+    "an unknown dialect": {"$schema": "a dialect of mine", "properties": {"n": INTEGER}},
+    "an unknown dialect below": {"properties": {"n": {"$schema": "of mine", "$id": "x", **INTEGER}}},
+    "an anchor": schema_with("#here", definitions={"x": {"$id": "#here", **INTEGER}}),
+    "a dynamic anchor": schema_with(
+        "#node",
+        **{
+            "$schema": "https://json-schema.org/draft/2020-12/schema",
+            "$defs": {"x": {"$dynamicAnchor": "node", **INTEGER}},
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("schema", SPELLINGS.values(), ids=SPELLINGS.keys())
+def test_a_reference_is_followed_in_any_spelling(schema: Any) -> None:
+    assert check_after_compiling(schema) is None
+    assert verdict(schema, 1) is None
+    assert verdict(schema, "x") is not None
+    assert "leads nowhere" not in str(verdict(schema, "x"))
+
+
+def check_after_compiling(schema: Any) -> Problem | None:
+    compile_schema(dumps(schema))
+    return check_schema(schema, "data.schema")
+
+
+METASCHEMAS = [
+    "http://json-schema.org/draft-04/schema#",
+    "http://json-schema.org/draft-04/schema",
+    "http://json-schema.org/draft-06/schema#",
+    "http://json-schema.org/draft-07/schema#",
+    "http://json-schema.org/draft-07/schema",
+    "https://json-schema.org/draft/2019-09/schema",
+    "https://json-schema.org/draft/2020-12/schema",
+]
+
+
+@pytest.mark.parametrize("uri", METASCHEMAS)
+@pytest.mark.parametrize("dialect", [None, *METASCHEMAS])
+def test_a_metaschema_is_known_in_every_draft(uri: str, dialect: str | None) -> None:
+    schema = schema_with(uri, **({"$schema": dialect} if dialect else {}))
+
+    assert verdict(schema, {"type": "object", "properties": {"a": {"items": {"minLength": 1}}}}) is None
+    assert verdict(schema, {"type": "washmachine"}) is not None
+    assert verdict(schema, {"properties": {"a": {"minLength": -1}}}) is not None
+
+
+NOWHERE: dict[str, dict[str, Any]] = {
+    "a pointer": {"$ref": "#/definitions/none"},
+    "an anchor": {"$ref": "#none"},
+    "another document": {"$ref": "other.json#/a"},
+    "the network": {"$ref": "http://127.0.0.1:9/schema.json"},
+    "a file": {"$ref": "file:///etc/hostname"},
+    "no URI": {"$ref": "http://["},
+    "the metaschema of draft 3": {"$ref": "http://json-schema.org/draft-03/schema#"},
+    "a broken pattern": {"pattern": "("},
+    "a pattern of no dialect": {"pattern": "a++"},
+    "a name of no dialect": {"patternProperties": {"(": {}}},
+}
+
+
+@pytest.mark.parametrize("dialect", [None, *METASCHEMAS])
+@pytest.mark.parametrize("unusable", NOWHERE.values(), ids=NOWHERE.keys())
+def test_what_cannot_be_used_matters_only_where_it_applies(unusable: dict[str, Any], dialect: str | None) -> None:
+    schema: dict[str, Any] = {"properties": {"n": {"items": unusable}}, "definitions": {"unused": unusable}}
+    if dialect:
+        schema["$schema"] = dialect
+
+    assert verdict(schema, []) is None
+    assert verdict(schema, 5) is None
+    assert verdict(schema, ["x"]) is not None
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"not": {"$ref": "#/none"}},
+        {"if": {"$ref": "#/none"}, "then": {}, "else": {}},
+        {"oneOf": [{"$ref": "#/none"}, {}]},
+        {"anyOf": [{"$ref": "#/none"}, {}]},
+        {"properties": {"n": {"not": {"pattern": "("}}}},
+        {"patternProperties": {"n": {"not": {"$ref": "#/none"}}}},
+    ],
+    ids=["not", "if", "oneOf", "anyOf", "a negated pattern", "a negated member"],
+)
+def test_no_object_is_valid_because_something_cannot_be_used(schema: Any) -> None:
+    """A reference to nowhere is no failure that `not` could turn around."""
+    assert verdict(schema, "x") is not None
+
+
+def test_an_alternative_that_fits_first_hides_what_cannot_be_used() -> None:
+    assert verdict({"anyOf": [{"required": ["n"]}, {"$ref": "#/none"}]}, 1) is None
+
+
+@pytest.mark.parametrize("place", ["properties", "patternProperties", "definitions", "items", "not", "dependencies"])
+@pytest.mark.parametrize("pattern", ["(", "a++b", r"\p{L}{200,280}"], ids=["broken", "no dialect", "too large"])
+def test_a_pattern_that_cannot_be_used_is_refused_on_storing_with_its_text(place: str, pattern: str) -> None:
+    inner: Any = {"pattern": pattern}
+    schema = {place: inner if place in ("items", "not") else {"n": inner}}
+
+    if place == "definitions":
+        schema["$ref"] = "#/definitions/n"
+    problem = check_after_compiling(schema)
+
+    assert problem is not None
+    assert problem.name == "data.schema"
+    assert f"'{pattern}'" in problem.description
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"$ref": "#"},
+        {"allOf": [{"$ref": "#/definitions/a"}], "definitions": {"a": {"$ref": "#/definitions/a"}}},
+        {"properties": {f"p{number}": {} for number in range(20_000)}},
+    ],
+    ids=["it refers to itself", "it loops", "it is too large"],
+)
+def test_a_schema_that_could_accept_nothing_is_refused_on_storing(schema: Any) -> None:
+    assert check_after_compiling(schema) is not None
+
+
+@pytest.mark.parametrize("keyword", ["kinto:pattern", "kinto:unusable"])
+def test_keywords_of_compiled_schemas_mean_nothing_in_stored_ones(keyword: str) -> None:
+    schema = {keyword: "(", "properties": {"n": {keyword: 5, "type": "integer"}}}
+
+    assert check_after_compiling(schema) is None
+    assert verdict(schema, 1) is None
+
+
+@pytest.mark.parametrize("name", ["$ref", "$id", "$schema", "pattern", "patternProperties", "kinto:pattern"])
+def test_members_that_are_called_like_keywords_are_members(name: str) -> None:
+    schema = {"properties": {"n": {"properties": {name: {"type": "integer"}}, "enum": [{name: 1}, {name: "x"}]}}}
+
+    assert check_after_compiling(schema) is None
+    assert verdict(schema, {name: 1}) is None
+    assert verdict(schema, {name: "x"}) == "'x' is not of type 'integer'"
+
+
+def test_a_long_text_is_refused_before_a_slow_pattern_meets_it() -> None:
+    """The pattern would take seconds: both its size and the text count."""
+    schema = {"properties": {"n": {"pattern": "(a.{1,200}b.{1,200}){1,3}[^ab]"}}}
+
+    assert verdict(schema, "ab" * 100_000) == "The schema is too complex for this object"
+    assert verdict(schema, "ab" * 100) == f"{'ab' * 100!r} does not match '(a.{{1,200}}b.{{1,200}}){{1,3}}[^ab]'"
+
+
+def test_a_long_text_is_refused_before_a_pattern_tries_too_much() -> None:
+    schema = {"properties": {"n": {"pattern": r"(?=a)[ab]*a[ab]{200}Q"}}}
+
+    assert verdict(schema, "ab" * 100_000) == "The schema is too complex for this object"
+
+
+def test_long_names_are_refused_before_slow_patterns_meet_them() -> None:
+    schema = {"properties": {"n": {"patternProperties": {"(a.{1,200}b.{1,200}){1,3}[^ab]": {}}}}}
+
+    assert verdict(schema, {"ab" * 100_000: 1}) == "The schema is too complex for this object"
+
+
+def test_a_schema_that_is_not_compiled_is_not_compiled_on_the_way() -> None:
+    text = dumps({"title": "never seen"})
+
+    with pytest.raises(NotCompiled) as caught:
+        compiled(text)
+    compile_schema(caught.value.text)
+
+    assert isinstance(compiled(text), Compiled)
+
+
+HOSTILE = r"""
+import json, resource
+from app.schema_compiling import compile_schema, kept
+def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+compile_schema("{}")
+before = peak()
+for number in range(%d):
+    patterns = [r"%s" %% (number %% 40, other) for other in range(%d)]
+    compile_schema(json.dumps({"title": str(number), "properties": {p: {"pattern": p} for p in patterns}}))
+print(json.dumps([peak() - before, kept.size_bytes]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("pattern", "schemas", "patterns"),
+    [(r"\\p{L}{10%d,14%d}", 40, 10), (r"\\p{L}{1,5}%d%d", 60, 40), (r"^.{1,20%d}%d$", 60, 10), (r"^a%d,%d$", 30, 2000)],
+    ids=["too large", "large", "long", "many"],
+)
+def test_compiled_schemas_take_a_bounded_amount_of_memory(pattern: str, schemas: int, patterns: int) -> None:
+    """Measured in a process of its own: what is kept, what is being compiled, and as much again for the allocator."""
+    script = HOSTILE % (schemas, pattern, patterns)
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    growth_mib, kept_bytes = json.loads(run.stdout)
+
+    assert kept_bytes <= MAX_KEPT_BYTES
+    assert growth_mib * 2**20 <= 2 * (MAX_KEPT_BYTES + MAX_SCHEMA_BYTES)
+
+
+def test_the_oldest_schemas_go_when_the_bytes_are_used_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [dumps({"title": "t" * 1000, "description": str(number)}) for number in range(4)]
+    sizes = [entry.size_bytes for text in texts if isinstance(entry := compile_schema(text), Compiled)]
+    monkeypatch.setattr(schema_compiling, "MAX_KEPT_BYTES", sum(sizes[:3]))
+    kept = schema_compiling.Kept()
+
+    for text in texts[:3]:
+        kept.put(text, compile_schema(text))
+    assert kept.get(texts[0]) is not None
+    kept.put(texts[3], compile_schema(texts[3]))
+
+    assert [kept.get(text) is not None for text in texts] == [True, False, True, True]
+    assert kept.size_bytes <= sum(sizes[:3])
