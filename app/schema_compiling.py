@@ -112,8 +112,8 @@ class Compiled:
 
     def effort(self, document: Json) -> int:
         """Bound how many times a subschema is applied to a document."""
-        levels, size = schema_effort.measure(document)
-        return self.efforts[min(levels, len(self.efforts) - 1)] * size
+        last = len(self.efforts) - 1
+        return sum(self.efforts[min(depth, last)] * size for depth, size in enumerate(schema_effort.measure(document)))
 
     def accepts(self, document: Json) -> bool:
         """Return whether a document is valid. Raises Refused where that cannot be said."""

@@ -1,7 +1,7 @@
 """Bound how long a JSON Schema can take: schemas come from users, and one that doubles itself would hang a worker.
 
-The bound is static: how many subschemas can apply to one value, with all that lies in it counted once. It doubles with
-every level where a schema refers to itself twice, so it is a number for each depth of data.
+The bound is how many subschemas can apply to a value at a depth of the document, times the values at that depth. Where
+a schema refers to itself twice the number doubles with every level.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class _Node:
 
 
 def efforts(schema: Json, targets: Mapping[int, Sequence[Json]]) -> tuple[int, ...]:
-    """Return how many subschemas may apply on the way into a value with 0, 1, 2, ... levels; the last holds beyond.
+    """Return how many subschemas may apply to one value at depth 0, 1, 2, ... of a document; the last holds beyond.
 
     *targets* are the subschemas that each subschema refers to, by its identity.
     """
@@ -51,12 +51,13 @@ def efforts(schema: Json, targets: Mapping[int, Sequence[Json]]) -> tuple[int, .
     except CycleError:
         return (ENDLESS,)
     found, below = [], [0] * len(nodes)
-    for _ in range(MAX_DEPTH + 1):
+    for depth in range(MAX_DEPTH + 1):
         weights = [0] * len(nodes)
         for number in order:
             node = nodes[number]
             inner = max((below[other] for other in node.one_of), default=0) + sum(below[other] for other in node.each)
-            weights[number] = min(1 + inner + sum(weights[other] for other in node.here), ENDLESS)
+            itself = 1 if depth == 0 else 0
+            weights[number] = min(itself + inner + sum(weights[other] for other in node.here), ENDLESS)
         found.append(weights[0])
         if weights == below:
             break
@@ -64,14 +65,13 @@ def efforts(schema: Json, targets: Mapping[int, Sequence[Json]]) -> tuple[int, .
     return tuple(found)
 
 
-def measure(value: Json) -> tuple[int, int]:
-    """Return how many levels of lists and mappings a value has, and how many values lie in it, itself included."""
-    levels, size, level = 0, 1, [value]
-    while True:
-        inner = [member for outer in level for member in _members(outer)]
-        if not inner:
-            return levels, size
-        levels, size, level = levels + 1, size + len(inner), inner
+def measure(value: Json) -> list[int]:
+    """Return how many values lie at depth 0, 1, 2, ... of a value, itself first."""
+    sizes, level = [], [value]
+    while level:
+        sizes.append(len(level))
+        level = [member for outer in level for member in _members(outer)]
+    return sizes
 
 
 def measure_names(value: Json) -> int:

@@ -45,7 +45,7 @@ def validate(document: Data, schema: Json) -> Problem | None:
 
 
 def _failure(schema: Compiled, document: Data) -> Problem | None:
-    if schema.efforts[-1] > _HARMLESS_EFFORT and schema.effort(document) > MAX_VERDICT_EFFORT:
+    if max(schema.efforts) > _HARMLESS_EFFORT and schema.effort(document) > MAX_VERDICT_EFFORT:
         raise Refused("The schema is too complex for this object")
     if schema.accepts(document):
         return None

@@ -43,7 +43,7 @@ def test_an_expression_of_some_depth_is_not_too_complex() -> None:
         "properties": {"e": {"$ref": "#/definitions/E"}},
     }
     expression: Any = 1
-    for _ in range(5):
+    for _ in range(8):
         expression = {"op": "+", "l": expression, "r": 2}
     compile_schema(dumps(schema))
 
