@@ -1,6 +1,7 @@
 """Say how gunicorn runs the service: workers are processes, each with threads that wait for the database.
 
-`PORT` and `WEB_CONCURRENCY` are the variables that Heroku-like platforms set.
+`PORT` and `WEB_CONCURRENCY` are the variables that Heroku-like platforms set. `HEAD_TIMEOUT_SECONDS`,
+`BODY_TIMEOUT_SECONDS` and `BODY_MAX_BYTES` limit what clients may send (docs/production.md, "Using gunicorn").
 """
 
 import importlib
@@ -10,9 +11,7 @@ import subprocess
 import sys
 from typing import Any
 
-from gunicorn.arbiter import Arbiter
-from gunicorn.workers.gthread import ThreadWorker
-
+_ROOT = pathlib.Path(__file__).resolve().parent
 _METRICS_FOLDER = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
 
 bind = f"0.0.0.0:{os.environ.get('PORT', '8000')}"
@@ -47,34 +46,20 @@ for name in ("storage_backend", "cache_backend"):
         print(f"{name}: each of the {workers} workers has a memory of its own.", file=sys.stderr)
 """
 
+# A HUP reads this file again: new workers shall have the worker of a new version too.
+if str(_ROOT) not in sys.path:
+    sys.path.insert(0, str(_ROOT))
+for _name in [name for name in sys.modules if name.partition(".")[0] == "servers"]:
+    del sys.modules[_name]
+_module = importlib.import_module("servers.gunicorn_worker")
 
-class Worker(ThreadWorker):
-    """A worker with threads that says in one line which setting it cannot start with, and stops without losing any."""
 
-    def load_wsgi(self) -> None:
-        """Load the application; end like any worker that cannot, but without a traceback, where a setting is wrong."""
-        try:
-            super().load_wsgi()
-        except importlib.import_module("app.settings").SettingError as error:
-            print(error, file=sys.stderr, flush=True)
-            sys.exit(Arbiter.WORKER_BOOT_ERROR)
+class Worker(_module.Worker):
+    """The worker, with the limits of the environment."""
 
-    def set_accept_enabled(self, enabled: bool) -> None:
-        """Take no more connections; a worker that stops first takes those that wait, which nobody else may serve.
-
-        gunicorn leaves them to be reset when a whole server stops. Then the sockets close at once, so that who comes
-        later is refused instead of kept waiting; after a HUP the master has them still, for the new workers.
-        """
-        super().set_accept_enabled(enabled)
-        if self.alive:
-            return
-        for listener in self.sockets:
-            listener.setblocking(False)
-            known = -1
-            while known != self.nr_conns:
-                known = self.nr_conns
-                self.accept(listener)
-            listener.close()
+    head_seconds = float(os.environ.get("HEAD_TIMEOUT_SECONDS") or _module.HEAD_SECONDS)
+    body_seconds = float(os.environ.get("BODY_TIMEOUT_SECONDS") or _module.BODY_SECONDS)
+    body_max_bytes = int(os.environ.get("BODY_MAX_BYTES") or _module.BODY_MAX_BYTES)
 
 
 worker_class = Worker

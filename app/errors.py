@@ -4,7 +4,7 @@ ApiError
 ├── Invalid             400  errno 107   something in path, query, headers or body
 │   ├── NotAcceptable   406
 │   └── UnsupportedType 415
-├── Malformed           400  errno 107   path or query that is not UTF-8
+├── Malformed           400  errno 107   path or query that is not UTF-8, a body that did not arrive whole
 ├── Unauthenticated     401  errno 104
 ├── Forbidden           403  errno 121
 ├── Unknown             404  errno 110   no such object
@@ -13,7 +13,9 @@ ApiError
 ├── NoSuchVersion       404  errno 116
 ├── NotAllowed          405  errno 115
 ├── Clash               409  errno 122
+├── TimedOut            408  errno 107   a body did not arrive in time
 ├── Gone                410  errno 202
+├── LengthRequired      411  errno 112   a body without a length, from a server that cannot tell its end
 ├── Modified            412  errno 114
 ├── Programmatic        500  errno 999
 ├── Unavailable         503  errno 201
@@ -92,7 +94,7 @@ class UnsupportedType(Invalid):
 
 
 class Malformed(ApiError):
-    """Path or query string are not UTF-8 (C-URL-24, C-URL-25)."""
+    """Path or query string are not UTF-8 (C-URL-24, C-URL-25), or the body did not arrive whole."""
 
     status = 400
     errno = 107
@@ -170,6 +172,15 @@ class NotAllowed(ApiError):
         self.allow = allow
 
 
+class TimedOut(ApiError):
+    """The client did not send the body in time."""
+
+    status = 408
+    errno = 107
+    error = "Request Timeout"
+    message = "The request did not arrive in time."
+
+
 class Clash(ApiError):
     """Two objects of a list would have the same timestamp (C-PRE-9); nothing of the request is kept (C-BATCH-18)."""
 
@@ -187,6 +198,15 @@ class Gone(ApiError):
     errno = 202
     error = "Gone"
     message = "The service you are trying to connect no longer exists at this location."
+
+
+class LengthRequired(ApiError):
+    """The body has no length, and the server cannot tell where it ends."""
+
+    status = 411
+    errno = 112
+    error = "Length Required"
+    message = "Content-Length is required."
 
 
 class Modified(ApiError):

@@ -32,6 +32,7 @@ from blueprints.heartbeat import heartbeat
 from blueprints.http import exchange
 from blueprints.openapi import openapi
 from blueprints.permissions import permissions
+from blueprints.request_bodies import RequestBodies
 from blueprints.request_lines import RequestLines
 from blueprints.resources import resources
 from blueprints.user_data import user_data
@@ -76,7 +77,7 @@ def create_app(settings: Mapping[str, Any] | Settings | None = None, measured: b
     if measured and known.newrelic_config:
         _watch(app, known.newrelic_config, known.newrelic_env)
     # Flask documents this attribute as the place for what wraps an application; mypy sees a method there.
-    app.wsgi_app = RequestLines(app.wsgi_app)  # type: ignore[method-assign]
+    app.wsgi_app = RequestBodies(RequestLines(app.wsgi_app))  # type: ignore[method-assign]
     app.extensions["kinto"] = service
     logging.getLogger("kinto.core").info("Running %s %s.", known.project_name, known.project_version)
     return app

@@ -28,6 +28,7 @@ from app.service import Service
 from backends import BackendError
 from blueprints.cors import ALWAYS_EXPOSED, preflight
 from blueprints.replies import Reply, caching, ended, failure, fixed, refusal
+from blueprints.request_bodies import RequestBody
 from blueprints.request_lines import context, note
 
 if TYPE_CHECKING:
@@ -41,13 +42,19 @@ _DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
 
 
 class Answered(Response):
-    """A response whose 304 keeps `Last-Modified`, which Werkzeug takes away (C-PRE-15)."""
+    """A response whose 304 keeps `Last-Modified`, which Werkzeug takes away (C-PRE-15).
+
+    An answer to HEAD that was made without the body of GET has no `Content-Length` (RFC 9110, section 8.6): Werkzeug
+    would say 0.
+    """
 
     def get_wsgi_headers(self, environ: WSGIEnvironment) -> Headers:
         """Return the headers that leave."""
         headers = super().get_wsgi_headers(environ)
         if self.status_code == 304 and "Last-Modified" in self.headers:
             headers["Last-Modified"] = self.headers["Last-Modified"]
+        if environ["REQUEST_METHOD"] == "HEAD" and headers.get("Content-Length") == "0":
+            del headers["Content-Length"]
         return headers
 
 
@@ -86,7 +93,11 @@ def exchange(app: Flask, service: Service) -> None:
         if settings.readonly and request.method not in _SAFE:
             raise NotAllowed
         expect_utf8(request.environ.get("PATH_INFO", "").encode("latin-1"), request.query_string)
-        return options() if request.method == "OPTIONS" else None
+        if request.method == "OPTIONS":
+            return options()
+        if request.routing_exception is None:
+            _expect_whole_body()
+        return None
 
     def options() -> Response:
         """Answer OPTIONS without asking who it is, or whether the object is there (core contract, 9.3)."""
@@ -204,6 +215,13 @@ def expect_path(path: str) -> None:
     """
     if "\0" in path or "\ufffd" in path:
         raise Malformed("Invalid URL path.")
+
+
+def _expect_whole_body() -> None:
+    """Read the body, so that no view acts on a request that did not arrive whole."""
+    body = request.environ["wsgi.input"]
+    if isinstance(body, RequestBody):
+        body.load()
 
 
 def expect_utf8(path: bytes, query: bytes) -> None:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 import time
@@ -23,9 +22,10 @@ from backends import Json
 from backends.logs import REQUEST_ID, SUBREQUEST, SUMMARY
 from backends.logs.records import STANDARD, RequestRecord
 from backends.logs.secrets import redacted, shown_headers
+from blueprints.request_bodies import RequestBody
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from _typeshed.wsgi import InputStream, StartResponse, WSGIApplication, WSGIEnvironment
 
 _summary: Final = logging.getLogger(SUMMARY)
 _subrequest: Final = logging.getLogger(SUBREQUEST)
@@ -176,8 +176,7 @@ def _watched(
     application: WSGIApplication, environ: WSGIEnvironment, answering: _Answering, notes: logs.Fields
 ) -> Iterable[bytes]:
     """Answer a request and note headers and bodies, without the secrets in them (O-MON-26)."""
-    raw = environ["wsgi.input"].read(*_length(environ))
-    environ["wsgi.input"] = io.BytesIO(raw)
+    raw = _raw(environ["wsgi.input"])
     body = application(environ, answering)
     chunks = list(body)
     getattr(body, "close", lambda: None)()
@@ -186,12 +185,15 @@ def _watched(
     return chunks
 
 
-def _length(environ: WSGIEnvironment) -> tuple[int, ...]:
-    """Return how much to read: all where the server ends the stream itself."""
-    if environ.get("wsgi.input_terminated"):
-        return ()
-    given = environ.get("CONTENT_LENGTH") or "0"
-    return (int(given) if given.isdecimal() else 0,)
+def _raw(stream: InputStream) -> bytes:
+    """Return the body, none where it did not arrive whole: the application says so."""
+    try:
+        raw = stream.read()
+    except ApiError:
+        return b""
+    if isinstance(stream, RequestBody):
+        stream.rewind()
+    return raw
 
 
 def _sent_headers(environ: WSGIEnvironment) -> Iterator[tuple[str, str]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-LAYERS = ("wsgi", "scripts", "app.factory", "blueprints", "app", "backends")
+LAYERS = ("wsgi", "scripts", "app.factory", "blueprints", "app", "backends", "servers")
 """From left to right: a module may import what stands in its own layer or further right."""
 
 HTTP = ("blueprints", "app.factory")
@@ -29,6 +29,7 @@ OWNERS = {
     "redis": DATA,
     "pymemcache": DATA,
     "statsd": DATA,
+    "gunicorn": ("servers",),
 }
 """Which layers may import a package from outside; those that are not named here are free."""
 
@@ -68,7 +69,7 @@ def inside(name: str, package: str) -> bool:
 
 def _modules() -> dict[str, Module]:
     files = {"wsgi": ROOT / "wsgi.py"}
-    for folder in ("app", "blueprints", "backends", "scripts"):
+    for folder in ("app", "blueprints", "backends", "scripts", "servers"):
         for file in sorted((ROOT / folder).rglob("*.py")):
             files[".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")] = file
     return {name: Module(name, ast.parse(file.read_text()), frozenset(files)) for name, file in files.items()}
@@ -108,6 +109,18 @@ def test_a_package_is_imported_only_by_the_layers_it_belongs_to(package: str, la
         for module in MODULES.values()
         for imported in module.imports()
         if inside(imported, package) and module.layer not in layers
+    ]
+
+    assert wrong == []
+
+
+def test_servers_and_the_application_do_not_know_each_other() -> None:
+    """The master of gunicorn imports what stands in `servers`, and must import nothing that a HUP is to read anew."""
+    wrong = [
+        f"{module.name} imports {imported.name}"
+        for module in MODULES.values()
+        for imported in _ours(module)
+        if (module.layer == "servers") != (imported.layer == "servers")
     ]
 
     assert wrong == []

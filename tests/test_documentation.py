@@ -16,7 +16,7 @@ from tests.client import Answer, Client
 from tests.services import ROOT
 from tests.test_budget import READS, WRITES
 
-FOLDERS = ("app", "backends", "blueprints", "scripts")
+FOLDERS = ("app", "backends", "blueprints", "scripts", "servers")
 """What `docs/architecture.md` must name, module by module."""
 
 DOCUMENTS = sorted({*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "docs" / "contract" / "DECISIONS.md"})
@@ -25,7 +25,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 
 _CODE = re.compile(r"`([^`\n]+)`")
-_PATH = re.compile(r"(?:app|backends|blueprints|docs|scripts|tests)/[\w./-]*|[\w.]+\.(?:py|wsgi)")
+_PATH = re.compile(r"(?:app|backends|blueprints|docs|scripts|servers|tests)/[\w./-]*|[\w.]+\.(?:py|wsgi)")
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _NAMED = re.compile(r"([\w/]+\.py):([\w.]+)")
 _UNFINISHED = re.compile(r"\b(?:TODO|FIXME|XXX|TBD|coming soon|not yet written)\b", re.IGNORECASE)
