@@ -23,7 +23,7 @@ from tests.services import ROOT, answers, as_environment, free_port, missing, ru
 DEPLOY = ROOT / "deploy"
 _STOP_SECONDS = 5
 _BIN = pathlib.Path(sys.executable).parent
-_VENV = _BIN.parent
+VENV = _BIN.parent
 _PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 _MODULES = pathlib.Path("/usr/lib/apache2/modules")
 # As many as the `[uwsgi]` sections say.
@@ -73,15 +73,17 @@ def serves(url: str) -> bool:
 
 
 @contextlib.contextmanager
-def gunicorn(settings: Mapping[str, Any], workers: int = 2) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """Run the line of the systemd unit; give `host:port` and the master."""
+def gunicorn(
+    settings: Mapping[str, Any], workers: int = 2, variables: Mapping[str, str] | None = None
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Run the line of the systemd unit, with *variables* for gunicorn; give `host:port` and the master."""
     unit = (DEPLOY / "kinto.service").read_text(encoding="utf-8")
     line = next(line for line in unit.splitlines() if line.startswith("ExecStart="))
     address = f"127.0.0.1:{free_port()}"
-    values = {"/srv/kinto/.venv": str(_VENV), "127.0.0.1:8001": address}
+    values = {"/srv/kinto/.venv": str(VENV), "127.0.0.1:8001": address}
     command = put_in(line.removeprefix("ExecStart="), values).split()
-    variables = as_environment(settings) | {"WEB_CONCURRENCY": str(workers)}
-    with running(command, lambda: serves(f"http://{address}/v1"), variables) as process:
+    environ = as_environment(settings) | {"WEB_CONCURRENCY": str(workers), **(variables or {})}
+    with running(command, lambda: serves(f"http://{address}/v1"), environ) as process:
         yield address, process
 
 
@@ -118,12 +120,12 @@ def uwsgi(ini: pathlib.Path, socket: pathlib.Path, *more: str) -> Iterator[subpr
             process.kill()
 
 
-def uwsgi_section(text: str, socket: pathlib.Path) -> str:
-    """Return a `[uwsgi]` section with the socket, the user and the group of this run."""
+def uwsgi_section(text: str, socket: pathlib.Path, nginx_group: str | None = None) -> str:
+    """Return a `[uwsgi]` section with the socket, the user and the groups of this run."""
     user = getpass.getuser()
     group = subprocess.run(["id", "-gn"], capture_output=True, text=True, check=True).stdout.strip()
     values = {"/var/run/uwsgi/kinto.sock": str(socket), "uid = kinto": f"uid = {user}", "gid = kinto": f"gid = {group}"}
-    return put_in(text, values)
+    return put_in(text, values).replace("kinto:www-data", f"{user}:{nginx_group or group}")
 
 
 _APACHE = """

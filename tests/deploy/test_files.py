@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,9 @@ from tests.services import ROOT, free_port, missing, running
 
 UNIT = re.findall(r"^(\w+)=(.*)$", (DEPLOY / "kinto.service").read_text(encoding="utf-8"), re.MULTILINE)
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
+DOCKERIGNORE = [
+    line for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines() if line and line[0] != "#"
+]
 INSTALLED = {"/srv/kinto/.venv/bin/": ""}
 
 
@@ -75,6 +79,22 @@ def test_the_image_copies_files_that_there_are_and_runs_as_somebody_else_than_ro
 
     assert all((ROOT / name).exists() for name in copied)
     assert instructions("USER") == ["kinto"]
+
+
+def test_the_image_is_given_nothing_that_the_repository_ignores() -> None:
+    """Secrets, databases and virtualenvs of the one who builds it."""
+    ignored = (ROOT / ".gitignore").read_text(encoding="utf-8").split()
+    kept_out = {line.lstrip("/").removeprefix("**/") for line in DOCKERIGNORE}
+
+    assert {line.lstrip("/") for line in ignored} | {".git/"} <= kept_out
+
+
+def test_the_image_is_given_what_it_runs() -> None:
+    needed = ("requirements.txt", "requirements.in", "pyproject.toml", "LICENSE", "wsgi.py", "gunicorn.conf.py")
+    folders = ("app", "blueprints", "backends", "scripts", "servers")
+    patterns = [line.strip("/") for line in DOCKERIGNORE]
+
+    assert [name for name in (*needed, *folders) if any(fnmatch(name, pattern) for pattern in patterns)] == []
 
 
 @pytest.mark.parametrize("written", [False, True], ids=["and makes a file at the first start", "of a file that it has"])

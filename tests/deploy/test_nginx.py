@@ -11,8 +11,10 @@ import pytest
 from tests.databases import BASICAUTH
 from tests.deploy.asking import OUTSIDE, ask, can_be_used
 from tests.deploy.servers import behind_nginx
+from tests.deploy.sockets import connect, exchange, head, read_all, status
 
 PRIVATE = ("heartbeat", "lbheartbeat", "version", "api", "flush", "user_data", "metrics", "counters")
+METHODS = ("GET", "HEAD")
 SETTINGS = {**BASICAUTH, "kinto.includes": "kinto.plugins.flush"}
 
 
@@ -123,3 +125,52 @@ def declared(url: str, size: int) -> int:
         return connection.getresponse().status
     finally:
         connection.close()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "expected"),
+    [("POST", "/buckets/", 307), ("POST", "/nothing/here", 404), ("PUT", "/buckets", 405), ("GET", "/", 200)],
+)
+@pytest.mark.parametrize("size", [70_000, 5_000_000])
+def test_the_answer_to_a_large_body_that_nobody_reads_passes(
+    url: str, method: str, path: str, expected: int, size: int
+) -> None:
+    assert ask(url, method, path, b"1" * size, "alice").status == expected
+
+
+def test_a_request_that_breaks_off_changes_nothing(url: str) -> None:
+    for framing in ("Content-Length: 100", "Transfer-Encoding: chunked"):
+        assert exchange(url, head("PUT", "/v1/buckets/broken", framing) + b"2\r\n{}\r\n") in (400, None)
+
+    assert ask(url, "GET", "/buckets/broken", name="alice").status == 403
+
+
+def test_a_chunked_body_passes(url: str) -> None:
+    """Over the protocol of uWSGI too, which has no chunks: nginx undoes them."""
+    lines = ("Transfer-Encoding: chunked", "Connection: close")
+    chunks = b'1b\r\n{"data": {"written": true}}\r\n0\r\n\r\n'
+
+    with connect(url) as client:
+        client.sendall(head("PUT", "/v1/buckets/chunked", *lines) + chunks)
+        assert status(read_all(client)) == 201
+    assert ask(url, "GET", "/buckets/chunked", name="alice").data["written"] is True
+
+
+@pytest.mark.parametrize("character", ["a", ",", "%22"], ids=["plain", "encoded anew", "encoded"])
+def test_a_list_with_a_long_query_has_its_next_page(url: str, character: str) -> None:
+    """nginx's own buffer of 4 KB for headers makes it a 502."""
+    for number in range(2):
+        ask(url, "PUT", f"/buckets/long{number}", {}, "alice")
+    query = f"_limit=1&exclude_id={character * (7000 // len(character))}"
+
+    answer = ask(url, "GET", f"/buckets?{query}", name="alice")
+
+    assert (answer.status, len(answer.headers["Next-Page"]) > 7000) == (200, True)
+
+
+def test_head_has_the_content_length_of_get_or_none(url: str) -> None:
+    ask(url, "PUT", "/buckets/head", {}, "alice")
+
+    lengths = [ask(url, method, "/buckets/head", name="alice").headers.get("Content-Length") for method in METHODS]
+
+    assert lengths[1] in (lengths[0], None)

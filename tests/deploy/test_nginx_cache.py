@@ -187,3 +187,13 @@ def test_private_urls_are_private_on_a_cache_server_too(url: str) -> None:
     inside = [ask(url, "GET", "/__heartbeat__").status for _ in range(2)]
 
     assert (inside, ask(url, "GET", "/__heartbeat__", source=OUTSIDE).status) == ([200, 200], 403)
+
+
+def test_the_id_of_a_request_is_given_to_nobody_else(url: str) -> None:
+    path = f"{collection(url, 60)}/public"
+
+    asked = [ask(url, "GET", path, x_request_id=given) for given in ("mine-1", "yours/2", "o dd", "x" * 300)]
+
+    assert [answer.headers.get("X-Request-Id") for answer in asked] == ["mine-1", "yours/2", None, None]
+    assert "X-Request-Id" not in ask(url, "GET", path).headers
+    assert [answer.headers["X-Cache-Status"] for answer in asked] == ["MISS", "HIT", "HIT", "HIT"]

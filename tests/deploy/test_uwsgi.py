@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import grp
+import os
+import stat
 import subprocess
 from collections.abc import Iterator, Mapping
 
@@ -72,6 +75,20 @@ def test_heartbeats_run_in_threads_under_uwsgi(url: str) -> None:
     answer = ask(url, "GET", "/__heartbeat__")
 
     assert (answer.status, answer.json["storage"]) == (200, True)
+
+
+def test_nobody_but_nginx_may_write_to_the_socket() -> None:
+    """uWSGI's protocol can name a file to execute."""
+    with servers.folder() as place:
+        ini, socket = place / "kinto.ini", place / "kinto.sock"
+        section = servers.deployed("uwsgi.ini", {"/srv/kinto": str(ROOT), "/etc/kinto/kinto.ini": str(ini)})
+        group = grp.getgrall()[1] if os.geteuid() == 0 else grp.getgrgid(os.getegid())
+        given = servers.uwsgi_section(section, socket, nginx_group=group.gr_name)
+        servers.write_ini(ini, {**BASICAUTH, "kinto.storage_url": f"sqlite:///{place}/kinto.sqlite"}, given)
+        with servers.uwsgi(ini, socket):
+            known = socket.stat()
+
+    assert (stat.S_IMODE(known.st_mode), known.st_gid) == (0o660, group.gr_gid)
 
 
 def test_uwsgi_ends_where_a_setting_cannot_be() -> None:
