@@ -49,9 +49,8 @@ class RequestBody(io.RawIOBase):
     """The body of a request as a stream that raises ApiError, at each attempt, unless all of it is there."""
 
     def __init__(self, environ: WSGIEnvironment) -> None:
-        self._pieces: Iterator[bytes] = _pieces(
-            environ["wsgi.input"], environ.get("CONTENT_LENGTH") or "", bool(environ.get("wsgi.input_terminated"))
-        )
+        ends = bool(environ.get("wsgi.input_terminated")) and not _ends_silently(environ)
+        self._pieces: Iterator[bytes] = _pieces(environ["wsgi.input"], environ.get("CONTENT_LENGTH") or "", ends)
         self._content: io.BytesIO | None = None
         self._error: ApiError | None = None
 
@@ -99,15 +98,23 @@ class RequestBody(io.RawIOBase):
             self._content.seek(0)
 
 
+def _ends_silently(environ: WSGIEnvironment) -> bool:
+    """Return whether the stream of this server ends the same way where a client is gone and where the last chunk came.
+
+    Granian 2.8 does that.
+    """
+    return str(environ.get("SERVER_SOFTWARE", "")).lower().startswith("granian")
+
+
 def _pieces(stream: InputStream, length: str, ends: bool) -> Iterator[bytes]:
     """Yield the body as the server hands it over. Raises LengthRequired, Malformed or TimedOut.
 
-    *length* is Content-Length, "" without one; *ends* says that the server marks the end of the body by itself.
+    *length* is Content-Length, "" without one; *ends* says that the server itself knows where the body ends.
     """
     if length and not _LENGTH.fullmatch(length):
         raise Malformed("Content-Length is not a number of bytes.")
     if not length and not ends:
-        # The server does not decode chunks, and would give us bytes of the next request.
+        # The server does not decode chunks, or cannot tell whether the last one came.
         raise LengthRequired
     left = int(length) if length else None
     while left != 0:

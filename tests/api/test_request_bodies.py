@@ -82,6 +82,11 @@ FAILURES: dict[str, tuple[Callable[[bytes], Any], dict[str, Any], int]] = {
     ),
     "the server waited too long": (lambda raw: Broken(raw, TimeoutError()), {"CONTENT_LENGTH": "1000"}, 408),
     "the server does not decode chunks": (io.BytesIO, {"HTTP_TRANSFER_ENCODING": "chunked"}, 411),
+    "the server does not tell whether the last chunk came": (
+        io.BytesIO,
+        {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True, "SERVER_SOFTWARE": "Granian"},
+        411,
+    ),
     "the server does not decode gzip": (io.BytesIO, {"HTTP_TRANSFER_ENCODING": "gzip"}, 411),
     **{
         f"Content-Length is {value!r}": (io.BytesIO, {"CONTENT_LENGTH": value}, 400)
