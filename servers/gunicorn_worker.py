@@ -218,10 +218,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         return kept if isinstance(connection, Connection) else bool(super()._keepalive_after(connection, kept))
 
     def _make_room(self) -> None:
-        """Expire the connection that has waited longest."""
-        for connection in self.waiting:
+        """Expire the connection that has waited longest, and do not linger: the next client waits for its place."""
+        connection = next(iter(self.waiting), None)
+        if connection is not None:
             connection.expire()
-            return
+        if connection in self.waiting:
+            self._drop(connection)
 
     def _await_request(self, connection: Connection, seconds: float, rest: bytes = b"") -> None:
         """Wait for a request, of which *rest* is there."""

@@ -158,3 +158,13 @@ def test_an_idle_connection_is_used_again(url: str) -> None:
         for _ in range(3):
             client.sendall(head("HEAD", "/v1/"))
             assert status(client.recv(65536)) == 200
+
+
+def test_clients_that_take_all_connections_make_room_for_others() -> None:
+    """The time limits are longer than this test waits."""
+    variables = {"GUNICORN_CMD_ARGS": "--worker-connections 20", "HEAD_TIMEOUT_SECONDS": "600"}
+    with (
+        servers.gunicorn({**BASICAUTH, "kinto.storage_backend": "memory"}, workers=1, variables=variables) as served,
+        hanging(f"http://{served[0]}/v1", *[b"", b"GET / HT", PUT] * 30),
+    ):
+        assert ask(f"http://{served[0]}/v1", "GET", "/").status == 200
