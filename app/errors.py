@@ -17,6 +17,7 @@ ApiError
 ├── Gone                410  errno 202
 ├── LengthRequired      411  errno 112   a body without a length, from a server that cannot tell its end
 ├── Modified            412  errno 114
+├── TooManyFailures     429  errno 117   wrong passwords
 ├── Programmatic        500  errno 999
 ├── Unavailable         503  errno 201
 └── ForeignError        an HTTP error of a plugin's view, with the status that it has
@@ -61,6 +62,7 @@ class ApiError(Exception):
     details: Json = None
     timestamp: int | None = None
     retry: ClassVar[bool] = False
+    retry_after_seconds: int | None = None
 
 
 class Invalid(ApiError):
@@ -222,6 +224,19 @@ class Modified(ApiError):
         self.timestamp = timestamp
         if existing is not None:
             self.details = {"existing": existing}
+
+
+class TooManyFailures(ApiError):
+    """So many passwords were wrong that for a while no more are compared (core contract, 3.2: errno 117)."""
+
+    status = 429
+    errno = 117
+    error = "Too Many Requests"
+    message = "Too many failed logins, please retry later."
+
+    def __init__(self, retry_after_seconds: int) -> None:
+        super().__init__(retry_after_seconds)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class Programmatic(ApiError):

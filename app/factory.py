@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app import ids
 from app.basicauth import BasicAuth
@@ -72,11 +73,16 @@ def create_app(settings: Mapping[str, Any] | Settings | None = None, measured: b
     app.register_blueprint(batch(service, app, measuring.entries if measuring else Entries))
     if service.storage.embedded:
         service.start()
+    if measured:
+        for check in service.opened:
+            check()
     for warning in known.warnings:
         log.warning(warning)
     if measured and known.newrelic_config:
         _watch(app, known.newrelic_config, known.newrelic_env)
     # Flask documents this attribute as the place for what wraps an application; mypy sees a method there.
+    if known.trusted_proxies:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=known.trusted_proxies, x_proto=0, x_host=0)  # type: ignore[method-assign]
     app.wsgi_app = RequestBodies(RequestLines(app.wsgi_app))  # type: ignore[method-assign]
     app.extensions["kinto"] = service
     logging.getLogger("kinto.core").info("Running %s %s.", known.project_name, known.project_version)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import hashlib
+import hmac
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from backends.storage import Snapshot, Wanted
+from backends.storage import Snapshot, User, UserState, Wanted
 
 EVERYONE = "system.Everyone"
 AUTHENTICATED = "system.Authenticated"
@@ -16,11 +18,49 @@ Reader = Callable[[Wanted], Snapshot]
 
 
 @dataclass(frozen=True, slots=True)
+class Proof:
+    """The state of a user against which `credentials` were checked: they are valid only as long as it has not changed.
+
+    `secret` is the `fingerprint` of the user's secret. `forget` ends the remembered login.
+    """
+
+    user: User
+    born: int
+    secret: str = field(repr=False)
+    credentials: str = field(repr=False)
+    forget: Callable[[], None] = field(repr=False)
+
+    def holds(self, seen: Snapshot) -> bool:
+        """Say whether a snapshot that was asked for the user shows the same state."""
+        state = seen.users.get(self.user)
+        return (
+            state is not None
+            and state.born == self.born
+            and hmac.compare_digest(fingerprint(state.secret), self.secret)
+        )
+
+
+def fingerprint(secret: str | None) -> str:
+    """Return a text by which a secret is recognised and that does not show it."""
+    return hashlib.sha256((secret or "").encode()).hexdigest()
+
+
+def proof_of(user: User, state: UserState, credentials: str, forget: Callable[[], None]) -> Proof:
+    """Return the proof of a login that was checked against the *state* of a user."""
+    return Proof(user, state.born, fingerprint(state.secret), credentials, forget)
+
+
+@dataclass(frozen=True, slots=True)
 class Identity:
-    """Who asks: `user_id` with its policy's prefix (`basicauth:3f1c`), None for nobody in particular."""
+    """Who asks: `user_id` with its policy's prefix (`basicauth:3f1c`), None for nobody in particular.
+
+    With a `proof` it is to be held against the storage before it counts: `Service.identify` does so at once, `proving`
+    with the first read of a request.
+    """
 
     user_id: str | None = None
     policy: str | None = None
+    proof: Proof | None = field(default=None, compare=False)
 
     @property
     def principals(self) -> tuple[str, ...]:
@@ -38,15 +78,46 @@ class Identity:
 ANONYMOUS = Identity()
 
 
+class Outdated(Exception):
+    """Some users have changed since their credentials were checked: `proofs` no longer hold."""
+
+    def __init__(self, proofs: Iterable[Proof]) -> None:
+        super().__init__()
+        self.proofs = tuple(proofs)
+
+
+def proving(read: Reader, identities: Iterable[Identity]) -> Reader:
+    """Return a reader whose first read also holds the identities against the storage, in the same statement.
+
+    That read raises Outdated when some of them no longer are who they were. Later reads of a transaction may see what
+    the request itself changed, and ask no more.
+    """
+    unproven = {identity.proof.credentials: identity.proof for identity in identities if identity.proof}
+
+    def read_proving(wanted: Wanted) -> Snapshot:
+        if not unproven:
+            return read(wanted)
+        proofs = list(unproven.values())
+        unproven.clear()
+        seen = read(replace(wanted, users=tuple(dict.fromkeys(proof.user for proof in proofs))))
+        outdated = [proof for proof in proofs if not proof.holds(seen)]
+        if outdated:
+            raise Outdated(outdated)
+        return seen
+
+    return read_proving
+
+
 class Policy(Protocol):
     """A way to find out who asks, by the `Authorization` header; built with its settings by the factory."""
 
     name: str
 
-    def identify(self, authorization: str, read: Reader) -> str | None:
+    def identify(self, authorization: str, read: Reader) -> Identity | str | None:
         """Return the user id with its prefix, or None when these are no credentials that the policy accepts.
 
-        *read* reads the storage, in a batch as earlier operations have changed it.
+        *read* reads the storage, in a batch as earlier operations have changed it. A policy that remembers logins
+        returns an Identity with the proof that they must fit. Raises ApiError when nobody may try at present.
         """
 
     def challenge(self) -> str | None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from app.errors import ApiError, Problem
 from app.identity import Identity
 from app.ids import Generator
+from app.lengthy import Lengthy
 from app.validation import validate_data
 from backends import Json
 
@@ -24,10 +25,6 @@ Data = dict[str, Json]
 class Behaviour:
     """What a kind does of its own; plugins override what differs."""
 
-    def receive(self, data: Data) -> Data:
-        """Return *data* as a client sent it with what takes long done to it, before anything is locked."""
-        return data
-
     def prepare(self, kind: str, data: Data | None, old: Data | None, prefix: str) -> tuple[Data, list[Problem]]:
         """Check and complete the attributes of an object that is created or, from *old*, changed.
 
@@ -37,6 +34,10 @@ class Behaviour:
         if data is None:
             return dict(old or {}), []
         return validate_data(kind, data, prefix=prefix)
+
+    def seal(self, uri: str, attributes: Data, lengthy: Lengthy) -> Data:
+        """Return the attributes of *uri* as they are stored. What takes long is a result of *lengthy*."""
+        return attributes
 
     def writer(self, identity: Identity, id: str) -> str:
         """Return the principal that gets `write` on the object that *identity* writes (C-OBJ-70)."""
@@ -56,10 +57,6 @@ class Behaviour:
     def conceal(self, data: Data) -> Data:
         """Return the attributes as a patch may see them: what never leaves must not be copied to where it shows."""
         return data
-
-    def default_id(self, identity: Identity) -> str | None:
-        """Return the id of an object that is created without one, None where the generator makes it."""
-        return None
 
 
 @dataclass(frozen=True, slots=True)

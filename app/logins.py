@@ -1,13 +1,21 @@
-"""Remember for a while which passwords were right, since comparing is slow on purpose (plugins contract, 4.2)."""
+"""Remember for a while which passwords were right, since comparing is slow on purpose (plugins contract, 4.2).
+
+A remembered login ends after a fixed time, however often it is used, and counts only while its user has the secret and
+the birth that it was checked against (`app.identity.Proof`): a changed password, or a new user of the name, is refused
+at once by every process, whatever its cache holds.
+"""
 
 from __future__ import annotations
 
 import hmac
 import logging
-from dataclasses import dataclass
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import Final
 
 from app.basicauth import digest
+from app.identity import Proof
+from app.lengthy import PENDING
 from backends import BackendError
 from backends.cache import Cache
 
@@ -20,6 +28,36 @@ class Login:
 
     key: str
     value: str
+
+
+@dataclass(slots=True)
+class Caller:
+    """Where a request comes from, and what was found out about the passwords in it, each compared at most once.
+
+    `checks` has for the value of a Login and a hash whether they fit, `made` for a hash that the request made the value
+    of the Login that fits.
+    """
+
+    address: str = ""
+    checks: dict[tuple[str, str | None], bool] = field(default_factory=dict)
+    made: dict[str, str] = field(default_factory=dict)
+
+    def knows(self, login: Login, secret: str | None) -> bool | None:
+        """Return whether a login fits a hash, None where that was not found out yet."""
+        if secret == PENDING:
+            return False
+        if secret in self.made:
+            return hmac.compare_digest(self.made[secret], login.value)
+        return self.checks.get((login.value, secret))
+
+
+CALLER: Final[ContextVar[Caller | None]] = ContextVar("caller", default=None)
+"""The caller of the request that this thread answers; None outside of requests."""
+
+
+def caller() -> Caller:
+    """Return the caller of this request, outside of requests a new one."""
+    return CALLER.get() or Caller()
 
 
 class Logins:
@@ -35,25 +73,28 @@ class Logins:
         key = digest(self._secret, f"accounts:{name}:verified")
         return Login(key, digest(key, password))
 
-    def knows(self, login: Login) -> bool:
-        """Say whether a login was checked lately, and remember it anew (P-ACC-5)."""
+    def recall(self, login: Login) -> tuple[int, str] | None:
+        """Return birth and fingerprint of the secret that a login was checked against, None when it is not known."""
         try:
             known = self._cache.get(login.key)
-            if not isinstance(known, str) or not hmac.compare_digest(known, login.value):
-                return False
-            self._cache.expire(login.key, self._ttl_seconds)
         except BackendError as error:
             log.warning("The cache does not say whether a login is known: %s", error)
-            return False
-        return True
+            return None
+        match known:
+            case [str(value), int(born), str(secret)] if hmac.compare_digest(value, login.value):
+                return born, secret
+        return None
 
-    def remember(self, login: Login) -> None:
-        """Remember a login that was checked."""
+    def remember(self, login: Login, proof: Proof) -> None:
+        """Remember a login that was checked, until a fixed time (DECISIONS: an absolute end of life)."""
         try:
-            self._cache.set(login.key, login.value, self._ttl_seconds)
+            self._cache.set(login.key, [login.value, proof.born, proof.secret], self._ttl_seconds)
         except BackendError as error:
             log.warning("A login cannot be remembered: %s", error)
 
-    def forget(self, name: str) -> None:
-        """Forget the login of an account. Raises BackendError."""
-        self._cache.delete(self.login(name, "").key)
+    def forget(self, login: Login) -> None:
+        """Forget the login of an account, if the cache answers: it no longer counts anyway."""
+        try:
+            self._cache.delete(login.key)
+        except BackendError as error:
+            log.warning("A login cannot be forgotten: %s", error)

@@ -41,15 +41,15 @@ class MeasuredService(Service):
         self.decide = self._decide
         self._family = family
 
-    def identify(self, authorization: str | None, read: Reader | None = None) -> Identity:
+    def recognise(self, authorization: str | None, read: Reader | None = None) -> Identity:
         """Return who sends these credentials, timed."""
         start = time.perf_counter()
-        identity = super().identify(authorization, read)
+        identity = super().recognise(authorization, read)
         if identity.policy is not None:
             self._family.identified(identity.policy, time.perf_counter() - start)
-            request = asked.get()
-            if request:
-                request.identity = identity
+        request = asked.get()
+        if request:
+            request.identity = identity
         return identity
 
     def _decide(self, operation: Operation, seen: Work, rules: Rules) -> Outcome:

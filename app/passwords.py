@@ -12,8 +12,8 @@ MAX_BYTES: Final = 72
 """What bcrypt looks at: a longer password cannot be set, and is compared by its beginning (P-ACC-8)."""
 
 
-class Hashed(str):
-    """The hash of a password, told from a password that looks like one by its type."""
+class Plain(str):
+    """A password that is not hashed yet, told from a hash by its type: what a client sends may look like one."""
 
     __slots__ = ()
 
@@ -23,9 +23,9 @@ def acceptable(password: Json) -> TypeGuard[str]:
     return isinstance(password, str) and 0 < len(password.encode()) <= MAX_BYTES
 
 
-def hashed(password: str, rounds: int) -> Hashed:
+def hashed(password: str, rounds: int) -> str:
     """Return the hash of an acceptable password; 2 to the power of *rounds* is what it costs."""
-    return Hashed(bcrypt.hashpw(password.encode(), bcrypt.gensalt(rounds)).decode())
+    return bcrypt.hashpw(password.encode(), bcrypt.gensalt(rounds)).decode()
 
 
 def verified(password: str, stored: Json, rounds: int) -> bool:

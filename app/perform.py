@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from app import wanted as wanted_by
-from app.errors import ApiError
+from app.errors import ApiError, Clash
 from app.events import Reading, collect
-from app.identity import Identity
+from app.identity import Identity, Outdated, Proof, proving
+from app.lengthy import Lengthy, Owed
 from app.operation import Effect, Operation, Outcome, View
 from app.service import Service
 from app.work import Work, now_ms
@@ -33,9 +34,6 @@ def perform(service: Service, operations: Sequence[Operation]) -> list[Answer]:
 
     In a view that is a member of a batch they become part of its transaction.
     """
-    batch = _batch.get()
-    if batch is not None and batch.service is service:
-        return batch.join(operations)
     return [answer for answer in perform_batch(service, operations) if answer is not None]
 
 
@@ -43,14 +41,69 @@ def perform_batch(service: Service, steps: Sequence[Operation | View]) -> list[A
     """Perform operations as `perform` does, and let views answer between them; None is the answer of a view.
 
     A view sees what came before it. What it raises undoes everything. It may be asked again when the database wants
-    another try.
+    another try, or when what takes long was computed.
     """
+    batch = _batch.get()
+    if batch is not None and batch.service is service:
+        return [*batch.join([step for step in steps if isinstance(step, Operation)])]
     if all(step.reads for step in steps):
         try:
             return _read(service, steps)
         except _ViewWrites:  # nothing was written so far
             pass
-    return persist(lambda: _write(service, steps))
+    lengthy = Lengthy()
+    while True:
+        try:
+            return persist(lambda: _write(service, steps, lengthy))
+        except Owed:
+            lengthy.compute()
+
+
+def perform_recognised(
+    service: Service, steps: Sequence[Operation | View]
+) -> tuple[Sequence[Operation | View], Sequence[Answer | None]]:
+    """Perform a batch whose identities `Service.recognise` returned; return its steps with their answers.
+
+    Where a user has changed since the credentials were checked, nothing is done, and the operations of that user are
+    performed as whoever the credentials belong to now. Raises what `perform` raises, and ApiError of a policy.
+    """
+    for _ in range(_TRIES):
+        try:
+            return steps, perform_batch(service, steps)
+        except Outdated as outdated:
+            steps = _recognised_anew(service, steps, outdated.proofs)
+    raise Clash
+
+
+def perform_single(service: Service, operation: Operation) -> tuple[Operation, Answer]:
+    """Perform one operation as `perform_recognised` does."""
+    [performed], [answer] = perform_recognised(service, [operation])
+    assert isinstance(performed, Operation)
+    assert answer is not None, "every operation has an answer"
+    return performed, answer
+
+
+_TRIES: Final = 3
+
+
+def _recognised_anew(
+    service: Service, steps: Sequence[Operation | View], proofs: Iterable[Proof]
+) -> list[Operation | View]:
+    anew: dict[str, Identity] = {}
+    for proof in proofs:
+        proof.forget()
+        anew[proof.credentials] = service.recognise(proof.credentials)
+
+    def as_now(step: Operation | View) -> Operation | View:
+        if isinstance(step, View):
+            return step
+        proof = step.identity.proof
+        if proof is None or proof.credentials not in anew:
+            return step
+        identity = anew[proof.credentials]
+        return replace(step, identity=identity, credentials=None if identity.proof else proof.credentials)
+
+    return [as_now(step) for step in steps]
 
 
 class _ViewWrites(StartAgain):
@@ -91,10 +144,11 @@ _batch: Final[ContextVar[_Around | None]] = ContextVar("batch", default=None)
 def _read(service: Service, steps: Sequence[Operation | View]) -> list[Answer | None]:
     """Answer operations that only read: those on objects from one statement a bucket, each list from its own."""
     operations = [step for step in steps if isinstance(step, Operation)]
+    read = proving(service.storage.read, (operation.identity for operation in operations))
     single = [operation for operation in operations if not operation.pages]
     seen = Snapshot()
     for wanted in wanted_by.objects(service, single, writing=False):
-        seen.add(service.storage.read(wanted))
+        seen.add(read(wanted))
     work = Work(seen, now_ms())
     answers: list[Answer | None] = []
     done: list[tuple[Operation, Outcome]] = []
@@ -105,7 +159,7 @@ def _read(service: Service, steps: Sequence[Operation | View]) -> list[Answer | 
             continue
         facts = work
         if step.pages:
-            facts = Work(service.storage.read(wanted_by.listed(service, step, service.storage.read)), work.now)
+            facts = Work(read(wanted_by.listed(service, step, read)), work.now)
         try:
             outcome = service.decide(step, facts, service.rules)
         except ApiError as error:
@@ -125,10 +179,11 @@ def _read_for_view(service: Service, operations: Sequence[Operation]) -> list[An
     return [answer for answer in _read(service, operations) if answer is not None]
 
 
-def _write(service: Service, steps: Sequence[Operation | View]) -> list[Answer | None]:
+def _write(service: Service, steps: Sequence[Operation | View], lengthy: Lengthy) -> list[Answer | None]:
     with service.storage.transaction() as transaction:
-        run = _Run(service, transaction, [step for step in steps if isinstance(step, Operation)])
+        run = _Run(service, transaction, [step for step in steps if isinstance(step, Operation)], lengthy)
         answers = [run.step(step) for step in steps]
+        lengthy.expect_computed()
         events = run.tell(run.done)
         run.flush()
         if not run.wrote:
@@ -140,13 +195,18 @@ def _write(service: Service, steps: Sequence[Operation | View]) -> list[Answer |
 class _Run(Writing):
     """The operations of one writing transaction."""
 
-    def __init__(self, service: Service, transaction: Transaction, operations: Sequence[Operation]) -> None:
+    def __init__(
+        self, service: Service, transaction: Transaction, operations: Sequence[Operation], lengthy: Lengthy
+    ) -> None:
         self._operations = operations
+        self._lengthy = lengthy
+        self._read = proving(transaction.read, (operation.identity for operation in operations))
         self._recognised: dict[str, Identity] = {}
         self._users_changed = False
         self._stale = False
         self.done: list[tuple[Operation, Outcome]] = []
         super().__init__(service, transaction, self._lock_and_read(service, transaction))
+        self.work.lengthy = lengthy
 
     def _lock_and_read(self, service: Service, transaction: Transaction) -> Snapshot:
         """Lock what the operations may write, then read what they name."""
@@ -159,7 +219,7 @@ class _Run(Writing):
         single = [operation for operation in operations if not operation.pages]
         seen = Snapshot()
         for wanted in wanted_by.objects(service, single, writing=True):
-            seen.add(transaction.read(wanted))
+            seen.add(self._read(wanted))
         if not lists.isdisjoint(seen.clocks.keys() - locked):
             raise StartAgain
         return seen
@@ -173,6 +233,7 @@ class _Run(Writing):
                 self._stale = False
                 self._recognised.clear()
                 self.work = Work(self._lock_and_read(self.service, self.transaction), now_ms())
+                self.work.lengthy = self._lengthy
             return None
         operation = self.identified(step)
         answer = self.answer(operation)
@@ -182,7 +243,7 @@ class _Run(Writing):
 
     def _perform_for_view(self, operations: Sequence[Operation]) -> list[Answer]:
         """Perform in this transaction what a view asks for; listeners are told of it with the rest."""
-        inner = _Run(self.service, self.transaction, operations)
+        inner = _Run(self.service, self.transaction, operations, self._lengthy)
         answers = [answer for operation in operations if (answer := inner.step(operation)) is not None]
         inner.flush()
         self.done += inner.done
@@ -195,8 +256,8 @@ class _Run(Writing):
         """Decide one operation and take over what it changes."""
         if operation.pages:
             self.flush()
-            listed = wanted_by.listed(self.service, operation, self.transaction.read)
-            page = self.transaction.read(replace(listed, bodies=True))
+            listed = wanted_by.listed(self.service, operation, self._read)
+            page = self._read(replace(listed, bodies=True))
             self.work.seen.add(page)
             self.work.seen.page, self.work.seen.total = page.page, page.total
             self.work.seen.full, self.work.seen.shares = page.full, page.shares

@@ -60,6 +60,7 @@ def save(
     timestamp, clock = stamp(
         requested, former.timestamp if former else None, seen.clock(operation.route.list), seen.now
     )
+    attributes = kind.behaviour.seal(uri, attributes, seen.lengthy)
     document = {**attributes, "id": id, "last_modified": timestamp}
     if rules.schema_validation:
         document = _validated(operation, seen, document)

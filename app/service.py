@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from app.decisions import decide
 from app.events import Context, Event, Listener
-from app.identity import ANONYMOUS, Identity, Policy, Reader
+from app.identity import ANONYMOUS, Identity, Outdated, Policy, Reader, proving
 from app.ids import Generator
 from app.kinds import Kind, Kinds, core_kinds
 from app.operation import Operation, Outcome
@@ -18,12 +19,15 @@ from app.work import Work
 from backends import Json
 from backends.cache import Cache
 from backends.metrics import SILENT, Metrics
-from backends.storage import Storage
+from backends.storage import Storage, Wanted, home
 
 log: Final = logging.getLogger("kinto.core.events")
 
 Heartbeat = Callable[[], bool | None]
 UserInfo = Callable[[Identity], Mapping[str, Json]]
+
+_TRIES: Final = 3
+"""How often credentials are checked whose user changes meanwhile."""
 
 
 class Service:
@@ -63,6 +67,7 @@ class Service:
         self.user_info: list[UserInfo] = []
         self.identity_kinds: set[str] = set()
         self.flushed: list[Callable[[], None]] = []
+        self.opened: list[Callable[[], None]] = []
         self._listeners: list[Listener] = []
 
     def add_kind(self, kind: Kind) -> None:
@@ -112,14 +117,34 @@ class Service:
         except Exception:  # the edge: whatever a listener does, the answer stands
             log.exception("Unable to notify")
 
-    def identify(self, authorization: str | None, read: Reader | None = None) -> Identity:
-        """Return who sends these credentials: the first policy that knows them says so (P-BASIC-7)."""
+    def recognise(self, authorization: str | None, read: Reader | None = None) -> Identity:
+        """Return who sends these credentials: the first policy that knows them says so (P-BASIC-7).
+
+        A login that is remembered has a proof, which the next read of the request must hold against the storage
+        (`app.identity.proving`). Raises ApiError when a policy lets nobody try at present.
+        """
         if not authorization:
             return ANONYMOUS
         for policy in self.policies:
-            user_id = policy.identify(authorization, read or self.storage.read)
-            if user_id is not None:
-                return Identity(user_id, user_id.partition(":")[0])
+            known = policy.identify(authorization, read or self.storage.read)
+            if isinstance(known, str):
+                return Identity(known, known.partition(":")[0])
+            if known is not None:
+                return known
+        return ANONYMOUS
+
+    def identify(self, authorization: str | None, read: Reader | None = None) -> Identity:
+        """Return who sends these credentials, held against what is stored now; costs a read where there is a proof."""
+        for _ in range(_TRIES):
+            identity = self.recognise(authorization, read)
+            if identity.proof is None:
+                return identity
+            try:
+                proving(read or self.storage.read, [identity])(Wanted(home(identity.proof.user.uri)))
+            except Outdated:
+                identity.proof.forget()
+                continue
+            return replace(identity, proof=None)
         return ANONYMOUS
 
     def challenges(self) -> list[str]:

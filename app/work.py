@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable
 
 from app.kinds import Data
+from app.lengthy import Lengthy
 from app.operation import Effect, Permissions
 from backends.storage import Change, Clock, Move, Snapshot, Stored, list_of
 
@@ -20,12 +21,14 @@ def now_ms() -> int:
 class Work:
     """Facts for decisions, and the changes that they made and nobody wrote yet.
 
-    `now` is the clock of this process in ms, the same for all operations of a request.
+    `now` is the clock of this process in ms, the same for all operations of a request. `lengthy` has the results of
+    computations that no lock is held for.
     """
 
     def __init__(self, seen: Snapshot, now: int) -> None:
         self.seen = seen
         self.now = now
+        self.lengthy = Lengthy()
         self._before: dict[str, Permissions] = {}
         self._effects: dict[str, Effect] = {}
         self._members: dict[str, frozenset[str]] = {}

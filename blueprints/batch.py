@@ -6,6 +6,7 @@ import io
 import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, unquote_to_bytes
@@ -19,13 +20,14 @@ from app.bodies import not_a_mapping, not_iterable
 from app.errors import ApiError, Invalid, NoSuchUrl, NoSuchVersion, NotAllowed, Problem, Programmatic
 from app.identity import Identity
 from app.kinds import Route
+from app.logins import CALLER
 from app.operation import Operation, View
-from app.perform import Answer, perform_batch
+from app.perform import Answer, perform_recognised
 from app.service import Service
 from backends import Json
 from backends.codec import dumps, loads
 from blueprints.cors import refused_origin
-from blueprints.http import expect_utf8, origin_of_urls, prefix, sent, unversioned
+from blueprints.http import INSIDE, expect_utf8, origin_of_urls, prefix, sent, unversioned
 from blueprints.negotiation import JSON_TYPE, PATCH_TYPE, media_type
 from blueprints.replies import Reply, answer, fixed, joined, refusal
 from blueprints.request_lines import note, note_identity, subrequests
@@ -289,9 +291,18 @@ class Entries:
         entries = [self.entry(*pair) for pair in zip(members, targets, strict=True)]
         subrequests((one.asked.method, one.path, one.asked.query, one.asked.headers, one.identity) for one in entries)
         steps = [(entry, step) for entry in entries if (step := self._step(entry)) is not None]
-        answers = iter(perform_batch(self._service, [step for _, step in steps]))
-        given = {id(entry): next(answers) for entry, _ in steps}
+        performed, answers = perform_recognised(self._service, [step for _, step in steps])
+        for (entry, _), step in zip(steps, performed, strict=True):
+            if isinstance(step, Operation):
+                self._note_performer(entry, step)
+        given = {id(entry): answer for (entry, _), answer in zip(steps, answers, strict=True)}
         return f'{{"responses":[{",".join(self._text(entry, given.get(id(entry))) for entry in entries)}]}}'
+
+    def _note_performer(self, entry: Entry, performed: Operation) -> None:
+        """Take over an operation as it was performed: its user may have changed, who asks is somebody else then."""
+        entry.operation = performed
+        if entry.asked.headers.get("Authorization") == self._inherited.get("Authorization"):
+            note_identity(performed.identity)
 
     def entry(self, member: Mapping[str, Json], target: Target) -> Entry:
         """Read one member: what it asks, or how it is refused."""
@@ -304,6 +315,9 @@ class Entries:
                 raise target.refusal
             if target.route is None:
                 entry.is_view = True
+                # The view asks by itself, but it may do so under a lock: compare the password before.
+                with suppress(ApiError):
+                    self._identity(headers.get("Authorization"))
             else:
                 entry.operation = self._operation(entry.asked, target.route)
         except ApiError as error:
@@ -377,7 +391,7 @@ class Entries:
     def _identity(self, authorization: str | None) -> Identity:
         """Find out who asks, once for each credentials of the batch."""
         if authorization not in self._identities:
-            identity = self._identities[authorization] = self._service.identify(authorization)
+            identity = self._identities[authorization] = self._service.recognise(authorization)
             if authorization == self._inherited.get("Authorization"):
                 note_identity(identity)
         return self._identities[authorization]
@@ -446,6 +460,7 @@ def _environ(entry: Entry) -> WSGIEnvironment:
         "CONTENT_LENGTH": str(len(body)),
         "wsgi.input": io.BytesIO(body),
         "wsgi.input_terminated": True,
+        INSIDE: CALLER.get(),
     }
     for name, value in asked.headers.items():
         environ[f"HTTP_{name.upper().replace('-', '_')}"] = value

@@ -24,6 +24,7 @@ from app.errors import (
     Programmatic,
     Unauthenticated,
 )
+from app.logins import CALLER, Caller
 from app.service import Service
 from backends import BackendError
 from blueprints.cors import ALWAYS_EXPOSED, preflight
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 
 log: Final = logging.getLogger()
 """Kinto tells of what goes wrong in the root logger; tools filter on it (operations contract, 5.5)."""
+
+INSIDE: Final = "kinto.caller"
+"""Where the member of a batch finds the caller of the batch."""
 
 _SAFE: Final = ("GET", "HEAD", "OPTIONS")
 _DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
@@ -88,6 +92,7 @@ def exchange(app: Flask, service: Service) -> None:
     settings, version = service.settings, prefix(service)
 
     def before() -> Response | None:
+        CALLER.set(request.environ.get(INSIDE) or Caller(request.remote_addr or ""))
         if ended(settings):
             raise Gone
         if settings.readonly and request.method not in _SAFE:

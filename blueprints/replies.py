@@ -139,8 +139,8 @@ def refusal(service: Service, error: ApiError) -> Reply:
         "info": info,
         "details": error.details,
     }
-    if error.retry:
-        reply.headers["Retry-After"] = str(service.settings.retry_after_seconds)
+    if error.retry or error.retry_after_seconds:
+        reply.headers["Retry-After"] = str(error.retry_after_seconds or service.settings.retry_after_seconds)
     if error.timestamp is not None:
         reply.headers |= {"ETag": f'"{error.timestamp}"', "Last-Modified": http_date(error.timestamp)}
     if isinstance(error, Unauthenticated):

@@ -101,6 +101,13 @@ def note(**fields: Json) -> None:
         notes.update({name if name not in STANDARD else f"{name}_": value for name, value in fields.items()})
 
 
+def recognised(service: Service) -> Identity:
+    """Return who sends this request, for `perform_recognised`, which checks it with what it reads."""
+    identity = service.recognise(request.headers.get("Authorization"))
+    note_identity(identity)
+    return identity
+
+
 def identified(service: Service) -> Identity:
     """Return who sends this request; its line tells who it was."""
     identity = service.identify(request.headers.get("Authorization"))
@@ -112,6 +119,8 @@ def note_identity(identity: Identity) -> None:
     """Tell in the line of this request who sent it."""
     notes = request.environ.get(_NOTES)
     if notes is not None:
+        for name in ("uid", "authn_type"):
+            notes.pop(name, None)
         notes |= logs.asked_by(identity)
 
 

@@ -70,7 +70,7 @@ def operation(service: Service, asked: Asked, route: Route, identity: Identity) 
     found = [*problems, *refused_origin(service.settings, asked.headers.get("Origin"))]
     body, query, deleted_at = Body(), None, None
     if asked.method in ("POST", "PUT", "PATCH"):
-        body = _body(asked, route, identity, found)
+        body = _body(asked, route, found)
     elif asked.raw:
         found += _stray_body(asked)
     if route.on_list or asked.query:
@@ -124,7 +124,7 @@ def decoded(asked: Asked) -> tuple[Json, tuple[Problem, ...]]:
         return None, (*error.problems, Problem("body", "", "Required")) if unreadable else tuple(error.problems)
 
 
-def _body(asked: Asked, route: Route, identity: Identity, found: list[Problem]) -> Body:
+def _body(asked: Asked, route: Route, found: list[Problem]) -> Body:
     """Read the body of a write; an object that is created without an id gets one."""
     kind, given_type = route.kind, media_type(asked.content_type)
     value, problems = decoded(asked)
@@ -135,11 +135,9 @@ def _body(asked: Asked, route: Route, identity: Identity, found: list[Problem]) 
         loaded, problems = load(envelope(kind.permissions), value)
     found.extend(problems)
     if problems:
-        return _with_id(Body(id=_id(value)), route, identity)
+        return _with_id(Body(id=_id(value)), route)
     data = loaded.get("data")
     found.extend(_late(data))
-    if data is not None:
-        data = loaded["data"] = kind.behaviour.receive(data)
     if asked.method == "PATCH":
         return Body(patch=(parse_merge if given_type == MERGE_TYPE else parse_shallow)(loaded))
     permissions = {
@@ -147,7 +145,7 @@ def _body(asked: Asked, route: Route, identity: Identity, found: list[Problem]) 
         for name, principals in loaded.get("permissions", {}).items()
         if principals is not None
     }
-    return _with_id(Body(data, permissions, id=_id(loaded)), route, identity)
+    return _with_id(Body(data, permissions, id=_id(loaded)), route)
 
 
 def _id(body: Json) -> str | None:
@@ -165,11 +163,11 @@ def _kept(parsed: Patch | tuple[Problem, ...], found: list[Problem]) -> Patch | 
     return None
 
 
-def _with_id(body: Body, route: Route, identity: Identity) -> Body:
+def _with_id(body: Body, route: Route) -> Body:
     if not route.on_list or body.id is not None:
         return body
     kind: Kind = route.kind
-    return replace(body, id=kind.behaviour.default_id(identity) or kind.generator(), generated=True)
+    return replace(body, id=kind.generator(), generated=True)
 
 
 def _late(data: Data | None) -> tuple[Problem, ...]:

@@ -8,13 +8,13 @@ from flask import Blueprint, Response, g, request
 
 from app.errors import NoSuchUrl
 from app.kinds import Kind
-from app.perform import perform
+from app.perform import perform_single
 from app.service import Service
 from app.settings.patterns import Shape
 from blueprints.cors import exposed
 from blueprints.http import origin_of_urls, prefix, sent
 from blueprints.replies import answer
-from blueprints.request_lines import identified
+from blueprints.request_lines import note_identity, recognised
 from blueprints.requests import Asked, keep_nonce, operation
 
 
@@ -56,8 +56,8 @@ def view(service: Service) -> Callable[..., Response]:
         g.exposed = exposed(request.method, route.on_list)
         query = request.query_string.decode()
         asked = Asked(request.method, route.uri, query, request.headers, request.get_data(cache=False))
-        asks = operation(service, asked, route, identified(service))
-        given = perform(service, [asks])[0]
+        asks, given = perform_single(service, operation(service, asked, route, recognised(service)))
+        note_identity(asks.identity)
         keep_nonce(service, asks, given)
         return sent(answer(service, asks, given, f"{origin_of_urls(service)}{request.path}", query))
 

@@ -14,6 +14,7 @@ from scripts.command import FAILED, Command, log, settings_of
 READONLY: Final = 51
 NO_PLUGIN: Final = 52
 ABORTED: Final = 53
+VOLATILE: Final = 54
 
 _PLUGIN: Final = "kinto.plugins.accounts"
 _NAME: Final = re.compile(r"[a-zA-Z0-9][+.@a-zA-Z0-9_-]*")
@@ -43,6 +44,12 @@ def command(context: click.Context, username: str | None, password: str | None) 
     except click.Abort:
         click.echo("User creation aborted")
         return ABORTED
+    if settings.storage_backend == "memory":
+        log.error(
+            "Cannot create a user in the memory of this process: no server would see it. "
+            "Set storage_backend to sqlite or postgresql."
+        )
+        return VOLATILE
     service: Service = create_app(settings, measured=False).extensions["kinto"]
     click.echo(f"Creating user '{name}'")
     accounts: Any = importlib.import_module("blueprints.plugins.accounts")

@@ -14,12 +14,20 @@ from app.settings.declared import GROUPS
 from app.version import VERSION
 
 _POSTGRESQL: Final = "postgresql://postgres:postgres@localhost/postgres"
+_SQLITE: Final = "sqlite:///%(here)s/kinto.sqlite"
+_STORAGE_URLS: Final = {"memory": "", "postgresql": _POSTGRESQL, "sqlite": _SQLITE}
 _CACHE_URLS: Final = {"memory": "", "postgresql": _POSTGRESQL, "redis": "redis://127.0.0.1/0", "memcached": ""}
-_PERMISSIONS: Final = {
-    "account_create_principals": "system.Everyone",
-    "account_write_principals": "account:admin",
-    "bucket_create_principals": "account:admin",
-}
+_SIGN_UP: Final = "kinto.account_create_principals = system.Everyone"
+_ADMINISTRATOR: Final = (
+    "kinto.account_write_principals = account:admin",
+    "kinto.bucket_create_principals = account:admin",
+)
+_NO_ADMINISTRATOR: Final = (
+    "# Nobody creates buckets: there is no administrator.",
+    "kinto.bucket_create_principals =",
+    "# In the place of the line above, these make the account `admin` the administrator. Strangers may sign up, so make the",
+    "# account before the service starts: `kinto migrate` does so with the password in KINTO_ADMIN_PASSWORD.",
+)
 _WANTED: Final = ("default_bucket", "admin", "accounts")
 _OFFERED: Final = ("history",)
 
@@ -62,13 +70,14 @@ class = kinto.core.JsonLogFormatter
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What the operator decides, and the secrets made for the file."""
+    """What the operator decides, and the secrets made for the file; *administrator* says that there is one."""
 
     host: str
     backend: str
     cache_backend: str
     userid_secret: str = field(repr=False)
     bucket_secret: str = field(repr=False)
+    administrator: bool = False
 
 
 def render(choices: Choices, now: datetime) -> str:
@@ -92,23 +101,36 @@ def render(choices: Choices, now: datetime) -> str:
             lines += active.get(declaration.name) or _comment(declaration)
         if title == "Identity":
             # Settings that are patterns are in no group.
-            lines += [line for name in _PERMISSIONS for line in active[name]]
+            lines += [_SIGN_UP, *_administrator(choices.administrator)]
     return "\n".join([*lines, "", _LOGGING])
+
+
+def _administrator(exists: bool) -> Iterator[str]:
+    """Yield the lines of the administrator, as comments while nobody has made the account."""
+    if exists:
+        yield from _ADMINISTRATOR
+        return
+    yield from _NO_ADMINISTRATOR
+    yield from (f"# {line}" for line in _ADMINISTRATOR)
+
+
+def _backend(part: str, name: str) -> str:
+    """Return a backend as Kinto spells it; Kinto has no `sqlite`."""
+    return name if name == "sqlite" else f"kinto.core.{part}.{name}"
 
 
 def _active(choices: Choices) -> dict[str, list[str]]:
     """Return the lines that count, by the name of their setting."""
-    url = _POSTGRESQL if choices.backend == "postgresql" else ""
+    url = _STORAGE_URLS[choices.backend]
     values = {
-        "storage_backend": f"kinto.core.storage.{choices.backend}",
+        "storage_backend": _backend("storage", choices.backend),
         "storage_url": url,
-        "permission_backend": f"kinto.core.permission.{choices.backend}",
+        "permission_backend": _backend("permission", choices.backend),
         "permission_url": url,
         "cache_backend": f"kinto.core.cache.{choices.cache_backend}",
         "cache_url": _CACHE_URLS[choices.cache_backend],
         "userid_hmac_secret": choices.userid_secret,
         "default_bucket_hmac_secret": choices.bucket_secret,
-        **_PERMISSIONS,
     }
     if choices.cache_backend == "memcached":
         values["cache_hosts"] = "127.0.0.1:11211"

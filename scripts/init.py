@@ -1,17 +1,25 @@
 """Write a first ini file (operations contract, 2.2)."""
 
+import importlib
 import importlib.util
 import os
 import secrets
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import click
 
+from app.errors import Invalid
+from app.factory import create_app
+from app.service import Service
+from app.settings import Settings, load
 from app.settings.sources import DEFAULT_FILE
+from backends import BackendError
 from scripts.command import FAILED, Command, ini, log
 from scripts.ini_file import Choices, render
+from scripts.migrate import migrate_all
 
 _BACKENDS: Final = {"": "memory", "1": "postgresql"}
 _CACHES: Final = {"": "memory", "1": "postgresql", "2": "memcached", "3": "redis"}
@@ -23,12 +31,15 @@ _WHICH_CACHE: Final = (
 
 
 @click.command("init", cls=Command)
-@click.option("--backend", type=click.Choice(list(_BACKENDS.values())), help="Where data live.")
+@click.option("--backend", type=click.Choice([*_BACKENDS.values(), "sqlite"]), help="Where data live.")
 @click.option("--cache-backend", type=click.Choice(list(_CACHES.values())), help="What remembers logins.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.pass_context
 def command(context: click.Context, backend: str | None, cache_backend: str | None, host: str) -> int:
-    """Write an ini file with fresh secrets; one that exists stays as it is."""
+    """Write an ini file with fresh secrets; one that exists stays as it is.
+
+    With KINTO_ADMIN_PASSWORD it makes the account `admin` too, and only then names it as the administrator.
+    """
     path = Path(ini(context) or os.environ.get("KINTO_INI") or DEFAULT_FILE).absolute()
     if path.exists():
         click.echo(f"{path} already exists.", err=True)
@@ -36,12 +47,37 @@ def command(context: click.Context, backend: str | None, cache_backend: str | No
     backend = backend or _ask(_WHICH_BACKEND, _BACKENDS)
     cache_backend = cache_backend or _ask(_WHICH_CACHE, _CACHES)
     choices = Choices(host, backend, cache_backend, secrets.token_hex(32), secrets.token_hex(32))
-    _write(path, render(choices, datetime.now().astimezone()))
+    now = datetime.now().astimezone()
+    _write(path, render(choices, now))
     log.info("Created config %s", path)
     for driver in {_DRIVERS[each] for each in (backend, cache_backend) if each in _DRIVERS}:
         if importlib.util.find_spec(driver) is None:
             log.warning("The package %s is missing: pip install %s", driver, driver)
-    log.info("The first account 'admin' is administrator; create it: kinto --ini %s create-user -u admin", path)
+    return _make_administrator(load(ini=str(path)), path, render(replace(choices, administrator=True), now))
+
+
+def _make_administrator(settings: Settings, path: Path, content: str) -> int:
+    """Make the account `admin` with the password in KINTO_ADMIN_PASSWORD, and only then let the file name it."""
+    password = str(settings.get("admin_password", ""))
+    if not password:
+        log.info("No administrator was made: %s says how, and KINTO_ADMIN_PASSWORD was not set.", path)
+        return 0
+    if settings.storage_backend == "memory":
+        log.warning("No administrator was made: accounts in memory are lost at each start.")
+        return 0
+    accounts: Any = importlib.import_module("blueprints.plugins.accounts")
+    try:
+        service: Service = create_app(settings, measured=False).extensions["kinto"]
+        migrate_all(service)
+        accounts.create_user(service, "admin", password)
+    except BackendError as error:
+        log.error("No administrator was made, the file names none: %s", error)
+        return FAILED
+    except Invalid as error:
+        log.error("No administrator was made, the file names none: %s", error.problems[0].message())
+        return FAILED
+    path.write_text(content, encoding="utf-8")
+    log.info("Created the administrator 'admin'.")
     return 0
 
 

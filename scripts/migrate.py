@@ -1,21 +1,29 @@
 """Create or upgrade the tables of cache, storage and permission (operations contract, 2.4)."""
 
+import importlib
 import logging
+from typing import Any
 
 import click
 
+from app.errors import Invalid
 from app.factory import create_app
 from app.service import Service
 from backends.storage import migrations
 from backends.storage.sql import SqlStorage
-from scripts.command import Command, level, log, settings_of
+from scripts.command import FAILED, Command, level, log, settings_of
+
+ACCOUNTS = "kinto.plugins.accounts"
 
 
 @click.command("migrate", cls=Command)
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and write nothing; with -v print the SQL.")
 @click.pass_context
-def command(context: click.Context, dry_run: bool) -> None:
-    """Create or upgrade what the backends need."""
+def command(context: click.Context, dry_run: bool) -> int:
+    """Create or upgrade what the backends need.
+
+    With KINTO_ADMIN_PASSWORD it makes the accounts that account_write_principals names, where they do not exist.
+    """
     service: Service = create_app(settings_of(context), measured=False).extensions["kinto"]
     shown = level(context) == logging.DEBUG
     _migrate_cache(service, dry_run)
@@ -24,12 +32,37 @@ def command(context: click.Context, dry_run: bool) -> None:
     if service.settings.readonly:
         for part in ("storage", "permission"):
             log.error("Cannot migrate the %s backend while in readonly mode.", part)
-        return
+        return 0
     # The storage that is made anew for each process has nothing to tell (O-CLI-14).
-    if service.settings.storage_backend != "memory":
-        service.migrate(dry_run, log.info)
-    if dry_run and shown:
-        _print_sql(service)
+    if service.settings.storage_backend == "memory":
+        return 0
+    service.migrate(dry_run, log.info)
+    if dry_run:
+        if shown:
+            _print_sql(service)
+        return 0
+    return _make_administrators(service)
+
+
+def _make_administrators(service: Service) -> int:
+    """Make the accounts that settings make administrators, so that no stranger takes their names."""
+    password = str(service.settings.get("admin_password", ""))
+    if not password or ACCOUNTS not in service.settings.includes:
+        return 0
+    accounts: Any = importlib.import_module("blueprints.plugins.accounts")
+    try:
+        for name in accounts.make_administrators(service, password):
+            log.info("Created the administrator '%s'.", name)
+    except Invalid as error:
+        log.error("KINTO_ADMIN_PASSWORD cannot be used: %s", error.problems[0].message())
+        return FAILED
+    return 0
+
+
+def migrate_all(service: Service) -> None:
+    """Create or upgrade cache and storage. Raises BackendError."""
+    _migrate_cache(service, dry_run=False)
+    service.migrate(False, log.info)
 
 
 def _migrate_cache(service: Service, dry_run: bool) -> None:

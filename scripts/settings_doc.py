@@ -45,7 +45,7 @@ They are weaker than the settings that they stand for.
 | `WEB_CONCURRENCY` | number of gunicorn workers |
 | `SENTRY_DSN`, `SENTRY_ENV`, `STATSD_URL` | the settings of these names, as every variable without `KINTO_` |
 | `KINTO_INI` | the ini file |
-| `KINTO_ADMIN_PASSWORD` | password for `kinto create-user` |
+| `KINTO_ADMIN_PASSWORD` | password for `kinto create-user`, and of administrators that `migrate` and `init` make |
 | `PROMETHEUS_MULTIPROC_DIR` | folder in which the workers' Prometheus metrics meet |
 """
 

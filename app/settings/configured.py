@@ -49,6 +49,10 @@ class Settings(Features, Backends, Identification, Http, Project, Monitoring, Pl
         """Return who has *permission* on every object of *kind* (C-PERM-19, O-SET-27)."""
         return self._patterns.principals.get((kind.replace("-", "_"), permission), frozenset())
 
+    def named_principals(self) -> frozenset[str]:
+        """Return everybody whom a setting gives a permission on every object of a kind."""
+        return frozenset[str]().union(*self._patterns.principals.values())
+
     def enabled(self, shape: Shape, kind: str, method: str) -> bool:
         """Return whether lists (`plural`) or objects (`object`) of *kind* have *method*; HEAD is as GET (O-SET-29)."""
         method = "get" if method.lower() == "head" else method.lower()

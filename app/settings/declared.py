@@ -158,9 +158,22 @@ class Identification:
         f"{_NO_EFFECT}; another value is refused",
         name="multiauth.authorization_policy",
     )
-    account_cache_ttl_seconds: int = setting(INT, 30, "how long a checked password is remembered")
+    account_cache_ttl_seconds: int = setting(
+        INT, 30, "how long a checked password is remembered, however often it is used"
+    )
     account_bcrypt_rounds: int = setting(
         ROUNDS, 12, "cost of hashing a password: each more doubles the time; from 4 to 31"
+    )
+    account_login_failures_per_account: int = setting(
+        INT, 20, "wrong passwords that one address may send for one account within the window, then 429; 0: any number"
+    )
+    account_login_failures_per_address: int = setting(
+        INT,
+        200,
+        "wrong passwords that one address may send for all accounts within it, then 429; 0: any number",
+    )
+    account_login_failures_window_seconds: int = setting(
+        INT, 300, "how long wrong passwords count; 0 turns counting off"
     )
     account_validation: bool = setting(
         NOT_PROVIDED, False, "validation of accounts by e-mail is not provided: `true` is refused"
@@ -173,6 +186,9 @@ class Http:
 
     http_scheme: str | None = setting(MAYBE_TEXT, None, "scheme of every URL that the service writes")
     http_host: str | None = setting(MAYBE_TEXT, None, "host and port of every URL that the service writes")
+    trusted_proxies: int = setting(
+        INT, 0, "proxies in front that add an address to `X-Forwarded-For`: failed logins are counted by that address"
+    )
     cors_origins: tuple[str, ...] = setting(LIST, ("*",), "origins whose pages may use the service")
     cors_max_age_seconds: int | None = setting(
         MAYBE_INT, 3600, "how long browsers may remember a preflight; empty: nothing is said"

@@ -137,13 +137,29 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
+class User:
+    """The object of a user: its URI, and the member of its document that holds the secret (a password's hash)."""
+
+    uri: str
+    member: str
+
+
+@dataclass(frozen=True, slots=True)
+class UserState:
+    """What a login depends on: when the user's object was first created, and its secret (None: not a string)."""
+
+    born: int
+    secret: str | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Wanted:
     """What one statement reads from one bucket.
 
     `targets` are objects with all their grants; `ancestors` objects with those grants that a reader holds; `clocks`
     lists; `readers` the principals of whoever asks, whose groups are read too. `private` names fields of the targets
     that must not leave the storage. Without `bodies` the documents of the ancestors are not fetched, only whether they
-    are there.
+    are there. `users` are looked up in buckets of their own: a remembered login holds only while its user is as before.
     """
 
     bucket: str
@@ -154,6 +170,7 @@ class Wanted:
     private: tuple[str, ...] = ()
     bodies: bool = True
     page: Page | None = None
+    users: tuple[User, ...] = ()
 
 
 @dataclass(slots=True)
@@ -161,7 +178,7 @@ class Snapshot:
     """What one read saw: facts by URI, and the rows of a page in its order.
 
     `full` says that the page is of the whole list, `shares` that some object of the list is shared with the reader,
-    whatever the filters say of it.
+    whatever the filters say of it. `users` has the state of those that exist.
     """
 
     objects: dict[str, Stored] = field(default_factory=dict)
@@ -172,6 +189,7 @@ class Snapshot:
     total: int = 0
     full: bool = False
     shares: bool = False
+    users: dict[User, UserState] = field(default_factory=dict)
 
     def add(self, other: Snapshot) -> None:
         """Take over what *other* saw, of other buckets."""

@@ -45,6 +45,9 @@ class Dialect(Protocol):
     def text(self, document: ColumnElement[Any], without: Sequence[str] = ()) -> ColumnElement[str]:
         """Return the document's JSON text, without the members that must not leave the storage."""
 
+    def member(self, document: ColumnElement[Any], name: str) -> ColumnElement[str]:
+        """Return a string that the document holds under a name, NULL where it holds none."""
+
     def for_each(
         self,
         few: Column[Any],

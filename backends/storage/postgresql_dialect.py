@@ -132,6 +132,11 @@ class PostgresqlDialect:
         shown = document.op("-", return_type=JSONB())(literal(list(without), ARRAY(Text))) if without else document
         return cast(shown, Text)
 
+    def member(self, document: ColumnElement[Any], name: str) -> ColumnElement[str]:
+        """Return the text of JSONB that is a string."""
+        value = _get(document, (name,))
+        return case((_type(value) == _STRING, _string(value)))
+
     def for_each(
         self,
         few: Column[Any],

@@ -22,6 +22,7 @@ from sqlalchemy import (
     case,
     exists,
     func,
+    literal,
     literal_column,
     or_,
     select,
@@ -30,12 +31,12 @@ from sqlalchemy import (
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.selectable import CompoundSelect
 
-from backends.storage import LIVING, Clock, Page, Snapshot, Stored, Wanted
+from backends.storage import LIVING, Clock, Page, Snapshot, Stored, User, UserState, Wanted, home
 from backends.storage.dialect import Dialect
 from backends.storage.filters import conditions, named, ordering
 from backends.storage.tables import clocks, documents, grants, members
 
-_GROUP, _GRANT, _CLOCK, _OBJECT, _ROW, _TOTAL, _FULL, _SHARES = range(8)
+_GROUP, _GRANT, _CLOCK, _OBJECT, _ROW, _TOTAL, _FULL, _SHARES, _USER = range(9)
 _COLUMNS: Final = ("source", "a", "b", "c", "n", "m", "d", "rank")
 _DEFAULTS: Final = {"a": "''", "b": "''", "c": "''", "n": "0", "m": "0", "d": "0", "rank": "0"}
 
@@ -137,9 +138,11 @@ class Reads:
             "readers": list(wanted.readers),
         }
         page = wanted.page
+        users, named_users = _by_secret(wanted.users)
+        parameters |= named_users
         if page is None:
             statement = self._objects(
-                bool(wanted.targets), bool(wanted.ancestors), bool(wanted.clocks), wanted.bodies, wanted.private
+                bool(wanted.targets), bool(wanted.ancestors), bool(wanted.clocks), wanted.bodies, wanted.private, users
             )
             return _collect(connection.execute(statement, parameters))
         parameters |= {
@@ -149,7 +152,7 @@ class Reads:
             "above": list(page.above),
             "own": list(page.own or ()),
         }
-        statement, values = self._page(page, bool(wanted.ancestors), wanted.bodies)
+        statement, values = self._page(page, bool(wanted.ancestors), wanted.bodies, users)
         seen = _collect(connection.execute(statement, parameters | values))
         if page.counting and not page.filters and seen.full:
             seen.total = seen.clocks[page.list].count if page.list in seen.clocks else 0
@@ -166,10 +169,26 @@ class Reads:
         column = documents.c.data
         return self._dialect.text(column, tuple(private))
 
+    def _users(self, secrets: Sequence[str]) -> Iterator[Select[Any]]:
+        """Make the branches that look up users, each in a bucket of its own, with the member that is their secret."""
+        for number, name in enumerate(secrets):
+            secret = self._dialect.member(documents.c.data, name)
+            yield _branch(_USER, a=documents.c.uri, b=literal(name, Text), c=secret, n=documents.c.born).where(
+                documents.c.bucket == bindparam(f"bucket_{number}", type_=Text),
+                documents.c.uri.in_(_in(f"users_{number}")),
+                ~documents.c.deleted,
+            )
+
     def _build_objects(
-        self, targets: bool, ancestors: bool, lists: bool, bodies: bool, private: tuple[str, ...]
+        self,
+        targets: bool,
+        ancestors: bool,
+        lists: bool,
+        bodies: bool,
+        private: tuple[str, ...],
+        users: tuple[str, ...],
     ) -> CompoundSelect[Any]:
-        branches = [_groups()]
+        branches = [_groups(), *self._users(users)]
         if targets:
             branches += [_grants("targets"), self._documents("targets", self._text(private))]
         if ancestors:
@@ -178,17 +197,19 @@ class Reads:
             branches.append(_clocks())
         return union_all(*branches)
 
-    def _page(self, page: Page, around: bool, bodies: bool) -> tuple[CompoundSelect[Any], dict[str, Any]]:
+    def _page(
+        self, page: Page, around: bool, bodies: bool, users: tuple[str, ...]
+    ) -> tuple[CompoundSelect[Any], dict[str, Any]]:
         """Return the statement of a page, a kept one where only named values differ, and those values."""
         shape = replace(page, limit=0, above=(), own=page.own and ("",), unless=None if page.unless is None else 0)
         renamed = named(shape)
         if renamed is None:
-            return self._build_page(shape, around, bodies), {}
+            return self._build_page(shape, around, bodies, users), {}
         shape, values = renamed
-        return self._kept_page(replace(shape, list=""), around, bodies), values
+        return self._kept_page(replace(shape, list=""), around, bodies, users), values
 
-    def _build_page(self, page: Page, around: bool, bodies: bool) -> CompoundSelect[Any]:
-        frame = self._frame(page.whole, around, bodies, page.own is not None, page.unless is not None)
+    def _build_page(self, page: Page, around: bool, bodies: bool, users: tuple[str, ...]) -> CompoundSelect[Any]:
+        frame = self._frame(page.whole, around, bodies, page.own is not None, page.unless is not None, users)
         matching = conditions(page, documents, self._dialect)
         if page.counting:
             return union_all(*frame.branches, *_counts(frame.gates, matching, bool(page.filters)))
@@ -198,9 +219,11 @@ class Reads:
     def _build_row(self, private: tuple[str, ...]) -> Select[Any]:
         return _branch(_ROW, **_object_columns(self._text(private))).where(*_IN_LIST)
 
-    def _build_frame(self, whole: bool, around: bool, bodies: bool, owned: bool, unless: bool) -> _Frame:
+    def _build_frame(
+        self, whole: bool, around: bool, bodies: bool, owned: bool, unless: bool, users: tuple[str, ...]
+    ) -> _Frame:
         """Return all of a page's statement but its rows: what does not depend on filters and sorting."""
-        branches = [_groups(), _clocks()]
+        branches = [_groups(), _clocks(), *self._users(users)]
         if around:
             branches += [*_held("ancestors"), self._documents("ancestors", self._text(wanted=bodies))]
         limit: Any = bindparam("limit", type_=BigInteger)
@@ -229,6 +252,17 @@ class Reads:
         groups = members.c.user_id.in_(_in("readers")), members.c.until == _living
         by_groups = self._dialect.for_each(members.c.principal, groups, granted, grants.c.principal)
         return union_all(themselves, by_groups)
+
+
+def _by_secret(users: Sequence[User]) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """Return the members that hold the secrets of users, one for each branch, and the values that the branches bind."""
+    grouped: dict[tuple[str, str], list[str]] = {}
+    for user in users:
+        grouped.setdefault((home(user.uri), user.member), []).append(user.uri)
+    values: dict[str, Any] = {}
+    for number, ((bucket, _), uris) in enumerate(grouped.items()):
+        values |= {f"bucket_{number}": bucket, f"users_{number}": uris}
+    return tuple(member for _, member in grouped), values
 
 
 def _rows(
@@ -278,6 +312,8 @@ def _collect(rows: Iterable[Any]) -> Snapshot:
             seen.total += n
         elif source == _FULL:
             seen.full = n == 1
+        elif source == _USER:
+            seen.users[User(a, b)] = UserState(n, c)
         else:
             seen.shares = n == 1
     seen.page = [stored for _, stored in sorted(page, key=lambda ranked: ranked[0])]

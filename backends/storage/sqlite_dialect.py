@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import Boolean, Column, LargeBinary, Select, Table, Text, func, literal
+from sqlalchemy import Boolean, Column, LargeBinary, Select, Table, Text, case, func, literal
 from sqlalchemy.dialects.sqlite import Insert, insert
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -91,6 +91,12 @@ class SqliteDialect:
         if not without:
             return document
         return func.json_remove(document, *(literal(f'$."{name}"', Text) for name in without), type_=Text)
+
+    def member(self, document: ColumnElement[Any], name: str) -> ColumnElement[str]:
+        """Return the text of JSON that is a string."""
+        path = literal(f'$."{name}"', Text)
+        kind = func.json_type(document, path, type_=Text)
+        return case((kind == literal("text", Text), func.json_extract(document, path, type_=Text)))
 
     def for_each(
         self,

@@ -202,11 +202,22 @@ class TestOwner:
         assert (answer.status, answer.data["age"]) == (200, 42)
         assert people.user_id("alice", "new") is None
 
-    def test_an_owner_need_not_say_the_own_name(self, people: People) -> None:
-        """P-ACC-15."""
-        answer = people("alice").ask("POST", "/accounts", {"data": {"password": "pw"}})
+    @pytest.mark.parametrize("body", [None, {}, {"data": {}}, {"data": {"password": "pw"}}], ids=str)
+    @pytest.mark.parametrize("name", ["alice", "admin"], ids=["a user", "an administrator"])
+    @pytest.mark.parametrize("batched", [False, True], ids=["alone", "in a batch"])
+    def test_nobody_creates_an_account_without_a_name(
+        self, people: People, name: str, body: Any, batched: bool
+    ) -> None:
+        """P-ACC-10: whoever asks."""
+        if batched:
+            member = {"method": "POST", "path": "/accounts", **({"body": body} if body is not None else {})}
+            answer = people(name).ask("POST", "/batch", {"requests": [member]}).json["responses"][0]
+            status, message = answer["status"], answer["body"]["message"]
+        else:
+            single = people(name).ask("POST", "/accounts", body)
+            status, message = single.status, single.json["message"]
 
-        assert (answer.status, answer.data["id"]) == (200, "alice")
+        assert (status, message) == (400, "data.id in body: Required")
 
     def test_an_owner_deletes_the_account(self, people: People) -> None:
         """P-ACC-13."""

@@ -100,10 +100,22 @@ def test_init_asks_for_the_backend_and_the_postgresql_option_refers_to_localhost
     assert settings.cache_url == settings.storage_url
 
 
-def test_the_commands_of_the_guide_make_a_service_that_answers(configured: str) -> None:
+def test_the_commands_of_the_guide_make_a_service_that_answers(
+    configured: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """O-PG-1, O-CLI-14: what is generated, with the user of the guide, up to its administrator."""
+    text = Path(INI).read_text(encoding="utf-8").replace("\nkinto.bucket_create_principals =\n", "\n")
+    [block] = guide.blocks("The administrator", "text")
+    for line in block.splitlines():
+        assert f"# {line}" in text
+        text = text.replace(f"# {line}", line)
+    Path(INI).write_text(text, encoding="utf-8")
+    monkeypatch.setenv("KINTO_ADMIN_PASSWORD", "first")
+
     migrated = guide.run(MIGRATE)
     created = guide.run(f"{CREATE_USER} -p pw")
+
+    assert "Created the administrator 'admin'." in migrated.err
 
     assert (migrated.code, created.code) == (0, 0)
     with serve({"kinto.ini": str(Path(INI).absolute())}) as url:
