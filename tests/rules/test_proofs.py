@@ -1,0 +1,51 @@
+"""A login is bound to birth and secret of its user (DECISIONS): a proof holds for no other state."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.identity import Identity, Outdated, proof_of, proving
+from backends.storage import Snapshot, User, UserState, Wanted
+
+ALICE = User("/accounts/alice", "password")
+STATE = UserState(5, "hash")
+PROOF = proof_of(ALICE, STATE, "Basic x", lambda: None)
+
+
+@pytest.mark.parametrize(
+    ("users", "holds"),
+    [
+        pytest.param({ALICE: STATE}, True, id="the same state"),
+        pytest.param({ALICE: UserState(5, "other")}, False, id="another secret"),
+        pytest.param({ALICE: UserState(6, "hash")}, False, id="another birth with the same secret, as after a restore"),
+        pytest.param({ALICE: UserState(5, None)}, False, id="no secret"),
+        pytest.param({}, False, id="no user"),
+        pytest.param({User("/accounts/bob", "password"): STATE}, False, id="another user"),
+    ],
+)
+def test_a_proof_holds_for(users: dict[User, UserState], holds: bool) -> None:
+    assert PROOF.holds(Snapshot(users=users)) is holds
+
+
+def test_only_the_first_read_asks_for_users() -> None:
+    asked: list[tuple[User, ...]] = []
+
+    def read(wanted: Wanted) -> Snapshot:
+        asked.append(wanted.users)
+        return Snapshot(users={ALICE: STATE})
+
+    reading = proving(read, [Identity("account:alice", "account", PROOF)] * 2)
+    reading(Wanted("/buckets/b"))
+    reading(Wanted("/buckets/b"))
+
+    assert asked == [(ALICE,), ()]
+
+
+def test_the_first_read_names_all_that_no_longer_hold() -> None:
+    other = proof_of(ALICE, UserState(5, "old"), "Basic y", lambda: None)
+    identities = [Identity("account:alice", "account", proof) for proof in (PROOF, other)]
+
+    with pytest.raises(Outdated) as raised:
+        proving(lambda wanted: Snapshot(users={ALICE: STATE}), identities)(Wanted("/buckets/b"))
+
+    assert raised.value.proofs == (other,)
