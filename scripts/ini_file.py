@@ -25,7 +25,7 @@ _ADMINISTRATOR: Final = (
 _NO_ADMINISTRATOR: Final = (
     "# Nobody creates buckets: there is no administrator.",
     "kinto.bucket_create_principals =",
-    "# In the place of the line above, these make the account `admin` the administrator. Strangers may sign up, so make",
+    "# In the place of the line above, these make the account `admin` administrator. Strangers may sign up, so make",
     "# the account before the service starts: `kinto migrate` does so with the password in KINTO_ADMIN_PASSWORD.",
 )
 _WANTED: Final = ("default_bucket", "admin", "accounts")
