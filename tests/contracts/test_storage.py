@@ -14,7 +14,7 @@ import pytest
 
 from backends import BackendError
 from backends.codec import dumps
-from backends.storage import LIVING, Change, Clock, Filter, Move, Order, Page, Storage, Stored, Wanted
+from backends.storage import LIVING, Change, Clock, Filter, Move, Order, Page, Storage, Stored, User, UserState, Wanted
 from tests.databases import DATABASES, database_url, make_app
 
 BUCKET = "/buckets/a_b"
@@ -116,6 +116,29 @@ def test_an_object_at_the_top_stands_in_the_directory_and_in_its_own_bucket(stor
         seen = storage.read(Wanted(bucket, targets=(BUCKET,)))
         assert seen.objects[BUCKET].timestamp == 10
         assert seen.grants[BUCKET] == {"write": {ALICE}}
+
+
+@pytest.mark.parametrize("paged", [False, True], ids=["with objects", "with a page"])
+def test_users_are_read_beside_what_is_asked_for(storage: Storage, paged: bool) -> None:
+    """Each by the member that is its secret; what is no string is none, and who is deleted is not there."""
+    filled(storage)
+    secrets = {"bob": "hash", "carol": 'q"u√', "number": 1, "object": {"a": "b"}, "null": None}
+    changes = [change(f"/accounts/{name}", 30, password=secret) for name, secret in secrets.items()]
+    gone = Change(stored("/accounts/gone", 31, deleted=True), 31)
+    write(storage, *changes, gone, change("/tokens/t", 32, key="k"), change("/accounts/without", 33))
+    names = (*secrets, "gone", "without", "unknown")
+    users = (*(User(f"/accounts/{name}", "password") for name in names), User("/tokens/t", "key"))
+    page = Page(LIST, limit=5, whole=True) if paged else None
+
+    seen = storage.read(Wanted(BUCKET, targets=() if paged else (BUCKET,), page=page, users=users))
+
+    strings = {name: secret if isinstance(secret, str) else None for name, secret in secrets.items()}
+    assert seen.users == {
+        **{User(f"/accounts/{name}", "password"): UserState(30, secret) for name, secret in strings.items()},
+        User("/accounts/without", "password"): UserState(33, None),
+        User("/tokens/t", "key"): UserState(32, "k"),
+    }
+    assert seen.page if paged else seen.objects.keys() == {BUCKET}
 
 
 def test_grants_begin_and_end(storage: Storage) -> None:
