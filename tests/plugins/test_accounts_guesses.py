@@ -158,6 +158,21 @@ class TestHashing:
         assert [one["status"] for one in answers] == [201, 401, 401, 200, 200]
         assert {held for _, held in locks} == {False}
 
+    @pytest.mark.parametrize("path", ["/", "/permissions"], ids=str)
+    def test_no_lock_is_held_while_a_view_of_a_batch_compares(
+        self, client_with: ClientMaker, monkeypatch: pytest.MonkeyPatch, path: str
+    ) -> None:
+        people = People(client_with({**ONLY_ACCOUNTS, "kinto.experimental_permissions_endpoint": True}))
+        people.sign_up("alice")
+        locks = _watch_transactions(people, monkeypatch)
+        write = {"method": "PUT", "path": "/accounts/bob", "body": {"data": {"password": "pw"}}}
+        guesses = [{"path": path, "headers": {"Authorization": basic("alice", f"guess{n}")}} for n in range(3)]
+
+        answers = _batch(people, write, *guesses)
+
+        assert answers[0]["status"] == 201
+        assert sorted(locks) == [("comparison", False)] * 3 + [("hash", False)]
+
 
 def _watch_transactions(people: People, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
     """Return a list that grows with each hash that is made or compared, and whether a transaction was open."""
