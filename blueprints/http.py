@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import logging
+import re
+import string
 from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import quote, unquote_to_bytes
 
@@ -13,6 +15,7 @@ from flask import Flask, Response, g, request
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
+from app import hosts
 from app.errors import (
     ApiError,
     ForeignError,
@@ -42,11 +45,10 @@ INSIDE: Final = "kinto.caller"
 """Where the member of a batch finds the caller of the batch."""
 
 _SAFE: Final = ("GET", "HEAD", "OPTIONS")
-_DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
 
 
 class Answered(Response):
-    """A response whose 304 keeps `Last-Modified`, which Werkzeug takes away (C-PRE-15).
+    """A response that keeps headers which Werkzeug changes: `Last-Modified` of a 304 (C-PRE-15), case in `Location`.
 
     An answer to HEAD that was made without the body of GET has no `Content-Length` (RFC 9110, section 8.6): Werkzeug
     would say 0.
@@ -59,6 +61,8 @@ class Answered(Response):
             headers["Last-Modified"] = self.headers["Last-Modified"]
         if environ["REQUEST_METHOD"] == "HEAD" and headers.get("Content-Length") == "0":
             del headers["Content-Length"]
+        if "Location" in self.headers:
+            headers["Location"] = self.headers["Location"]
         return headers
 
 
@@ -70,8 +74,23 @@ def prefix(service: Service) -> str:
 def origin_of_urls(service: Service) -> str:
     """Return scheme and host of the URLs that the service writes (C-URL-26, C-URL-27)."""
     settings = service.settings
-    scheme = settings.http_scheme or request.scheme
-    return f"{scheme}://{settings.http_host or request.host.removesuffix(_DEFAULT_PORTS.get(scheme, ''))}"
+    return hosts.origin(settings.http_scheme or request.scheme, settings.http_host or _host_of(request.environ))
+
+
+def _host_of(environ: WSGIEnvironment) -> str:
+    """Return the host that the client named, else the name of the server (PEP 3333). Raises ValueError."""
+    named: str | None = environ.get("HTTP_HOST")
+    # Proxies pass on a header that HTTP/1.0 lacks as an empty one; in HTTP/1.1 an empty one is an error.
+    if named or (named is not None and environ.get("SERVER_PROTOCOL") != "HTTP/1.0"):
+        return named
+    name, port = environ["SERVER_NAME"], environ["SERVER_PORT"]
+    server = f"[{name}]:{port}" if ":" in name and name[0] != "[" else f"{name}:{port}"
+    try:
+        hosts.split(server)
+    except ValueError:
+        # A server that listens at a Unix socket has no name that could stand in a URL.
+        return "localhost"
+    return server
 
 
 def sent(reply: Reply) -> Response:
@@ -97,7 +116,11 @@ def exchange(app: Flask, service: Service) -> None:
             raise Gone
         if settings.readonly and request.method not in _SAFE:
             raise NotAllowed
+        _expect_host()
         expect_utf8(request.environ.get("PATH_INFO", "").encode("latin-1"), request.query_string)
+        if not _ROOTED.match(request.environ.get("PATH_INFO") or "/"):
+            # Werkzeug routes `//v1/` as `/v1/`, which no rule of a proxy for `/v1/` expects.
+            request.url_rule, request.routing_exception = None, NotFound()
         if request.method == "OPTIONS":
             return options()
         if request.routing_exception is None:
@@ -114,7 +137,7 @@ def exchange(app: Flask, service: Service) -> None:
         except MethodNotAllowed as error:
             methods = set(error.valid_methods or ())
         except HTTPException:
-            return Response("", 200) if unversioned(request.path) else unknown()
+            return Response("", 200) if unversioned(_path()) else unknown()
         offered = [name for name in _ORDER if name in methods or name == "OPTIONS"]
         asked = request.headers.get
         g.exposed = ()
@@ -142,8 +165,7 @@ def exchange(app: Flask, service: Service) -> None:
 
     def unknown() -> Response:
         """Answer a path that no endpoint has: a redirect or a 404 (core contract, 1.2 to 1.4)."""
-        path, query = request.environ.get("PATH_INFO", ""), request.query_string.decode()
-        path = path.encode("latin-1").decode()
+        path, query = _path(), request.query_string.decode()
         if path == version or (path.startswith(f"{version}/") and path.endswith("/")):
             target = f"{version}/" if path.rstrip("/") == version else path.rstrip("/")
             if settings.trailing_slash_redirect_enabled:
@@ -152,14 +174,16 @@ def exchange(app: Flask, service: Service) -> None:
             return refused(NoSuchUrl())
         if not unversioned(path) or not settings.version_prefix_redirect_enabled or {"\r", "\n"} & set(path):
             return refused(NoSuchVersion())
-        return redirect(f"{version}{path}", query, settings.version_prefix_redirect_ttl_seconds)
+        return redirect(f"{version}/{path.removeprefix('/')}", query, settings.version_prefix_redirect_ttl_seconds)
 
     def redirect(path: str, query: str, ttl_seconds: int) -> Response:
-        location = origin_of_urls(service) + quote(path, safe="/:@!$&'()*+,;=~") + (f"?{query}" if query else "")
+        location = origin_of_urls(service) + quote(path, safe="/:@!$&'()*+,;=~")
+        if query:
+            location += f"?{quote(query, safe=string.punctuation)}"
         headers = {"Location": location, "Content-Type": "text/plain; charset=UTF-8"}
         if ttl_seconds >= 0:
             headers |= caching(ttl_seconds)
-        return Response("", 307, headers)
+        return Answered("", 307, headers)
 
     def http_error(error: HTTPException) -> Response:
         """Answer an HTTP error of routing or of a view: with the status that it has, in the format of all errors."""
@@ -208,6 +232,16 @@ _OF_BODIES: Final = ("content-type", "content-length")
 _ORDER: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
+def _path() -> str:
+    """Return the path that was sent, which Werkzeug's `request.path` gives exactly one slash in front."""
+    path: str = request.environ.get("PATH_INFO", "")
+    return path.encode("latin-1").decode()
+
+
+# One slash begins a path.
+_ROOTED: Final = re.compile(r"/(?!/)")
+
+
 def unversioned(path: str) -> bool:
     """Say whether a path has no version: it does not begin with `/v` and a digit (C-URL-10)."""
     return not (path.startswith("/v") and path[2:3].isdigit())
@@ -227,6 +261,14 @@ def _expect_whole_body() -> None:
     body = request.environ["wsgi.input"]
     if isinstance(body, RequestBody):
         body.load()
+
+
+def _expect_host() -> None:
+    """Raise Malformed for a `Host` that cannot stand in a URL (RFC 9112, section 3.2)."""
+    try:
+        hosts.split(_host_of(request.environ))
+    except ValueError as error:
+        raise Malformed("Invalid Host header.") from error
 
 
 def expect_utf8(path: bytes, query: bytes) -> None:

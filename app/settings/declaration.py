@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from app import hosts
 from app.settings import names
 from app.settings.sources import ABSENT, Sources, variable_of
 from app.settings.values import (
@@ -87,6 +88,13 @@ def uris(raw: object) -> tuple[str, ...]:
     return found
 
 
+def host(raw: object) -> str:
+    """Read a host with or without a port."""
+    value = text(raw).strip()
+    hosts.split(value)
+    return value
+
+
 def version(raw: object) -> str:
     """Read the version of the API, of which the first number counts."""
     value = text(raw).strip()
@@ -119,7 +127,9 @@ MAYBE_INT = ("int", optional(whole))
 FLOAT = ("float", number)
 TEXT = ("text", text)
 MAYBE_TEXT = ("text", optional(text))
+HOST = ("text", optional(host))
 URL = ("url", text)
+SCHEME = ("text", optional(choice("http", "https")))
 LIST = ("list", words)
 NAMES = ("list", distinct_words)
 MODULE = ("module", text)

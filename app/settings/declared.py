@@ -11,6 +11,7 @@ from app.settings.declaration import (
     DATE,
     FILE,
     FLOAT,
+    HOST,
     INT,
     INT_OR_OFF,
     LIMIT,
@@ -25,6 +26,7 @@ from app.settings.declaration import (
     POOLCLASS,
     RENDERER,
     ROUNDS,
+    SCHEME,
     SECRET,
     SENTRY,
     STATSD,
@@ -184,8 +186,10 @@ class Identification:
 class Http:
     """Say how the service speaks to clients."""
 
-    http_scheme: str | None = setting(MAYBE_TEXT, None, "scheme of every URL that the service writes")
-    http_host: str | None = setting(MAYBE_TEXT, None, "host and port of every URL that the service writes")
+    http_scheme: str | None = setting(SCHEME, None, "`http` or `https`: scheme of every URL that the service writes")
+    http_host: str | None = setting(
+        HOST, None, "host and port of every URL that the service writes; the default port of the scheme is left out"
+    )
     trusted_proxies: int = setting(
         INT, 0, "proxies in front that add an address to `X-Forwarded-For`: failed logins are counted by that address"
     )

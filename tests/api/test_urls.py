@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote, unquote_to_bytes
 
 import pytest
+from werkzeug.test import EnvironBuilder, run_wsgi_app
 
+from app.settings import SettingError
 from tests.api.conftest import ClientMaker
 from tests.client import Answer, Client, basic
 
@@ -38,10 +41,23 @@ METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "TRACE", "FOO")
 
 def send(client: Client, method: str, target: str, **headers: str) -> Answer:
     """Send a request to exactly this target, byte for byte as a server hands it on."""
+    return send_in({}, client, method, target, **headers)
+
+
+def send_to(client: Client, host: str, method: str, target: str) -> Answer:
+    """Send a request to exactly this host, byte for byte as a server hands it on."""
+    return send_in({"HTTP_HOST": host}, client, method, target)
+
+
+def send_in(environ: dict[str, str | None], client: Client, method: str, target: str, **headers: str) -> Answer:
+    """Send a request with this environment; None removes a variable."""
     path, _, query = target.partition("?")
-    environ = {"PATH_INFO": unquote_to_bytes(path).decode("latin-1"), "QUERY_STRING": query}
-    response = client.app.test_client().open("/", method=method, headers=headers, environ_overrides=environ)
-    return Answer(response.status_code, response.headers, response.get_data())
+    path_info = unquote_to_bytes(path).decode("latin-1")
+    variables = EnvironBuilder("/", method=method, headers=headers).get_environ()
+    variables |= {"PATH_INFO": path_info, "QUERY_STRING": query, **environ}
+    passed = {name: value for name, value in variables.items() if value is not None}
+    body, status, sent = run_wsgi_app(client.app, passed)
+    return Answer(int(status[:3]), sent, b"".join(body))
 
 
 def error(answer: Answer) -> tuple[int, int]:
@@ -289,15 +305,28 @@ def test_a_query_that_is_not_utf8_is_refused(client: Client, target: str) -> Non
         pytest.param(
             {"kinto.http_scheme": "https"}, "a.test:443", "https://a.test", id="C-URL-27 without that of a set scheme"
         ),
+        pytest.param(
+            {"kinto.http_scheme": "https", "kinto.http_host": "cdn.example:443"},
+            "a.test",
+            "https://cdn.example",
+            id="C-URL-27 without that of a set scheme in a set host",
+        ),
+        pytest.param(
+            {"kinto.http_host": "cdn.example:80"}, "a.test", "http://cdn.example", id="C-URL-27 of a set host"
+        ),
+        pytest.param({"kinto.http_host": "[::1]:80"}, "a.test", "http://[::1]", id="C-URL-27 of a set address"),
+        pytest.param({"kinto.http_host": "cdn.example:443"}, "a.test", "http://cdn.example:443", id="another port"),
     ],
 )
 def test_urls_are_written_with_the_scheme_and_host_of_the_request_unless_set(
     client_with: ClientMaker, settings: dict[str, Any], host: str, written: str
 ) -> None:
-    client = client_with(settings)
+    client = client_with({**settings, "kinto.experimental_permissions_endpoint": True})
     for bucket in ("a", "b"):
         client.put(f"/buckets/{bucket}")
-    batched = client.ask("POST", "/batch", {"requests": [{"path": "/buckets?_limit=1"}]}, {"Host": host})
+    members = [{"path": "/buckets?_limit=1"}, {"path": "/permissions?_limit=1"}, {"path": "/"}]
+    members += [{**member, "headers": {"Host": "member.test"}} for member in members]
+    batched = client.ask("POST", "/batch", {"requests": members}, {"Host": host})
 
     page = client.ask("GET", "/buckets?_limit=1", headers={"Host": host})
 
@@ -305,4 +334,169 @@ def test_urls_are_written_with_the_scheme_and_host_of_the_request_unless_set(
     assert send(client, "GET", "/v1/buckets/", Host=host).headers["Location"] == f"{written}/v1/buckets"
     assert send(client, "GET", "/v1/", Host=host, Authorization=basic("alice")).json["url"] == f"{written}/v1/"
     assert page.headers["Next-Page"].startswith(f"{written}/v1/buckets?")
-    assert batched.json["responses"][0]["headers"]["Next-Page"].startswith(f"{written}/v1/buckets?")
+    assert send(client, "GET", "/v1/__api__", Host=host).json["host"] == written.partition("://")[2]
+    lists, permissions, hello = batched.json["responses"][:3]
+    assert lists["headers"]["Next-Page"].startswith(f"{written}/v1/buckets?")
+    assert permissions["headers"]["Next-Page"].startswith(f"{written}/v1/permissions?")
+    assert hello["body"]["url"] == f"{written}/v1/"
+    assert [answer["body"].get("url") for answer in batched.json["responses"][3:]] == [None, None, f"{written}/v1/"]
+
+
+HOSTS = (
+    "a_b", "my_stack_kinto:8888", "_", "kinto", "KINTO.Example", "kinto.example.", "kinto.example.:8080", "127.0.0.1:1",
+    "[::1]", "[::1]:65535", "[2001:DB8::1]:8080", "[::ffff:127.0.0.1]", "xn--bcher-kva.example", "a--b", "-a-",
+    f"{'x' * 63}.example", ".".join(["x" * 63] * 3 + ["x" * 62]), "1", "localhost:8888",
+)  # fmt: skip
+NO_HOSTS = (
+    "", " ", ":80", ".", "..", ".a", "a..b", "a@b", "user:password@b", "a b", "a\tb", "a,b", "a, b", "a'b", 'a"b',
+    "<script>", "a/b", "a?b", "a#b", "a\\b", "a%41b", "a%2Fb", "a|b", "a;b", "a&b", "a=b", "a*b", "(a)", "{a}", "a^b",
+    "b\u00fccher.example", "b\u00c3\u00bccher.example", "a:0", "a:65536", "a:99999", "a:123456", "a:-1", "a:+1", "a:b",
+    "a:1:2", "a:\u0661", "[::1", "::1", "[]", "[zz]", "[::1]x", "[::1]:", "[::1]:0", "[1::2::3]", "[127.0.0.1]",
+    "[fe80::1%25eth0]", "[v1.a]", "x" * 64, "x" * 300, ".".join(["x" * 60] * 5), "http://a", "a\x7f", "a\x00",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_what_can_be_a_host_is_used_as_it_is(client_with: ClientMaker, host: str) -> None:
+    client = client_with(kept=True)
+
+    assert send(client, "GET", "/v1/", Host=host).json["url"] == f"http://{host}/v1/"
+    assert send(client, "GET", "/x", Host=host).headers["Location"] == f"http://{host}/v1/x"
+    assert send(client, "OPTIONS", "/x", Host=host).status == 200
+
+
+@pytest.mark.parametrize("host", [host for host in NO_HOSTS if host != "[::1]:"])
+@pytest.mark.parametrize("settings", [{}, {"kinto.http_host": "cdn.example"}], ids=["host of requests", "a set host"])
+def test_what_cannot_be_a_host_is_refused_and_never_kept(
+    client_with: ClientMaker, settings: dict[str, Any], host: str
+) -> None:
+    client = client_with(settings, kept=True)
+
+    for method, target in (
+        ("GET", "/v1/"),
+        ("GET", "/x"),
+        ("POST", "/v1/batch"),
+        ("OPTIONS", "/v1/"),
+        ("GET", "/v1/__api__"),
+    ):
+        answer = send_to(client, host, method, target)
+
+        assert (*error(answer), answer.json["message"]) == (400, 107, "Invalid Host header.")
+        assert "Location" not in answer.headers
+    assert send(client, "GET", "/v1/__api__").json["host"] == settings.get("kinto.http_host", "localhost")
+
+
+@pytest.mark.parametrize("host", [host for host in NO_HOSTS if host != "[::1]:"])
+def test_the_set_host_is_checked_at_the_start(client_with: ClientMaker, host: str) -> None:
+    if host:
+        with pytest.raises(SettingError, match=r"^http_host: "):
+            client_with({"kinto.http_host": host})
+
+
+@pytest.mark.parametrize(
+    ("environ", "written"),
+    [
+        pytest.param({"HTTP_HOST": None}, "http://server.test:8080", id="HTTP/1.0 without the header"),
+        pytest.param(
+            {"HTTP_HOST": "", "SERVER_PROTOCOL": "HTTP/1.0"}, "http://server.test:8080", id="as proxies pass it"
+        ),
+        pytest.param({"HTTP_HOST": None, "SERVER_PORT": "80"}, "http://server.test", id="the default port"),
+        pytest.param({"HTTP_HOST": None, "SERVER_NAME": "::1"}, "http://[::1]:8080", id="an IPv6 address"),
+        pytest.param(
+            {"HTTP_HOST": None, "SERVER_NAME": "/run/kinto.sock", "SERVER_PORT": ""},
+            "http://localhost",
+            id="a Unix socket",
+        ),
+        pytest.param({"HTTP_HOST": "a.test:"}, "http://a.test", id="an empty port is none"),
+    ],
+)
+def test_without_a_host_urls_have_the_name_of_the_server(
+    client: Client, environ: dict[str, str | None], written: str
+) -> None:
+    answer = send_in({"SERVER_NAME": "server.test", "SERVER_PORT": "8080", **environ}, client, "GET", "/v1/")
+
+    assert answer.json["url"] == f"{written}/v1/"
+
+
+@pytest.mark.parametrize(
+    ("target", "location"),
+    [
+        ("//v1/", "/v1//v1/"),
+        ("///v1/__heartbeat__", "/v1///v1/__heartbeat__"),
+        ("/%2Fv1/__flush__", "/v1//v1/__flush__"),
+        ("%2F%2Fv1/buckets", "/v1//v1/buckets"),
+        ("//v1", "/v1//v1"),
+        ("//evil.example/", "/v1//evil.example/"),
+        ("v1/__heartbeat__", "/v1/v1/__heartbeat__"),
+        ("/./v1/", "/v1/./v1/"),
+        ("/x/../v1/__flush__", "/v1/x/../v1/__flush__"),
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+def test_another_spelling_of_the_prefix_is_a_path_without_version(
+    client: Client, method: str, target: str, location: str
+) -> None:
+    answer = send(client, method, target, Host="kinto.test", Authorization=basic("alice"))
+
+    assert (answer.status, answer.headers["Location"]) == (307, f"http://kinto.test{location}")
+    assert send(client, "OPTIONS", target).status == 200
+    assert (*error(send(client, method, location.rstrip("/"), Authorization=basic("alice"))),) == (404, 111)
+
+
+PRIVATE = (
+    "__heartbeat__",
+    "__lbheartbeat__",
+    "__version__",
+    "__api__",
+    "__flush__",
+    "__metrics__",
+    "__user_data__/basicauth:x",
+)
+SPELLINGS = (
+    "/v1//{}", "/v1/./{}", "/v1/x/../{}", "/v1/%2F{}", "/v1/.%2F{}", "/v1/%00{}", "/v1/%20{}", "/v1/{};x", "/v1/ {}", "/v1/%255F{}",
+    "//v1/{}", "/%2Fv1/{}", "/v1%2F%2F{}", "/v1\\{}", "/V1/{}", "/v01/{}", "/v1.0/{}", "/v1/batch/{}", "/v1/buckets/../{}",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+@pytest.mark.parametrize("private", PRIVATE)
+def test_what_proxies_deny_has_no_other_spelling(client_with: ClientMaker, private: str, spelling: str) -> None:
+    """Proxies deny `^/v1/__(.+)__` after decoding once (deploy/nginx)."""
+    includes = "kinto.plugins.flush kinto.plugins.prometheus"
+    client = client_with({"kinto.includes": includes}, kept=True)
+    method = {"__flush__": "POST"}.get(private, "DELETE" if "user_data" in private else "GET")
+
+    answer = send(client, method, spelling.format(private), Authorization=basic("alice"))
+
+    assert re.match("/v1/__(.+)__", unquote(spelling.format(private))) or answer.status in (307, 400, 404)
+
+
+@pytest.mark.parametrize("private", PRIVATE)
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "/v1/{}",
+        "/{}",
+        "/v1/{}/",
+        "//{}",
+        "//v1/{}",
+        "/v1//{}",
+        "/./{}",
+        "/{}?x",
+        "/%255F{}",
+        "/v1%2F{}",
+        "/{}%2F",
+        "/v1/./{}",
+    ],
+)
+def test_what_proxies_deny_is_not_reached_through_a_batch(
+    client_with: ClientMaker, private: str, spelling: str
+) -> None:
+    client = client_with({"kinto.includes": "kinto.plugins.flush kinto.plugins.prometheus"}, kept=True)
+    names = (private, private.replace("_", "%5F"), private.replace("_", "%255F"), private.replace("_", "%25255F"))
+    method = {"__flush__": "POST"}.get(private, "DELETE" if "user_data" in private else "GET")
+    members = [{"method": method, "path": spelling.format(name)} for name in names]
+
+    answer = client.ask("POST", "/batch", {"requests": members})
+
+    assert {each["status"] for each in answer.json["responses"]} <= {400, 404}
