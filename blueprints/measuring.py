@@ -21,7 +21,7 @@ from app.settings import SettingError, Settings, imported
 from backends import Json
 from backends.cache import Cache
 from backends.metrics import Metrics, Several
-from backends.metrics.names import Answered, Families, Family, Guide, Kinto
+from backends.metrics.names import Answered, Families, Family, Guide, Kinto, method_name
 from backends.metrics.wrapping import TimedCache, TimedStorage
 from backends.storage import Storage
 from blueprints.batch import Entries, Entry, Target
@@ -63,15 +63,16 @@ def open_measuring(settings: Settings, plugins: Iterable[Any]) -> Measuring:
 
     *plugins* are modules with `open_metrics(settings)`; what they open is told the names of Kinto 26.5.
     """
+    fields, most = settings.metrics_matchdict_fields, settings.metrics_max_label_values
     places: list[Metrics] = [plugin.open_metrics(settings) for plugin in plugins]
-    families: list[Family] = [Kinto(place, settings.metrics_matchdict_fields) for place in places]
+    families: list[Family] = [Kinto(place, fields, most) for place in places]
     if settings.statsd_url:
         statsd = _open_statsd(settings, settings.statsd_url)
         places.append(statsd)
         if settings.statsd_names in ("seed", "both"):
             families.append(Guide(statsd))
         if settings.statsd_names in ("kinto", "both"):
-            families.append(Kinto(statsd, settings.metrics_matchdict_fields))
+            families.append(Kinto(statsd, fields, most))
     return Measuring(Several(places), families[0] if len(families) == 1 else Families(families))
 
 
@@ -125,7 +126,7 @@ def _single(service: Service, version: str, this: Asked, request: Request, respo
     # A batch is asked by nobody in particular, its members are.
     identity = ANONYMOUS if view == "batch" else this.identity
     return Answered(
-        method,
+        method_name(method),
         view,
         endpoint,
         status,
@@ -191,7 +192,7 @@ def _member(entry: Entry, reply: Reply, batch: Asked, seconds: float) -> Answere
         seconds += deciding
         view, endpoint = _names(f"resources.{_endpoint(route)}")
     return Answered(
-        entry.asked.method,
+        method_name(entry.asked.method),
         view,
         endpoint,
         reply.status,

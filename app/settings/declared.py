@@ -241,6 +241,12 @@ class Monitoring:
     metrics_matchdict_fields: tuple[str, ...] = setting(
         LIST, ("bucket_id", "collection_id", "group_id", "record_id"), "parts of URLs that are labels"
     )
+    metrics_max_label_values: int = setting(
+        COUNT,
+        1000,
+        "different users, and different ids of each kind, that Prometheus and `statsd_names = kinto` tell apart in a "
+        "process; all further ones are `other`",
+    )
     prometheus_prefix: str | None = setting(MAYBE_TEXT, None, "prefix of the names", shown="`project_name`")
     prometheus_disabled_metrics: tuple[str, ...] = setting(
         LIST, (), "names that are not measured, with or without prefix", aliases=("disabled_metrics",)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from backends.metrics import Labels, Metrics
 from backends.metrics.calls import Call
@@ -16,7 +16,8 @@ from backends.metrics.calls import Call
 class Answered(NamedTuple):
     """One answered request, or member of a batch.
 
-    `view` is what the production guide calls it, None for what reached no view; `endpoint` is Kinto's name of it.
+    `method` is what `method_name` returns. `view` is what the production guide calls it, None for what reached no view;
+    `endpoint` is Kinto's name of it.
     `user_id` has its prefix, which is `policy`. What only some names tell is found out when they ask: `ids` gives those
     of the path by name (`bucket_id`), `size` the bytes of the body.
     """
@@ -93,12 +94,52 @@ def _guide_timers(calls: tuple[Call, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(f"{call.part}.{call.guide}" for call in calls if call.guide))
 
 
-class Kinto:
-    """The names of Kinto 26.5 (operations contract, 5.3). *fields* are the parts of URLs that are labels."""
+OTHER: Final = "other"
+"""Stands in labels and names for all values beyond a bound."""
 
-    def __init__(self, metrics: Metrics, fields: Sequence[str]) -> None:
+_METHODS: Final = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+
+
+def method_name(method: str) -> str:
+    """Return a method of HTTP that the service knows, or OTHER: clients can invent any."""
+    return method if method in _METHODS else OTHER
+
+
+class Bound:
+    """Bounds how many different values a client can bring into labels, since each is kept for ever.
+
+    Values come as paths: `("blog", "articles", "42")`. Of each depth the first *most* paths stay as they are; in the
+    others the last value is OTHER, so a new record of a known collection is `("blog", "articles", "other")`.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._known: dict[int, set[tuple[str, ...]]] = {}
+
+    def __call__(self, values: Sequence[str]) -> tuple[str, ...]:
+        """Return the values to use as labels; empty ones stay empty."""
+        path: tuple[str, ...] = ()
+        for depth, value in enumerate(values):
+            path = (*path, value)
+            known = self._known.setdefault(depth, set())
+            if value and path not in known:
+                if len(known) < self._most:
+                    known.add(path)
+                else:
+                    path = (*path[:-1], OTHER)
+        return path
+
+
+class Kinto:
+    """The names of Kinto 26.5 (operations contract, 5.3). *fields* are the parts of URLs that are labels.
+
+    Of ids and of users *most* each are told apart.
+    """
+
+    def __init__(self, metrics: Metrics, fields: Sequence[str], most: int) -> None:
         self._metrics = metrics
         self._fields = tuple(fields)
+        self._bound_ids, self._bound_users = Bound(most), Bound(most)
 
     def called(self, calls: tuple[Call, ...], seconds: float) -> None:
         """Feed the timers of the backends."""
@@ -129,14 +170,15 @@ class Kinto:
         labels = [
             ("method", answer.method.lower()),
             ("endpoint", answer.endpoint),
-            *((name, ids.get(name, "")) for name in self._fields),
+            *zip(self._fields, self._bound_ids([ids.get(name, "") for name in self._fields]), strict=True),
         ]
         self._metrics.timing("request_duration_seconds", answer.seconds, labels)
         self._metrics.count("request_summary", unique=[*labels, ("status", str(answer.status))])
         self._metrics.observe("request_size", answer.size())
         if answer.user_id is not None and answer.policy is not None:
             user = answer.user_id.removeprefix(f"{answer.policy}:").replace(":", ".")
-            self._metrics.count("users", unique=[("auth", answer.policy), ("userid", user)])
+            policy, user = self._bound_users((answer.policy, user))
+            self._metrics.count("users", unique=[("auth", policy), ("userid", user)])
             self._metrics.count("authentication", unique=[("type", answer.policy)])
 
 

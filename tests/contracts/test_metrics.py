@@ -358,7 +358,7 @@ class TestPrometheus:
 
 
 def _named(names: type[Guide] | type[Kinto], place: Metrics) -> Guide | Kinto:
-    return Guide(place) if names is Guide else Kinto(place, ("bucket_id", "record_id"))
+    return Guide(place) if names is Guide else Kinto(place, ("bucket_id", "record_id"), 1000)
 
 
 RECORD = Answered(

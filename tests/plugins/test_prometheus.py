@@ -12,9 +12,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from app.factory import create_app
 from app.settings import SettingError
+from backends.metrics.names import Bound
 from tests.client import Answer, Client, basic, user_id
 from tests.databases import BASICAUTH
 from tests.plugins.conftest import ClientMaker
@@ -307,3 +310,67 @@ def _summary(url: str) -> float:
     return sum(
         value for name, value in samples.items() if "request_summary" in name and 'endpoint="bucket-plural"' in name
     )
+
+
+class TestBound:
+    """Label values live as long as the process: whoever asks cannot make them without bound."""
+
+    def test_invented_methods_are_one(self, client: Client) -> None:
+        def series(name: str) -> set[str]:
+            for path in ("/nowhere", RECORD, "/batch", "/", "/buckets"):
+                client.ask(name, path)
+            return set(_scraped(client))
+
+        _scraped(client)
+        first, *later = [series(name) for name in ("FOO", "BAR", "M-SEARCH", "TRACE", "X" * 100)]
+
+        assert all(names == first for names in later)
+        assert sum(
+            'method="other"' in name for name in _labels("kinto_request_summary_total", dict.fromkeys(first, 0.0))
+        )
+
+    def test_invented_users_are_bounded(self, client_with: ClientMaker) -> None:
+        client = client_with({**PROMETHEUS, "kinto.metrics_max_label_values": 3})
+
+        for number in range(20):
+            client.as_(f"nobody{number}").get("/")
+            client.as_(f"nobody{number}").batch({"path": "/buckets"}, {"path": "/"})
+
+        users = _labels("kinto_users_total", _scraped(client))
+        assert len(users) == 4
+        assert sum('userid="other"' in labels for labels in users) == 1
+
+    def test_ids_are_bounded_at_each_depth(self, client_with: ClientMaker) -> None:
+        client = client_with({**PROMETHEUS, "kinto.metrics_max_label_values": 3})
+
+        for bucket in range(6):
+            client.put(f"/buckets/b{bucket}")
+            client.put(f"/buckets/b{bucket}/collections/c")
+            for record in range(6):
+                client.put(f"/buckets/b{bucket}/collections/c/records/r{record}")
+                client.put(f"/buckets/b{bucket}/groups/g{record}", {"members": []})
+                client.get(f"/buckets/b{bucket}/collections/nowhere{record}")
+
+        samples = _scraped(client)
+        for name, most in (("bucket_id", 4), ("collection_id", 2), ("group_id", 4), ("record_id", 4)):
+            values = {re.search(f'{name}="([^"]*)"', each)[1] for each in samples if f"{name}=" in each}  # type: ignore[index]
+            assert len(values - {""}) <= most, values
+        assert any('bucket_id="b0",collection_id="c"' in each and 'record_id="r0"' in each for each in samples)
+        assert any('bucket_id="b0",collection_id="c"' in each and 'record_id="other"' in each for each in samples)
+
+
+class TestBoundOfValues:
+    """`Bound`, whatever the values are."""
+
+    @given(paths=st.lists(st.tuples(*[st.text("abcdef", max_size=2)] * 3)), most=st.integers(1, 4))
+    def test_no_more_paths_come_out_than_the_bound_allows(self, paths: list[tuple[str, ...]], most: int) -> None:
+        bound = Bound(most)
+
+        shown = [bound(path) for path in paths]
+
+        beginnings = 1
+        for depth in (1, 2, 3):
+            # Values that are kept, and `other` or nothing after each beginning.
+            beginnings = most + 2 * beginnings
+            assert len({path[:depth] for path in shown}) <= beginnings
+        assert [bound(path) for path in paths] == shown
