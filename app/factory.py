@@ -18,7 +18,7 @@ from app.basicauth import BasicAuth
 from app.identity import Policy
 from app.listeners import listeners
 from app.service import Service
-from app.settings import PolicySettings, SettingError, Settings, imported, load
+from app.settings import PolicySettings, SettingError, Settings, convert_errors, imported, load
 from app.settings.names import BASIC_POLICY, CLASSIC, HEKA
 from app.settings.sources import DEFAULT_PORT
 from backends import Pool
@@ -28,7 +28,7 @@ from backends.logs import configuration
 from backends.logs.formats import Origin, Renderer
 from backends.storage import Storage
 from blueprints.batch import Entries, batch
-from blueprints.core import core
+from blueprints.core import core, version_file
 from blueprints.heartbeat import heartbeat
 from blueprints.http import exchange
 from blueprints.openapi import openapi
@@ -55,6 +55,8 @@ def create_app(settings: Mapping[str, Any] | Settings | None = None, measured: b
     if measured:
         open_logs(known, by_default=settings is None)
         open_sentry(known)
+    with convert_errors("version_json_path", f"{known.version_json_path!r} is no file with JSON"):
+        version_file(known.version_json_path)
     app = Flask("kinto", static_folder=None)
     app.url_map.merge_slashes = False
     measuring = open_measuring(known) if measured else None
@@ -102,10 +104,8 @@ def open_logs(settings: Settings, by_default: bool) -> None:
     hostname = socket.gethostname()
     origin = Origin(settings.project_name, hostname, str(settings.get("hostname", hostname)))
     renderer, port = _RENDERERS.get(settings.logging_renderer), str(settings.get("port", DEFAULT_PORT))
-    try:
+    with convert_errors("loggers", "the logging sections of the file cannot be used"):
         configuration.configure(settings.logging_sections, port, renderer, origin)
-    except ValueError as error:
-        raise SettingError("loggers", f"the logging sections of the file cannot be used ({error}).") from error
 
 
 def open_sentry(settings: Settings) -> None:
@@ -130,6 +130,9 @@ def open_sentry(settings: Settings) -> None:
 
 def create_service(settings: Settings, app: Flask | None = None, make: Callable[..., Service] = Service) -> Service:
     """Make what an application is made of, without its URLs: all that commands need. *make* puts it together."""
+    _load_generator("id_generator", settings.default_id_generator)
+    for kind in settings.kinds_with_generators():
+        generator(settings, kind)
     opened = open_storage(settings, app or Flask("kinto", static_folder=None))
     service = make(settings, opened, open_cache(settings), lambda kind: generator(settings, kind))
     storage = service.storage
@@ -163,7 +166,6 @@ def open_storage(settings: Settings, app: Flask) -> Storage:
     """Open the chosen storage on engines that Flask-SQLAlchemy makes and keeps."""
     name = _STORAGES.get(settings.storage_backend)
     module = importlib.import_module(f"backends.storage.{name}") if name else _foreign(settings.storage_backend)
-    url = settings.storage_url or module.temporary_url()
     pool = Pool(
         settings.storage_pool_size,
         settings.storage_max_overflow,
@@ -172,10 +174,13 @@ def open_storage(settings: Settings, app: Flask) -> Storage:
         settings.storage_max_backlog,
         settings.storage_pool_pre_ping,
     )
-    reading, writing = module.engine_options(url, pool)
-    app.config["SQLALCHEMY_BINDS"] = {None: writing, "reads": reading}
-    database = SQLAlchemy(app)
-    with app.app_context():
+    # What a module of somebody else's raises need not be about the URL.
+    setting = "storage_url" if name else "storage_backend"
+    with convert_errors(setting, "the storage cannot be opened", [settings.storage_url]), app.app_context():
+        url = settings.storage_url or module.temporary_url()
+        reading, writing = module.engine_options(url, pool)
+        app.config["SQLALCHEMY_BINDS"] = {None: writing, "reads": reading}
+        database = SQLAlchemy(app)
         storage: Storage = module.open_storage(database.engines["reads"], database.engine)
     return storage
 
@@ -197,7 +202,8 @@ def open_cache(settings: Settings) -> Cache:
         settings.cache_max_backlog,
         settings.cache_pool_pre_ping,
     )
-    try:
+    setting = "cache_backend" if "." in settings.cache_backend else "cache_url"
+    with convert_errors(setting, f"the cache {settings.cache_backend!r} cannot be opened", [settings.cache_url]):
         return caches.load(
             settings.cache_backend,
             url=settings.cache_url,
@@ -206,16 +212,16 @@ def open_cache(settings: Settings) -> Cache:
             max_size_bytes=settings.cache_max_size_bytes,
             pool=pool,
         )
-    except (ImportError, ValueError, AttributeError) as error:
-        raise SettingError("cache_backend", f"{settings.cache_backend!r} cannot be opened ({error}).") from error
 
 
 def generator(settings: Settings, kind: str) -> ids.Generator:
     """Return the id generator of a kind. Raises SettingError."""
-    try:
-        return ids.load(settings.id_generator(kind))
-    except (ImportError, AttributeError, ValueError) as error:
-        raise SettingError(f"{kind}_id_generator", str(error)) from error
+    return _load_generator(f"{kind}_id_generator", settings.id_generator(kind))
+
+
+def _load_generator(setting: str, name: str) -> ids.Generator:
+    with convert_errors(setting, f"{name!r} cannot be used"):
+        return ids.load(name)
 
 
 def open_measuring(settings: Settings) -> Any:
@@ -234,13 +240,16 @@ def _watch(app: Flask, config: str, environment: str) -> None:
         newrelic = importlib.import_module("backends.metrics.newrelic")
     except ImportError as error:
         raise SettingError("newrelic_config", f"the package newrelic is not installed ({error}).") from error
-    # Flask documents this attribute as the place for what wraps an application; mypy sees a method there.
-    app.wsgi_app = newrelic.watched(app.wsgi_app, config, environment)  # type: ignore[method-assign]
+    with convert_errors("newrelic_config", f"the agent cannot start with the file {config!r}"):
+        # Flask documents this attribute as the place for what wraps an application; mypy sees a method there.
+        app.wsgi_app = newrelic.watched(app.wsgi_app, config, environment)  # type: ignore[method-assign]
 
 
 def attach(name: str, app: Flask, service: Service) -> None:
     """Attach a plugin. Raises SettingError."""
-    plugin(name).attach(app, service)
+    module = plugin(name)
+    with convert_errors("includes", f"the plugin {name!r} cannot be attached"):
+        module.attach(app, service)
 
 
 def plugin(name: str) -> Any:
@@ -260,8 +269,12 @@ def open_policy(policy: PolicySettings, service: Service) -> Policy:
     realm = str(policy.options.get("realm", "Realm"))
     if policy.use == BASIC_POLICY:
         return BasicAuth(policy.name, service.settings.userid_hmac_secret, realm)
-    made = service.policy_classes.get(policy.use) or imported(f"multiauth.policy.{policy.name}.use", policy.use)
+    setting = f"multiauth.policy.{policy.name}.use"
+    made = service.policy_classes.get(policy.use) or imported(setting, policy.use)
     if not callable(made):
-        raise SettingError(f"multiauth.policy.{policy.name}.use", "the dotted name of a class is expected.")
-    opened: Policy = made(policy, service)
+        raise SettingError(setting, "the dotted name of a class is expected.")
+    with convert_errors(setting, f"{policy.use!r} cannot be set up", policy.options.values()):
+        opened: Policy = made(policy, service)
+    if not callable(getattr(opened, "identify", None)):
+        raise SettingError(setting, f"{policy.use!r} is no policy: it has no identify(...).")
     return opened

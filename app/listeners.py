@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final, cast
 
 from app.events import Listener
-from app.settings import ListenerSettings, SettingError, Settings, imported
+from app.settings import ListenerSettings, SettingError, Settings, convert_errors, imported
 from app.settings.names import REDIS_LISTENER
 from backends import Json
 from backends.listeners import Module
@@ -46,7 +46,10 @@ def _open(listener: ListenerSettings, settings: Settings) -> Listener:
     module = cast(Module, imported(setting, _BUILT_IN.get(listener.use, listener.use)))
     if not callable(getattr(module, "load_from_config", None)):
         raise SettingError(setting, f"{listener.use!r} is no listener: it has no load_from_config(config, prefix).")
-    notify = module.load_from_config(Config(settings), listener.prefix)
+    with convert_errors(setting, f"{listener.use!r} cannot be set up", listener.options.values()):
+        notify = module.load_from_config(Config(settings), listener.prefix)
+    if not callable(notify):
+        raise SettingError(setting, f"{listener.use!r} makes no function that takes an event.")
     kinds, actions = frozenset(listener.resources), frozenset(listener.actions)
     name = f"listeners.{listener.name}"
     if getattr(notify, "moment", "before") == "after":

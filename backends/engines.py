@@ -4,11 +4,15 @@ import os
 import weakref
 from typing import Any
 
+from psycopg2 import ProgrammingError
+from psycopg2.extensions import make_dsn
 from sqlalchemy import URL, Engine, PoolProxiedConnection, QueuePool, create_engine, make_url
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from backends import Pool
 
+# Options that SQLAlchemy takes for itself: several hosts are joined there.
+_OF_SQLALCHEMY = ("host", "port")
 _POSTGRESQL_SCHEMES = ("postgres", "postgresql", "postgresql+psycopg2")
 
 
@@ -21,7 +25,13 @@ def postgresql_url(url: str) -> URL:
     if not separator or scheme not in _POSTGRESQL_SCHEMES:
         # The URL is not repeated: it may hold a password.
         raise ValueError("The URL of a PostgreSQL backend must start with postgresql://")
-    return make_url(f"postgresql+psycopg2://{rest}")
+    place = make_url(f"postgresql+psycopg2://{rest}")
+    try:
+        # libpq knows the options that may follow the `?`.
+        make_dsn(**{name: str(value) for name, value in place.query.items() if name not in _OF_SQLALCHEMY})
+    except ProgrammingError as error:
+        raise ValueError(" ".join(str(error).split())) from None
+    return place
 
 
 def pool_options(pool: Pool) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from functools import cache
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -17,7 +18,7 @@ from app.kinds import Route
 from app.metrics import Asked, MeasuredService, asked
 from app.perform import Answer
 from app.service import Service
-from app.settings import SettingError, Settings, imported
+from app.settings import SettingError, Settings, convert_errors, imported
 from backends import Json
 from backends.cache import Cache
 from backends.metrics import Metrics, Several
@@ -83,11 +84,14 @@ def _open_statsd(settings: Settings, url: str) -> Metrics:
         raise SettingError("statsd_backend", f"{name!r} is no class.")
     prefix = settings.statsd_prefix or settings.project_name
     try:
-        opened: Metrics = importlib.import_module("backends.metrics.statsd").open_metrics(url, prefix, make)
+        with (
+            convert_errors("statsd_backend", f"{name!r} cannot be made from host, port and prefix")
+            if make
+            else nullcontext()
+        ):
+            opened: Metrics = importlib.import_module("backends.metrics.statsd").open_metrics(url, prefix, make)
     except (OSError, UnicodeError) as error:
         raise SettingError("statsd_url", f"the host {urlsplit(url).hostname!r} is not known ({error}).") from error
-    except TypeError as error:
-        raise SettingError("statsd_backend", f"{name!r} takes no host, port and prefix ({error}).") from error
     return opened
 
 

@@ -44,7 +44,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except click.Abort:
         click.echo("Aborted.", err=True)
         return FAILED
-    except (SettingError, BackendError, OSError) as error:
+    except BackendError as error:
+        # What a driver raises has many lines, and does not know which setting led to it.
+        setting = "" if error.original is None else "storage_url: "
+        click.echo(f"{setting}{' '.join(str(error).split())}", err=True)
+        return FAILED
+    except (SettingError, OSError) as error:
         click.echo(str(error), err=True)
         return FAILED
     return int(code or 0)

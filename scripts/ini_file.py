@@ -169,5 +169,5 @@ def shown(declaration: Declaration) -> str:
     if isinstance(default, bool):
         return str(default).lower()
     if isinstance(default, tuple):
-        return " ".join(default)
+        return " ".join(map(str, default))
     return str(default)

@@ -9,6 +9,7 @@ import click
 from app.errors import Invalid
 from app.factory import create_app
 from app.service import Service
+from app.settings import convert_errors
 from backends.storage import migrations
 from backends.storage.sql import SqlStorage
 from scripts.command import FAILED, Command, level, log, settings_of
@@ -26,9 +27,10 @@ def command(context: click.Context, dry_run: bool) -> int:
     """
     service: Service = create_app(settings_of(context), measured=False).extensions["kinto"]
     shown = level(context) == logging.DEBUG
-    _migrate_cache(service, dry_run)
-    if dry_run and shown:
-        click.echo(service.cache.script(), nl=False)
+    with convert_errors("cache_url", "the cache cannot be migrated", [service.settings.cache_url]):
+        _migrate_cache(service, dry_run)
+        if dry_run and shown:
+            click.echo(service.cache.script(), nl=False)
     if service.settings.readonly:
         for part in ("storage", "permission"):
             log.error("Cannot migrate the %s backend while in readonly mode.", part)

@@ -8,7 +8,7 @@ from typing import Final
 
 import click
 
-from app.settings import SettingError, load
+from app.settings import SettingError, convert_errors, load
 from app.settings.sources import DEFAULT_PORT, read_ini
 from scripts.command import FAILED, Command, ini, level, log
 
@@ -16,6 +16,7 @@ _CONFIGURATION: Final = Path(__file__).parents[1] / "gunicorn.conf.py"
 _KNOWN: Final = frozenset({"use", "host", "port"})
 _BACKLOG: Final = 1024
 _QUIET: Final = 50
+_LAST_PORT: Final = 65535
 
 
 @click.command("start", cls=Command)
@@ -29,6 +30,7 @@ def command(context: click.Context, port: int | None, reload: bool) -> int:
     # What cannot start is said here, in one line, and not by each worker.
     path = load(ini=ini(context)).config_path
     host, number = _address(path, http_port)
+    _workers()
     try:
         listening = _listen(host, number)
     except OSError as error:
@@ -52,9 +54,22 @@ def _address(path: str | None, http_port: str) -> tuple[str, int]:
     for name in sorted(server.keys() - _KNOWN):
         log.warning("The setting %s of [server:main] has no effect here.", name)
     port = server.get("port", http_port)
-    if not port.isdecimal():
-        raise SettingError("port", f"a number is expected in [server:main], not {port!r}.")
-    return server.get("host", "127.0.0.1"), int(port)
+    if not (port.isascii() and port.isdecimal() and 1 <= int(port) <= _LAST_PORT):
+        raise SettingError(
+            "port", f"a number from 1 to {_LAST_PORT} is expected in [server:main] or PORT, not {port!r}."
+        )
+    host = server.get("host", "127.0.0.1")
+    with convert_errors("host", f"{host!r} of [server:main] is not the name or address of this machine"):
+        socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)
+    return host, int(port)
+
+
+def _workers() -> str:
+    """Return the number of workers: one by default, since the memory backends live in a process."""
+    number = os.environ.get("WEB_CONCURRENCY") or "1"
+    if not (number.isascii() and number.isdecimal() and int(number)):
+        raise SettingError("WEB_CONCURRENCY", f"a whole number of 1 or more is expected, not {number!r}.")
+    return number
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -69,12 +84,9 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _gunicorn(listening: socket.socket, quiet: bool, watched: list[str], reload: bool) -> list[str]:
-    """Return the command line of the server, which takes the place of this process.
-
-    One worker unless WEB_CONCURRENCY says otherwise: the memory backends live in a process.
-    """
+    """Return the command line of the server, which takes the place of this process."""
     arguments = [sys.executable, "-m", "gunicorn", "app.factory:create_app()", "--bind", f"fd://{listening.fileno()}"]
-    arguments += ["--workers", os.environ.get("WEB_CONCURRENCY") or "1"]
+    arguments += ["--workers", _workers()]
     arguments += ["--log-level", "critical" if quiet else "warning"]
     if _CONFIGURATION.is_file():
         arguments += ["--config", str(_CONFIGURATION)]

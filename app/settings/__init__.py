@@ -5,6 +5,15 @@ from app.settings.loading import load
 from app.settings.names import imported
 from app.settings.parts import ListenerSettings, PolicySettings
 from app.settings.sources import MissingFile
-from app.settings.values import SettingError
+from app.settings.values import SettingError, convert_errors
 
-__all__ = ["ListenerSettings", "MissingFile", "PolicySettings", "SettingError", "Settings", "imported", "load"]
+__all__ = [
+    "ListenerSettings",
+    "MissingFile",
+    "PolicySettings",
+    "SettingError",
+    "Settings",
+    "convert_errors",
+    "imported",
+    "load",
+]

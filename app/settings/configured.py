@@ -1,6 +1,6 @@
 """Hold the settings of one application, and answer what depends on a kind, a method or a plugin."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -69,6 +69,11 @@ class Settings(Features, Backends, Identification, Http, Project, Monitoring, Pl
         declared: object = getattr(self, f"{kind}_id_generator", None)
         name = declared or self.get(f"{kind}_id_generator") or self.default_id_generator
         return names.generator(text(name).strip())
+
+    def kinds_with_generators(self) -> Iterator[str]:
+        """Yield the kinds for which a setting names a generator of ids."""
+        ending = "_id_generator"
+        yield from (name.removesuffix(ending) for name in self._sources.names() if name.endswith(ending))
 
     def get(self, name: str, default: object = None) -> object:
         """Return the raw value of any setting, with or without `kinto.`, or *default* when it is not set."""

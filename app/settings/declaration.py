@@ -11,6 +11,7 @@ from app.settings.sources import ABSENT, Sources, variable_of
 from app.settings.values import (
     Reader,
     alias,
+    ascending,
     boolean,
     choice,
     date,
@@ -28,6 +29,8 @@ from app.settings.values import (
     whole_or_off,
     words,
 )
+
+_LABELS = ("method", "endpoint", "status")
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -95,10 +98,28 @@ def host(raw: object) -> str:
     return value
 
 
+def servers(raw: object) -> tuple[str, ...]:
+    """Read `host:port` of servers, or paths of their sockets."""
+    found = words(raw)
+    for server in found:
+        if not server.startswith(("/", "unix:")):
+            hosts.split(server.rstrip("/"))
+    return found
+
+
+def label_names(raw: object) -> tuple[str, ...]:
+    """Read names of parts of URLs that can be labels beside those that measurements have."""
+    found = distinct_words(raw)
+    if not all(name.isascii() and name.isidentifier() and name not in _LABELS for name in found):
+        raise ValueError("names like bucket_id are expected.")
+    return found
+
+
 def version(raw: object) -> str:
     """Read the version of the API, of which the first number counts."""
     value = text(raw).strip()
-    if not value.split(".")[0].isdecimal():
+    number = value.split(".")[0]
+    if not (number.isascii() and number.isdecimal()):
         raise ValueError(f"a version like 1.23 is expected, not {value!r}.")
     return value
 
@@ -127,6 +148,9 @@ MAYBE_INT = ("int", optional(whole))
 FLOAT = ("float", number)
 TEXT = ("text", text)
 MAYBE_TEXT = ("text", optional(text))
+ASCENDING = ("list", ascending)
+LABELS = ("list", label_names)
+SERVERS = ("list", servers)
 HOST = ("text", optional(host))
 URL = ("url", text)
 SCHEME = ("text", optional(choice("http", "https")))

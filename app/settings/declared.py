@@ -6,6 +6,7 @@ from datetime import datetime
 from app.settings import names
 from app.settings.declaration import (
     API_VERSION,
+    ASCENDING,
     BOOL,
     COUNT,
     DATE,
@@ -14,6 +15,7 @@ from app.settings.declaration import (
     HOST,
     INT,
     INT_OR_OFF,
+    LABELS,
     LIMIT,
     LIST,
     MAYBE_INT,
@@ -29,6 +31,7 @@ from app.settings.declaration import (
     SCHEME,
     SECRET,
     SENTRY,
+    SERVERS,
     STATSD,
     TEXT,
     URIS,
@@ -105,7 +108,7 @@ class Backends:
         MODULE, "memory", "`memory`, `postgresql`, `redis`, `memcached`, or a class of Flask-Caching by its dotted name"
     )
     cache_url: str = setting(URL, "", "`redis://user:password@host:6379/1`, or that of a PostgreSQL database")
-    cache_hosts: tuple[str, ...] = setting(LIST, (), "memcached: `host:port host:port`")
+    cache_hosts: tuple[str, ...] = setting(SERVERS, (), "memcached: `host:port host:port`")
     cache_prefix: str = setting(TEXT, "", "put before every key")
     cache_max_size_bytes: int = setting(INT, 524288, "size of the memory cache")
     storage_pool_size: int = setting(INT, 25, "connections kept")
@@ -239,7 +242,7 @@ class Monitoring:
         "names of the production guide (`seed`), of Kinto 26.5 (`kinto`), or `both`",
     )
     metrics_matchdict_fields: tuple[str, ...] = setting(
-        LIST, ("bucket_id", "collection_id", "group_id", "record_id"), "parts of URLs that are labels"
+        LABELS, ("bucket_id", "collection_id", "group_id", "record_id"), "parts of URLs that are labels"
     )
     metrics_max_label_values: int = setting(
         COUNT,
@@ -251,8 +254,8 @@ class Monitoring:
     prometheus_disabled_metrics: tuple[str, ...] = setting(
         LIST, (), "names that are not measured, with or without prefix", aliases=("disabled_metrics",)
     )
-    prometheus_histogram_buckets: tuple[str, ...] = setting(
-        LIST, ("0.01", "0.05", "0.1", "0.5", "1.0", "3.0", "6.0", "Inf"), "upper bounds of the histograms"
+    prometheus_histogram_buckets: tuple[float, ...] = setting(
+        ASCENDING, (0.01, 0.05, 0.1, 0.5, 1.0, 3.0, 6.0, float("inf")), "upper bounds of the histograms"
     )
     prometheus_created_metrics_enabled: bool = setting(BOOL, True, "samples `_created`")
     sentry_dsn: str | None = setting(SENTRY, None, "turns Sentry on")

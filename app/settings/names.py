@@ -7,7 +7,7 @@ Whatever is not named here is imported as it is (O-SET-47).
 import importlib
 import importlib.util
 
-from app.settings.values import SettingError, distinct_words, text
+from app.settings.values import SettingError, convert_errors, distinct_words, text
 
 BASIC_POLICY = "kinto.core.authentication.BasicAuthAuthenticationPolicy"
 ACCOUNTS_POLICY = "kinto.plugins.accounts.AccountsPolicy"
@@ -130,15 +130,14 @@ def imported(setting: str, dotted: str) -> object:
     Raises SettingError with the setting and the module where there is none.
     """
     module, _, member = dotted.replace(":", ".").rpartition(".")
-    try:
+    with convert_errors(setting, f"{dotted!r} cannot be imported"):
         if _exists(dotted):
             return importlib.import_module(dotted)
         return getattr(importlib.import_module(module), member) if module else None
-    except (ImportError, AttributeError) as error:
-        raise SettingError(setting, f"{dotted!r} cannot be imported ({error}).") from error
 
 
 def _exists(module: str) -> bool:
+    # The search imports the packages around the module: what these raise, the import of a member raises again.
     try:
         return importlib.util.find_spec(module) is not None
     except (ImportError, ValueError):

@@ -117,7 +117,8 @@ def is_pattern(name: str) -> bool:
 
 def patterns(sources: Sources) -> Patterns:
     """Read all settings with a pattern at once. Raises SettingError."""
-    names = set(sources.names()) - {"root_cache_expires_seconds"}
+    variables = {variable.lower() for variable in sources.environ if variable == variable.upper()}
+    names = (set(sources.names()) | variables) - {"root_cache_expires_seconds"}
     lives = {name for name in names if _CACHE.fullmatch(name)}
     return Patterns(
         principals=_principals(sources, names | _PRINCIPAL_DEFAULTS.keys()),
@@ -126,7 +127,8 @@ def patterns(sources: Sources) -> Patterns:
         variable_lives={
             name: _seconds(name, sources.environ[variable])
             for name in lives
-            if (variable := f"KINTO_{name.upper()}") in sources.environ
+            for variable in (name.upper(), f"KINTO_{name.upper()}")  # the second wins
+            if variable in sources.environ
         },
     )
 

@@ -10,6 +10,7 @@ from app.settings.values import SettingError, read, text
 _DRIVER = "postgresql+psycopg2"
 _SCHEMES = {"sqlite": "sqlite", "postgres": "postgresql", "postgresql": "postgresql", _DRIVER: "postgresql"}
 _EXAMPLES = {"sqlite": "sqlite:///file", "postgresql": "postgresql://user:password@host/database"}
+_REDIS_SCHEMES = ("redis", "rediss", "unix")
 _REDIS_POOL = {"cache_pool_size": 50, "cache_pool_timeout": 20.0}
 
 
@@ -46,6 +47,8 @@ def _storage(sources: Sources) -> tuple[str, str]:
         return backend, ""
     if backend in _EXAMPLES and (not url or _backend_of("storage_url", url) != backend):
         raise SettingError("storage_url", f"an address like {_EXAMPLES[backend]} is expected.")
+    if backend in _EXAMPLES:
+        _expect_server("storage_url", url, _EXAMPLES[backend])
     return backend, database_url(url)
 
 
@@ -66,11 +69,14 @@ def _cache(sources: Sources) -> dict[str, object]:
     backend = names.cache(given if given is not ABSENT else "redis" if redis else "memory")
     if backend == "redis":
         pool = {name: value for name, value in _REDIS_POOL.items() if sources.find(name) is ABSENT}
+        if url or redis:
+            _expect_redis(url or redis)
         return {"cache_backend": backend, "cache_url": url or redis, **pool}
     if backend == "postgresql":
         url = database_url(url or sources.environ.get("DATABASE_URL", ""))
         if not url.startswith(_DRIVER):
             raise SettingError("cache_url", f"an address like {_EXAMPLES[backend]} is expected.")
+        _expect_server("cache_url", url, _EXAMPLES[backend])
     return {"cache_backend": backend, "cache_url": url}
 
 
@@ -85,6 +91,31 @@ def _backend_of(setting: str, url: str) -> str:
     if backend is None or (backend == "sqlite" and path.strip("/") in ("", ":memory:")):
         raise SettingError(setting, f"an address like {_EXAMPLES['postgresql']} or {_EXAMPLES['sqlite']} is expected.")
     return backend
+
+
+def _expect_server(setting: str, url: str, example: str) -> None:
+    """Refuse a URL whose host or port cannot be; the line does not repeat it, since it may hold a password."""
+    try:
+        parts = urlsplit(url)
+        possible = (parts.port or 1) > 0
+    except ValueError:
+        possible = False
+    if not possible or "\0" in url:
+        raise SettingError(setting, f"an address like {example} is expected: host or port of this one cannot be.")
+
+
+def _expect_redis(url: str) -> None:
+    """Refuse a URL that the client would take for another server, or for the database 0."""
+    example = "redis://user:password@host:6379/1"
+    parts = url.partition("://")
+    if parts[0] not in _REDIS_SCHEMES:
+        raise SettingError("cache_url", f"an address like {example} is expected.")
+    if parts[0] == "unix":
+        return
+    _expect_server("cache_url", url, example)
+    database = urlsplit(url).path.strip("/")
+    if database and not (database.isascii() and database.isdecimal()):
+        raise SettingError("cache_url", f"an address like {example} is expected: a database of Redis is a number.")
 
 
 def _place(url: str) -> tuple[object, ...]:

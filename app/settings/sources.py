@@ -16,6 +16,7 @@ DEFAULT_FILE = "config/kinto.ini"
 DEFAULT_PORT = "8888"
 
 _PREFIXES = ("kinto.", "cliquet.")
+_READ = frozenset(("app:main", "composite:main", "pipeline:main", "server:main", "loggers"))
 _CHECKOUT = Path(__file__).parents[2]
 
 
@@ -128,6 +129,8 @@ def read_ini(path: str, http_port: str) -> IniFile:
             each.read_string(Path(path).read_text(encoding="utf-8-sig"), path)
         except (configparser.Error, UnicodeDecodeError) as error:
             raise SettingError(path, " ".join(str(error).split())) from None
+    if not _READ.intersection(own.sections()):
+        raise SettingError(path, "a section [app:main] is expected.")
     if not own.has_section("app:main") and any(own.has_section(f"{kind}:main") for kind in ("composite", "pipeline")):
         raise SettingError(path, "a section [app:main] is expected; [composite:main] and [pipeline:main] are not used.")
     return IniFile(

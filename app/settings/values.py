@@ -5,14 +5,19 @@ It raises ValueError with what was expected; never with the text itself where th
 """
 
 import json
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 T = TypeVar("T")
 Reader: TypeAlias = Callable[[object], T]
 
+# What is shorter is a number, or a part of many words.
+_SHORTEST_SECRET = 4
 _TRUE = frozenset({"t", "true", "y", "yes", "on", "1"})
 
 
@@ -26,6 +31,23 @@ class SettingError(Exception):
 
     def __str__(self) -> str:
         return f"{self.name}: {self.expected}"
+
+
+@contextmanager
+def convert_errors(name: str, problem: str, hidden: Iterable[object] = ()) -> Iterator[None]:
+    """Turn all that code named by the setting *name* raises at the start into a SettingError of one line.
+
+    *hidden* are values that may be secrets: the line has `***` in their place.
+    """
+    try:
+        yield
+    except SettingError:
+        raise
+    except Exception as error:
+        text = " ".join(str(error).split())
+        for value in sorted(map(str, hidden), key=len, reverse=True):
+            text = text.replace(value, "***") if len(value) >= _SHORTEST_SECRET else text
+        raise SettingError(name, f"{problem} ({type(error).__name__}{': ' * bool(text)}{text}).") from error
 
 
 def read(name: str, reader: Reader[T], raw: object) -> T:
@@ -68,7 +90,8 @@ def number(raw: object) -> float:
         result = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else -1.0
     except ValueError:
         result = -1.0
-    if not 0 <= result < float("inf"):
+    # Most numbers are seconds to wait, and Python waits no longer than this.
+    if not 0 <= result <= threading.TIMEOUT_MAX:
         raise ValueError(f"a number of 0 or more is expected, not {raw!r}.")
     return result
 
@@ -115,6 +138,17 @@ def date(raw: object) -> datetime:
         except ValueError:
             raise ValueError(f"a date like 2030-12-31 or 2030-12-31T23:59:59Z is expected, not {raw!r}.") from None
     return value if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+def ascending(raw: object) -> tuple[float, ...]:
+    """Read numbers of which each is greater than the one before."""
+    try:
+        numbers = tuple(float(word) for word in words(raw))
+    except ValueError:
+        numbers = ()
+    if not numbers or numbers[0] != numbers[0] or not all(low < high for low, high in pairwise(numbers)):
+        raise ValueError(f"ascending numbers are expected, not {raw!r}.")
+    return numbers
 
 
 def optional(reader: Reader[T]) -> Reader[T | None]:

@@ -55,4 +55,6 @@ def load_from_config(config: Config, prefix: str) -> RedisListener:
     )
     listname = settings.get(f"{prefix}listname") or "kinto.core.events"
     moment = settings.get(f"{prefix}moment") or "after"
+    if moment not in ("after", "before"):
+        raise ValueError(f"moment is before or after, not {moment!r}")
     return RedisListener(redis.Redis(connection_pool=pool), str(listname), str(moment))

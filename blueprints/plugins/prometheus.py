@@ -8,7 +8,7 @@ from typing import Any, Final
 from flask import Blueprint, Flask, Response
 
 from app.service import Service
-from app.settings import SettingError, Settings
+from app.settings import Settings
 from backends.metrics import Metrics, Several, calls
 from backends.metrics.names import backend_timer
 from blueprints.http import prefix, sent
@@ -19,24 +19,16 @@ _DOCUMENTATION: Final = "https://github.com/Kinto/kinto/"
 
 
 def open_metrics(settings: Settings) -> Metrics:
-    """Open the place that keeps what is measured; timers of backends are shown from the start.
-
-    Raises SettingError for buckets that are no ascending numbers.
-    """
-    prometheus = _prometheus()
-    try:
-        buckets = [float(bound) for bound in settings.prometheus_histogram_buckets]
-        opened: Any = prometheus.Prometheus(
-            _prefix(settings),
-            settings.prometheus_disabled_metrics,
-            buckets,
-            settings.prometheus_created_metrics_enabled,
-        )
-        for call in calls.calls():
-            if call.kinto:
-                opened.offer(*backend_timer(call))
-    except ValueError as error:
-        raise SettingError("prometheus_histogram_buckets", f"ascending numbers are expected ({error}).") from error
+    """Open the place that keeps what is measured; timers of backends are shown from the start."""
+    opened: Any = _prometheus().Prometheus(
+        _prefix(settings),
+        settings.prometheus_disabled_metrics,
+        settings.prometheus_histogram_buckets,
+        settings.prometheus_created_metrics_enabled,
+    )
+    for call in calls.calls():
+        if call.kinto:
+            opened.offer(*backend_timer(call))
     for name in _CACHE_COUNTERS:
         opened.count(name, 0)
     place: Metrics = opened

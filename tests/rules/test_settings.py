@@ -1,6 +1,7 @@
 """The settings: where values come from, how text becomes a value, what is refused (operations contract, section 1)."""
 
 import tomllib
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -99,6 +100,41 @@ def test_settings_without_default_are_read_from_the_environment_alone() -> None:
     assert "kinto." not in " ".join(settings.warnings)
 
 
+PATTERNED: dict[str, tuple[str, Callable[[Settings], object], object]] = {
+    "BUCKET_CREATE_PRINCIPALS": ("system.Everyone", lambda s: s.principals("bucket", "create"), {"system.Everyone"}),
+    "ACCOUNT_READ_PRINCIPALS": ("account:a b", lambda s: s.principals("account", "read"), {"account:a", "b"}),
+    "PLURAL_BUCKET_POST_ENABLED": ("no", lambda s: s.enabled("plural", "bucket", "post"), False),
+    "OBJECT_RECORD_DELETE_ENABLED": ("0", lambda s: s.enabled("object", "record", "delete"), False),
+    "COLLECTION_GROUP_GET_ENABLED": ("false", lambda s: s.enabled("plural", "group", "get"), False),
+    "RECORD_CACHE_EXPIRES_SECONDS": ("7", lambda s: s.cache_expires_seconds("record", "b", "c"), 7),
+    "B_RECORD_CACHE_EXPIRES_SECONDS": ("8", lambda s: s.cache_expires_seconds("record", "b", "c"), 8),
+    "B_C_RECORD_CACHE_EXPIRES_SECONDS": ("9", lambda s: s.cache_expires_seconds("record", "b", "c"), 9),
+    "OWN_ID_GENERATOR": ("own.Generator", lambda s: s.id_generator("own"), "own.Generator"),
+    "MULTIAUTH_POLICY_BASICAUTH_REALM": ("here", lambda s: s.policies[0].options["realm"], "here"),
+    "EVENT_LISTENERS_OWN_USE": ("own.module", lambda s: s.listeners[0].use, "own.module"),
+    "EVENT_LISTENERS_OWN_ACTIONS": ("read", lambda s: s.listeners[0].actions, ("read",)),
+    "EVENT_LISTENERS_OWN_LISTNAME": ("events", lambda s: s.listeners[0].options["listname"], "events"),
+}
+
+
+@pytest.mark.parametrize("variable", PATTERNED)
+def test_settings_with_a_pattern_are_read_from_both_variables(variable: str) -> None:
+    value, read, expected = PATTERNED[variable]
+    file = {"multiauth.policies": "basicauth", "event_listeners": "own"}
+    file |= {} if "OWN_USE" in variable else {"event_listeners.own.use": "x.y"}
+
+    alone, prefixed = load(file, {variable: value}), load(file, {f"KINTO_{variable}": value})
+    both = load(file, {variable: "5", f"KINTO_{variable}": value} if "ACTIONS" not in variable else {variable: value})
+
+    assert read(alone) == read(prefixed) == read(both) == expected
+
+
+def test_variables_in_small_letters_are_no_settings() -> None:
+    settings = load({}, {"bucket_create_principals": "system.Everyone", "Record_Cache_Expires_Seconds": "x"})
+
+    assert settings.principals("bucket", "create") == {"system.Authenticated"}
+
+
 @pytest.mark.parametrize("name", ["kinto.paginate_by", "paginate_by", "cliquet.paginate_by"])
 def test_a_prefix_makes_no_difference(name: str) -> None:
     """O-SET-7, O-SET-8."""
@@ -129,7 +165,7 @@ def test_without_any_file_the_service_starts(tmp_path: Path, monkeypatch: pytest
     assert load(None, {}).config_path is None
 
 
-@pytest.mark.parametrize("ini", ["", "[app:main]\nkinto.storage_backend = kinto.core.storage.postgresql\n"])
+@pytest.mark.parametrize("ini", ["[app:main]", "[app:main]\nkinto.storage_backend = kinto.core.storage.postgresql\n"])
 def test_heroku_s_database_is_used(ini: str, tmp_path: Path) -> None:
     """O-SET-11, O-SET-12."""
     settings = load(None, {"DATABASE_URL": "postgres://u:p@h/d"}, write(tmp_path, ini))
