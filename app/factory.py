@@ -82,6 +82,10 @@ def create_app(settings: Mapping[str, Any] | Settings | None = None, measured: b
         log.warning(warning)
     if measured and known.newrelic_config:
         _watch(app, known.newrelic_config, known.newrelic_env)
+    if measured and known.profiler_enabled:
+        profiling = importlib.import_module("blueprints.profiling")
+        with convert_errors("profiler_dir", "no files can be written there"):
+            app.wsgi_app = profiling.Profiling(app.wsgi_app, known.profiler_dir)  # type: ignore[method-assign]
     # Flask documents this attribute as the place for what wraps an application; mypy sees a method there.
     if known.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=known.trusted_proxies, x_proto=0, x_host=0)  # type: ignore[method-assign]
@@ -172,7 +176,7 @@ def open_storage(settings: Settings, app: Flask) -> Storage:
         settings.storage_pool_timeout,
         settings.storage_pool_recycle,
         settings.storage_max_backlog,
-        settings.storage_pool_pre_ping,
+        echo=settings.storage_echo,
     )
     # What a module of somebody else's raises need not be about the URL.
     setting = "storage_url" if name else "storage_backend"
@@ -201,6 +205,7 @@ def open_cache(settings: Settings) -> Cache:
         settings.cache_pool_recycle,
         settings.cache_max_backlog,
         settings.cache_pool_pre_ping,
+        settings.cache_echo,
     )
     setting = "cache_backend" if "." in settings.cache_backend else "cache_url"
     with convert_errors(setting, f"the cache {settings.cache_backend!r} cannot be opened", [settings.cache_url]):

@@ -35,6 +35,7 @@ class Pool:
     """The connections that a backend keeps (operations.md 1.5); the defaults are those of PostgreSQL.
 
     `max_backlog` is how many threads may wait for one: the next fails at once. -1: any number.
+    `echo` logs every statement, without what is bound to it.
     """
 
     size: int = 25
@@ -43,6 +44,7 @@ class Pool:
     recycle_seconds: int = -1
     max_backlog: int = -1
     pre_ping: bool = True
+    echo: bool = False
 
 
 REDIS_POOL = Pool(size=50, timeout_seconds=20.0)

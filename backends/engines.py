@@ -41,6 +41,7 @@ def pool_options(pool: Pool) -> dict[str, Any]:
         "max_overflow": pool.max_overflow,
         "pool_recycle": pool.recycle_seconds,
         "pool_pre_ping": pool.pre_ping,
+        "echo": pool.echo,
         "poolclass": _pool_class(pool),
     }
 

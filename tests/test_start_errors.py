@@ -94,6 +94,7 @@ WRONG: list[tuple[str, str, Mapping[str, str]]] = [
     )),
     *(("newrelic_config", file, {}) for file in ("/nowhere", "{folder}", "{file}")),
     ("version_json_path", "{file}", {}),
+    *(("profiler_dir", folder, {"profiler_enabled": "true"}) for folder in ("{file}", "/proc/nowhere")),
     *(("http_host", host, {}) for host in ("http://h", "h:99999", "h:x", "a@b", "a b", "h/path")),
     *(("http_scheme", scheme, {}) for scheme in ("ftp", "https://")),
     *(("prometheus_histogram_buckets", bounds, {}) for bounds in ("a b", "2 1", "1 1", "nan", "1 nan 2", "")),

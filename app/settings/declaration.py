@@ -38,7 +38,10 @@ D = TypeVar("D")
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """What is known of a setting without its value: `name` as in a file, `type` and `shown` for the documentation."""
+    """What is known of a setting without its value: `name` as in a file, `type` and `shown` for the documentation.
+
+    One that is not `effective` is accepted, and nothing reads it.
+    """
 
     reader: Reader[object]
     default: object
@@ -47,6 +50,7 @@ class Declaration:
     name: str
     aliases: tuple[str, ...] = ()
     shown: str | None = None
+    effective: bool = True
 
     @property
     def variable(self) -> str:
@@ -70,6 +74,14 @@ def setting(
 ) -> T | D:
     """Return a field that is a setting; *name* is needed where it differs from the attribute."""
     declaration = Declaration(kind[1], default, kind[0], meaning, name, aliases, shown)
+    made: T | D = field(default=default, metadata={"setting": declaration})
+    return made
+
+
+def ineffective(kind: tuple[str, Reader[T]], default: D, reason: str = "", *, name: str = "") -> T | D:
+    """Return a field that is a setting without effect, of which the start warns where it is set."""
+    meaning = f"accepted, has no effect: {reason}" if reason else "accepted, has no effect"
+    declaration = Declaration(kind[1], default, kind[0], meaning, name, effective=False)
     made: T | D = field(default=default, metadata={"setting": declaration})
     return made
 

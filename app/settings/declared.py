@@ -36,13 +36,15 @@ from app.settings.declaration import (
     TEXT,
     URIS,
     URL,
+    ineffective,
     setting,
 )
 from app.settings.values import choice
 from app.version import VERSION
 
-_NO_EFFECT = "accepted, has no effect"
-_LIKE_STORAGE = "accepted, has no effect: storage's holds for both"
+_LIKE_STORAGE = "storage's holds for both"
+_OTHERS_REFUSED = "another value is refused"
+_NO_HISTORY = "there is no plugin `kinto.plugins.history` here"
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
@@ -85,10 +87,10 @@ class Features:
     version_prefix_redirect_ttl_seconds: int = setting(
         INT_OR_OFF, -1, "how long clients may cache that; 0: not at all, -1: nothing is said"
     )
-    transaction_per_request: bool = setting(BOOL, True, f"{_NO_EFFECT}: every request is one transaction")
-    json_renderer: str = setting(TEXT, "ultrajson", _NO_EFFECT)
-    initialization_sequence: tuple[str, ...] = setting(LIST, (), f"{_NO_EFFECT}; a foreign step is warned of")
-    tm_annotate_user: bool = setting(BOOL, False, _NO_EFFECT, name="tm.annotate_user")
+    transaction_per_request: bool = ineffective(BOOL, True, "every request is one transaction")
+    json_renderer: str = ineffective(TEXT, "ultrajson")
+    initialization_sequence: tuple[str, ...] = setting(LIST, (), "accepted, has no effect: a foreign step is warned of")
+    tm_annotate_user: bool = ineffective(BOOL, False, name="tm.annotate_user")
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
@@ -118,28 +120,30 @@ class Backends:
     storage_max_backlog: int = setting(
         INT_OR_OFF, -1, "threads that may wait for a connection; those beyond fail at once; -1: no bound"
     )
-    storage_pool_pre_ping: bool = setting(BOOL, True, "replace a dead connection before it is used")
-    storage_poolclass: str = setting(POOLCLASS, names.POOLCLASSES[0], f"{_NO_EFFECT}; another value is refused")
-    storage_echo: bool = setting(BOOL, False, "log every statement")
-    storage_isolation_level: str | None = setting(MAYBE_TEXT, None, _NO_EFFECT)
+    storage_pool_pre_ping: bool = ineffective(
+        BOOL, True, "a dead connection is noticed by the statement that fails on it, and replaced"
+    )
+    storage_poolclass: str = ineffective(POOLCLASS, names.POOLCLASSES[0], _OTHERS_REFUSED)
+    storage_echo: bool = setting(BOOL, False, "log every statement, without the values in it")
+    storage_isolation_level: str | None = ineffective(MAYBE_TEXT, None)
     cache_pool_size: int = setting(INT, 25, "connections kept", shown="25, Redis 50")
     cache_max_overflow: int = setting(INT_OR_OFF, 5, "as storage's; PostgreSQL only")
     cache_pool_timeout: float = setting(FLOAT, 30.0, "seconds to wait for a connection", shown="30, Redis 20")
     cache_pool_recycle: int = setting(INT_OR_OFF, -1, "as storage's; PostgreSQL only")
     cache_max_backlog: int = setting(INT_OR_OFF, -1, "as storage's; PostgreSQL only")
-    cache_pool_pre_ping: bool = setting(BOOL, True, "as storage's; PostgreSQL only")
-    cache_poolclass: str = setting(POOLCLASS, names.POOLCLASSES[0], f"{_NO_EFFECT}; another value is refused")
-    cache_echo: bool = setting(BOOL, False, "log every statement; PostgreSQL only")
-    cache_isolation_level: str | None = setting(MAYBE_TEXT, None, _NO_EFFECT)
-    permission_pool_size: int = setting(INT, 25, _LIKE_STORAGE)
-    permission_max_overflow: int = setting(INT_OR_OFF, 5, _LIKE_STORAGE)
-    permission_pool_timeout: float = setting(FLOAT, 30.0, _LIKE_STORAGE)
-    permission_pool_recycle: int = setting(INT_OR_OFF, -1, _LIKE_STORAGE)
-    permission_max_backlog: int = setting(INT_OR_OFF, -1, _LIKE_STORAGE)
-    permission_pool_pre_ping: bool = setting(BOOL, True, _LIKE_STORAGE)
-    permission_poolclass: str = setting(POOLCLASS, names.POOLCLASSES[0], f"{_NO_EFFECT}; another value is refused")
-    permission_echo: bool = setting(BOOL, False, _LIKE_STORAGE)
-    permission_isolation_level: str | None = setting(MAYBE_TEXT, None, _NO_EFFECT)
+    cache_pool_pre_ping: bool = setting(BOOL, True, "replace a dead connection before it is used; PostgreSQL only")
+    cache_poolclass: str = ineffective(POOLCLASS, names.POOLCLASSES[0], _OTHERS_REFUSED)
+    cache_echo: bool = setting(BOOL, False, "as storage's; PostgreSQL only")
+    cache_isolation_level: str | None = ineffective(MAYBE_TEXT, None)
+    permission_pool_size: int = ineffective(INT, 25, _LIKE_STORAGE)
+    permission_max_overflow: int = ineffective(INT_OR_OFF, 5, _LIKE_STORAGE)
+    permission_pool_timeout: float = ineffective(FLOAT, 30.0, _LIKE_STORAGE)
+    permission_pool_recycle: int = ineffective(INT_OR_OFF, -1, _LIKE_STORAGE)
+    permission_max_backlog: int = ineffective(INT_OR_OFF, -1, _LIKE_STORAGE)
+    permission_pool_pre_ping: bool = ineffective(BOOL, True, _LIKE_STORAGE)
+    permission_poolclass: str = ineffective(POOLCLASS, names.POOLCLASSES[0], _OTHERS_REFUSED)
+    permission_echo: bool = ineffective(BOOL, False, _LIKE_STORAGE)
+    permission_isolation_level: str | None = ineffective(MAYBE_TEXT, None)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
@@ -147,20 +151,20 @@ class Identification:
     """Say who is who."""
 
     userid_hmac_secret: str = setting(SECRET, "", "key of user ids (basicauth) and of cache keys (accounts, OpenID)")
-    default_bucket_hmac_secret: str = setting(SECRET, "", "key of the ids of personal buckets")
+    default_bucket_hmac_secret: str = ineffective(SECRET, "", "there is no plugin `kinto.plugins.default_bucket` here")
     multiauth_policies: tuple[str, ...] = setting(
         NAMES, (), "names of policies, in the order in which they are tried", name="multiauth.policies"
     )
-    multiauth_groupfinder: str = setting(
+    multiauth_groupfinder: str = ineffective(
         ("module", choice(*names.GROUPFINDERS)),
         names.GROUPFINDERS[0],
-        f"{_NO_EFFECT}; another value is refused",
+        _OTHERS_REFUSED,
         name="multiauth.groupfinder",
     )
-    multiauth_authorization_policy: str = setting(
+    multiauth_authorization_policy: str = ineffective(
         ("module", choice(*names.AUTHORIZATIONS)),
         names.AUTHORIZATIONS[0],
-        f"{_NO_EFFECT}; another value is refused",
+        _OTHERS_REFUSED,
         name="multiauth.authorization_policy",
     )
     account_cache_ttl_seconds: int = setting(
@@ -222,7 +226,7 @@ class Project:
     project_docs: str = setting(URL, "https://kinto.readthedocs.io/", "hello view, default URL of `Alert`")
     http_api_version: str = setting(API_VERSION, "1.23", "hello view; its first number is the prefix of the URLs")
     version_json_path: str = setting(FILE, "version.json", "file that `/__version__` serves")
-    admin_assets_path: str | None = setting(PATH, None, "folder of a built admin console, with `VERSION`")
+    admin_assets_path: str | None = ineffective(PATH, None, "there is no plugin `kinto.plugins.admin` here")
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
@@ -264,8 +268,10 @@ class Monitoring:
     sentry_events_min_level: int = setting(INT, 30, "level of the log lines sent as events")
     newrelic_config: str | None = setting(PATH, None, "file that turns New Relic on")
     newrelic_env: str = setting(TEXT, "dev", "section of that file")
-    profiler_enabled: bool = setting(BOOL, False, "write a profile of every request")
-    profiler_dir: str | None = setting(PATH, None, "where profiles go", shown="temporary folder of the system")
+    profiler_enabled: bool = setting(
+        BOOL, False, "write a profile of every request, one at a time: for development only"
+    )
+    profiler_dir: str | None = setting(PATH, None, "folder of the profiles", shown="temporary folder of the system")
     logging_renderer: str | None = setting(
         RENDERER,
         None,
@@ -278,21 +284,11 @@ class Plugins:
     """Say what plugins do."""
 
     event_listeners: tuple[str, ...] = setting(NAMES, (), "names of listeners, in the order of calling")
-    history_auto_trim_max_count: int = setting(
-        INT_OR_OFF, -1, "entries kept for each kind in a bucket; -1: all", name="history.auto_trim_max_count"
-    )
-    history_auto_trim_threshold: int = setting(
-        INT, 100, "entries beyond that with which trimming begins", name="history.auto_trim_threshold"
-    )
-    history_auto_trim_user_ids: tuple[str, ...] = setting(
-        LIST, (), "users of whom alone entries are trimmed", name="history.auto_trim_user_ids"
-    )
-    history_exclude_resources: tuple[str, ...] = setting(
-        URIS, (), "URIs of objects without entries", name="history.exclude_resources"
-    )
-    history_exclude_user_ids: tuple[str, ...] = setting(
-        LIST, (), "users whose changes leave no entries", name="history.exclude_user_ids"
-    )
+    history_auto_trim_max_count: int = ineffective(INT_OR_OFF, -1, _NO_HISTORY, name="history.auto_trim_max_count")
+    history_auto_trim_threshold: int = ineffective(INT, 100, _NO_HISTORY, name="history.auto_trim_threshold")
+    history_auto_trim_user_ids: tuple[str, ...] = ineffective(LIST, (), _NO_HISTORY, name="history.auto_trim_user_ids")
+    history_exclude_resources: tuple[str, ...] = ineffective(URIS, (), _NO_HISTORY, name="history.exclude_resources")
+    history_exclude_user_ids: tuple[str, ...] = ineffective(LIST, (), _NO_HISTORY, name="history.exclude_user_ids")
     flush_endpoint_enabled: bool = setting(BOOL, False, "the same as including `kinto.plugins.flush`")
 
 

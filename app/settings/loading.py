@@ -7,7 +7,7 @@ from app.settings import names
 from app.settings.configured import Settings
 from app.settings.declaration import declarations
 from app.settings.parts import listeners, policies
-from app.settings.patterns import is_pattern, patterns
+from app.settings.patterns import is_ineffective, is_pattern, patterns
 from app.settings.places import places
 from app.settings.sources import Sources, gather, variable_of
 from app.settings.values import SettingError
@@ -42,7 +42,7 @@ def load(
         logging_sections=path if sources.file and sources.file.logging else None,
         _sources=sources,
         _patterns=patterns(sources),
-        _warnings=(*sources.warnings, *_warnings(values)),
+        _warnings=(*sources.warnings, *_warnings(values), *_ineffective(values, sources)),
         _unknown=set(_unknown_of_kinto(sources)),
     )
     _refuse(settings, sources)
@@ -64,6 +64,15 @@ def _warnings(values: Mapping[str, Any]) -> Iterator[str]:
     for step in values["initialization_sequence"]:
         if not step.startswith(names.INITIALIZATIONS):
             yield f"The setting initialization_sequence has no effect here: {step} is not called."
+
+
+def _ineffective(values: Mapping[str, Any], sources: Sources) -> Iterator[str]:
+    for attribute, declaration in declarations(Settings):
+        # `kinto init` makes all secrets, so that they are there when their plugin is.
+        if not declaration.effective and declaration.type != "secret" and values[attribute] != declaration.default:
+            yield f"The setting {declaration.name} {declaration.meaning.removeprefix('accepted, ')}."
+    for name in sorted(set(filter(is_ineffective, sources.names()))):
+        yield f"The setting {name} has no effect."
 
 
 def _refuse(settings: Settings, sources: Sources) -> None:

@@ -19,8 +19,9 @@ _OTHERS = re.compile(
     r"[a-z0-9_-]+_id_generator"
     r"|multiauth\.policy\..+|multiauth_policy_.+"
     r"|event_listeners\..+|event_listeners_.+"
-    r"|(?:quotas|fxa-oauth|mail)\..+|(?:quotas|fxa_oauth|mail)_.+"
 )
+# Of plugins that are not here.
+_INEFFECTIVE = re.compile(r"(?:quotas|fxa-oauth|mail)\..+|(?:quotas|fxa_oauth|mail)_.+")
 _PRINCIPAL_DEFAULTS = {
     "bucket_create_principals": "system.Authenticated",
     "permissions_read_principals": "system.Everyone",
@@ -78,7 +79,7 @@ DOCUMENTATION = (
         "quotas.collection_{b}_{c}_{limit}",
         "int",
         "",
-        "`max_bytes`, `max_items` or `max_bytes_per_item` in all, in one bucket, in one collection",
+        "accepted, has no effect: there is no plugin `kinto.plugins.quotas` here",
     ),
 )
 
@@ -112,7 +113,12 @@ class Patterns:
 
 def is_pattern(name: str) -> bool:
     """Return whether a setting of this name means something, whatever kinds and ids there are."""
-    return any(pattern.fullmatch(name) for pattern in (_PRINCIPALS, _SWITCH, _CACHE, _OTHERS))
+    return any(pattern.fullmatch(name) for pattern in (_PRINCIPALS, _SWITCH, _CACHE, _OTHERS, _INEFFECTIVE))
+
+
+def is_ineffective(name: str) -> bool:
+    """Return whether a setting of this name is accepted, and nothing reads it."""
+    return bool(_INEFFECTIVE.fullmatch(name))
 
 
 def patterns(sources: Sources) -> Patterns:

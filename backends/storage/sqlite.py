@@ -42,6 +42,7 @@ def engine_options(url: str, pool: Pool) -> tuple[dict[str, Any], dict[str, Any]
         "pool_size": pool.size,
         "max_overflow": pool.max_overflow,
         "pool_timeout": pool.timeout_seconds,
+        "echo": pool.echo,
     }
     return shared, dict(shared)
 

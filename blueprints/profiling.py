@@ -1,0 +1,48 @@
+"""Write a profile of every request (operations contract, 5.9); loaded only where `profiler_enabled` asks for it."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from werkzeug.middleware.profiler import ProfilerMiddleware
+
+from backends.metrics.names import method_name
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+_MOST_CHARACTERS: Final = 100
+_NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9._-]")
+
+
+class Profiling:
+    """A WSGI application around another: a file of `cProfile` and a table on standard output for each request.
+
+    Requests of a process wait for each other: newer Pythons refuse to profile two threads at once.
+    Raises OSError when there can be no *folder*.
+    """
+
+    def __init__(self, application: WSGIApplication, folder: str | None) -> None:
+        path = Path(folder or tempfile.gettempdir())
+        path.mkdir(parents=True, exist_ok=True)
+        self._lock = threading.Lock()
+        # Werkzeug documents that this may be a function; its annotation says text alone.
+        name: Any = _file_name
+        self._profiler = ProfilerMiddleware(application, profile_dir=str(path), filename_format=name)
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer a request."""
+        with self._lock:
+            return self._profiler(environ, start_response)
+
+
+def _file_name(environ: WSGIEnvironment) -> str:
+    """Return `GET.v1.buckets.2ms.1795406031.prof`; the path is cut, and without what no name of a file can hold."""
+    path = _NOT_IN_NAMES.sub("_", environ["PATH_INFO"].strip("/").replace("/", "."))[:_MOST_CHARACTERS] or "root"
+    measured = environ["werkzeug.profiler"]
+    return f"{method_name(environ['REQUEST_METHOD'])}.{path}.{measured['elapsed']:.0f}ms.{measured['time']:.0f}.prof"

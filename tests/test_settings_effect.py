@@ -1,0 +1,159 @@
+"""Every declared setting is read somewhere, or is declared and documented without effect, and warned of."""
+
+from __future__ import annotations
+
+import ast
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.factory import create_app
+from app.settings import Settings, load
+from app.settings.declaration import Declaration, declarations
+from tests.client import Client
+from tests.services import ROOT
+
+DECLARED = dict(declarations(Settings))
+FOLDERS = ("app", "blueprints", "backends", "scripts")
+# What the reading of the settings itself decides, by name: no attribute of the result.
+DECIDED_WHILE_LOADING = ("permission_backend", "permission_url", "account_validation")
+
+
+def _modules() -> Iterator[ast.AST]:
+    for folder in FOLDERS:
+        for path in Path(ROOT, folder).rglob("*.py"):
+            if path.name != "declared.py":
+                yield ast.parse(path.read_text(encoding="utf-8"))
+
+
+def _names_read() -> set[str]:
+    """Return the attributes that code reads, and the keys that the loading of settings reads."""
+    names = set()
+    for module in _modules():
+        for node in ast.walk(module):
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+                names.add(node.attr)
+            elif isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
+                names.add(str(node.slice.value))
+    return names
+
+
+READ = _names_read()
+
+
+@pytest.mark.parametrize("attribute", DECLARED)
+def test_a_setting_is_read_somewhere_or_declared_without_effect(attribute: str) -> None:
+    read = attribute in READ or attribute in DECIDED_WHILE_LOADING
+    # `Settings.id_generator` reads these by their kind.
+    read |= bool(re.fullmatch("(bucket|collection|group|record)_id_generator", attribute))
+    assert read == DECLARED[attribute].effective
+
+
+VALUES: dict[str, object] = {
+    "bool": lambda each: not each.default,
+    "int": 17,
+    "float": 17.5,
+    "text": "something",
+    "secret": "something",
+    "path": "/tmp",
+    "list": "/buckets/b",
+}
+INEFFECTIVE = {name: each for name, each in DECLARED.items() if not each.effective}
+
+
+def _other_value(declaration: Declaration) -> object:
+    if declaration.type == "module":
+        return {
+            "groupfinder": "cliquet.authorization.groupfinder",
+            "policy": "cliquet.authorization.AuthorizationPolicy",
+            "poolclass": "sqlalchemy.pool.QueuePool",
+        }[re.split("[._]", declaration.name)[-1]]
+    value: Any = VALUES[declaration.type]
+    return value(declaration) if callable(value) else value
+
+
+@pytest.mark.parametrize("attribute", INEFFECTIVE)
+def test_a_setting_without_effect_is_documented_and_warned_of(attribute: str) -> None:
+    declaration = INEFFECTIVE[attribute]
+
+    settings = load({f"kinto.{declaration.name}": _other_value(declaration)}, {})
+
+    begins = f"The setting {declaration.name} has no effect"
+    warned = [line for line in settings.warnings if line.startswith(begins)]
+    assert len(warned) == (0 if declaration.type == "secret" else 1)
+    assert not [line for line in load({}, {}).warnings if "has no effect" in line]
+    assert declaration.meaning.startswith("accepted, has no effect")
+    assert f"| `{declaration.name}` |" in Path(ROOT, "docs/settings.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "name", ["quotas.bucket_max_bytes", "quotas.collection_b_c_max_items", "mail.host", "fxa-oauth.x"]
+)
+def test_settings_of_plugins_that_are_not_here_are_warned_of(name: str) -> None:
+    assert f"The setting {name} has no effect." in load({f"kinto.{name}": "5"}, {}).warnings
+
+
+@pytest.mark.parametrize("echo", [True, False])
+def test_statements_are_logged_without_their_values(echo: bool, caplog: pytest.LogCaptureFixture) -> None:
+    app = create_app({"multiauth.policies": "basicauth", "kinto.storage_echo": echo, "userid_hmac_secret": "s"})
+
+    with caplog.at_level(logging.DEBUG if echo else logging.INFO, "sqlalchemy.engine.Engine"):
+        caplog.clear()
+        Client(app).put("/buckets/secretive", data={"title": "secretive title"})
+
+    text = "\n".join(record.getMessage() for record in caplog.records if record.name.startswith("sqlalchemy"))
+    assert ("INSERT INTO" in text) == echo or not echo
+    assert "secretive" not in text
+    app.extensions["kinto"].close()
+
+
+def test_statements_are_not_logged_unless_asked_for(
+    empty_postgresql_url: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for echo in (False, True):
+        settings = {
+            "kinto.cache_backend": "postgresql",
+            "kinto.cache_url": empty_postgresql_url,
+            "kinto.cache_echo": echo,
+            "kinto.storage_url": empty_postgresql_url,
+            "kinto.storage_echo": echo,
+        }
+        app = create_app(settings)
+        service = app.extensions["kinto"]
+        service.cache.initialize()
+        service.cache.set("secretive", "secretive value", 60)
+        service.storage.migrate(False, lambda line: None)
+        service.storage.ping(False)
+        engines = [service.cache._engine, service.storage.reading, service.storage.writing]
+        assert [engine.echo for engine in engines] == [echo] * 3
+        service.close()
+    assert "secretive" not in "".join(capfd.readouterr())
+
+
+def test_a_profile_is_written_for_every_request(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """O-MON-35."""
+    app = create_app({"kinto.profiler_enabled": True, "kinto.profiler_dir": str(tmp_path / "profiles")})
+    client = Client(app, None)
+
+    for method, path in (("GET", "/"), ("GET", "/buckets/b"), ("FOO", f"/{'x' * 300}"), ("GET", "/a%00b/../%FF")):
+        client.ask(method, path)
+
+    names = sorted(path.name for path in (tmp_path / "profiles").iterdir())
+    assert len(names) == 4
+    assert re.fullmatch(r"GET\.v1\.\d+ms\.\d+\.prof", names[0])
+    assert any(re.fullmatch(r"GET\.v1\.buckets\.b\.\d+ms\.\d+\.prof", name) for name in names)
+    assert "function calls" in capsys.readouterr().out
+    app.extensions["kinto"].close()
+
+
+def test_nothing_is_profiled_unless_asked_for(tmp_path: Path) -> None:
+    app = create_app({"kinto.profiler_dir": str(tmp_path)})
+
+    Client(app, None).get("/")
+
+    assert not list(tmp_path.iterdir())
+    app.extensions["kinto"].close()
