@@ -109,7 +109,6 @@ REASONS = {
     **{f"O-PG-{number}": _TAKEOVER for number in (9, 10, 11, 12, 13, 15, 16, 17)},
     "O-PG-19": "user ids are in api/test_sharing.py; personal buckets come with the plugin default_bucket",
     "O-CACHE-15": "logins of accounts are in plugins/test_accounts_login.py; tokens and states come with openid",
-    "O-MON-35": "profiles are not written; `profiler_enabled` waits for somebody who asks (DECISIONS.md: last)",
     "O-SCALE-1": "docs/performance.md has what was measured; sizes of a million were not tried",
     "O-SCALE-3": "not tried with a million: a cascade has few statements (test_budget.py) on one bucket "
     "(test_distributed.py)",
