@@ -96,7 +96,7 @@ class UnsupportedType(Invalid):
 
 
 class Malformed(ApiError):
-    """Path or query string are not UTF-8 (C-URL-24, C-URL-25), `Host` names no host, or the body did not arrive whole."""
+    """Path or query are not UTF-8 (C-URL-24, C-URL-25), `Host` names no host, or the body did not arrive whole."""
 
     status = 400
     errno = 107
