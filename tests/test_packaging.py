@@ -21,7 +21,6 @@ FOLDERS = ("app", "blueprints", "backends", "scripts")
 # Packages that no file needs to import, and why.
 LOADED_BY_NAME = {
     "flask-caching": "`cache_backend` may be the dotted name of any of its classes",
-    "limits": "counts failed logins",
     "gunicorn": "the server: `kinto start` and the Procfile run it",
 }
 
