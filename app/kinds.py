@@ -157,6 +157,10 @@ class Kinds:
         """Return the lists in the object *uri* of a kind."""
         return [f"{uri}/{child.plural}" for child in self.children(kind)]
 
+    def have_groups(self, kind: Kind) -> bool:
+        """Say whether groups may lie below objects of *kind*."""
+        return any(child.membership or self.have_groups(child) for child in self.children(kind))
+
     def at_top(self) -> Sequence[Kind]:
         """Return the kinds whose list is at the top."""
         return tuple(self._children.get(None, {}).values())

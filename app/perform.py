@@ -185,7 +185,7 @@ def _write(service: Service, steps: Sequence[Operation | View], lengthy: Lengthy
         answers = [run.step(step) for step in steps]
         lengthy.expect_computed()
         events = run.tell(run.done)
-        run.flush()
+        run.finish()
         if not run.wrote:
             transaction.rollback()
     service.notify_after(events)
@@ -202,7 +202,7 @@ class _Run(Writing):
         self._lengthy = lengthy
         self._read = proving(transaction.read, (operation.identity for operation in operations))
         self._recognised: dict[str, Identity] = {}
-        self._users_changed = False
+        self._changed_users: set[str] = set()
         self._stale = False
         self.done: list[tuple[Operation, Outcome]] = []
         super().__init__(service, transaction, self._lock_and_read(service, transaction))
@@ -232,7 +232,7 @@ class _Run(Writing):
             if self._stale:
                 self._stale = False
                 self._recognised.clear()
-                self.work = Work(self._lock_and_read(self.service, self.transaction), now_ms())
+                self.work = Work(self._lock_and_read(self.service, self.transaction), now_ms(), self.work.deferred)
                 self.work.lengthy = self._lengthy
             return None
         operation = self.identified(step)
@@ -244,12 +244,13 @@ class _Run(Writing):
     def _perform_for_view(self, operations: Sequence[Operation]) -> list[Answer]:
         """Perform in this transaction what a view asks for; listeners are told of it with the rest."""
         inner = _Run(self.service, self.transaction, operations, self._lengthy)
+        inner.work.deferred = self.work.deferred
         answers = [answer for operation in operations if (answer := inner.step(operation)) is not None]
         inner.flush()
         self.done += inner.done
         self.wrote |= inner.wrote
         self._stale |= inner.wrote
-        self._users_changed |= inner._users_changed
+        self._changed_users |= inner._changed_users
         return answers
 
     def answer(self, operation: Operation) -> Answer:
@@ -265,19 +266,21 @@ class _Run(Writing):
             outcome = self.service.decide(operation, self.work, self.service.rules)
         except ApiError as error:
             return error
-        for effect in outcome.effects:
-            self.take(effect)
+        self.take(*outcome.effects)
         self._cascade(operation, outcome)
-        self._expropriate(outcome)
         return outcome
 
     def identified(self, operation: Operation) -> Operation:
-        """Try again credentials that an earlier operation of the batch may have made valid (P-ACC-27)."""
-        given = operation.credentials
-        if given is None or not self._users_changed:
+        """Try again credentials that an earlier operation of the batch may have made valid, or invalid (P-ACC-27).
+
+        Credentials of a user that no operation changed stay good: trying them again would take long.
+        """
+        given, identity = operation.credentials, operation.identity
+        unchanged = identity.policy in self.service.identity_kinds and identity.user_id not in self._changed_users
+        if given is None or unchanged or not self._changed_users:
             return operation
         if given not in self._recognised:
-            self._recognise(given, operation.identity)
+            self._recognise(given, identity)
         return replace(operation, identity=self._recognised[given])
 
     def _recognise(self, credentials: str, before: Identity) -> None:
@@ -295,18 +298,14 @@ class _Run(Writing):
         for wanted in wanted_by.objects(self.service, theirs, writing=True):
             self.work.seen.add(self.transaction.read(replace(wanted, bodies=True)))
 
-    def _expropriate(self, outcome: Outcome) -> None:
-        """Leave nothing to who will have the name of a deleted user: no grant, no membership."""
-        for effect in outcome.effects:
-            if effect.new.deleted and effect.kind.name in self.service.identity_kinds:
-                self.withdraw(f"{effect.kind.name}:{effect.new.id}", effect.clock)
-
-    def take(self, effect: Effect) -> None:
-        """Take over one changed object; one of a user may make credentials valid."""
-        if effect.kind.name in self.service.identity_kinds:
-            self._users_changed = True
+    def take(self, *effects: Effect) -> None:
+        """Take over changed objects; users among them may make credentials valid or invalid."""
+        users = [effect for effect in effects if effect.kind.name in self.service.identity_kinds]
+        changed = {f"{effect.kind.name}:{effect.new.id}" for effect in users if _proves_otherwise(effect)}
+        if changed:
+            self._changed_users |= changed
             self._recognised.clear()
-        super().take(effect)
+        super().take(*effects)
 
     def _cascade(self, operation: Operation, outcome: Outcome) -> None:
         """Empty what was deleted, at once (C-OBJ-61): lock the clocks below, and delete in later statements.
@@ -324,9 +323,17 @@ class _Run(Writing):
         elif below and operation.route.on_list:
             self.transaction.lock(below)
         self.flush()
-        self.transaction.empty(gone, outcome.timestamp)
+        self.transaction.empty(gone)
         for uri in gone:
             self.work.forget_below(uri)
+
+
+def _proves_otherwise(effect: Effect) -> bool:
+    """Say whether what proves a user's identity changes: the user's existence, or its private fields."""
+    if effect.old is None or effect.new.deleted:
+        return True
+    before, after = effect.old.data(), effect.new.data()
+    return any(before.get(name) != after.get(name) for name in effect.kind.private)
 
 
 def _emptied(service: Service, operation: Operation) -> list[str]:

@@ -10,6 +10,7 @@ from app.kinds import Route
 from app.operation import Effect, Operation, Outcome
 from app.saving import deletion
 from app.service import Service
+from app.work import next_timestamp
 from app.writing import StartAgain, Writing, persist
 from backends.codec import dumps
 from backends.storage import Holdings, Snapshot, Stored, Transaction, Wanted, at_top, bucket_of, home, list_of
@@ -72,7 +73,7 @@ def _forget(service: Service, principal: str, identity: Identity) -> None:
     with service.storage.transaction() as transaction:
         run = _Run(service, transaction, principal)
         events = run.tell(run.erase(identity))
-        run.flush()
+        run.finish()
     service.notify_after(events)
 
 
@@ -92,11 +93,13 @@ class _Run(Writing):
         """Do what is planned, and return it as what it would be one by one."""
         done = [*self._deletions(identity), *self._updates(identity)]
         # Later than whatever was granted before, in every list; a list from which nothing went keeps its clock.
-        stamp = max((self.work.now, *(self.work.clock(name) + 1 for name in self._plan.lists)))
+        stamp = max(
+            (self.work.now, *(next_timestamp(self.work.clock(name), self.work.now) for name in self._plan.lists))
+        )
         self.flush()
         full = [uri for uri in self._plan.gone if at_top(uri) or _lists_in(self.service, uri)]
         if full:
-            self.transaction.empty(full, stamp)
+            self.transaction.empty(full)
         self.withdraw(self._principal, stamp)
         return done
 
@@ -125,7 +128,7 @@ class _Run(Writing):
         for uri in uris:
             route, stored = self.service.kinds.match(uri), self.work.living(uri)
             if route and stored:
-                yield route, stored, max(self.work.now, self.work.clock(route.list) + 1)
+                yield route, stored, next_timestamp(self.work.clock(route.list), self.work.now)
 
 
 def _read(transaction: Transaction, wanted: Plan) -> Snapshot:

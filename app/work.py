@@ -4,18 +4,43 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 from app.kinds import Data
 from app.lengthy import Lengthy
 from app.operation import Effect, Permissions
-from backends.storage import Change, Clock, Move, Snapshot, Stored, list_of
+from backends.storage import LIVING, Change, Clock, Membership, Move, Snapshot, Stored, Withdrawal, list_of
 
 _NOBODY: Permissions = {}
+_NO_NEXT: Final = LIVING - 1
+"""From here on a clock has no next timestamp that a database can hold: `LIVING` itself has a meaning."""
 
 
 def now_ms() -> int:
     """Return the clock of this process."""
     return time.time_ns() // 1_000_000
+
+
+def next_timestamp(clock: int, now: int) -> int:
+    """Return the timestamp that follows *clock*: the present, or one more where the clock is ahead (C-PRE-2).
+
+    A clock at the end of the range, which earlier versions let clients set, starts again at the present.
+    """
+    return max(now, clock + 1) if clock < _NO_NEXT else now
+
+
+@dataclass(slots=True)
+class Deferred:
+    """The changes of memberships, written when all operations of a request are done.
+
+    `members` has the members that changed groups had before, `groups` what became of those groups, `dissolved` the
+    groups of which all former memberships end.
+    """
+
+    members: dict[str, frozenset[str]] = field(default_factory=dict)
+    groups: dict[str, Effect] = field(default_factory=dict)
+    dissolved: Withdrawal = field(default_factory=Withdrawal)
 
 
 class Work:
@@ -25,14 +50,15 @@ class Work:
     computations that no lock is held for.
     """
 
-    def __init__(self, seen: Snapshot, now: int) -> None:
+    def __init__(self, seen: Snapshot, now: int, deferred: Deferred | None = None) -> None:
         self.seen = seen
         self.now = now
         self.lengthy = Lengthy()
         self._before: dict[str, Permissions] = {}
         self._effects: dict[str, Effect] = {}
-        self._members: dict[str, frozenset[str]] = {}
         self._moves: dict[str, Move] = {}
+        self._withdrawal = Withdrawal()
+        self.deferred = deferred or Deferred()
 
     def living(self, uri: str) -> Stored | None:
         """Return the object, None when there is none or only a tombstone."""
@@ -53,15 +79,16 @@ class Work:
         """Take over what an operation changed. *children* are the lists that start with the object when it is new."""
         uri, list = effect.new.uri, list_of(effect.new.uri)
         self._before.setdefault(uri, self.permissions(uri))
-        if effect.kind.membership and uri not in self._members:
-            self._members[uri] = members(effect.old)
+        if effect.kind.membership:
+            self.deferred.members.setdefault(uri, members(effect.old))
+            self.deferred.groups[uri] = effect
         self._effects[uri] = effect
         self.seen.objects[uri] = effect.new
         self.seen.grants[uri] = {name: set(principals) for name, principals in effect.permissions.items()}
         self._move(list, effect.clock, (not effect.new.deleted) - (effect.old is not None))
         if effect.action == "create":
             for child in children:
-                self._start(child, effect.clock)
+                self._start(child)
 
     def _move(self, list: str, timestamp: int, count: int) -> None:
         moved = self._moves.get(list, Move(list, 0))
@@ -69,26 +96,58 @@ class Work:
         known = self.seen.clocks.get(list)
         self.seen.clocks[list] = Clock(timestamp, (known.count if known else 0) + count)
 
-    def _start(self, list: str, timestamp: int) -> None:
-        """Start a list with its parent: above what it was in a former life (the clock outlives it)."""
+    def _start(self, list: str) -> None:
+        """Start a list with its parent: now, or above its former clock, which outlives it.
+
+        The clock of the parent's list has no part in it: it may be far ahead.
+        """
         known = self.seen.clocks.get(list)
-        value = max(timestamp, known.last_modified + 1) if known else timestamp
+        value = next_timestamp(known.last_modified, self.now) if known else self.now
         self._moves[list] = Move(list, value, 0, starts=True)
         if known:
             self.seen.clocks[list] = Clock(value, 0)
 
-    def pending(self) -> tuple[list[Change], list[Move]]:
+    def withdraw(self, withdrawal: Withdrawal) -> None:
+        """End all that some principals hold, for the operations that follow too, and all memberships in them.
+
+        The end of grants is written before the pending changes, of which the grants made since then live.
+        """
+        self._withdrawal |= withdrawal
+        self.deferred.dissolved |= replace(withdrawal, users=frozenset())
+        for held in self.seen.grants.values():
+            for name, principals in held.items():
+                held[name] = {each for each in principals if not withdrawal.names(each)}
+        for uri, permissions in self._before.items():
+            self._before[uri] = _without(permissions, withdrawal)
+        for uri, effect in self._effects.items():
+            self._effects[uri] = replace(effect, permissions=_without(effect.permissions, withdrawal))
+        for user in withdrawal.users:
+            self.seen.groups.pop(user, None)
+        for group in filter(withdrawal.names, self.deferred.members):
+            self.deferred.members[group] = frozenset()
+            self.deferred.groups.pop(group, None)
+
+    def pending(self) -> tuple[list[Change], list[Move], Withdrawal]:
         """Return what is to be written, and forget it."""
         changes = [self._change(uri, effect) for uri, effect in self._effects.items()]
-        moves = list(self._moves.values())
-        self._before, self._effects, self._members, self._moves = {}, {}, {}, {}
-        return changes, moves
+        moves, withdrawal = list(self._moves.values()), self._withdrawal
+        self._before, self._effects, self._moves, self._withdrawal = {}, {}, {}, Withdrawal()
+        return changes, moves, withdrawal
+
+    def memberships(self) -> tuple[list[Membership], Withdrawal]:
+        """Return who joins and leaves groups, and of which groups all memberships end.
+
+        This is written last: within a request everybody is in the groups of its start (core contract, 7.7).
+        """
+        changed = []
+        for uri, effect in self.deferred.groups.items():
+            were, are = self.deferred.members[uri], members(effect.new)
+            changed.append(Membership(uri, effect.clock, are - were, were - are))
+        return changed, self.deferred.dissolved
 
     def _change(self, uri: str, effect: Effect) -> Change:
         before, after = _pairs(self._before[uri]), _pairs(effect.permissions)
-        were = self._members.get(uri, frozenset())
-        are = members(effect.new) if effect.kind.membership else frozenset()
-        return Change(effect.new, effect.clock, before - after, after - before, are - were, were - are)
+        return Change(effect.new, effect.clock, before - after, after - before)
 
     def forget_below(self, uri: str) -> None:
         """Forget what lies below a deleted object."""
@@ -100,6 +159,13 @@ class Work:
 
 def _pairs(permissions: Permissions) -> frozenset[tuple[str, str]]:
     return frozenset((name, principal) for name, principals in permissions.items() for principal in principals)
+
+
+def _without(permissions: Permissions, withdrawal: Withdrawal) -> Permissions:
+    return {
+        name: frozenset(each for each in principals if not withdrawal.names(each))
+        for name, principals in permissions.items()
+    }
 
 
 def members(stored: Stored | None) -> frozenset[str]:

@@ -13,7 +13,7 @@ from app.operation import Effect, Operation, Outcome
 from app.schema_compiling import NotCompiled, compile_schema
 from app.service import Service
 from app.work import Work, now_ms
-from backends.storage import Conflict, Snapshot, Transaction
+from backends.storage import Conflict, Snapshot, Transaction, Withdrawal
 
 _TRIES = 3
 _MOST_SCHEMAS = 100
@@ -68,19 +68,44 @@ class Writing:
         if self._heard:
             self._caused.append((self._heard, Outcome(200, effect.clock, effects=(effect,))))
 
-    def take(self, effect: Effect) -> None:
-        """Take over one changed object; its lists start with it."""
-        self.work.apply(effect, self.service.kinds.lists_in(effect.kind, effect.new.uri))
+    def take(self, *effects: Effect) -> None:
+        """Take over changed objects; their lists start with them.
+
+        A deleted user or group leaves nothing to a later one of that name: what it holds ends.
+        """
+        for effect in effects:
+            self.work.apply(effect, self.service.kinds.lists_in(effect.kind, effect.new.uri))
+        gone = [effect for effect in effects if effect.new.deleted]
+        withdrawal = Withdrawal(
+            max((effect.clock for effect in gone), default=0),
+            users=frozenset(
+                f"{effect.kind.name}:{effect.new.id}"
+                for effect in gone
+                if effect.kind.name in self.service.identity_kinds
+            ),
+            groups=frozenset(effect.new.uri for effect in gone if effect.kind.membership),
+            inside=frozenset(effect.new.uri for effect in gone if self.service.kinds.have_groups(effect.kind)),
+        )
+        if withdrawal:
+            self.work.withdraw(withdrawal)
 
     def withdraw(self, principal: str, stamp: int) -> None:
         """End all that was granted to a principal, and its memberships."""
+        self.work.withdraw(Withdrawal(stamp, users=frozenset((principal,))))
+
+    def finish(self) -> None:
+        """Write what is pending, and who joined and left groups: once, after all operations."""
         self.flush()
-        self.transaction.withdraw(principal, stamp)
-        self.wrote = True
+        memberships, dissolved = self.work.memberships()
+        if memberships or dissolved:
+            self.transaction.regroup(memberships, dissolved)
 
     def flush(self) -> None:
-        """Write what is pending. Raises Clash when a client's own timestamp is taken (C-PRE-9)."""
-        changes, moves = self.work.pending()
+        """Write what is pending but memberships. Raises Clash when a client's own timestamp is taken (C-PRE-9)."""
+        changes, moves, withdrawal = self.work.pending()
+        if withdrawal:
+            self.transaction.withdraw(withdrawal)
+            self.wrote = True
         if not changes:
             return
         wished = [(change.stored.uri, change.stored.timestamp) for change in changes if change.past]

@@ -384,7 +384,7 @@ class Entries:
         credentials = asked.headers.get("Authorization")
         identity = self._identity(credentials)
         asks = operation(self._service, asked, route, identity)
-        if self._service.identity_kinds and identity.policy not in self._service.identity_kinds:
+        if self._service.identity_kinds:
             asks = replace(asks, credentials=credentials)
         return asks
 

@@ -67,6 +67,14 @@ def _puts(list: str, count: int) -> list[dict[str, Any]]:
     ]
 
 
+def _groups(count: int) -> list[dict[str, Any]]:
+    """Creations of groups, each with a member."""
+    path = f"{BUCKET}/groups/new"
+    return [
+        {"method": "PUT", "path": f"{path}-{number}", "body": {"data": {"members": ["bob"]}}} for number in range(count)
+    ]
+
+
 def _all_kinds(count: int) -> list[dict[str, Any]]:
     """Creations, updates, deletions, reads and new permissions in one bucket."""
     return [
@@ -109,9 +117,14 @@ WRITES: dict[str, tuple[Callable[[Client], Answer], int]] = {
     "PUT that replaces a bucket": (lambda c: c.put(BUCKET, {"a": 2}), 4),
     "PUT of a collection that is new": (lambda c: c.put(f"{BUCKET}/collections/new"), 5),
     "PUT of a group": (lambda c: c.put(f"{BUCKET}/groups/g", {"members": ["bob", "dora"]}), 6),
-    "DELETE of a group": (lambda c: c.delete(f"{BUCKET}/groups/g"), 6),
+    "DELETE of a group": (lambda c: c.delete(f"{BUCKET}/groups/g"), 7),
+    "DELETE of all groups": (lambda c: (c.batch(*_groups(20)), c.delete(f"{BUCKET}/groups"))[1], 6 + 7),
+    "a batch of 20 DELETEs of groups": (
+        lambda c: (c.batch(*_groups(20)), _batch(c, *({**one, "method": "DELETE"} for one in _groups(20))))[1],
+        6 + 7,
+    ),
     "DELETE of a collection": (lambda c: c.delete(f"{BUCKET}/collections/c"), 7),
-    "DELETE of a bucket": (lambda c: c.delete(BUCKET), 10),
+    "DELETE of a bucket": (lambda c: c.delete(BUCKET), 11),
     "DELETE of a list": (lambda c: c.delete(LIST), 5),
     "a timestamp of the past that the client chose": (lambda c: c.put(f"{LIST}/old", {"last_modified": 5}), 6),
     "a batch of 25 PUTs": (lambda c: _batch(c, *_puts(LIST, 25)), 5),

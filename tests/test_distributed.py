@@ -37,6 +37,7 @@ ACROSS: Mapping[str, Callable[[Client], Any]] = {
 }
 
 BOUND = r"(?:%\(|:|\?|\$)"
+WITHDRAWAL = re.compile(r"UPDATE grants SET until=CASE .* WHERE \(?(grants\.principal|\(?grants\.principal >)")
 SUBQUERY = re.compile(r"\s*(SELECT|WITH|PARTITION BY|ORDER BY)\b")
 TABLE = re.compile(rf"(?:\b(?:FROM|JOIN|UPDATE|INTO)|,)\s+({'|'.join(BY_BUCKET)})\b(?!\.)(?:\s+AS\s+(\w+))?")
 CHANCE_AND_TIME = re.compile(
@@ -74,9 +75,12 @@ def _innermost(opened: list[list[str] | None]) -> list[str]:
 def without_bucket(statement: str) -> list[str]:
     """Return the branches in which a table has no literal condition on its bucket (it would ask every machine).
 
-    The end of grants looks their object up: its bucket is that of the grants, which have the condition.
+    The end of grants looks their object up: its bucket is that of the grants, which have the condition. Grants to a
+    deleted user or group end in all buckets.
     """
     wrong = []
+    if WITHDRAWAL.match(statement):
+        return []
     for branch in branches(statement):
         for table, alias in TABLE.findall(branch):
             name = alias or table

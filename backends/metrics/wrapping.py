@@ -12,7 +12,19 @@ from backends.cache import Cache
 from backends.metrics import calls
 from backends.metrics.calls import Call
 from backends.metrics.names import Family
-from backends.storage import Change, Holdings, Move, Snapshot, Storage, Stored, Transaction, Wanted, at_top, list_of
+from backends.storage import (
+    Change,
+    Holdings,
+    Membership,
+    Move,
+    Snapshot,
+    Storage,
+    Stored,
+    Transaction,
+    Wanted,
+    Withdrawal,
+    list_of,
+)
 
 
 @contextmanager
@@ -155,31 +167,33 @@ class TimedTransaction:
             yield calls.REVOKE_OBJECT
         elif change.ended:
             yield calls.REVOKE
-        if change.joined:
-            yield calls.JOIN
-        if change.left:
-            yield calls.LEAVE
 
     def _job(self, stored: Stored) -> Call:
         if stored.deleted:
             return calls.DELETE_ALL if list_of(stored.uri) in self._emptied else calls.DELETE
         return calls.UPDATE if stored.uri in self._living else calls.CREATE
 
-    def empty(self, uris: Sequence[str], stamp: int) -> None:
+    def regroup(self, memberships: Sequence[Membership], dissolved: Withdrawal) -> None:
+        """End and begin memberships, timed as each that there is."""
+        joined = any(each.joined for each in memberships)
+        left = bool(dissolved) or any(each.left for each in memberships)
+        with _timed(self._family, *[calls.JOIN] * joined, *[calls.LEAVE] * left):
+            self._transaction.regroup(memberships, dissolved)
+
+    def empty(self, uris: Sequence[str]) -> None:
         """Delete what lies below objects, timed."""
-        memberships = (calls.LEAVE,) if any(at_top(uri) for uri in uris) else ()
-        with _timed(self._family, calls.DELETE_ALL, calls.REVOKE_OBJECT, *memberships):
-            self._transaction.empty(uris, stamp)
+        with _timed(self._family, calls.DELETE_ALL, calls.REVOKE_OBJECT):
+            self._transaction.empty(uris)
 
     def holdings(self, principal: str) -> Holdings:
         """Return what a principal has, timed."""
         with _timed(self._family, calls.ACCESSIBLE, calls.PRINCIPALS):
             return self._transaction.holdings(principal)
 
-    def withdraw(self, principal: str, stamp: int) -> None:
-        """End what a principal has, timed."""
-        with _timed(self._family, calls.REVOKE_PRINCIPAL, calls.LEAVE):
-            self._transaction.withdraw(principal, stamp)
+    def withdraw(self, withdrawal: Withdrawal) -> None:
+        """End what principals have, timed."""
+        with _timed(self._family, calls.REVOKE_PRINCIPAL, *[calls.LEAVE] * bool(withdrawal.users)):
+            self._transaction.withdraw(withdrawal)
 
     def rollback(self) -> None:
         """Forget all that was done."""

@@ -213,13 +213,52 @@ class Change:
     stamp: int
     ended: frozenset[tuple[str, str]] = frozenset()
     begun: frozenset[tuple[str, str]] = frozenset()
-    joined: frozenset[str] = frozenset()
-    left: frozenset[str] = frozenset()
 
     @property
     def past(self) -> bool:
         """Say whether the client chose a timestamp that leaves the list's clock where it was (C-PRE-6)."""
         return self.stored.timestamp < self.stamp
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """The users who joined or left a group in a request; `stamp` is the clock of the group's list after the write."""
+
+    group: str
+    stamp: int
+    joined: frozenset[str] = frozenset()
+    left: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """Principals that end at `stamp`: deleted users, deleted groups, and every group inside deleted objects.
+
+    `|` joins two; the later stamp counts.
+    """
+
+    stamp: int = 0
+    users: frozenset[str] = frozenset()
+    groups: frozenset[str] = frozenset()
+    inside: frozenset[str] = frozenset()
+
+    def __bool__(self) -> bool:
+        return bool(self.users or self.groups or self.inside)
+
+    def __or__(self, other: Withdrawal) -> Withdrawal:
+        return Withdrawal(
+            max(self.stamp, other.stamp),
+            self.users | other.users,
+            self.groups | other.groups,
+            self.inside | other.inside,
+        )
+
+    def names(self, principal: str) -> bool:
+        """Say whether a principal is one of those that end."""
+        if principal in self.users or principal in self.groups:
+            return True
+        parts = principal.split("/") if self.inside else ()
+        return any("/".join(parts[:end]) in self.inside for end in range(3, len(parts), 2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,19 +307,22 @@ class Transaction(Protocol):
         """Return who has a timestamp already that an object (URI, timestamp) of the same list wishes for (C-PRE-9)."""
 
     def write(self, changes: Sequence[Change], moves: Sequence[Move]) -> None:
-        """Move the clocks, then write objects, grants and memberships, each as one statement."""
+        """Move the clocks, then write objects and grants, each as one statement."""
 
-    def empty(self, uris: Sequence[str], stamp: int) -> None:
+    def regroup(self, memberships: Sequence[Membership], dissolved: Withdrawal) -> None:
+        """End all memberships in the groups of *dissolved*, then those of users who left; begin those who joined."""
+
+    def empty(self, uris: Sequence[str]) -> None:
         """Delete all that lies below deleted objects, for those at the top the whole bucket.
 
-        The clocks below must be locked. Clocks stay; memberships in groups below end at *stamp*.
+        The clocks below must be locked. Clocks stay.
         """
 
     def holdings(self, principal: str) -> Holdings:
         """Return what a principal has by itself, in all buckets (user data)."""
 
-    def withdraw(self, principal: str, stamp: int) -> None:
-        """End every grant to a principal and each of its memberships (account removal, user data)."""
+    def withdraw(self, withdrawal: Withdrawal) -> None:
+        """End every grant to the principals of *withdrawal*, in all buckets, and each membership of its users."""
 
     def rollback(self) -> None:
         """Forget all that was done."""

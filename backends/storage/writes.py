@@ -7,8 +7,11 @@ from itertools import groupby
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
+    Column,
     CompoundSelect,
     Connection,
+    Table,
     Text,
     and_,
     bindparam,
@@ -22,8 +25,23 @@ from sqlalchemy import (
     union_all,
     update,
 )
+from sqlalchemy.sql.elements import ColumnElement
 
-from backends.storage import LIVING, Change, Holdings, Move, Snapshot, Wanted, at_top, bucket_of, home, homes, list_of
+from backends.storage import (
+    LIVING,
+    Change,
+    Holdings,
+    Membership,
+    Move,
+    Snapshot,
+    Wanted,
+    Withdrawal,
+    at_top,
+    bucket_of,
+    home,
+    homes,
+    list_of,
+)
 from backends.storage.dialect import Dialect
 from backends.storage.reads import Reads
 from backends.storage.tables import clocks, documents, grants, members
@@ -113,8 +131,6 @@ class Writer:
         ):
             self._end_grants(list(aside), stamp)
         self._begin_grants(changes)
-        self._end_memberships(changes)
-        self._begin_memberships(changes)
 
     def _move(self, moves: Sequence[Move]) -> None:
         """Set locked clocks to what was used, and start those of new lists.
@@ -135,7 +151,9 @@ class Writer:
             return
         statement = self._dialect.insert(clocks)
         new = statement.excluded
-        started = self._dialect.greatest(clocks.c.last_modified + 1, new.last_modified)
+        # A clock at the end of the range has no next value: the list starts at what is given.
+        above = self._dialect.greatest(clocks.c.last_modified + 1, new.last_modified)
+        started = case((clocks.c.last_modified < LIVING - 1, above), else_=new.last_modified)
         starts = new.floor > 0
         self._connection.execute(
             statement.on_conflict_do_update(
@@ -216,34 +234,27 @@ class Writer:
         if rows:
             self._connection.execute(self._dialect.insert(grants).on_conflict_do_nothing(), rows)
 
-    def _end_memberships(self, changes: Sequence[Change]) -> None:
-        left = [(user, change.stored.uri) for change in changes for user in sorted(change.left)]
-        if not left:
-            return
-        stamps = {change.stored.uri: change.stamp for change in changes if change.left}
-        where = and_(tuple_(members.c.user_id, members.c.principal).in_(left), members.c.until == LIVING)
-        until = case(stamps, value=members.c.principal)
-        self._connection.execute(update(members).where(where).values(until=until))
-
-    def _begin_memberships(self, changes: Sequence[Change]) -> None:
+    def regroup(self, memberships: Sequence[Membership], dissolved: Withdrawal) -> None:
+        """End memberships, then begin others."""
+        self._end(members, members.c.principal, dissolved)
+        left = [(user, each.group) for each in memberships for user in sorted(each.left)]
+        if left:
+            stamp = max(each.stamp for each in memberships)
+            self._end_rows(members, tuple_(members.c.user_id, members.c.principal).in_(left), stamp)
         rows = [
-            {"user_id": user, "principal": change.stored.uri, "since": change.stamp, "until": LIVING}
-            for change in changes
-            for user in sorted(change.joined)
+            {"user_id": user, "principal": each.group, "since": each.stamp, "until": LIVING}
+            for each in memberships
+            for user in sorted(each.joined)
         ]
         if rows:
             self._connection.execute(self._dialect.insert(members).on_conflict_do_nothing(), rows)
 
-    def empty(self, uris: Sequence[str], stamp: int) -> None:
-        """Delete all that lies below deleted objects, and end memberships in the groups there."""
+    def empty(self, uris: Sequence[str]) -> None:
+        """Delete all that lies below deleted objects."""
         for start in range(0, len(uris), _AT_ONCE):
             some = uris[start : start + _AT_ONCE]
-            tops = [uri for uri in some if at_top(uri)]
             self._connection.execute(delete(documents).where(_below(documents, some)))
             self._connection.execute(delete(grants).where(_below(grants, some)))
-            if tops:
-                groups = and_(or_(*(_inside(members.c.principal, uri) for uri in tops)), members.c.until == LIVING)
-                self._connection.execute(update(members).where(groups).values(until=stamp))
 
     def holdings(self, principal: str) -> Holdings:
         """Return what a principal has by itself."""
@@ -252,12 +263,25 @@ class Writer:
             found[source].add(uri)
         return Holdings(**{source: frozenset(uris) for source, uris in found.items()})
 
-    def withdraw(self, principal: str, stamp: int) -> None:
-        """End every grant to a principal and each of its memberships."""
-        held = and_(grants.c.principal == principal, grants.c.until == LIVING)
-        self._connection.execute(update(grants).where(held).values(until=stamp))
-        joined = and_(members.c.user_id == principal, members.c.until == LIVING)
-        self._connection.execute(update(members).where(joined).values(until=stamp))
+    def withdraw(self, withdrawal: Withdrawal) -> None:
+        """End grants to principals, and memberships of users: groups are members of none."""
+        self._end(grants, grants.c.principal, withdrawal)
+        self._end(members, members.c.user_id, Withdrawal(withdrawal.stamp, withdrawal.users))
+
+    def _end(self, table: Table, principal: Column[Any], withdrawal: Withdrawal) -> None:
+        """End the rows of a table with the principals of *withdrawal* in a column: one statement for all names."""
+        named, inside = sorted(withdrawal.users | withdrawal.groups), sorted(withdrawal.inside)
+        if named:
+            self._end_rows(table, principal.in_(named), withdrawal.stamp)
+        for start in range(0, len(inside), _AT_ONCE):
+            some = inside[start : start + _AT_ONCE]
+            self._end_rows(table, or_(*(_inside(principal, uri) for uri in some)), withdrawal.stamp)
+
+    def _end_rows(self, table: Table, condition: ColumnElement[bool], stamp: int) -> None:
+        """End rows that still hold: at *stamp*, or just after they began where that was later by another clock."""
+        since, last = table.c.since, LIVING - 1
+        until = case((since >= last, last), (since >= stamp, since + 1), else_=literal(stamp, BigInteger))
+        self._connection.execute(update(table).where(condition, table.c.until == LIVING).values(until=until))
 
     def rollback(self) -> None:
         """Forget all that was done."""

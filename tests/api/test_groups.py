@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.api.conftest import ClientMaker
-from tests.client import Answer, Client, user_id
+from tests.client import Answer, Client, basic, user_id
 
 BOB, CAROL = user_id("bob"), user_id("carol")
 B, C, G = "/buckets/b", "/buckets/b/collections/c", "/buckets/b/groups/g"
@@ -114,14 +114,135 @@ def test_a_change_of_members_holds_from_the_next_request(owner: Client, method: 
 
 @pytest.mark.parametrize("deletion", [G, f"{B}/groups", f"{B}/groups?id=g"], ids=["itself", "the list", "a filter"])
 def test_a_deleted_group_has_no_members(owner: Client, deletion: str) -> None:
-    """C-OBJ-57, C-OBJ-64: what it was granted stays, and holds for whoever is in a group of that URI later."""
+    """C-OBJ-57, C-OBJ-64, DECISIONS: what it was granted ends too, and a group of that URI later inherits nothing."""
     owner.put(G, {"members": [BOB]})
 
     owner.delete(deletion)
 
     assert reading(owner) == set()
     owner.put(G, {"members": [CAROL]})
+    assert owner.as_("carol").get(C).status == 403
+    owner.put(C, permissions={"read": [G]})
     assert reading(owner) == {"carol"}
+
+
+OTHER = "/buckets/other"
+
+
+def _without_group(owner: Client, *requests: dict[str, Any]) -> Client:
+    """Share what is in another bucket with a group, then send requests, in a batch where there are several."""
+    owner.put(G, {"members": [BOB]})
+    owner.put(f"{B}/groups/gg", {"members": [BOB]})
+    owner.put(OTHER, permissions={"group:create": [f"{B}/groups/gg"]})
+    owner.put(f"{OTHER}/collections/c", permissions={"read": [G], "record:create": [G, "x"]})
+    answer = owner.batch(*requests)
+    assert all(entry["status"] < 300 for entry in answer.json["responses"]), answer.json
+    return owner
+
+
+GONE: dict[str, list[dict[str, Any]]] = {
+    "itself": [{"method": "DELETE", "path": G}],
+    "the list": [{"method": "DELETE", "path": f"{B}/groups?id=g"}],
+    "its bucket": [{"method": "DELETE", "path": B}, {"method": "PUT", "path": B}],
+    "all buckets of a name": [{"method": "DELETE", "path": "/buckets?id=b"}, {"method": "PUT", "path": B}],
+}
+
+
+@pytest.mark.parametrize("lone", [True, False], ids=["later", "in the same batch"])
+@pytest.mark.parametrize("deletion", GONE.values(), ids=GONE.keys())
+def test_a_group_of_a_former_uri_inherits_no_grant_in_any_bucket(
+    owner: Client, deletion: list[dict[str, Any]], lone: bool
+) -> None:
+    """DECISIONS: all grants to a group end in the transaction that deletes it."""
+    again = {"method": "PUT", "path": G, "body": {"data": {"members": [BOB]}}}
+    _without_group(owner, *deletion, *([] if lone else [again]))
+    if lone:
+        owner.put(G, {"members": [BOB]})
+
+    permissions = owner.get(f"{OTHER}/collections/c").json["permissions"]
+
+    assert G in owner.as_("bob").get("/").json["user"]["principals"]
+    assert permissions == {"record:create": ["x"], "write": [owner.id]}
+    entries = owner.as_("bob").batch({"path": C}, {"path": f"{B}/collections"}).json["responses"]
+    assert {entry["status"] for entry in entries} <= {403, 404}
+
+
+@pytest.mark.parametrize("path", [f"{OTHER}/collections/c", f"{OTHER}/collections/new"], ids=["known", "new"])
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+def test_what_is_granted_to_a_group_that_is_made_again_lives(owner: Client, method: str, path: str) -> None:
+    """Also in the batch that deletes it: what was granted before ends, what is granted afterwards stays."""
+    granted = {"permissions": {"read": [G]}}
+    _without_group(
+        owner,
+        {"method": "PUT", "path": f"{OTHER}/collections/new", "body": granted},
+        {"method": "DELETE", "path": G},
+        {"method": "PUT", "path": G, "body": {"data": {"members": [CAROL]}}},
+        {"method": method, "path": path, "body": granted},
+    )
+
+    assert owner.get(path).json["permissions"]["read"] == [G]
+    assert [owner.as_(name).get(path).status for name in ("bob", "carol")] == [403, 200]
+    assert owner.get(f"{OTHER}/collections/new").json["permissions"].get("read") == ([G] if "new" in path else None)
+
+
+def test_what_is_granted_earlier_in_the_batch_that_deletes_a_group_ends(owner: Client) -> None:
+    """DECISIONS: before anything of it is written."""
+    _without_group(
+        owner,
+        {"method": "PUT", "path": f"{OTHER}/collections/new", "body": {"permissions": {"read": [G], "write": [G]}}},
+        {"method": "DELETE", "path": G},
+    )
+    owner.put(G, {"members": [BOB]})
+
+    assert owner.get(f"{OTHER}/collections/new").json["permissions"] == {"write": [owner.id]}
+    assert owner.as_("bob").get(f"{OTHER}/collections/new").status == 403
+
+
+def test_grants_to_other_groups_stay(owner: Client) -> None:
+    """The name of one begins with that of the other."""
+    _without_group(owner, *GONE["itself"])
+
+    assert owner.get(OTHER).json["permissions"]["group:create"] == [f"{B}/groups/gg"]
+    assert owner.as_("bob").get(OTHER).status == 200
+
+
+def test_grants_end_with_a_group_that_is_deleted_again_and_again(owner: Client) -> None:
+    """Each end is a row of its own: two at one timestamp must not collide."""
+    for _ in range(5):
+        owner.put(G, {"members": [BOB]})
+        assert owner.put(C, permissions={"read": [G]}).status == 200
+        assert owner.put(C, permissions={"read": []}).status == 200
+        assert owner.put(C, permissions={"read": [G]}).status == 200
+        assert owner.delete(G).status == 200
+
+    assert reading(owner) == set()
+
+
+CHANGED: dict[str, tuple[str, Any]] = {
+    "joins": ("PUT", {"data": {"members": [BOB, CAROL]}}),
+    "leaves": ("PUT", {"data": {"members": []}}),
+    "is in a deleted one": ("DELETE", None),
+}
+
+
+@pytest.mark.parametrize(("method", "body"), CHANGED.values(), ids=CHANGED.keys())
+def test_everybody_is_in_the_groups_of_the_start_of_a_batch(owner: Client, method: str, body: Any) -> None:
+    """Core contract, 7.7; object and list tell the same, and the next request another thing."""
+    owner.put(f"{C}/records/r")
+    owner.put(G, {"members": [BOB]})
+    change = {"method": method, "path": G, **({"body": body} if body else {})}
+    again = {"method": "PUT", "path": C, "body": {"permissions": {"read": [G]}}}
+    looks = [
+        {"path": path, "headers": {"Authorization": basic(name)}}
+        for name in ("bob", "carol")
+        for path in (C, f"{C}/records/r", f"{C}/records", f"{B}/collections")
+    ]
+
+    answer = owner.batch(change, again, *looks)
+
+    assert [entry["status"] for entry in answer.json["responses"]] == [200, 200, *[200] * 4, *[403] * 4]
+    known = {"joins": {"bob", "carol"}, "leaves": set(), "is in a deleted one": set()}
+    assert reading(owner) == known[next(name for name, pair in CHANGED.items() if pair == (method, body))]
 
 
 @pytest.mark.parametrize("deletion", [B, "/buckets"], ids=["the bucket", "all buckets"])

@@ -14,7 +14,22 @@ import pytest
 
 from backends import BackendError
 from backends.codec import dumps
-from backends.storage import LIVING, Change, Clock, Filter, Move, Order, Page, Storage, Stored, User, UserState, Wanted
+from backends.storage import (
+    LIVING,
+    Change,
+    Clock,
+    Filter,
+    Membership,
+    Move,
+    Order,
+    Page,
+    Storage,
+    Stored,
+    User,
+    UserState,
+    Wanted,
+    Withdrawal,
+)
 from tests.databases import DATABASES, database_url, make_app
 
 BUCKET = "/buckets/a_b"
@@ -54,12 +69,22 @@ def filled(storage: Storage) -> Storage:
         storage,
         change(BUCKET, 10, ("write", ALICE)),
         change(f"{BUCKET}/collections/c", 11, ("write", ALICE)),
-        Change(stored(GROUP, 12, members=[BOB]), 12, joined=frozenset((BOB,))),
+        change(GROUP, 12, members=[BOB]),
         *(change(f"{LIST}/r{number}", 20 + number, n=number) for number in range(2)),
         change(f"{LIST}/shared", 22, ("read", GROUP)),
         moves=(Move("/buckets", 10, 1), Move(COLLECTIONS, 11, 1, starts=True), Move(LIST, 22, 3, starts=True)),
     )
+    regroup(storage, Membership(GROUP, 12, joined=frozenset((BOB,))))
     return storage
+
+
+NOTHING = Withdrawal()
+
+
+def regroup(storage: Storage, *memberships: Membership, dissolved: Withdrawal = NOTHING) -> None:
+    """Change memberships in a transaction of its own."""
+    with storage.transaction() as transaction:
+        transaction.regroup(memberships, dissolved)
 
 
 def read(storage: Storage, *targets: str, **more: Any) -> Any:
@@ -180,7 +205,23 @@ def test_memberships_begin_and_end(storage: Storage) -> None:
     """C-PERM-23, C-PERM-24."""
     filled(storage)
 
-    write(storage, Change(stored(GROUP, 30), 30, joined=frozenset((ALICE,)), left=frozenset((BOB,))))
+    regroup(storage, Membership(GROUP, 30, joined=frozenset((ALICE,)), left=frozenset((BOB,))))
+
+    assert read(storage, readers=(ALICE, BOB)).groups == {ALICE: {GROUP}}
+
+
+@pytest.mark.parametrize(
+    "dissolved",
+    [Withdrawal(30, groups=frozenset((GROUP,))), Withdrawal(30, inside=frozenset((BUCKET,)))],
+    ids=["a group", "all groups in a bucket"],
+)
+def test_who_joins_a_group_that_is_dissolved_in_the_same_request_is_in_the_new_one(
+    storage: Storage, dissolved: Withdrawal
+) -> None:
+    """DECISIONS: a later group of that URI inherits nothing; what is done to it then holds."""
+    filled(storage)
+
+    regroup(storage, Membership(GROUP, 31, joined=frozenset((ALICE,))), dissolved=dissolved)
 
     assert read(storage, readers=(ALICE, BOB)).groups == {ALICE: {GROUP}}
 
@@ -298,7 +339,8 @@ def test_a_bucket_is_emptied_and_its_namesake_is_not(storage: Storage) -> None:
 
     with storage.transaction() as transaction:
         transaction.lock([], [BUCKET])
-        transaction.empty([BUCKET], 70)
+        transaction.empty([BUCKET])
+        transaction.regroup((), Withdrawal(70, inside=frozenset((BUCKET,))))
 
     seen = read(storage, BUCKET, f"{LIST}/r1", GROUP, clocks=(LIST,), readers=(BOB,))
     assert (seen.objects, seen.grants, seen.groups) == ({}, {}, {})
@@ -315,11 +357,47 @@ def test_a_principal_is_withdrawn_from_everything(storage: Storage) -> None:
 
     with storage.transaction() as transaction:
         held = transaction.holdings(ALICE)
-        transaction.withdraw(ALICE, 80)
-        transaction.withdraw(BOB, 80)
+        transaction.withdraw(Withdrawal(80, users=frozenset((ALICE, BOB))))
 
     assert held.sole == {BUCKET, f"{BUCKET}/collections/c"}
     assert storage.accessible([ALICE, BOB], []) == []
+
+
+@pytest.mark.parametrize(
+    "withdrawal",
+    [Withdrawal(80, groups=frozenset((GROUP,))), Withdrawal(80, inside=frozenset((BUCKET,)))],
+    ids=["a group", "all groups in a bucket"],
+)
+def test_grants_to_groups_are_withdrawn_and_memberships_stay(storage: Storage, withdrawal: Withdrawal) -> None:
+    """DECISIONS: grants to a group end with it, in all buckets, and nobody else's."""
+    filled(storage)
+    write(
+        storage,
+        change("/buckets/other", 60, ("read", GROUP), ("read", f"{GROUP}x"), ("read", "/buckets/a_bx/groups/g")),
+    )
+
+    with storage.transaction() as transaction:
+        transaction.withdraw(withdrawal)
+
+    left = storage.read(Wanted("/buckets", ("/buckets/other",))).grants["/buckets/other"]["read"]
+    assert GROUP not in left
+    assert "/buckets/a_bx/groups/g" in left
+    assert read(storage, f"{LIST}/shared").grants == {}
+    assert read(storage, readers=(BOB,)).groups == {BOB: {GROUP}}
+
+
+def test_a_grant_ends_after_it_began_whatever_other_clocks_say(storage: Storage) -> None:
+    """A grant that ended at the very timestamp of the withdrawal, and was given again, has two rows with two ends."""
+    filled(storage)
+    shared = stored(f"{LIST}/shared", 80)
+    pair = frozenset((("read", GROUP),))
+    write(storage, Change(shared, 80, ended=pair))
+    write(storage, Change(stored(f"{LIST}/shared", 81), 81, begun=pair))
+
+    with storage.transaction() as transaction:
+        transaction.withdraw(Withdrawal(80, groups=frozenset((GROUP,))))
+
+    assert read(storage, f"{LIST}/shared").grants == {}
 
 
 def test_accessible_is_what_was_granted_anywhere(storage: Storage) -> None:

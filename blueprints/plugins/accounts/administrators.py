@@ -11,7 +11,7 @@ from app.operation import Effect
 from app.passwords import acceptable, hashed
 from app.service import Service
 from app.settings import Settings
-from app.work import Work
+from app.work import Work, next_timestamp
 from app.writing import Writing
 from backends.codec import dumps
 from backends.storage import Stored, Wanted, home
@@ -78,7 +78,7 @@ def _names(principals: frozenset[str]) -> Iterator[str]:
 def _with_password(service: Service, work: Work, uri: str, secret: str) -> Effect:
     """Return the account as it is with a password, whether it was there or not."""
     old, former = work.living(uri), work.seen.objects.get(uri)
-    clock = max(work.now, work.clock(LIST) + 1)
+    clock = next_timestamp(work.clock(LIST), work.now)
     id = uri.rpartition("/")[2]
     document = {**(old.data() if old else {}), "id": id, "last_modified": clock, PASSWORD: secret}
     new = Stored(uri, clock, False, former.born if former else clock, dumps(document))
