@@ -23,14 +23,14 @@ _COMPARISONS: Final = ("eq", "not", "gt", "min", "lt", "max")
 _Reader = Callable[[str, str, Sequence[str], Fields], list[Json]]
 
 
-def read_filters(name: str, texts: Sequence[str], fields: Fields, now_ms: int) -> list[Filter]:
+def read_filters(name: str, texts: Sequence[str], fields: Fields) -> list[Filter]:
     """Return what the parameter *name* with these values filters by: nothing where it is no filter.
 
     Raises Wrong.
     """
     if name in _BOUNDS:
         # Of these the last counts, as of all parameters with a meaning of their own.
-        return _timestamps(name, _BOUNDS[name], texts[-1:], now_ms) if fields.timed else []
+        return _timestamps(name, _BOUNDS[name], texts[-1:]) if fields.timed else []
     if name.startswith("_"):
         return []
     if "\0" in name:
@@ -43,7 +43,7 @@ def read_filters(name: str, texts: Sequence[str], fields: Fields, now_ms: int) -
     if field in ("id", "last_modified") and operator in ("contains", "contains_any"):
         raise Wrong(name, f"Field '{field}' is not an array")
     if field == "last_modified" and operator in _COMPARISONS:
-        return _timestamps(name, operator, texts, now_ms)
+        return _timestamps(name, operator, texts)
     if field == "last_modified" and operator in ("in", "exclude"):
         raise value_error(name)
     # Nothing that is stored is nested deeper: a longer path is missing like the shorter one.
@@ -51,10 +51,10 @@ def read_filters(name: str, texts: Sequence[str], fields: Fields, now_ms: int) -
     return [Filter(path, operator, value) for value in _READERS[operator](name, field, texts, fields)]
 
 
-def _timestamps(name: str, operator: str, texts: Sequence[str], now_ms: int) -> list[Filter]:
+def _timestamps(name: str, operator: str, texts: Sequence[str]) -> list[Filter]:
     """Read filters on `last_modified`. Only parameters without operator are told how they are malformed (C-ERR-34)."""
     try:
-        timestamps = [read_timestamp(name, text, now_ms) for text in texts]
+        timestamps = [read_timestamp(name, text) for text in texts]
     except Wrong as wrong:
         if name in _BOUNDS or name == "last_modified":
             raise

@@ -10,7 +10,7 @@ from app.permissions import Access
 from app.rules import Rules
 from app.saving import deletion
 from app.showing import cache_expires, text_of
-from app.work import Work
+from app.work import Work, next_timestamp
 from backends.storage import Stored
 
 
@@ -25,7 +25,7 @@ def get(operation: Operation, seen: Work, rules: Rules) -> Outcome:
     if operation.conditions.fresh(timestamp):
         return Outcome(200, timestamp, fresh=True)
     _expect_list_unmodified(operation, timestamp)
-    query = _expect_query(operation)
+    query = _expect_query(operation, timestamp)
     expires = cache_expires(operation, seen)
     if operation.method == "HEAD":
         return Outcome(200, timestamp, total=seen.seen.total, cache_expires=expires)
@@ -49,11 +49,11 @@ def delete(operation: Operation, seen: Work, rules: Rules) -> Outcome:
     expect_valid(operation)
     clock = seen.clock(operation.route.uri)
     _expect_list_unmodified(operation, clock)
-    query = _expect_query(operation)
+    query = _expect_query(operation, clock)
     rows = seen.seen.page[: query.limit]
     effects = []
     for stored in rows:
-        clock = max(seen.now, clock + 1)
+        clock = next_timestamp(clock, seen.now)
         effects.append(deletion(operation.kind, stored, clock, clock))
     return Outcome(
         200,
@@ -75,11 +75,12 @@ def _expect_list_unmodified(operation: Operation, timestamp: int) -> None:
         raise Modified(timestamp)
 
 
-def _expect_query(operation: Operation) -> queries.Query:
+def _expect_query(operation: Operation, clock: int) -> queries.Query:
     query = operation.query
     assert query is not None, "an operation on a list has a query"
-    if query.refusal:
-        raise Invalid(query.refusal)
+    refusal = query.refused(clock)
+    if refusal:
+        raise Invalid(refusal)
     return query
 
 

@@ -19,7 +19,7 @@ from app.errors import Invalid, Modified, Problem
 from app.kinds import Data
 from app.operation import Operation, Outcome
 from app.rules import Rules
-from app.saving import attributes, deletion, prepared, received, save, stamp
+from app.saving import Requested, attributes, deletion, prepared, received, save, stamp
 from app.showing import cache_expires, public, shown_permissions, text_of
 from app.work import Work
 from backends.codec import dumps
@@ -62,7 +62,7 @@ def post(operation: Operation, seen: Work, rules: Rules) -> Outcome:
     stored = seen.living(uri)
     if stored is not None:
         admit(operation, able.may_read(uri))
-        prepared(operation, stored)
+        prepared(operation, seen, rules, uri)
         expect_unmodified(operation, stored, able)
         shown = shown_permissions(operation, seen, able, uri)
         return Outcome(
@@ -74,7 +74,7 @@ def post(operation: Operation, seen: Work, rules: Rules) -> Outcome:
             clock=seen.clock(route.uri),
         )
     admit(operation, able.may_create())
-    data, requested = prepared(operation, None)
+    data, requested = prepared(operation, seen, rules, uri)
     if operation.conditions.match is not None:
         raise Modified(seen.clock(route.uri))
     expect_parent_to_create_in(operation, seen)
@@ -91,7 +91,7 @@ def put(operation: Operation, seen: Work, rules: Rules) -> Outcome:
     stored = seen.living(uri)
     creates = stored is None or operation.conditions.none_match == ANY
     admit(operation, able.may_create() if creates else able.may_write(uri))
-    data, requested = prepared(operation, stored)
+    data, requested = prepared(operation, seen, rules, uri)
     expect_id(operation)
     expect_unmodified(operation, stored, able, missing=seen.clock(operation.route.list))
     if operation.body.id not in (None, operation.route.id):
@@ -111,7 +111,7 @@ def patch(operation: Operation, seen: Work, rules: Rules) -> Outcome:
     after, granted = change.apply(operation.kind.behaviour.conceal(before), seen.permissions(uri))
     if after.get("id", stored.id) != stored.id:
         raise other_id()
-    data, requested = received(after)
+    data, requested = received(after, "")
     data, problems = operation.kind.behaviour.prepare(operation.kind.name, data, attributes(before), "")
     if problems:
         raise Invalid(*problems)
@@ -122,7 +122,9 @@ def patch(operation: Operation, seen: Work, rules: Rules) -> Outcome:
 def delete(operation: Operation, seen: Work, rules: Rules) -> Outcome:
     """Delete an object and all below it; a tombstone stays (core contract, 4.11 and 4.13)."""
     stored = _expect_changeable(operation, seen, rules)
-    timestamp, clock = stamp(operation.deleted_at, stored.timestamp, seen.clock(operation.route.list), seen.now)
+    at = operation.deleted_at
+    requested = None if at is None else Requested(at, "querystring", "last_modified")
+    timestamp, clock = stamp(requested, stored.timestamp, seen.clock(operation.route.list), seen.now, rules)
     effect = deletion(operation.kind, stored, timestamp, clock)
     return Outcome(200, timestamp, data=effect.new.text, effects=(effect,))
 

@@ -11,7 +11,6 @@ from app.identity import ANONYMOUS, Identity
 from app.kinds import Data, Kind, Route
 from app.patches import Patch
 from app.queries import Query
-from backends import Json
 from backends.storage import Stored
 
 Permissions = Mapping[str, frozenset[str]]
@@ -134,7 +133,7 @@ class Outcome:
     next: str | None = None
     total: int | None = None
     fresh: bool = False
-    cache_expires: Json = None
+    cache_expires: int | None = None
     effects: tuple[Effect, ...] = ()
     read: tuple[Stored, ...] = ()
     clock: int = 0

@@ -28,6 +28,7 @@ MAX_KEYS: Final = 20
 """How many fields one query may sort by."""
 
 _URI_LAST: Final = (Order(("uri",), descending=True),)
+_DAY_MS: Final = 24 * 60 * 60 * 1000
 _SORT_KEY: Final = re.compile(r"([+-]?)([\w.]+)")
 
 
@@ -48,6 +49,7 @@ class Query:
     """What is asked of a list. `limit` is the effective size of a page, `asked_limit` what the client wanted.
 
     `problems` belong to step 11 of C-URL-28, `refusal` to step 14. `fields` are paths, None for whole objects.
+    `ahead` is the timestamp that alone is the reason of the refusal: it is more than a day ahead.
     `token_nonce` came with the token of a DELETE. `deprecated_to`: `_to` was used (C-LIST-26).
     """
 
@@ -62,6 +64,14 @@ class Query:
     refusal: Problem | None = None
     deprecated_to: bool = False
     token_nonce: str | None = None
+    ahead: int | None = None
+
+    def refused(self, clock: int) -> Problem | None:
+        """Return why the query is refused on a list whose timestamp is *clock* (C-LIST-28).
+
+        The `ETag` of the list is always accepted back, however far ahead it is.
+        """
+        return None if self.ahead is not None and self.ahead <= clock else self.refusal
 
 
 def parse(
@@ -82,7 +92,7 @@ def parse(
     for name, value in pairs:
         given[name.strip()] = (*given.get(name.strip(), ()), value)
     last = {name: values[-1] for name, values in given.items()}
-    filters, asked, wrongs = _read_numbers_and_filters(given, fields, now_ms)
+    filters, ahead, asked, wrongs = _read_numbers_and_filters(given, fields, now_ms + _DAY_MS)
     query = Query(
         limits.effective(asked),
         filters,
@@ -99,6 +109,9 @@ def parse(
         wrongs.append(wrong)
     malformed = tuple(wrong.problem for wrong in wrongs if wrong.malformed)
     refusal = next((wrong.problem for wrong in wrongs if not wrong.malformed), None)
+    if refusal is None and ahead:
+        latest, refusal = max(ahead, key=lambda pair: pair[0])
+        query = replace(query, ahead=latest)
     return replace(query, problems=malformed, refusal=refusal)
 
 
@@ -143,22 +156,26 @@ def _copy(source: Mapping[str, Json], target: dict[str, Json], path: tuple[str, 
 
 
 def _read_numbers_and_filters(
-    given: Mapping[str, Sequence[str]], fields: Fields, now_ms: int
-) -> tuple[tuple[Filter, ...], int | None, list[Wrong]]:
-    """Return filters, `_limit` and what is wrong, in the order of the query string."""
+    given: Mapping[str, Sequence[str]], fields: Fields, latest: int
+) -> tuple[tuple[Filter, ...], tuple[tuple[int, Problem], ...], int | None, list[Wrong]]:
+    """Return filters, timestamps after *latest*, `_limit` and what is wrong, in the order of the query string."""
     filters: list[Filter] = []
+    ahead: list[tuple[int, Problem]] = []
     limit: int | None = None
     wrongs: list[Wrong] = []
     for name, values in given.items():
         try:
             if name == "_limit":
                 limit = read_number(name, values[-1]) or None
-            filters += read_filters(name, values, fields, now_ms)
+            more = read_filters(name, values, fields)
+            filters += more
+            timestamps = [each.value for each in more if each.path == ("last_modified",) and type(each.value) is int]
+            ahead += [(value, value_error(name).problem) for value in timestamps if value > latest]
             if len(filters) > MAX_FILTERS:
                 raise Wrong(name, f"More than {MAX_FILTERS} filters")
         except Wrong as wrong:
             wrongs.append(wrong)
-    return tuple(filters[:MAX_FILTERS]), limit, wrongs
+    return tuple(filters[:MAX_FILTERS]), tuple(ahead), limit, wrongs
 
 
 def _order(text: str, fields: Fields) -> tuple[Order, ...]:

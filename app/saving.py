@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Final
+
 from app.checks import access_of
-from app.errors import Invalid
+from app.errors import Invalid, Problem
 from app.kinds import Data, Kind
 from app.operation import Effect, Operation, Outcome, Permissions
 from app.rules import Rules
 from app.showing import public_text
 from app.validation import validate
-from app.work import Work
+from app.work import Work, next_timestamp
 from backends import Json
 from backends.codec import dumps
 from backends.storage import Stored
@@ -17,31 +20,51 @@ from backends.storage import Stored
 _INTERNAL = ("id", "last_modified", "__permissions__")
 
 
+LAST_TIMESTAMP: Final = 253370764800000
+"""1 January 9999: later ones cannot be written as an HTTP date (C-PRE-10)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """A timestamp in ms that a client asks for, with its place in the request for the error."""
+
+    timestamp: int
+    location: str
+    name: str
+
+
 def attributes(document: Data) -> Data:
     """Return the members of a document that are the client's."""
     return {name: value for name, value in document.items() if name not in _INTERNAL}
 
 
-def received(data: Data | None) -> tuple[Data | None, int | None]:
-    """Split what a client sent into attributes and the timestamp that it wishes for (C-OBJ-73, C-OBJ-75)."""
+def received(data: Data | None, prefix: str) -> tuple[Data | None, Requested | None]:
+    """Split what a client sent into attributes and the timestamp that it asks for (C-OBJ-73, C-OBJ-75).
+
+    *prefix* is what the names of problems begin with: `data.`, or nothing for the result of a patch.
+    """
     if data is None:
         return None, None
-    wish = data.get("last_modified")
-    return attributes(data), wish if isinstance(wish, int) and not isinstance(wish, bool) else None
+    timestamp = data.get("last_modified")
+    if not isinstance(timestamp, int) or isinstance(timestamp, bool):
+        return attributes(data), None
+    return attributes(data), Requested(timestamp, "body", f"{prefix}last_modified")
 
 
-def prepared(operation: Operation, stored: Stored | None) -> tuple[Data, int | None]:
-    """Return the attributes that a POST or PUT makes, and the timestamp that it wishes for.
+def prepared(operation: Operation, seen: Work, rules: Rules, uri: str) -> tuple[Data, Requested | None]:
+    """Return the attributes that a POST or PUT makes, and the timestamp that it asks for.
 
     Raises Invalid with all that is wrong with the request and with its attributes (step 11 of C-URL-28).
     """
     if operation.problems and operation.body.data is None:
         raise Invalid(*operation.problems)
+    stored, former = seen.living(uri), seen.seen.objects.get(uri)
     old = attributes(stored.data()) if stored else None
-    data, requested = received(operation.body.data)
+    data, requested = received(operation.body.data, "data.")
     data, problems = operation.kind.behaviour.prepare(operation.kind.name, data, old, "data.")
-    if operation.problems or problems:
-        raise Invalid(*operation.problems, *problems)
+    late = _too_late(requested, former.timestamp if former else None, seen.now, rules)
+    if operation.problems or problems or late:
+        raise Invalid(*operation.problems, *([late] if late else []), *problems)
     return data, requested
 
 
@@ -52,13 +75,13 @@ def save(
     uri: str,
     attributes: Data,
     granted: Permissions,
-    requested: int | None,
+    requested: Requested | None,
 ) -> Outcome:
     """Make the object that results: checked by the schemas, with its timestamp, its writer entered (C-OBJ-70)."""
     kind, id = operation.kind, uri[uri.rindex("/") + 1 :]
     old, former = seen.living(uri), seen.seen.objects.get(uri)
     timestamp, clock = stamp(
-        requested, former.timestamp if former else None, seen.clock(operation.route.list), seen.now
+        requested, former.timestamp if former else None, seen.clock(operation.route.list), seen.now, rules
     )
     attributes = kind.behaviour.seal(uri, attributes, seen.lengthy)
     document = {**attributes, "id": id, "last_modified": timestamp}
@@ -81,14 +104,31 @@ def save(
     )
 
 
-def stamp(requested: int | None, current: int | None, clock: int, now: int) -> tuple[int, int]:
-    """Return the timestamp of a write and the list's clock after it (core contract, 5.1 and 5.2)."""
-    if requested is None or requested < 0 or (current is not None and requested <= current):
-        ticked = max(now, clock + 1)
-        return ticked, ticked
-    if requested == clock:
+def stamp(requested: Requested | None, current: int | None, clock: int, now: int, rules: Rules) -> tuple[int, int]:
+    """Return the timestamp of a write and the list's clock after it (core contract, 5.1 and 5.2).
+
+    Every timestamp that a client chooses passes here. Raises Invalid for one that is too far ahead (C-PRE-10).
+    """
+    late = _too_late(requested, current, now, rules)
+    if late:
+        raise Invalid(late)
+    if requested is None or requested.timestamp < 0 or (current is not None and requested.timestamp <= current):
+        following = next_timestamp(clock, now)
+        return following, following
+    if requested.timestamp == clock:
         return clock + 1, clock + 1
-    return requested, max(clock, requested)
+    return requested.timestamp, max(clock, requested.timestamp)
+
+
+def _too_late(requested: Requested | None, current: int | None, now: int, rules: Rules) -> Problem | None:
+    """Return the problem of a timestamp that is too far ahead.
+
+    One that will be dropped has none: clients may send back the timestamp that an object has, whatever it is.
+    """
+    latest = max(current or 0, min(now + rules.timestamp_max_ahead_ms, LAST_TIMESTAMP))
+    if requested is None or requested.timestamp <= latest:
+        return None
+    return Problem(requested.location, requested.name, f"{requested.timestamp} is greater than maximum value {latest}")
 
 
 def deletion(kind: Kind, stored: Stored, timestamp: int, clock: int) -> Effect:

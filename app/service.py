@@ -52,6 +52,7 @@ class Service:
             settings.principals,
             settings.explicit_permissions,
             settings.experimental_collection_schema_validation,
+            settings.timestamp_max_ahead_seconds * 1000,
         )
         self.metrics: Metrics = SILENT
         self.decide: Callable[[Operation, Work, Rules], Outcome] = decide

@@ -7,7 +7,6 @@ from app.kinds import Data, Kind
 from app.operation import Operation, Permissions
 from app.permissions import Access
 from app.work import Work
-from backends import Json
 from backends.codec import dumps
 from backends.storage import Stored
 
@@ -37,10 +36,14 @@ def shown_permissions(operation: Operation, seen: Work, able: Access, uri: str) 
     return granted if stands_in or able.sees_permissions(uri) else {}
 
 
-def cache_expires(operation: Operation, seen: Work) -> Json:
-    """Return what the collection says of caching its records; asked for anonymous readers only (C-HDR-17)."""
+def cache_expires(operation: Operation, seen: Work) -> int | None:
+    """Return what the collection says of caching its records; asked for anonymous readers only (C-HDR-17).
+
+    None also for a value that is no whole number: what is stored was not always checked.
+    """
     parent = operation.route.parent()
     if not operation.kind.must_have_parent or parent is None or operation.identity.user_id is not None:
         return None
     stored = seen.living(parent[1])
-    return stored.data().get("cache_expires") if stored else None
+    seconds = stored.data().get("cache_expires") if stored else None
+    return seconds if isinstance(seconds, int) and not isinstance(seconds, bool) else None

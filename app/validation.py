@@ -24,6 +24,9 @@ MAX_VERDICT_EFFORT: Final = 5_000_000
 MAX_WORDING_EFFORT: Final = 50_000
 """The same for finding out why not, where alternatives are tried: every failure in every one of them is collected."""
 
+MAX_AGE_SECONDS: Final = 2**31 - 1
+"""The longest time that caches must be able to keep something (RFC 9111, section 1.2.2): 68 years."""
+
 _HARMLESS_EFFORT: Final = 100
 _INTERNAL: Final = "__permissions__"
 
@@ -116,9 +119,14 @@ def _convert_cache_expires(data: Data, name: str) -> tuple[Data, list[Problem | 
     if given is None or given in ("", [], {}):
         return {attribute: value for attribute, value in data.items() if attribute != "cache_expires"}, []
     try:
-        return {**data, "cache_expires": int(given)}, []
+        seconds = None if isinstance(given, bool) else int(given)
     except (TypeError, ValueError):
+        seconds = None
+    if seconds is None:
         return data, [Problem("body", name, f'"{given}" is not a number')]
+    if seconds > MAX_AGE_SECONDS:
+        return data, [Problem("body", name, f"{seconds} is greater than maximum value {MAX_AGE_SECONDS}")]
+    return {**data, "cache_expires": seconds}, []
 
 
 def _check_bucket(data: Data, prefix: str) -> tuple[Data, list[Problem]]:

@@ -12,33 +12,32 @@ from backends.storage import LIVING, Filter, Page, Wanted, bucket_of, home
 
 
 def objects(service: Service, operations: Sequence[Operation], writing: bool) -> list[Wanted]:
-    """Return what to read for operations on objects, one for each bucket."""
-    targets: dict[str, dict[str, None]] = {}
+    """Return what to read for operations on objects, one for each bucket.
+
+    Kinds with private fields in a bucket are read apart: a field that is private in one kind is none in another.
+    """
+    targets: dict[str, dict[tuple[str, ...], dict[str, None]]] = {}
     ancestors: dict[str, dict[str, None]] = {}
     clocks: dict[str, dict[str, None]] = {}
     for operation in operations:
         target, list = operation.target, operation.route.list
         if target is not None:
-            targets.setdefault(home(target), {})[target] = None
+            private = () if writing else operation.kind.private
+            targets.setdefault(home(target), {}).setdefault(private, {})[target] = None
         for uri in operation.route.ancestors():
             ancestors.setdefault(bucket_of(uri), {})[uri] = None
         if writing or service.listens_to_reads:
             clocks.setdefault(bucket_of(list), {})[list] = None
     readers = tuple({name for operation in operations for name in operation.identity.principals})
-    private = tuple({name for operation in operations for name in operation.kind.private}) if not writing else ()
     bodies = len(operations) > 1 or any(_needs_parents(service, operation) for operation in operations)
-    return [
-        Wanted(
-            bucket,
-            targets=tuple(targets.get(bucket, ())),
-            ancestors=tuple(uri for uri in ancestors.get(bucket, ()) if uri not in targets.get(bucket, ())),
-            clocks=tuple(clocks.get(bucket, ())),
-            readers=readers,
-            private=private,
-            bodies=bodies,
-        )
-        for bucket in {**targets, **ancestors, **clocks}
-    ]
+    found = []
+    for bucket in {**targets, **ancestors, **clocks}:
+        (private, some), *others = targets.get(bucket, {(): {}}).items()
+        named = {uri for uris in targets.get(bucket, {}).values() for uri in uris}
+        around = tuple(uri for uri in ancestors.get(bucket, ()) if uri not in named)
+        found.append(Wanted(bucket, tuple(some), around, tuple(clocks.get(bucket, ())), readers, private, bodies))
+        found += [Wanted(bucket, tuple(uris), readers=readers, private=private) for private, uris in others]
+    return found
 
 
 def _needs_parents(service: Service, operation: Operation) -> bool:
@@ -64,7 +63,9 @@ def listed(service: Service, operation: Operation, read: Reader) -> Wanted:
         filters=filters,
         order=query.order,
         after=None if counting else query.after,
-        limit=0 if query.refusal or operation.problems else (2**63 - 1 if counting else query.limit + 1),
+        limit=0
+        if (query.refusal and query.ahead is None) or operation.problems
+        else (2**63 - 1 if counting else query.limit + 1),
         tombstones=query.tombstones and not counting and not operation.writes_many,
         counting=counting,
         whole=whole,

@@ -17,6 +17,7 @@ from app.operation import Operation, Outcome, Permissions
 from app.perform import Answer
 from app.service import Service
 from app.settings import Settings
+from app.validation import MAX_AGE_SECONDS
 from backends import BackendError, IntegrityError
 from backends.codec import dumps
 from backends.storage import Conflict, Disconnected
@@ -27,6 +28,8 @@ Headers = dict[str, str]
 
 _POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; "
 _NEVER = "no-cache, no-store"
+_LAST_SECOND = 253402300799
+"""The end of the year 9999: dates of HTTP have four digits for the year (RFC 9110, section 5.6.7)."""
 _TO_URL = "https://kinto.readthedocs.io/en/2.4.0/api/resource.html#list-of-available-url-parameters"
 
 
@@ -46,12 +49,19 @@ class Reply:
 
 
 def http_date(timestamp: int) -> str:
-    """Return a timestamp in ms as an RFC 1123 date, the fraction cut off (C-PRE-12)."""
-    return formatdate(timestamp // 1000, usegmt=True)
+    """Return a timestamp in ms as an RFC 1123 date, the fraction cut off (C-PRE-12).
+
+    A timestamp that no such date can tell, which a database may hold, is told as the nearest that one can.
+    """
+    return formatdate(min(max(timestamp // 1000, 0), _LAST_SECOND), usegmt=True)
 
 
 def caching(seconds: int) -> Headers:
-    """Return the headers that let clients cache for so long; 0: not at all (C-URL-6, C-HDR-17)."""
+    """Return the headers that let clients cache for so long; 0: not at all (C-URL-6, C-HDR-17).
+
+    More than `MAX_AGE_SECONDS` counts as that (RFC 9111, section 1.2.2).
+    """
+    seconds = min(seconds, MAX_AGE_SECONDS)
     headers = {"Cache-Control": f"max-age={seconds}", "Expires": formatdate(time.time() + seconds, usegmt=True)}
     if seconds == 0:
         headers |= {"Cache-Control": f"max-age=0, must-revalidate, {_NEVER}", "Pragma": "no-cache"}
@@ -122,7 +132,7 @@ def _cache_headers(settings: Settings, operation: Operation, outcome: Outcome) -
     seconds = settings.cache_expires_seconds(kind, *around[:2])
     if kind != "record":
         return caching_for_nobody(seconds) if seconds else {"Cache-Control": _NEVER}
-    if isinstance(outcome.cache_expires, int):
+    if outcome.cache_expires is not None:
         seconds = max(outcome.cache_expires, -1 if seconds is None else seconds)
     return {"Cache-Control": _NEVER} if seconds is None or seconds < 0 else caching_for_nobody(seconds)
 

@@ -27,10 +27,7 @@ from blueprints.negotiation import JSON_TYPE, MERGE_TYPE, PATCH_TYPE, charset, m
 from blueprints.schemas import envelope, load
 
 BEHAVIOURS = ("full", "light", "diff")
-LAST_TIMESTAMP = 253370764800000
-"""1 January 9999: later ones cannot be written as an HTTP date (C-PRE-10)."""
-
-_TIMESTAMP = re.compile(r'("?)([0-9]{1,19})\1')
+_TIMESTAMP = re.compile(r'("?)([0-9]{1,25})\1')
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +134,6 @@ def _body(asked: Asked, route: Route, found: list[Problem]) -> Body:
     if problems:
         return _with_id(Body(id=_id(value)), route)
     data = loaded.get("data")
-    found.extend(_late(data))
     if asked.method == "PATCH":
         return Body(patch=(parse_merge if given_type == MERGE_TYPE else parse_shallow)(loaded))
     permissions = {
@@ -170,13 +166,6 @@ def _with_id(body: Body, route: Route) -> Body:
     return replace(body, id=kind.generator(), generated=True)
 
 
-def _late(data: Data | None) -> tuple[Problem, ...]:
-    wish = (data or {}).get("last_modified")
-    if not isinstance(wish, int) or isinstance(wish, bool) or wish <= LAST_TIMESTAMP:
-        return ()
-    return (Problem("body", "data.last_modified", f"{wish} is greater than maximum value {LAST_TIMESTAMP}"),)
-
-
 def _query(service: Service, asked: Asked, route: Route) -> queries.Query:
     settings = service.settings
     pairs = parse_qsl(asked.query, keep_blank_values=True)
@@ -205,7 +194,7 @@ def _deleted_at(query: str, found: list[Problem]) -> int | None:
     if wish is None:
         return None
     timestamp = _TIMESTAMP.fullmatch(wish)
-    if timestamp is None or int(timestamp[2]) > LAST_TIMESTAMP:
+    if timestamp is None:
         found.append(Problem("querystring", "last_modified", f'"{wish}" is not a number'))
         return None
     return int(timestamp[2])

@@ -60,6 +60,9 @@ class Features:
         COUNT, 10000, "most rows of a list in one answer; without `paginate_by` a list is cut here and gets `Next-Page`"
     )
     pagination_token_validity_seconds: int = setting(INT, 600, "life of the page tokens of `DELETE` on lists")
+    timestamp_max_ahead_seconds: int = setting(
+        INT, 86400, "how far ahead of the server's clock a `last_modified` that a client chooses may be"
+    )
     explicit_permissions: bool = setting(BOOL, True, "creators get an explicit `write` entry. Shown in the hello view")
     default_id_generator: str = setting(
         MODULE,

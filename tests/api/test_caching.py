@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from backends.codec import dumps
+from backends.storage import Change, Stored
 from tests.api.conftest import ClientMaker
 from tests.client import Answer, Client
 
@@ -137,3 +139,57 @@ def test_nothing_is_said_of_caching(client_with: ClientMaker, method: str, path:
 
     assert answer.status == status
     assert not {"Cache-Control", "Expires", "Pragma"} & set(answer.headers.keys())
+
+
+LONG = "max-age=2147483647"
+
+
+@pytest.mark.parametrize("seconds", [2**31, 10**12, 2**63, 10**300], ids=str)
+def test_a_setting_longer_than_caches_can_keep_counts_as_the_longest(client_with: ClientMaker, seconds: int) -> None:
+    """RFC 9111, section 1.2.2: a date is made of it."""
+    names = ["bucket", "collection", "group", "record", "b.c.record"]
+    client = client_with(
+        {
+            **{f"kinto.{name}_cache_expires_seconds": seconds for name in names},
+            "kinto.bucket_read_principals": "system.Everyone",
+            "kinto.version_prefix_redirect_ttl_seconds": seconds,
+            "kinto.trailing_slash_redirect_ttl_seconds": seconds,
+            "kinto.backoff": seconds,
+            "kinto.retry_after_seconds": seconds,
+        }
+    )
+    client.put("/buckets/b", permissions={"read": ["system.Everyone"]})
+    client.put("/buckets/b/collections/c")
+    nobody = client.as_(None)
+
+    answers = [nobody.get(path) for path in ("/buckets", "/buckets/b", "/buckets/b/collections/c/records", "/buckets/")]
+
+    assert [answer.headers["Cache-Control"] for answer in answers] == [LONG] * len(answers)
+    assert {answer.headers["Backoff"] for answer in answers} == {str(seconds)}
+
+
+STORED: list[tuple[Any, str]] = [
+    (10**12, LONG),
+    (2**63, LONG),
+    (10**400, LONG),
+    (-(10**400), "no-cache, no-store"),
+    (True, "no-cache, no-store"),
+    (1.5, "no-cache, no-store"),
+    ("x", "no-cache, no-store"),
+    ([1], "no-cache, no-store"),
+]
+
+
+@pytest.mark.parametrize(("seconds", "told"), STORED, ids=[str(seconds)[:20] for seconds, _ in STORED])
+def test_a_lifetime_that_was_stored_without_a_bound_is_served(client: Client, seconds: Any, told: str) -> None:
+    """What earlier versions, or Kinto, let in."""
+    client.put("/buckets/b", permissions={"read": ["system.Everyone"]})
+    known = client.put("/buckets/b/collections/c").etag
+    text = dumps({"id": "c", "last_modified": known, "cache_expires": seconds})
+    with client.app.extensions["kinto"].storage.transaction() as transaction:
+        transaction.write([Change(Stored("/buckets/b/collections/c", known, False, known, text), known)], [])
+    client.put("/buckets/b/collections/c/records/r")
+
+    answers = [client.as_(None).get(f"/buckets/b/collections/c/records{id}") for id in ("", "/r")]
+
+    assert [(answer.status, answer.headers["Cache-Control"]) for answer in answers] == [(200, told)] * 2
