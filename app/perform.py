@@ -16,6 +16,7 @@ from app.errors import ApiError, Clash
 from app.events import Reading, collect
 from app.identity import Identity, Outdated, Proof, proving
 from app.lengthy import Lengthy, Owed
+from app.nonces import Nonces
 from app.operation import Effect, Operation, Outcome, View
 from app.service import Service
 from app.work import Work, now_ms
@@ -180,12 +181,14 @@ def _read_for_view(service: Service, operations: Sequence[Operation]) -> list[An
 
 
 def _write(service: Service, steps: Sequence[Operation | View], lengthy: Lengthy) -> list[Answer | None]:
-    with service.storage.transaction() as transaction:
-        run = _Run(service, transaction, [step for step in steps if isinstance(step, Operation)], lengthy)
+    with Nonces(service) as nonces, service.storage.transaction() as transaction:
+        operations = [step for step in steps if isinstance(step, Operation)]
+        run = _Run(service, transaction, operations, lengthy, nonces)
         answers = [run.step(step) for step in steps]
         lengthy.expect_computed()
         events = run.tell(run.done)
         run.finish()
+        nonces.exchange()
         if not run.wrote:
             transaction.rollback()
     service.notify_after(events)
@@ -196,10 +199,16 @@ class _Run(Writing):
     """The operations of one writing transaction."""
 
     def __init__(
-        self, service: Service, transaction: Transaction, operations: Sequence[Operation], lengthy: Lengthy
+        self,
+        service: Service,
+        transaction: Transaction,
+        operations: Sequence[Operation],
+        lengthy: Lengthy,
+        nonces: Nonces,
     ) -> None:
         self._operations = operations
         self._lengthy = lengthy
+        self._nonces = nonces
         self._read = proving(transaction.read, (operation.identity for operation in operations))
         self._recognised: dict[str, Identity] = {}
         self._changed_users: set[str] = set()
@@ -243,7 +252,7 @@ class _Run(Writing):
 
     def _perform_for_view(self, operations: Sequence[Operation]) -> list[Answer]:
         """Perform in this transaction what a view asks for; listeners are told of it with the rest."""
-        inner = _Run(self.service, self.transaction, operations, self._lengthy)
+        inner = _Run(self.service, self.transaction, operations, self._lengthy, self._nonces)
         inner.work.deferred = self.work.deferred
         answers = [answer for operation in operations if (answer := inner.step(operation)) is not None]
         inner.flush()
@@ -264,6 +273,7 @@ class _Run(Writing):
             self.work.seen.full, self.work.seen.shares = page.full, page.shares
         try:
             outcome = self.service.decide(operation, self.work, self.service.rules)
+            self._nonces.use(operation, outcome)
         except ApiError as error:
             return error
         self.take(*outcome.effects)

@@ -31,7 +31,7 @@ from blueprints.http import INSIDE, expect_utf8, origin_of_urls, prefix, sent, u
 from blueprints.negotiation import JSON_TYPE, PATCH_TYPE, media_type
 from blueprints.replies import Reply, answer, fixed, joined, refusal
 from blueprints.request_lines import note, note_identity, subrequests
-from blueprints.requests import Asked, decoded, keep_nonce, operation
+from blueprints.requests import Asked, decoded, operation
 from blueprints.resources import offered
 from blueprints.schemas import BATCH_METHODS, Refused, load, unrecognized
 
@@ -424,7 +424,6 @@ class Entries:
         assert entry.operation is not None
         assert given is not None, "every operation has an answer"
         list_url = f"{origin_of_urls(self._service)}{entry.path}"
-        keep_nonce(self._service, entry.operation, given)
         return answer(self._service, entry.operation, given, list_url, entry.asked.query)
 
     def _ask(self, entry: Entry) -> Reply:

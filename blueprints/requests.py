@@ -15,13 +15,11 @@ from app.bodies import decode, is_charset
 from app.errors import ApiError, Invalid, Problem
 from app.identity import Identity
 from app.kinds import Data, Kind, Route
-from app.operation import Body, Operation, Outcome
+from app.operation import Body, Operation
 from app.patches import Patch, parse_json_patch, parse_merge, parse_shallow
-from app.perform import Answer
 from app.service import Service
 from app.work import now_ms
 from backends import Json
-from backends.cache import Cache
 from blueprints.cors import refused_origin
 from blueprints.negotiation import JSON_TYPE, MERGE_TYPE, PATCH_TYPE, charset, media_type, not_acceptable, unsupported
 from blueprints.schemas import envelope, load
@@ -170,22 +168,7 @@ def _query(service: Service, asked: Asked, route: Route) -> queries.Query:
     settings = service.settings
     pairs = parse_qsl(asked.query, keep_blank_values=True)
     limits = queries.Limits(settings.paginate_by, settings.storage_max_fetch_size)
-    query = queries.parse(pairs, route.uri, limits, now_ms(), refused=frozenset(route.kind.private))
-    if asked.method == "DELETE" and query.token_nonce is not None and not _spent(service.cache, query.token_nonce):
-        refusal = Problem("querystring", None, "_token was already used or has expired.")
-        query = replace(query, refusal=query.refusal or refusal)
-    return query
-
-
-def _spent(cache: Cache, nonce: str) -> bool:
-    """Use up the nonce of a page token of a DELETE (C-OBJ-53); say whether it was there."""
-    return cache.delete(nonce) is not None
-
-
-def keep_nonce(service: Service, operation: Operation, given: Answer) -> None:
-    """Remember that the token of the next page of a DELETE can be used, once."""
-    if isinstance(given, Outcome) and given.next is not None and operation.nonce is not None:
-        service.cache.set(operation.nonce, "", service.settings.pagination_token_validity_seconds)
+    return queries.parse(pairs, route.uri, limits, now_ms(), refused=frozenset(route.kind.private))
 
 
 def _deleted_at(query: str, found: list[Problem]) -> int | None:

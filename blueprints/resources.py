@@ -15,7 +15,7 @@ from blueprints.cors import exposed
 from blueprints.http import origin_of_urls, prefix, sent
 from blueprints.replies import answer
 from blueprints.request_lines import note_identity, recognised
-from blueprints.requests import Asked, keep_nonce, operation
+from blueprints.requests import Asked, operation
 
 
 def resources(service: Service) -> Blueprint:
@@ -58,7 +58,6 @@ def view(service: Service) -> Callable[..., Response]:
         asked = Asked(request.method, route.uri, query, request.headers, request.get_data(cache=False))
         asks, given = perform_single(service, operation(service, asked, route, recognised(service)))
         note_identity(asks.identity)
-        keep_nonce(service, asks, given)
         return sent(answer(service, asks, given, f"{origin_of_urls(service)}{request.path}", query))
 
     return resource

@@ -291,6 +291,10 @@ class Disconnected(Conflict):
     """The connection died before anything was committed: another try gets a new one, where the database still lives."""
 
 
+class Uncertain(BackendError):
+    """The connection died during the COMMIT: whether the transaction was done is unknown, so it is not tried again."""
+
+
 class Transaction(Protocol):
     """One writing transaction: lock, read, decide (not here), move, write."""
 
@@ -363,8 +367,8 @@ class Storage(Protocol):
     def purge(self, lists: Sequence[str], keep: int) -> int:
         """Delete all tombstones but the newest *keep* of each list that matches a LIKE pattern; return how many."""
 
-    def flush(self) -> None:
-        """Remove all objects, tombstones, grants, memberships and clocks."""
+    def flush(self, lists: Sequence[str] = ()) -> None:
+        """Remove all objects, tombstones, grants, memberships and clocks, and make the clocks of *lists* anew."""
 
     def ping(self, write: bool) -> None:
         """Ask the database whether it answers, and when *write* whether it takes a write (which is rolled back)."""

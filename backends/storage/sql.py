@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import IntegrityError as DriverIntegrityError
 
 from backends import BackendError, IntegrityError
-from backends.storage import LIVING, Conflict, Disconnected, Move, Snapshot, Wanted
+from backends.storage import LIVING, Conflict, Disconnected, Move, Snapshot, Uncertain, Wanted
 from backends.storage.dialect import Dialect
 from backends.storage.migrations import migrate
 from backends.storage.reads import Reads
@@ -46,18 +46,23 @@ def _driver_errors() -> Iterator[None]:
 
 @contextmanager
 def _done_or_not() -> Iterator[None]:
-    """Of a COMMIT whose connection died nobody knows whether it was done: another try could do all of it twice."""
+    """Raise Uncertain when the connection dies during COMMIT. Do not retry: the write might be applied twice."""
     try:
         yield
     except DBAPIError as error:
         if error.connection_invalidated:
-            raise BackendError(_named(error), error) from error
+            raise Uncertain(_named(error), error) from error
         raise
 
 
 def _named(error: SQLAlchemyError) -> str:
     """Name what failed without the statement and its values."""
     return f"{type(error).__name__}: {error.orig if isinstance(error, DBAPIError) else type(error).__doc__}"
+
+
+def _starts(lists: Sequence[str]) -> list[Move]:
+    """Return the moves that make the clocks of lists, at the time of this process."""
+    return [Move(name, time.time_ns() // 1_000_000, starts=True) for name in lists]
 
 
 class SqlStorage:
@@ -156,10 +161,10 @@ class SqlStorage:
         """Make the clocks of the lists at the top that have none yet; look first, so that a reader's rights do."""
         with _driver_errors(), self.reading.connect() as connection:
             known = set(connection.execute(select(clocks.c.list).where(clocks.c.list.in_(lists))).scalars())
-        new = [Move(name, time.time_ns() // 1_000_000, starts=True) for name in lists if name not in known]
+        new = [name for name in lists if name not in known]
         if new:
             with self.transaction() as writer:
-                writer.write((), new)
+                writer.write((), _starts(new))
 
     def purge(self, lists: Sequence[str], keep: int) -> int:
         """Delete all tombstones but the newest *keep* of each list."""
@@ -179,11 +184,13 @@ class SqlStorage:
                 writer._connection.execute(_PURGED, gone)
             return len(gone)
 
-    def flush(self) -> None:
-        """Remove everything but the tables."""
-        with _driver_errors(), self._turn(), self.writing.begin() as connection:
+    def flush(self, lists: Sequence[str] = ()) -> None:
+        """Remove everything but the tables; the clocks of *lists* are made in the same transaction."""
+        with self.transaction() as writer:
             for table in (documents, grants, members, clocks):
-                connection.execute(delete(table))
+                writer._connection.execute(delete(table))
+            if lists:
+                writer.write((), _starts(lists))
 
     def ping(self, write: bool) -> None:
         """Ask the database for an answer; with *write*, that it takes a row, which is rolled back."""
