@@ -20,6 +20,7 @@ from backends import Json
 from backends.cache import Cache
 from backends.metrics import SILENT, Metrics
 from backends.storage import Storage, Wanted, home
+from backends.tolerance import tolerate
 
 log: Final = logging.getLogger("kinto.core.events")
 
@@ -109,14 +110,9 @@ class Service:
         """Tell listeners that all is committed. What they raise is logged and changes nothing (C-EVT-7)."""
         for event in events:
             for listener in self._listeners:
-                if listener.after and listener.wants(event):
-                    self._notify_safely(listener.after, event)
-
-    def _notify_safely(self, after: Callable[[Event], None], event: Event) -> None:
-        try:
-            after(event)
-        except Exception:  # the edge: whatever a listener does, the answer stands
-            log.exception("Unable to notify")
+                with tolerate(log, "Unable to notify", logging.ERROR):
+                    if listener.after and listener.wants(event):
+                        listener.after(event)
 
     def recognise(self, authorization: str | None, read: Reader | None = None) -> Identity:
         """Return who sends these credentials: the first policy that knows them says so (P-BASIC-7).
@@ -153,12 +149,16 @@ class Service:
         return [challenge for policy in self.policies if (challenge := policy.challenge())]
 
     def flush(self) -> None:
-        """Remove all data from storage and cache; the tables stay (plugins contract, 8.1)."""
-        self.storage.flush()
-        self.start()
+        """Remove all data from storage and cache; the tables stay (plugins contract, 8.1).
+
+        The cache comes first: if it fails, all data is still there. It is emptied again after the commit, because
+        requests may have kept values of the old data meanwhile. Raises BackendError: then no data was removed.
+        """
         self.cache.flush()
-        for listener in self.flushed:
-            listener()
+        self.storage.flush(self._lists_at_top())
+        for step in (self.cache.flush, *self.flushed):
+            with tolerate(log, "Unable to finish the removal of all data"):
+                step()
 
     def migrate(self, dry_run: bool, report: Callable[[str], None]) -> None:
         """Create or upgrade the tables of the storage, and what the kinds at the top need in them."""
@@ -168,7 +168,10 @@ class Service:
 
     def start(self) -> None:
         """Make what the kinds at the top need: the clocks of their lists."""
-        self.storage.start([f"/{kind.plural}" for kind in self.kinds.at_top()])
+        self.storage.start(self._lists_at_top())
+
+    def _lists_at_top(self) -> list[str]:
+        return [f"/{kind.plural}" for kind in self.kinds.at_top()]
 
     def close(self) -> None:
         """Give back what the backends hold."""

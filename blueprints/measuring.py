@@ -74,7 +74,7 @@ def open_measuring(settings: Settings, plugins: Iterable[Any]) -> Measuring:
             families.append(Guide(statsd))
         if settings.statsd_names in ("kinto", "both"):
             families.append(Kinto(statsd, fields, most))
-    return Measuring(Several(places), families[0] if len(families) == 1 else Families(families))
+    return Measuring(Several(places), Families(families))
 
 
 def _open_statsd(settings: Settings, url: str) -> Metrics:

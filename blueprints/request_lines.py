@@ -22,11 +22,13 @@ from backends import Json
 from backends.logs import REQUEST_ID, SUBREQUEST, SUMMARY
 from backends.logs.records import STANDARD, RequestRecord
 from backends.logs.secrets import redacted, shown_headers
+from backends.tolerance import tolerate
 from blueprints.request_bodies import RequestBody
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import InputStream, StartResponse, WSGIApplication, WSGIEnvironment
 
+log: Final = logging.getLogger("kinto.logs")
 _summary: Final = logging.getLogger(SUMMARY)
 _subrequest: Final = logging.getLogger(SUBREQUEST)
 _authorization: Final = logging.getLogger("kinto.core.authorization")
@@ -65,10 +67,11 @@ class RequestLines:
                 body = self._application(environ, answering)
             else:
                 body = _watched(self._application, environ, answering, notes)
-            fields = _described(environ)
-            fields |= notes
-            fields |= logs.finished(answering.status, started_ns, time.time_ns())
-            _summary.handle(RequestRecord(SUMMARY, "", fields))
+            with tolerate(log, "Unable to write the line of a request"):
+                fields = _described(environ)
+                fields |= notes
+                fields |= logs.finished(answering.status, started_ns, time.time_ns())
+                _summary.handle(RequestRecord(SUMMARY, "", fields))
             return body
         finally:
             REQUEST_ID.reset(known)
@@ -152,13 +155,14 @@ def refused(operation: Operation, error: ApiError) -> None:
     if operation.method == "POST":
         parent = operation.route.parent()
         uri, permission = parent[1] if parent else "", f"{operation.kind.name}:create"
-    _authorization.info(
-        "Permission %r on %r not granted to %r.",
-        permission,
-        uri,
-        user_id,
-        extra={"userid": user_id, "uri": uri, "perm": permission},
-    )
+    with tolerate(log, "Unable to write the line of a refused operation"):
+        _authorization.info(
+            "Permission %r on %r not granted to %r.",
+            permission,
+            uri,
+            user_id,
+            extra={"userid": user_id, "uri": uri, "perm": permission},
+        )
 
 
 def _described(environ: WSGIEnvironment) -> logs.Fields:

@@ -5,12 +5,18 @@ Whoever measures says what happened; a family of names says how that is called.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple, Protocol
 
 from backends.metrics import Labels, Metrics
 from backends.metrics.calls import Call
+from backends.tolerance import tolerate
+
+log: Final = logging.getLogger("kinto.metrics")
+
+_UNABLE: Final = "Unable to pass on a measurement"
 
 
 class Answered(NamedTuple):
@@ -188,7 +194,7 @@ def backend_timer(call: Call) -> tuple[str, Labels]:
 
 
 class Families:
-    """Tells several families the same."""
+    """Tells families the same. What one raises is logged: measured requests do not fail by it (O-MON-15)."""
 
     def __init__(self, families: Iterable[Family]) -> None:
         self._families = tuple(families)
@@ -196,29 +202,35 @@ class Families:
     def called(self, calls: tuple[Call, ...], seconds: float) -> None:
         """Tell of a statement, or a method of the cache."""
         for family in self._families:
-            family.called(calls, seconds)
+            with tolerate(log, _UNABLE):
+                family.called(calls, seconds)
 
     def looked_up(self, found: bool) -> None:
         """Tell whether the cache knew a key."""
         for family in self._families:
-            family.looked_up(found)
+            with tolerate(log, _UNABLE):
+                family.looked_up(found)
 
     def decided(self, seconds: float) -> None:
         """Tell of a decision."""
         for family in self._families:
-            family.decided(seconds)
+            with tolerate(log, _UNABLE):
+                family.decided(seconds)
 
     def identified(self, policy: str, seconds: float) -> None:
         """Tell of a policy."""
         for family in self._families:
-            family.identified(policy, seconds)
+            with tolerate(log, _UNABLE):
+                family.identified(policy, seconds)
 
     def notified(self, name: str, seconds: float) -> None:
         """Tell of a listener."""
         for family in self._families:
-            family.notified(name, seconds)
+            with tolerate(log, _UNABLE):
+                family.notified(name, seconds)
 
     def answered(self, answer: Answered) -> None:
         """Tell of an answer."""
         for family in self._families:
-            family.answered(answer)
+            with tolerate(log, _UNABLE):
+                family.answered(answer)

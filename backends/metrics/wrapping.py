@@ -107,10 +107,10 @@ class TimedStorage:
         with _timed(self._family, calls.PURGE):
             return self._storage.purge(lists, keep)
 
-    def flush(self) -> None:
+    def flush(self, lists: Sequence[str] = ()) -> None:
         """Remove everything, timed."""
         with _timed(self._family, calls.FLUSH):
-            self._storage.flush()
+            self._storage.flush(lists)
 
     def ping(self, write: bool) -> None:
         """Ask whether the database answers, timed."""
