@@ -10,6 +10,7 @@ from sqlalchemy import URL, Engine, PoolProxiedConnection, QueuePool, create_eng
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from backends import Pool
+from backends.deadlines import CONNECT_TIMEOUT_SECONDS, LimitedCursor
 
 # Options that SQLAlchemy takes for itself: several hosts are joined there.
 _OF_SQLALCHEMY = ("host", "port")
@@ -47,9 +48,16 @@ def pool_options(pool: Pool) -> dict[str, Any]:
 
 
 def autocommit_engine(url: str, pool: Pool) -> Engine:
-    """Make an engine whose statements each commit by themselves; what they bind is in no error and no log line."""
+    """Make an engine whose statements each commit by themselves, within a time limit (`backends.deadlines`).
+
+    What they bind is in no error and no log line.
+    """
     engine = create_engine(
-        postgresql_url(url), isolation_level="AUTOCOMMIT", hide_parameters=True, **pool_options(pool)
+        postgresql_url(url),
+        isolation_level="AUTOCOMMIT",
+        hide_parameters=True,
+        connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS, "cursor_factory": LimitedCursor},
+        **pool_options(pool),
     )
     renew_after_fork(engine)
     return engine

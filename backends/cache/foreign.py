@@ -15,7 +15,8 @@ import time
 from dataclasses import replace
 from typing import IO, Any, Protocol
 
-from backends import BackendError, Json, translated
+from backends import BackendError, Json
+from backends.breaker import LIMIT_SECONDS, Breaker
 from backends.cache import Cache, Place, decode
 from backends.cache.envelope import Envelope, seal, unseal
 
@@ -72,7 +73,7 @@ class ForeignCache(Cache):
     def __init__(self, inner: FlaskCachingBackend, prefix: str) -> None:
         self._inner = inner
         self._prefix = prefix
-        self._failures: tuple[type[Exception], ...] = (OSError, RuntimeError, *_driver_errors())
+        self._breaker = Breaker(OSError, RuntimeError, *_driver_errors())
         self._lock = threading.Lock()
 
     def get(self, key: str) -> Json | None:
@@ -81,7 +82,7 @@ class ForeignCache(Cache):
 
     def set(self, key: str, value: Json, ttl_seconds: float) -> None:
         text = seal(value, time.time() + ttl_seconds)
-        with translated(*self._failures):
+        with self._breaker.call():
             if ttl_seconds <= 0:
                 self._inner.delete(self._prefix + key)
                 return
@@ -93,7 +94,7 @@ class ForeignCache(Cache):
         # The lock decides among our threads; among processes what the class says it removed.
         with self._lock:
             envelope = self._envelope(key)
-            with translated(*self._failures):
+            with self._breaker.call():
                 removed = self._inner.delete(self._prefix + key)
         return envelope.value if envelope is not None and removed else None
 
@@ -108,11 +109,11 @@ class ForeignCache(Cache):
         return -1.0 if envelope is None else envelope.ends - time.time()
 
     def flush(self) -> None:
-        with translated(*self._failures):
+        with self._breaker.call():
             self._inner.clear()
 
     def _envelope(self, key: str) -> Envelope | None:
-        with translated(*self._failures):
+        with self._breaker.call():
             return unseal(self._inner.get(self._prefix + key))
 
 
@@ -133,9 +134,15 @@ def _configuration(place: Place) -> dict[str, Any]:
         "CACHE_DIR": place.url.removeprefix("file://"),
         "CACHE_FILE_HASH_METHOD": hashlib.sha256,
         "CACHE_MEMCACHED_SERVERS": list(place.hosts),
-        "CACHE_OPTIONS": {},
         "CACHE_ARGS": [],
     }
+
+
+def _redis_limits() -> dict[str, Any]:
+    """Return the arguments that give a client of Redis our time limit, as our own cache in Redis has it."""
+    redis, retry, backoff = map(importlib.import_module, ("redis", "redis.retry", "redis.backoff"))
+    once = retry.Retry(backoff.NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
+    return {"socket_timeout": LIMIT_SECONDS, "socket_connect_timeout": LIMIT_SECONDS, "retry": once}
 
 
 def open_cache(dotted_path: str, place: Place) -> Cache:
@@ -152,7 +159,9 @@ def open_cache(dotted_path: str, place: Place) -> Cache:
     if _PATTERN_CHARACTERS.search(place.prefix):
         # The Redis class clears by the prefix as a pattern: this one would take other keys, or none.
         place = replace(place, prefix=hashlib.sha256(place.prefix.encode()).hexdigest())
-    inner = chosen.factory(None, _configuration(place), [], {"default_timeout": 300})
+    limits = _redis_limits() if any(base.__name__ == "RedisCache" for base in chosen.__mro__) else {}
+    configuration = _configuration(place) | {"CACHE_OPTIONS": dict(limits)}
+    inner = chosen.factory(None, configuration, [], {"default_timeout": 300, **limits})
     if hasattr(inner, "serializer"):
         inner.serializer = _JsonText()
     # A class that puts the prefix before a key by itself also clears by it.

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from pymemcache import PooledClient
 from pymemcache.exceptions import MemcacheError
 
-from backends import Json, translated
+from backends import Json
+from backends.breaker import LIMIT_SECONDS, Breaker
 from backends.cache import Cache, Place, storable
 from backends.cache.envelope import Envelope, seal, unseal
 
 _LONGEST_KEY_BYTES = 250
 _LONGEST_RELATIVE_LIFE_SECONDS = 30 * 24 * 3600
 _GONE_AT_ONCE = -1
-_TIMEOUT_SECONDS = 5
 
 
 class MemcachedCache(Cache):
@@ -23,25 +23,26 @@ class MemcachedCache(Cache):
 
     def __init__(self, servers: Sequence[PooledClient], prefix: str) -> None:
         self._servers = servers
+        self._breakers = [Breaker(MemcacheError, OSError) for _ in servers]
         self._prefix = prefix
 
     def get(self, key: str) -> Json | None:
-        server, full = self._locate(key)
-        with translated(MemcacheError, OSError):
+        server, breaker, full = self._locate(key)
+        with breaker.call():
             envelope = unseal(server.get(full))
         return None if envelope is None else envelope.value
 
     def set(self, key: str, value: Json, ttl_seconds: float) -> None:
-        server, full = self._locate(key)
+        server, breaker, full = self._locate(key)
         ends = time.time() + ttl_seconds
         text = seal(value, ends).encode()
-        with translated(MemcacheError, OSError):
+        with breaker.call():
             server.set(full, text, expire=_server_life(ends))
 
     def delete(self, key: str) -> Json | None:
-        server, full = self._locate(key)
+        server, breaker, full = self._locate(key)
         envelope = None
-        with translated(MemcacheError, OSError):
+        with breaker.call():
             while True:
                 text, version = server.gets(full)
                 envelope = unseal(text)
@@ -54,9 +55,9 @@ class MemcachedCache(Cache):
         return envelope.value if envelope is not None and done else None
 
     def expire(self, key: str, ttl_seconds: float) -> None:
-        server, full = self._locate(key)
+        server, breaker, full = self._locate(key)
         ends = time.time() + ttl_seconds
-        with translated(MemcacheError, OSError):
+        with breaker.call():
             done = False
             while done is False:
                 text, version = server.gets(full)
@@ -66,24 +67,25 @@ class MemcachedCache(Cache):
                 done = server.cas(full, seal(envelope.value, ends).encode(), version, expire=_server_life(ends))
 
     def ttl(self, key: str) -> float:
-        server, full = self._locate(key)
-        with translated(MemcacheError, OSError):
+        server, breaker, full = self._locate(key)
+        with breaker.call():
             envelope: Envelope | None = unseal(server.get(full))
         return -1.0 if envelope is None else envelope.ends - time.time()
 
     def flush(self) -> None:
         # The server cannot list keys, so those of other prefixes go too.
-        with translated(MemcacheError, OSError):
-            for server in self._servers:
+        for server, breaker in zip(self._servers, self._breakers, strict=True):
+            with breaker.call():
                 server.flush_all()
 
     def close(self) -> None:
         for server in self._servers:
             server.close()
 
-    def _locate(self, key: str) -> tuple[PooledClient, str]:
+    def _locate(self, key: str) -> tuple[PooledClient, Breaker, str]:
         full = storable(self._prefix + key, _LONGEST_KEY_BYTES)
-        return self._servers[zlib.crc32(full.encode()) % len(self._servers)], full
+        number = zlib.crc32(full.encode()) % len(self._servers)
+        return self._servers[number], self._breakers[number], full
 
 
 def _server_life(ends: float) -> int:
@@ -101,8 +103,8 @@ def open_cache(place: Place) -> Cache:
         [
             PooledClient(
                 host.rstrip("/"),
-                connect_timeout=_TIMEOUT_SECONDS,
-                timeout=_TIMEOUT_SECONDS,
+                connect_timeout=LIMIT_SECONDS,
+                timeout=LIMIT_SECONDS,
                 no_delay=True,
                 # A connection that was idle for long may be dead, cut by a firewall.
                 pool_idle_timeout=60,

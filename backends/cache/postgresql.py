@@ -10,13 +10,16 @@ from typing import Any, Final
 from sqlalchemy import CursorResult, Engine, TextClause, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from backends import Json, Pool, translated
+from backends import Json, Pool
+from backends.breaker import Breaker
 from backends.cache import Cache, Place, decode, encode, storable
+from backends.deadlines import limit
 from backends.engines import autocommit_engine
 
 _LONGEST_KEY: Final = 256
 _LONGEST_PREFIX: Final = 128
 _SECONDS_BETWEEN_PURGES: Final = 60.0
+_MAINTENANCE_SECONDS: Final = 600.0
 
 _NOW: Final = "(now() AT TIME ZONE 'UTC')"
 _ENDS: Final = f"{_NOW} + make_interval(secs => :ttl_seconds)"
@@ -53,6 +56,7 @@ class PostgreSQLCache(Cache):
         # A prefix must leave room for a hash in the column, or `flush` could not find its keys.
         self._prefix = prefix if len(prefix) <= _LONGEST_PREFIX else hashlib.sha256(prefix.encode()).hexdigest()
         self._next_purge = 0.0
+        self._breaker = Breaker(SQLAlchemyError)
 
     def get(self, key: str) -> Json | None:
         row = self._run(_GET, key=self._full(key))
@@ -66,7 +70,8 @@ class PostgreSQLCache(Cache):
         self._run(_SET, key=self._full(key), value=text_of_value, ttl_seconds=ttl_seconds)
         if time.monotonic() >= self._next_purge:
             self._next_purge = time.monotonic() + _SECONDS_BETWEEN_PURGES
-            self._run(_PURGE)
+            with limit(_MAINTENANCE_SECONDS):
+                self._run(_PURGE)
 
     def delete(self, key: str) -> Json | None:
         row = self._run(_DELETE, key=self._full(key))
@@ -80,7 +85,8 @@ class PostgreSQLCache(Cache):
         return float(row[0]) if row else -1.0
 
     def flush(self) -> None:
-        self._run(_FLUSH, prefix=self._prefix)
+        with limit(_MAINTENANCE_SECONDS):
+            self._run(_FLUSH, prefix=self._prefix)
 
     def initialized(self) -> bool:
         row = self._run(_EXISTS)
@@ -89,7 +95,7 @@ class PostgreSQLCache(Cache):
     def initialize(self) -> None:
         if self.initialized():
             return
-        with translated(SQLAlchemyError), self._engine.connect() as connection:
+        with limit(_MAINTENANCE_SECONDS), self._breaker.call(), self._engine.connect() as connection:
             connection.exec_driver_sql(_CREATE)
 
     def script(self) -> str:
@@ -103,7 +109,7 @@ class PostgreSQLCache(Cache):
 
     def _run(self, statement: TextClause, **bound: str | float) -> tuple[Any, ...] | None:
         """Run *statement* and return its first row, if it gives rows and there is one."""
-        with translated(SQLAlchemyError), self._engine.connect() as connection:
+        with self._breaker.call(), self._engine.connect() as connection:
             result: CursorResult[Any] = connection.execute(statement, bound)
             if not result.returns_rows:
                 return None

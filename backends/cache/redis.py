@@ -6,12 +6,12 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from backends import REDIS_POOL, Json, translated
+from backends import REDIS_POOL, Json
+from backends.breaker import LIMIT_SECONDS, Breaker
 from backends.cache import Cache, Place, decode, encode
 
 _PATTERN_CHARACTERS = re.compile(r"([*?\[\]\\])")
 _REMOVED_AT_ONCE = 1000
-_SOCKET_TIMEOUT_SECONDS = 5
 
 
 class RedisCache(Cache):
@@ -20,9 +20,10 @@ class RedisCache(Cache):
     def __init__(self, client: redis.Redis, prefix: str) -> None:
         self._client = client
         self._prefix = prefix
+        self._breaker = Breaker(redis.RedisError)
 
     def get(self, key: str) -> Json | None:
-        with translated(redis.RedisError):
+        with self._breaker.call():
             return decode(self._client.get(self._prefix + key))
 
     def set(self, key: str, value: Json, ttl_seconds: float) -> None:
@@ -30,25 +31,25 @@ class RedisCache(Cache):
         if ttl_seconds <= 0:
             self.delete(key)
             return
-        with translated(redis.RedisError):
+        with self._breaker.call():
             self._client.set(self._prefix + key, text, px=_milliseconds(ttl_seconds))
 
     def delete(self, key: str) -> Json | None:
-        with translated(redis.RedisError):
+        with self._breaker.call():
             return decode(self._client.getdel(self._prefix + key))
 
     def expire(self, key: str, ttl_seconds: float) -> None:
         # A life of 0 removes the key.
-        with translated(redis.RedisError):
+        with self._breaker.call():
             self._client.pexpire(self._prefix + key, _milliseconds(ttl_seconds))
 
     def ttl(self, key: str) -> float:
-        with translated(redis.RedisError):
+        with self._breaker.call():
             left = int(self._client.pttl(self._prefix + key))
         return left / 1000 if left >= 0 else float(left)
 
     def flush(self) -> None:
-        with translated(redis.RedisError):
+        with self._breaker.call():
             if not self._prefix:
                 self._client.flushdb()
                 return
@@ -76,9 +77,9 @@ def open_cache(place: Place) -> Cache:
         timeout=pool.timeout_seconds,
         decode_responses=True,
         encoding_errors="surrogatepass",
-        socket_timeout=_SOCKET_TIMEOUT_SECONDS,
-        socket_connect_timeout=_SOCKET_TIMEOUT_SECONDS,
-        # Once, without waiting: enough after a restart of the server, and a dead one is known at once.
-        retry=Retry(NoBackoff(), 1),
+        socket_timeout=LIMIT_SECONDS,
+        socket_connect_timeout=LIMIT_SECONDS,
+        # Once, without waiting: enough after a restart of the server. A server that does not answer is not asked again.
+        retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
     )
     return RedisCache(redis.Redis(connection_pool=connections), place.prefix)

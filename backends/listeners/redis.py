@@ -9,12 +9,12 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from backends import BackendError
+from backends.breaker import LIMIT_SECONDS, Breaker
 from backends.codec import dumps
 from backends.listeners import Config, Told
 
 log: Final = logging.getLogger("kinto.listeners.redis")
-
-_SOCKET_TIMEOUT_SECONDS: Final = 5
 
 
 class RedisListener:
@@ -24,6 +24,7 @@ class RedisListener:
         self.moment = moment
         self._client = client
         self._listname = listname
+        self._breaker = Breaker(redis.RedisError)
 
     def __call__(self, event: Told) -> None:
         """Push the payload; what goes wrong is logged and fails no request."""
@@ -33,8 +34,9 @@ class RedisListener:
             log.exception("Unable to dump the payload")
             return
         try:
-            self._client.lpush(self._listname, payload)
-        except redis.RedisError:
+            with self._breaker.call():
+                self._client.lpush(self._listname, payload)
+        except BackendError:
             log.exception("Unable to send the payload to Redis")
 
 
@@ -48,10 +50,10 @@ def load_from_config(config: Config, prefix: str) -> RedisListener:
         settings.get(f"{prefix}url") or "redis://localhost:6379/0",
         max_connections=settings.get(f"{prefix}pool_size") or 25,
         timeout=settings.get(f"{prefix}pool_timeout") or 20,
-        socket_timeout=_SOCKET_TIMEOUT_SECONDS,
-        socket_connect_timeout=_SOCKET_TIMEOUT_SECONDS,
-        # Once, without waiting: requests wait for this.
-        retry=Retry(NoBackoff(), 1),
+        socket_timeout=LIMIT_SECONDS,
+        socket_connect_timeout=LIMIT_SECONDS,
+        # Once, without waiting: requests wait for this. A server that does not answer is not asked again.
+        retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
     )
     listname = settings.get(f"{prefix}listname") or "kinto.core.events"
     moment = settings.get(f"{prefix}moment") or "after"

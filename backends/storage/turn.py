@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 import threading
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from backends import translated
 
 _NOT_OPEN = -1
+_OPEN = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_MODE = 0o660
+"""Other users of the machine must not be able to lock the file: all writers would wait for them."""
 
 
 class Turn:
@@ -39,7 +43,7 @@ class Turn:
             try:
                 yield
             finally:
-                fcntl.flock(file, fcntl.LOCK_UN)
+                self._unlock(file)
 
     def close(self) -> None:
         """Close the file; the next turn opens it again."""
@@ -59,9 +63,26 @@ class Turn:
         self._threads = threading.Lock()
         self.close()
 
+    def _unlock(self, file: int) -> None:
+        """Let the next writer in. The transaction is committed: if that fails, closing the file has the same effect."""
+        try:
+            fcntl.flock(file, fcntl.LOCK_UN)
+        except OSError:
+            with suppress(OSError):
+                self.close()
+
     def _opened(self) -> int:
+        """Open the file, once.
+
+        In a folder of all users (/tmp) somebody may have put something else there: raises OSError for a symbolic link,
+        and for whatever is not an ordinary file.
+        """
         if self._file == _NOT_OPEN:
-            self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            file = os.open(self._path, _OPEN, _MODE)
+            if not stat.S_ISREG(os.fstat(file).st_mode):
+                os.close(file)
+                raise OSError(f"{self._path} is not an ordinary file")
+            self._file = file
         return self._file
 
 
