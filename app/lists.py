@@ -85,4 +85,5 @@ def _expect_query(operation: Operation, clock: int) -> queries.Query:
 
 
 def _next(query: queries.Query, rows: list[Stored], seen: Work, nonce: str | None = None) -> str | None:
-    return queries.token(query, rows[-1], nonce) if len(seen.seen.page) > query.limit else None
+    page = seen.seen.page
+    return queries.token(query, rows, page[query.limit], nonce) if len(page) > query.limit else None

@@ -158,16 +158,17 @@ def _read(service: Service, steps: Sequence[Operation | View]) -> list[Answer | 
             _Around(service, lambda more: _read_for_view(service, more)).answer(step)
             answers.append(None)
             continue
-        facts = work
+        facts, operation = work, step
         if step.pages:
-            facts = Work(read(wanted_by.listed(service, step, read)), work.now)
+            operation = wanted_by.resume(step, read)
+            facts = Work(read(wanted_by.listed(service, operation, read)), work.now)
         try:
-            outcome = service.decide(step, facts, service.rules)
+            outcome = service.decide(operation, facts, service.rules)
         except ApiError as error:
             answers.append(error)
             continue
         answers.append(outcome)
-        done.append((step, outcome))
+        done.append((operation, outcome))
     events = collect(done, reads=True) if service.listens_to_reads else ()
     service.notify_before(events, Reading())
     service.notify_after(events)
@@ -266,6 +267,7 @@ class _Run(Writing):
         """Decide one operation and take over what it changes."""
         if operation.pages:
             self.flush()
+            operation = wanted_by.resume(operation, self._read)
             listed = wanted_by.listed(self.service, operation, self._read)
             page = self._read(replace(listed, bodies=True))
             self.work.seen.add(page)

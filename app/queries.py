@@ -27,6 +27,7 @@ Paths = tuple[tuple[str, ...], ...]
 MAX_KEYS: Final = 20
 """How many fields one query may sort by."""
 
+_INVALID_TOKEN: Final = "_token has invalid content"
 _URI_LAST: Final = (Order(("uri",), descending=True),)
 _DAY_MS: Final = 24 * 60 * 60 * 1000
 _SORT_KEY: Final = re.compile(r"([+-]?)([\w.]+)")
@@ -50,7 +51,8 @@ class Query:
 
     `problems` belong to step 11 of C-URL-28, `refusal` to step 14. `fields` are paths, None for whole objects.
     `ahead` is the timestamp that alone is the reason of the refusal: it is more than a day ahead.
-    `token_nonce` came with the token of a DELETE. `deprecated_to`: `_to` was used (C-LIST-26).
+    `token_nonce` came with the token of a DELETE, `anchors` with one of long sort values: `resume` turns them into
+    `after`. `deprecated_to`: `_to` was used (C-LIST-26).
     """
 
     limit: int
@@ -64,6 +66,7 @@ class Query:
     refusal: Problem | None = None
     deprecated_to: bool = False
     token_nonce: str | None = None
+    anchors: tuple[tokens.Anchor, ...] = ()
     ahead: int | None = None
 
     def refused(self, clock: int) -> Problem | None:
@@ -115,12 +118,42 @@ def parse(
     return replace(query, problems=malformed, refusal=refusal)
 
 
-def token(query: Query, last: Stored, nonce: str | None = None) -> str:
-    """Return the token of the page after the object *last*; one with a nonce can be used once (C-OBJ-53)."""
-    columns = {("id",): last.id, ("last_modified",): last.timestamp}
-    document = None if all(key.path in columns for key in query.order) else loads(last.text)
-    values = [columns[key.path] if key.path in columns else value_at(document, key.path) for key in query.order]
-    return tokens.encode(values, last.uri, nonce)
+def token(query: Query, page: Sequence[Stored], following: Stored, nonce: str | None = None) -> str:
+    """Return the token of the page that starts with *following*; one with a nonce can be used once (C-OBJ-53)."""
+    last = page[-1]
+    values = _sort_values(query.order, last)
+    if tokens.fits(values):
+        return tokens.encode(values, last.uri, nonce)
+    bound = tokens.separate(query.order, values, _sort_values(query.order, following))
+    if bound is not None:
+        return tokens.encode(bound, last.uri, nonce)
+    near = [following, *reversed(page)][: tokens.MAX_ANCHORS]
+    return tokens.encode_anchors([_anchor(query.order, stored) for stored in near], nonce)
+
+
+def _sort_values(order: Sequence[Order], stored: Stored) -> tokens.Values:
+    columns = {("id",): stored.id, ("last_modified",): stored.timestamp}
+    document = None if all(key.path in columns for key in order) else loads(stored.text)
+    return tuple(columns[key.path] if key.path in columns else value_at(document, key.path) for key in order)
+
+
+def _anchor(order: Sequence[Order], stored: Stored) -> tokens.Anchor:
+    return tokens.Anchor(stored.id, tokens.digest(order, _sort_values(order, stored)))
+
+
+def resume(query: Query, objects: Iterable[Stored]) -> Query:
+    """Return the query with the end of the page before, from the objects that its token names, as they are now.
+
+    If none has its values any more, a DELETE starts anew, as all that it deleted is gone; other requests are refused.
+    """
+    current = {_anchor(query.order, stored): stored for stored in objects}
+    for number, anchor in enumerate(query.anchors):
+        stored = current.get(anchor)
+        if stored is not None:
+            uri = stored.uri if number else tokens.just_before(stored.uri, descending=query.order[-1].descending)
+            return replace(query, after=(*_sort_values(query.order, stored), uri), anchors=())
+    refusal = None if query.token_nonce is not None else Wrong(None, _INVALID_TOKEN).problem
+    return replace(query, anchors=(), refusal=query.refusal or refusal)
 
 
 def token_after(query: Query, document: Mapping[str, Json]) -> str:
@@ -201,8 +234,8 @@ def _continued(query: Query, text: str, list: str | None) -> Query:
     try:
         token = tokens.decode(text, query.order, list)
     except ValueError as error:
-        raise Wrong(None, "_token has invalid content") from error
-    return replace(query, after=token.after, token_nonce=token.nonce)
+        raise Wrong(None, _INVALID_TOKEN) from error
+    return replace(query, after=token.after, token_nonce=token.nonce, anchors=token.anchors)
 
 
 def _paths(text: str) -> Paths | None:

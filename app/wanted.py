@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+from app import queries
 from app.identity import Reader
 from app.operation import Operation
 from app.permissions import is_among
@@ -43,6 +45,16 @@ def objects(service: Service, operations: Sequence[Operation], writing: bool) ->
 def _needs_parents(service: Service, operation: Operation) -> bool:
     """Say whether the documents around are looked into: for schemas, or for how long anonymous readers may cache."""
     return operation.identity.user_id is None if operation.reads else service.rules.schema_validation
+
+
+def resume(operation: Operation, read: Reader) -> Operation:
+    """Return an operation on a list whose page begins after known values; where its token names objects, read them."""
+    query, list = operation.query, operation.route.uri
+    if query is None or not query.anchors:
+        return operation
+    uris = tuple(f"{list}/{anchor.id}" for anchor in query.anchors)
+    objects = read(Wanted(home(uris[0]), targets=uris)).objects
+    return replace(operation, query=queries.resume(query, objects.values()))
 
 
 def listed(service: Service, operation: Operation, read: Reader) -> Wanted:
