@@ -7,8 +7,10 @@ of all from there on: storage, commit, cache, metrics, listeners after the commi
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from sqlalchemy import text
 
 from app.entries import list_patterns
 from app.errors import ApiError
+from app.factory import create_app
 from app.service import Service
 from backends import BackendError
 from blueprints.plugins.accounts import create_user
@@ -121,7 +124,9 @@ ACTIONS = {
     "a batch": Action(_batch, _second_page),
     "DELETE of user data": Action(lambda client, _: client.delete(f"/__user_data__/{client.id}").status),
     "flush": Action(lambda client, _: client.ask("POST", "/__flush__").status),
-    "sign-up": _request("PUT", "/accounts/bob", {"password": "pw"}),
+    "sign-up": Action(
+        lambda client, _: client.as_(None).ask("PUT", "/accounts/bob", {"data": {"password": "pw"}}).status
+    ),
     "a new password": _as_alice("PUT", {"password": "other"}),
     "a new password in a patch": _as_alice("PATCH", {"password": "other"}),
     "deletion of an account": _as_alice("DELETE"),
@@ -241,13 +246,31 @@ def test_an_error_means_that_nothing_was_done_and_a_success_that_all_was(
             before = None if names[number] == "commit" else before
 
 
-def _command(url: str, *arguments: str, **settings: str) -> int:
-    environment = {
-        **services.as_environment({}),
-        "KINTO_INCLUDES": "kinto.plugins.accounts",
-        "KINTO_STORAGE_URL": url,
-        "KINTO_STORAGE_BACKEND": url.partition(":")[0],
-        **settings,
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [(("create-user", "-u", "carol", "-p", "pw"), 0), (("purge-deleted", "record", "0"), 0), (("flush-cache",), 1)],
+    ids=["create-user", "purge-deleted", "flush-cache"],
+)
+def test_a_command_reports_what_it_did_when_the_cache_is_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...], code: int
+) -> None:
+    settings = {
+        **ACCOUNTS,
+        "kinto.userid_hmac_secret": "golden-secret",
+        "kinto.storage_backend": "sqlite",
+        "kinto.storage_url": f"sqlite:///{tmp_path}/kinto.sqlite",
+        "kinto.cache_backend": "redis",
+        "kinto.cache_url": f"redis://127.0.0.1:{services.free_port()}/0",
     }
-    with CliRunner().isolation(env=environment):
-        return main(arguments)
+    ini = tmp_path / "kinto.ini"
+    ini.write_text("\n".join(["[app:main]", *(f"{name} = {value}" for name, value in settings.items())]))
+    for name in set(os.environ) - set(services.as_environment({})):
+        monkeypatch.delenv(name)
+
+    with CliRunner().isolation():
+        assert main([*command, "--ini", str(ini)]) == code
+    if command[0] == "create-user":
+        app = create_app({**settings, "kinto.cache_backend": "memory", "kinto.cache_url": ""})
+        answer = Client(app).as_(None).ask("GET", "/accounts/carol", headers={"Authorization": basic("carol", "pw")})
+        assert answer.status == 200
+        app.extensions["kinto"].close()

@@ -8,11 +8,14 @@ import hashlib
 import importlib
 import json
 import math
+import os
 import re
+import stat
 import sys
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import IO, Any, Protocol
 
 from backends import BackendError, Json
@@ -20,7 +23,8 @@ from backends.breaker import LIMIT_SECONDS, Breaker
 from backends.cache import Cache, Place, decode
 from backends.cache.envelope import Envelope, seal, unseal
 
-_PATTERN_CHARACTERS = re.compile(r"[*?\[\]\\]")
+# All else is a pattern or a path for some class: the Redis one clears by the prefix as a pattern.
+_PLAIN = re.compile(r"[\w:@-][\w:@.-]{0,199}", re.ASCII)
 # The errors of the drivers that such classes stand on; those that are not loaded cannot raise.
 _DRIVER_ERRORS = (
     ("redis", "RedisError"),
@@ -84,9 +88,9 @@ class ForeignCache(Cache):
         text = seal(value, time.time() + ttl_seconds)
         with self._breaker.call():
             if ttl_seconds <= 0:
-                self._inner.delete(self._prefix + key)
+                self._inner.delete(self._full(key))
                 return
-            kept = self._inner.set(self._prefix + key, text, timeout=math.ceil(ttl_seconds))
+            kept = self._inner.set(self._full(key), text, timeout=math.ceil(ttl_seconds))
         if kept is False:
             raise BackendError(f"{type(self._inner).__name__} did not keep a value")
 
@@ -95,7 +99,7 @@ class ForeignCache(Cache):
         with self._lock:
             envelope = self._envelope(key)
             with self._breaker.call():
-                removed = self._inner.delete(self._prefix + key)
+                removed = self._inner.delete(self._full(key))
         return envelope.value if envelope is not None and removed else None
 
     def expire(self, key: str, ttl_seconds: float) -> None:
@@ -114,7 +118,10 @@ class ForeignCache(Cache):
 
     def _envelope(self, key: str) -> Envelope | None:
         with self._breaker.call():
-            return unseal(self._inner.get(self._prefix + key))
+            return unseal(self._inner.get(self._full(key)))
+
+    def _full(self, key: str) -> str:
+        return self._prefix + _plain(key)
 
 
 def _driver_errors() -> tuple[type[Exception], ...]:
@@ -138,6 +145,29 @@ def _configuration(place: Place) -> dict[str, Any]:
     }
 
 
+def _plain(text: str) -> str:
+    """Return *text*, or its hash where a class might take it for a pattern or for a path out of its folder."""
+    if not text or _PLAIN.fullmatch(text):
+        return text
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _claim(folder: Path | None) -> None:
+    """Make the folder of a cache, for this user alone. Raises ValueError where other users could write to it.
+
+    In a folder of all users (/tmp) somebody may have made it first, to read what is kept or to put something there.
+    """
+    if folder is None:
+        raise ValueError("cache_url must name the folder")
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.stat()
+    except OSError as error:
+        raise ValueError(f"the folder cannot be used: {error.strerror}") from error
+    if found.st_uid != os.geteuid() or found.st_mode & stat.S_IWOTH:
+        raise ValueError("the folder belongs to another user, or all users may write to it")
+
+
 def _redis_limits() -> dict[str, Any]:
     """Return the arguments that give a client of Redis our time limit, as our own cache in Redis has it."""
     redis, retry, backoff = map(importlib.import_module, ("redis", "redis.retry", "redis.backoff"))
@@ -156,9 +186,10 @@ def open_cache(dotted_path: str, place: Place) -> Cache:
     chosen = getattr(importlib.import_module(module), name, None)
     if chosen is None or not callable(getattr(chosen, "factory", None)):
         raise ValueError(f"Invalid cache backend: {dotted_path}")
-    if _PATTERN_CHARACTERS.search(place.prefix):
-        # The Redis class clears by the prefix as a pattern: this one would take other keys, or none.
-        place = replace(place, prefix=hashlib.sha256(place.prefix.encode()).hexdigest())
+    place = replace(place, prefix=_plain(place.prefix))
+    folder = place.url.removeprefix("file://")
+    if "FileSystem" in name:
+        _claim(Path(folder) if folder else None)
     limits = _redis_limits() if any(base.__name__ == "RedisCache" for base in chosen.__mro__) else {}
     configuration = _configuration(place) | {"CACHE_OPTIONS": dict(limits)}
     inner = chosen.factory(None, configuration, [], {"default_timeout": 300, **limits})

@@ -31,8 +31,13 @@ _folders: list[tempfile.TemporaryDirectory[str]] = []
 
 
 def engine_options(url: str, pool: Pool) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return what makes the engine for reads, in autocommit, and the one for writes."""
+    """Return what makes the engine for reads, in autocommit, and the one for writes.
+
+    Raises ValueError for what SQLite calls a URI: what it names in memory would be a file in the current folder.
+    """
     place = make_url(url)
+    if "uri" in place.query or "mode" in place.query or (place.database or "").startswith("file:"):
+        raise ValueError("sqlite:/// is followed by the path of a file, not by a URI of SQLite")
     file = Path(place.database or "").resolve()
     file.parent.mkdir(parents=True, exist_ok=True)
     shared: dict[str, Any] = {

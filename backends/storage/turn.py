@@ -18,7 +18,7 @@ from backends import translated
 _NOT_OPEN = -1
 _OPEN = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _MODE = 0o660
-"""Other users of the machine must not be able to lock the file: all writers would wait for them."""
+"""Other users of the machine must not be able to open the file: all writers would wait for whoever locks it."""
 
 
 class Turn:

@@ -363,3 +363,36 @@ def test_postgresql_shows_no_value_when_a_statement_fails(empty_postgresql_url):
     assert "a secret" not in str(caught.value)
     assert "a secret" not in str(caught.value.original)
     cache.close()
+
+
+FILES = "flask_caching.backends.filesystemcache.FileSystemCache"
+NAMES = ("../../outside", "/etc/passwd", "..", ".", "a/b", "a\0b", "~/x", "C:\\x", "x" * 5_000, "\ud800")
+
+
+@pytest.mark.parametrize("prefix", ["", *NAMES])
+@pytest.mark.parametrize("name", [FILES, "tests.keys_as_names.KeysAsNames"], ids=["hashed", "as names of files"])
+def test_a_cache_in_files_stays_in_its_folder(tmp_path: Path, name: str, prefix: str) -> None:
+    """Whatever keys and prefix look like."""
+    (tmp_path / "inside").mkdir()
+    cache = load(name, url=f"file://{tmp_path}/inside", prefix=prefix)
+
+    for key in NAMES:
+        cache.set(key, key, 60)
+    assert [cache.get(key) for key in NAMES] == list(NAMES)
+    assert [cache.delete(key) for key in NAMES] == list(NAMES)
+    assert [each.name for each in tmp_path.iterdir()] == ["inside"]
+
+
+def test_the_folder_of_a_cache_is_for_its_user_alone(tmp_path: Path) -> None:
+    load(FILES, url=f"{tmp_path}/new")
+
+    assert (tmp_path / "new").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("url", ["", "{folder}", "{folder}/file"], ids=["no folder", "a folder of all users", "a file"])
+def test_a_folder_that_others_may_write_to_is_refused(tmp_path: Path, url: str) -> None:
+    (tmp_path / "file").touch()
+    tmp_path.chmod(0o777)
+
+    with pytest.raises(ValueError, match="folder"):
+        load(FILES, url=url.format(folder=tmp_path))

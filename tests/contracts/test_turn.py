@@ -132,3 +132,40 @@ def test_a_turn_fails_as_a_backend_when_its_file_cannot_be_made(tmp_path: pathli
 
     with pytest.raises(BackendError, match="FileNotFoundError"), turn():
         pass
+
+
+def test_a_turn_does_not_follow_a_link(tmp_path: pathlib.Path) -> None:
+    """In a folder of all users somebody else may have made it: a file would be made, or locked, where it points to."""
+    (tmp_path / "lock").symlink_to(tmp_path / "elsewhere")
+
+    with pytest.raises(BackendError), Turn(f"{tmp_path}/lock")():
+        pass
+
+    assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["a pipe", "a folder"])
+def test_a_turn_takes_an_ordinary_file_only(tmp_path: pathlib.Path, make: Callable[[str], None]) -> None:
+    make(f"{tmp_path}/lock")
+
+    with pytest.raises(BackendError), Turn(f"{tmp_path}/lock")():
+        pass
+
+
+def test_other_users_cannot_open_the_file_of_a_turn(tmp_path: pathlib.Path) -> None:
+    """Whoever can open it can lock it, and let all writers wait."""
+    with Turn(f"{tmp_path}/lock")():
+        pass
+
+    assert (tmp_path / "lock").stat().st_mode & 0o007 == 0
+
+
+def test_a_turn_ends_when_its_file_cannot_be_unlocked(tmp_path: pathlib.Path) -> None:
+    """What was written in it is committed, and the answer stands."""
+    turn = Turn(f"{tmp_path}/lock")
+
+    with turn():
+        os.close(turn._file)
+
+    with turn():
+        pass
