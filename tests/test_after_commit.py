@@ -219,31 +219,33 @@ def test_an_error_means_that_nothing_was_done_and_a_success_that_all_was(
     prepared = _prepare(client, action)
     FAULTS.reset()
     reference = _act(client, action, prepared)
-    names = FAULTS.names
+    calls = FAULTS.calls
     assert reference < 300, "the action succeeds when nothing fails"
-    assert "commit" in names
+    assert "commit" in FAULTS.names
     done = _facts(client)
 
     before = None
-    for number in range(len(names)):
+    for number in range(calls):
         FAULTS.reset()
         if before is None:
             prepared = _prepare(client, action)
             before = _everything(client)
         FAULTS.reset(number, once=once)
         status = _act(client, action, prepared)
+        names = FAULTS.names
+        failed = names[number] if number < len(names) else "nothing"
         FAULTS.reset()
 
         if status == reference:
-            assert _facts(client) == done, f"a success after a failure of {names[number]} ({number})"
+            assert _facts(client) == done, f"a success after a failure of {failed} ({number})"
             before = None
         else:
-            assert status in (401, 403, 409, 500, 503), f"{status} after a failure of {names[number]} ({number})"
-            assert _everything(client) == before, f"{status} after a failure of {names[number]} ({number})"
-            assert "commit" in names[number:], f"{status} after a failure of {names[number]}, after the last commit"
-            # What follows uses the same state, and the same page token, which one failure alone may cost: a commit that
-            # fails together with the cache.
-            before = None if names[number] == "commit" else before
+            assert status in (401, 403, 409, 500, 503), f"{status} after a failure of {failed} ({number})"
+            assert _everything(client) == before, f"{status} after a failure of {failed} ({number})"
+            assert "commit" not in names[:number], f"{status} after a failure of {failed}, after the commit"
+            # What follows uses the same state and the same page token. One failure alone may cost the token: a commit
+            # that fails together with the cache.
+            before = None if failed == "commit" else before
 
 
 @pytest.mark.parametrize(
