@@ -12,12 +12,13 @@ import math
 import re
 from collections.abc import Iterable, Iterator
 from encodings.aliases import aliases
+from itertools import islice
 from pkgutil import iter_modules
 from typing import Final, Never
 
 import orjson
 
-from app.errors import Invalid, Problem
+from app.errors import MAX_PROBLEMS, Invalid, Problem, count_unlisted, shorten
 from backends import Json
 
 MAX_DEPTH: Final = 100
@@ -26,6 +27,9 @@ MAX_DEPTH: Final = 100
 _LONG_NUMBER: Final = re.compile(rb"[0-9]{19}")
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 _NUL: Final = b"\\u0000"
+_Place = tuple["_Place", str | int] | None
+"""Where a value is: the place of its container and its key or index there, None for the whole body."""
+
 _TOO_DEEP: Final = Problem("body", "", f"JSON is nested more than {MAX_DEPTH} levels deep")
 
 _UTF_8: Final = "utf_8"
@@ -97,6 +101,8 @@ def deeper_than(value: Json, limit: int) -> bool:
     """Say whether more than *limit* lists and mappings lie in one another."""
     level = _containers([value])
     for _ in range(limit):
+        if not level:
+            return False
         level = [inner for outer in level for inner in _containers(_members(outer))]
     return bool(level)
 
@@ -140,21 +146,37 @@ def _finite(digits: str) -> float:
 
 
 def _refuse_nul(value: Json) -> None:
-    problems = tuple(Problem("body", name, "Invalid character 0x00") for name in _names_with_nul(value, ""))
-    if problems:
-        raise Invalid(*problems)
+    # Only the problems that are listed get a name: with a long key, the names of all would fill memory.
+    places = _places_with_nul(value)
+    listed = [Problem("body", _dotted(place), "Invalid character 0x00") for place in islice(places, MAX_PROBLEMS)]
+    if listed:
+        raise Invalid(*listed, *count_unlisted("body", sum(1 for _ in places)))
 
 
-def _names_with_nul(value: Json, name: str) -> Iterator[str]:
-    """Yield the dotted path of every text with U+0000 in it; of a key, the path of the mapping that has it."""
-    if isinstance(value, str):
-        if "\0" in value:
-            yield name
-        return
-    if not isinstance(value, dict | list):
-        return
-    for key, member in value.items() if isinstance(value, dict) else enumerate(value):
-        if isinstance(key, str) and "\0" in key:
-            yield name
+def _places_with_nul(value: Json) -> Iterator[_Place]:
+    """Yield the place of every text with U+0000 in it; of a key, the place of the mapping that has it."""
+    remaining: list[Iterator[tuple[_Place, Json]]] = [iter([(None, value)])]
+    while remaining:
+        for place, inner in remaining[-1]:
+            if isinstance(inner, str):
+                if "\0" in inner:
+                    yield place
+            elif isinstance(inner, dict | list):
+                remaining.append(_placed(place, inner))
+                break
         else:
-            yield from _names_with_nul(member, f"{name}.{key}" if name else str(key))
+            remaining.pop()
+
+
+def _placed(place: _Place, container: Json) -> Iterator[tuple[_Place, Json]]:
+    """Yield the members of a container with their places; of a member whose key has a U+0000 only the key."""
+    for key, member in container.items() if isinstance(container, dict) else enumerate(container):
+        yield (place, key) if isinstance(key, str) and "\0" in key else ((place, key), member)
+
+
+def _dotted(place: _Place) -> str:
+    names = []
+    while place is not None:
+        place, key = place
+        names.append(shorten(str(key)))
+    return ".".join(reversed(names))

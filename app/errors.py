@@ -25,23 +25,32 @@ ApiError
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from itertools import islice
+from typing import ClassVar, Final
 
 from backends import Json
+
+MAX_PROBLEMS: Final = 20
+"""How many problems an error lists. The others are counted in one more entry."""
+
+MAX_TEXT: Final = 1_000
+"""How many characters of a name, a description or a message an error shows: they quote what the client sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One thing that is wrong with a request: where (`path`, `querystring`, `header`, `body`), which, and how.
 
-    The name is an integer only for an element of an array that fails a JSON schema (core contract, 10.3).
+    The name is an integer only for an element of an array that fails a JSON schema (core contract, 10.3). `unlisted`
+    is the number of problems that an entry counts instead of listing them, 0 for a problem itself.
     """
 
     location: str
     name: str | int | None
     description: str
+    unlisted: int = 0
 
     def message(self) -> str:
         """Word the problem as the `message` of an error does (C-ERR-16)."""
@@ -50,6 +59,32 @@ class Problem:
         if str(self.name) in self.description:
             return self.description
         return f"{self.name} in {self.location}: {self.description}"
+
+    def shortened(self) -> Problem:
+        """Return the problem with texts of at most `MAX_TEXT` characters."""
+        name = shorten(self.name) if isinstance(self.name, str) else self.name
+        return Problem(self.location, name, shorten(self.description), self.unlisted)
+
+
+def shorten(text: str) -> str:
+    """Return the beginning of a text that is longer than an error may show."""
+    return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}..."
+
+
+def first_problems(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """Return the first `MAX_PROBLEMS` problems, and an entry with the number of the others if there are any.
+
+    An iterable that makes its problems one by one never has more than these in memory.
+    """
+    remaining = iter(problems)
+    listed = tuple(islice(remaining, MAX_PROBLEMS))
+    unlisted = sum(1 for _ in remaining)
+    return (*listed, *count_unlisted(listed[-1].location, unlisted)) if unlisted else listed
+
+
+def count_unlisted(location: str, count: int) -> tuple[Problem, ...]:
+    """Return the entry that counts problems instead of listing them, nothing where there are none."""
+    return (Problem(location, None, f"{count} more problems are not listed", count),) if count else ()
 
 
 class ApiError(Exception):
@@ -66,14 +101,18 @@ class ApiError(Exception):
 
 
 class Invalid(ApiError):
-    """Something of the request is invalid; all problems of one step are told together (C-ERR-15)."""
+    """Something of the request is invalid; the problems of one step are listed together (C-ERR-15)."""
 
     status = 400
     errno = 107
     error = "Invalid parameters"
 
     def __init__(self, *problems: Problem) -> None:
-        ordered = sorted(problems, key=lambda problem: str(problem.name))
+        ordered = [problem.shortened() for problem in problems if not problem.unlisted]
+        ordered.sort(key=lambda problem: str(problem.name))
+        unlisted = sum(problem.unlisted for problem in problems) + len(ordered[MAX_PROBLEMS:])
+        if unlisted:
+            ordered = [*ordered[:MAX_PROBLEMS], *count_unlisted(ordered[0].location, unlisted)]
         super().__init__(*ordered)
         self.problems = ordered
         self.message = ordered[0].message()
@@ -104,7 +143,7 @@ class Malformed(ApiError):
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
-        self.message = message
+        self.message = shorten(message)
 
 
 class Unauthenticated(ApiError):

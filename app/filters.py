@@ -7,20 +7,23 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from app.bodies import MAX_DEPTH
-from app.parameters import Fields, Wrong, read, read_timestamp, value_error
+from app.parameters import Fields, Wrong, not_text, only_number, only_text, read, read_timestamp, value_error
 from backends import Json
 from backends.storage import OPERATORS, Filter
 
 MAX_FILTERS: Final = 100
+"""How many filters one query may have."""
+
 MAX_VALUES: Final = 10_000
-"""How much one query may ask for. Databases refuse statements that are longer still."""
+"""How many values the `in_` and `exclude_` filters of one query may have together: each is bound on its own, and
+databases refuse statements with more (SQLite 32,766)."""
 
 # The longest operator wins; other characters in the name make all of it a field (C-LIST-23).
 _OPERATION: Final = re.compile(rf"({'|'.join(sorted(OPERATORS, key=len, reverse=True))})_([\w.]+)")
 _BOUNDS: Final = {"_since": "gt", "_before": "lt", "_to": "lt"}
 _COMPARISONS: Final = ("eq", "not", "gt", "min", "lt", "max")
 
-_Reader = Callable[[str, str, Sequence[str], Fields], list[Json]]
+_Reader = Callable[[str, str, Sequence[str], Fields], Json]
 
 
 def read_filters(name: str, texts: Sequence[str], fields: Fields) -> list[Filter]:
@@ -29,8 +32,7 @@ def read_filters(name: str, texts: Sequence[str], fields: Fields) -> list[Filter
     Raises Wrong.
     """
     if name in _BOUNDS:
-        # Of these the last counts, as of all parameters with a meaning of their own.
-        return _timestamps(name, _BOUNDS[name], texts[-1:]) if fields.timed else []
+        return _timestamps(name, _BOUNDS[name], texts) if fields.timed else []
     if name.startswith("_"):
         return []
     if "\0" in name:
@@ -46,20 +48,27 @@ def read_filters(name: str, texts: Sequence[str], fields: Fields) -> list[Filter
         return _timestamps(name, operator, texts)
     if field == "last_modified" and operator in ("in", "exclude"):
         raise value_error(name)
+    if len(texts) > 1 and field == "last_modified":
+        raise value_error(name)
     # Nothing that is stored is nested deeper: a longer path is missing like the shorter one.
     path = tuple(field.split(".")[: MAX_DEPTH + 1])
-    return [Filter(path, operator, value) for value in _READERS[operator](name, field, texts, fields)]
+    return [Filter(path, operator, _READERS[operator](name, field, texts, fields))]
+
+
+def too_many_filters(name: str) -> Wrong:
+    """Say that a query has more filters than it may have."""
+    return Wrong(name, f"More than {MAX_FILTERS} filters")
 
 
 def _timestamps(name: str, operator: str, texts: Sequence[str]) -> list[Filter]:
-    """Read filters on `last_modified`. Only parameters without operator are told how they are malformed (C-ERR-34)."""
+    """Read a filter on `last_modified`, given once. Errors of parameters without operator say more (C-ERR-34)."""
     try:
-        timestamps = [read_timestamp(name, text) for text in texts]
+        timestamp = read_timestamp(name, only_number(name, texts))
     except Wrong as wrong:
         if name in _BOUNDS or name == "last_modified":
             raise
         raise value_error(name) from wrong
-    return [Filter(("last_modified",), operator, timestamp) for timestamp in timestamps if timestamp is not None]
+    return [] if timestamp is None else [Filter(("last_modified",), operator, timestamp)]
 
 
 def _value(name: str, field: str, text: str, fields: Fields) -> Json:
@@ -68,21 +77,20 @@ def _value(name: str, field: str, text: str, fields: Fields) -> Json:
     return text if is_number and field in fields.texts else value
 
 
-def _equal(name: str, field: str, texts: Sequence[str], fields: Fields) -> list[Json]:
+def _equal(name: str, field: str, texts: Sequence[str], fields: Fields) -> Json:
+    """Read a value as `_single` does; an id must be text."""
+    if name == "id" and not isinstance(read(name, only_text(name, texts)), str):
+        raise not_text(name, texts[0])
+    return _single(name, field, texts, fields)
+
+
+def _single(name: str, field: str, texts: Sequence[str], fields: Fields) -> Json:
     """Read one value. Given several times, a parameter means the list of its texts (C-LIST-24)."""
-    values = [read(name, text) for text in texts]
-    if name == "id":
-        for text, value in zip(texts, values, strict=True):
-            if not isinstance(value, str):
-                raise Wrong(name, f"{text} is not a string: {{'{name}': ''}}", malformed=True)
-    return [list(texts)] if len(texts) > 1 else _values(name, field, texts, fields)
+    values = [_value(name, field, text, fields) for text in texts]
+    return list(texts) if len(texts) > 1 else values[0]
 
 
-def _values(name: str, field: str, texts: Sequence[str], fields: Fields) -> list[Json]:
-    return [_value(name, field, text, fields) for text in texts]
-
-
-def _parts(name: str, field: str, texts: Sequence[str], fields: Fields) -> list[Json]:
+def _parts(name: str, field: str, texts: Sequence[str], fields: Fields) -> Json:
     """Read values that commas separate, each on its own, those of all occurrences together (C-LIST-11, C-LIST-24)."""
     parts = [part for text in texts for part in text.split(",") if part]
     if len(parts) > MAX_VALUES:
@@ -91,33 +99,33 @@ def _parts(name: str, field: str, texts: Sequence[str], fields: Fields) -> list[
     values = [read(name, part) if field == "id" else _value(name, field, part, fields) for part in parts]
     if field == "id" and not all(isinstance(value, str) for value in values):
         raise value_error(name)
-    return [tuple(values)]
+    return tuple(values)
 
 
-def _patterns(name: str, field: str, texts: Sequence[str], fields: Fields) -> list[Json]:
-    """Read texts to be searched, inside the field where they have no wildcard (C-LIST-14, C-LIST-15)."""
-    values = _values(name, field, texts, fields)
-    if not all(isinstance(value, str) for value in values):
+def _pattern(name: str, field: str, texts: Sequence[str], fields: Fields) -> Json:
+    """Read text to be searched, inside the field where it has no wildcard (C-LIST-14, C-LIST-15)."""
+    value = _single(name, field, texts, fields)
+    if not isinstance(value, str):
         raise value_error(name)
-    return [value if "*" in value else f"*{value}*" for value in values]
+    return value if "*" in value else f"*{value}*"
 
 
-def _truths(name: str, field: str, texts: Sequence[str], fields: Fields) -> list[Json]:
-    return [bool(read(name, text)) for text in texts]
+def _truth(name: str, field: str, texts: Sequence[str], fields: Fields) -> Json:
+    return len(texts) > 1 or bool(read(name, texts[0]))
 
 
-def _arrays(name: str, field: str, texts: Sequence[str], fields: Fields) -> list[Json]:
-    values = _values(name, field, texts, fields)
-    return [value if isinstance(value, list) else [value] for value in values]
+def _array(name: str, field: str, texts: Sequence[str], fields: Fields) -> Json:
+    value = _single(name, field, texts, fields)
+    return value if isinstance(value, list) else [value]
 
 
 _READERS: Final[Mapping[str, _Reader]] = {
-    **dict.fromkeys(_COMPARISONS, _values),
+    **dict.fromkeys(_COMPARISONS, _single),
     "eq": _equal,
     "in": _parts,
     "exclude": _parts,
-    "like": _patterns,
-    "has": _truths,
-    "contains": _arrays,
-    "contains_any": _arrays,
+    "like": _pattern,
+    "has": _truth,
+    "contains": _array,
+    "contains_any": _array,
 }

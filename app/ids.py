@@ -106,7 +106,7 @@ def load(name: str) -> Generator:
 
 def principal_problem(principal: Json, name: str) -> Problem | None:
     """Return what is wrong with a principal (C-ERR-22, C-PERM-30, limit of its length), None for a good one."""
-    if principal is None or principal in ("", [], {}):
+    if not principal:
         return Problem("body", name, "Required")
     if not isinstance(principal, str):
         return Problem("body", name, f"{principal} is not a string: {{'': ''}}")

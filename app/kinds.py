@@ -125,6 +125,10 @@ class Route:
         around = zip(self.kinds[:-1], self.ids, strict=False)
         return next(((kind, id) for kind, id in around if not kind.generator.match(id)), None)
 
+    def in_wildcard(self) -> bool:
+        """Say whether the outermost object around is `*`, which is none and has no permissions."""
+        return len(self.kinds) > 1 and self.ids[0] == "*"
+
 
 class Kinds:
     """All kinds of one service, by name and by path."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from app import queries
 from app.checks import access_of, admit, expect_negotiated, expect_parent, expect_valid, own_id
-from app.errors import Invalid, Modified
+from app.errors import Invalid, Modified, UnknownParent
 from app.operation import Operation, Outcome
 from app.permissions import Access
 from app.rules import Rules
@@ -18,7 +18,7 @@ def get(operation: Operation, seen: Work, rules: Rules) -> Outcome:
     """Read a page of a list, or with HEAD its total (core contract, 6 and 7.5)."""
     expect_negotiated(operation)
     able = access_of(operation, seen, rules)
-    _admit_to_list(operation, seen, able, able.may_read_all())
+    _admit_to_list(operation, seen, able, rules, able.may_read_all())
     expect_parent(operation.route, seen)
     expect_valid(operation)
     timestamp = seen.clock(operation.route.uri)
@@ -44,7 +44,7 @@ def delete(operation: Operation, seen: Work, rules: Rules) -> Outcome:
     """Delete the objects of a list that match and that the identity may write (core contract, 4.12)."""
     expect_negotiated(operation)
     able = access_of(operation, seen, rules)
-    _admit_to_list(operation, seen, able, able.may_write_all())
+    _admit_to_list(operation, seen, able, rules, able.may_write_all())
     expect_parent(operation.route, seen)
     expect_valid(operation)
     clock = seen.clock(operation.route.uri)
@@ -64,8 +64,15 @@ def delete(operation: Operation, seen: Work, rules: Rules) -> Outcome:
     )
 
 
-def _admit_to_list(operation: Operation, seen: Work, able: Access, everything: bool) -> None:
-    """Admit to the whole list, to what is shared of it, or to an empty one (C-PERM-12 to C-PERM-15)."""
+def _admit_to_list(operation: Operation, seen: Work, able: Access, rules: Rules, everything: bool) -> None:
+    """Admit to the whole list, to what is shared of it, or to an empty one (C-PERM-12 to C-PERM-15).
+
+    Whoever may create buckets gets to know that `*` is none; everybody else is refused, as Kinto 26.5 does.
+    """
+    if operation.route.in_wildcard():
+        outermost = operation.route.kinds[0].name
+        if not able.principals.isdisjoint(rules.configured(outermost, "create")):
+            raise UnknownParent(outermost, operation.route.ids[0])
     bounded = own_id(operation) is not None
     admit(operation, everything or seen.seen.shares or able.may_create() or bounded)
 

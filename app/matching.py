@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -9,9 +10,11 @@ from typing import Final
 from app.queries import Query
 from backends import Json
 from backends.storage import MISSING, Filter, Missing, Order
-from backends.storage.values import contains, likes, ordered, reversed_order, value_at
+from backends.storage.values import contains, encoded, likes, ordered, reversed_order, value_at
 
 Document = Mapping[str, Json]
+Test = tuple[tuple[str, ...], Callable[[Json | Missing], bool]]
+"""The path of a field, and what must be true of its value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,16 +28,22 @@ class Choice:
 
 def choose(documents: Iterable[Document], query: Query) -> Choice:
     """Return the page that *query* asks for. The order must end in a field that is unique."""
-    matching = [document for document in documents if matches(document, query.filters)]
+    tests = checks_of(query.filters)
+    matching = [document for document in documents if matches(document, tests)]
     keyed = sorted(((sort_key(document, query.order), document) for document in matching), key=lambda pair: pair[0])
     start = b"" if query.after is None else _joined(query.after[: len(query.order)], query.order)
     following = tuple(document for key, document in keyed if key > start)
     return Choice(following[: query.limit], len(matching), len(following) > query.limit)
 
 
-def matches(document: Document, filters: Sequence[Filter]) -> bool:
-    """Say whether all filters hold."""
-    return all(_HOLDS[each.operator](value_at(document, each.path), each.value) for each in filters)
+def checks_of(filters: Sequence[Filter]) -> list[Test]:
+    """Return what the filters ask, with their values encoded once for all documents."""
+    return [(each.path, _TESTS[each.operator](each.value)) for each in filters]
+
+
+def matches(document: Document, tests: Sequence[Test]) -> bool:
+    """Say whether a document passes all tests."""
+    return all(passes(value_at(document, path)) for path, passes in tests)
 
 
 def sort_key(document: Document, order: Sequence[Order]) -> bytes:
@@ -47,17 +56,43 @@ def _joined(values: Sequence[Json | Missing], order: Sequence[Order]) -> bytes:
     return b"".join(reversed_order(bound) if key.descending else bound for key, bound in keys)
 
 
-_HOLDS: Final[Mapping[str, Callable[[Json, Json], bool]]] = {
-    "eq": lambda value, wanted: ordered(value) == ordered(wanted),
-    "not": lambda value, wanted: ordered(value) != ordered(wanted),
-    "gt": lambda value, wanted: ordered(value) > ordered(wanted),
-    "min": lambda value, wanted: ordered(value) >= ordered(wanted),
-    "lt": lambda value, wanted: ordered(value) < ordered(wanted),
-    "max": lambda value, wanted: ordered(value) <= ordered(wanted),
-    "in": lambda value, wanted: ordered(value) in map(ordered, wanted),
-    "exclude": lambda value, wanted: ordered(value) not in map(ordered, wanted),
-    "like": likes,
-    "has": lambda value, wanted: (value is not MISSING) == wanted,
-    "contains": lambda value, wanted: contains(value, wanted, every=True),
-    "contains_any": lambda value, wanted: contains(value, wanted, every=False),
+def _compare(is_met: Callable[[bytes, bytes], bool]) -> Callable[[Json], Callable[[Json | Missing], bool]]:
+    def make(wanted: Json) -> Callable[[Json | Missing], bool]:
+        bound = ordered(wanted)
+        return lambda value: is_met(ordered(value), bound)
+
+    return make
+
+
+def _one_of(wanted: Json) -> Callable[[Json | Missing], bool]:
+    bounds = encoded(wanted)
+    return lambda value: ordered(value) in bounds
+
+
+def _none_of(wanted: Json) -> Callable[[Json | Missing], bool]:
+    bounds = encoded(wanted)
+    return lambda value: ordered(value) not in bounds
+
+
+def _contain(*, every: bool) -> Callable[[Json], Callable[[Json | Missing], bool]]:
+    def make(wanted: Json) -> Callable[[Json | Missing], bool]:
+        bounds = encoded(wanted)
+        return lambda value: contains(value, bounds, every)
+
+    return make
+
+
+_TESTS: Final[Mapping[str, Callable[[Json], Callable[[Json | Missing], bool]]]] = {
+    "eq": _compare(operator.eq),
+    "not": _compare(operator.ne),
+    "gt": _compare(operator.gt),
+    "min": _compare(operator.ge),
+    "lt": _compare(operator.lt),
+    "max": _compare(operator.le),
+    "in": _one_of,
+    "exclude": _none_of,
+    "like": lambda wanted: lambda value: likes(value, wanted),
+    "has": lambda wanted: lambda value: (value is not MISSING) == wanted,
+    "contains": _contain(every=True),
+    "contains_any": _contain(every=False),
 }

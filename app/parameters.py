@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Never
 
@@ -71,13 +71,32 @@ def value_error(name: str) -> Wrong:
     return Wrong(name, f"Invalid value for {name}")
 
 
+def only_number(name: str, texts: Sequence[str]) -> str:
+    """Return the text of a number that may be given once. Raises Wrong."""
+    if len(texts) > 1:
+        raise Wrong(name, f'"{list(texts)}" is not a number', malformed=True)
+    return texts[0]
+
+
+def only_text(name: str, texts: Sequence[str]) -> str:
+    """Return a text that may be given once. Raises Wrong."""
+    if len(texts) > 1:
+        raise not_text(name, list(texts))
+    return texts[0]
+
+
+def not_text(name: str, value: Json) -> Wrong:
+    """Say that text is expected."""
+    return Wrong(name, f"{value} is not a string: {{'{name}': ''}}", malformed=True)
+
+
 def read_json(text: str) -> Json:
     """Return the value of a JSON text, integers of any size exactly.
 
     Raises RecursionError for what is nested too deeply, ValueError for what is no JSON: also NaN, what no double can
     hold, and lone surrogates, which have no encoding.
     """
-    value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+    value = _DECODER.decode(text)
     if deeper_than(value, MAX_DEPTH):
         raise RecursionError
     if "\\ud" in text.lower():
@@ -145,3 +164,7 @@ def _finite(digits: str) -> float:
     if math.isinf(number):
         raise ValueError(digits[:40])
     return number
+
+
+# Made once: `json.loads` with options makes a decoder for every text.
+_DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from jsonpatch import JsonPatchException, apply_patch
-from jsonpointer import JsonPointer, JsonPointerException
+from jsonpointer import EndOfList, JsonPointer, JsonPointerException
 
 from app.bodies import MAX_DEPTH, deeper_than, not_a_mapping, not_iterable, same
-from app.errors import Invalid, Problem
+from app.errors import Invalid, Problem, first_problems
 from app.ids import principal_problem
 from backends import Json
 from backends.codec import dumps
@@ -27,6 +27,9 @@ Permissions = Mapping[str, frozenset[str]]
 OPERATIONS: Final = ("test", "add", "remove", "replace", "move", "copy")
 MAX_COPIED: Final = 10_000_000
 """How many characters of JSON the copies of one patch may add up to: a few of `/data` into itself would fill memory."""
+
+MAX_COPIED_TIMES: Final = 10
+"""How many times the object and the patch together the copies may add up to."""
 
 NOTHING_GIVEN: Final = Problem("body", "data", "Provide at least one of data or permissions")
 
@@ -116,14 +119,18 @@ class JsonPatch(Patch):
         """Do all operations or none (C-OBJ-31, C-OBJ-33)."""
         lists = {name: {principal: principal for principal in permissions.get(name, ())} for name in self.names}
         document: Json = {"data": copy.deepcopy(data), "permissions": lists}
-        copied = 0
+        copies_left: int | None = None
         try:
             for operation in map(self._completed, self.operations):
-                if operation["op"] == "copy" and "from" in operation:
-                    copied += len(dumps(JsonPointer(operation["from"]).resolve(document)))
-                    if copied > MAX_COPIED:
+                if operation["op"] == "copy":
+                    if copies_left is None:
+                        size = len(dumps(document)) + len(dumps(list(self.operations)))
+                        copies_left = min(MAX_COPIED, MAX_COPIED_TIMES * size)
+                    copies_left -= _size_of_source(document, operation)
+                    if copies_left < 0:
                         raise _failure("too much is copied")
                 document = apply_patch(document, [operation], in_place=True)
+                _keep_list(document, operation)
         except (JsonPatchException, JsonPointerException) as error:
             raise _failure(str(error)) from error
         except RecursionError as error:
@@ -146,30 +153,35 @@ class JsonPatch(Patch):
             raise Invalid(unknown_permission(parts[1], self.names))
         if len(parts) == 2 and operation["op"] == "remove":
             return {"op": "replace", "path": operation["path"], "value": {}}
-        if len(parts) == 3:
+        if len(parts) >= 3:
             return operation | {"value": parts[2]}
-        if "value" not in operation:
+        if operation["op"] not in ("add", "replace") or "value" not in operation:
             return operation
-        return operation | {"value": _as_sets(operation["value"], 3 - len(parts))}
+        if len(parts) == 2:
+            return operation | {"value": _as_set(parts[1], operation["value"])}
+        return operation | {"value": _as_sets(operation["value"])}
 
     def _patched_permissions(self, document: Json, before: Permissions) -> Permissions:
-        lists = document.get("permissions")
+        """Return the permissions that result. Lists that the patched document does not have stay as they were."""
+        if "permissions" not in document:
+            raise _failure("/permissions must stay a mapping")
+        lists = document["permissions"] or {}
         if not isinstance(lists, dict):
             raise _failure("/permissions must stay a mapping")
-        for name, principals in lists.items():
+        for name in lists:
             if name not in self.names:
                 raise Invalid(unknown_permission(name, self.names))
-            if not isinstance(principals, dict):
-                raise Invalid(not_a_mapping(f"permissions.{name}", principals))
-        problems = [
+        lists = _as_sets(lists)
+        checked = (
             principal_problem(principal, f"permissions.{name}.{index}")
             for name, principals in lists.items()
             for index, principal in enumerate(principals)
             if principal not in before.get(name, ())
-        ]
-        if any(problems):
-            raise Invalid(*filter(None, problems))
-        return {name: frozenset(lists.get(name, ())) for name in self.names}
+        )
+        problems = first_problems(problem for problem in checked if problem)
+        if problems:
+            raise Invalid(*problems)
+        return {name: frozenset(lists.get(name, before.get(name, ()))) for name in self.names}
 
 
 def parse_shallow(body: Data) -> Patch:
@@ -190,8 +202,12 @@ def parse_json_patch(body: Json, names: Sequence[str]) -> JsonPatch | tuple[Prob
     """Return the patch of a JSON Patch body, or what is wrong (C-OBJ-34); *names* are the permissions of the kind."""
     if not isinstance(body, list):
         return (not_iterable("", body),)
-    problems = tuple(problem for index, operation in enumerate(body) for problem in _misshapen(operation, str(index)))
-    return problems or JsonPatch(tuple(body), tuple(names))
+    problems = first_problems(
+        problem for index, operation in enumerate(body) for problem in _misshapen(operation, str(index))
+    )
+    # An empty `from` counts as none.
+    operations = ({name: value for name, value in one.items() if name != "from" or value} for one in body)
+    return problems or JsonPatch(tuple(operations), tuple(names))
 
 
 def merge_recursive(target: Json, patch: Json) -> Json:
@@ -225,11 +241,44 @@ def _patched_data(document: Json) -> Data:
     return data
 
 
-def _as_sets(value: Json, levels: int) -> Json:
-    """Give every principal itself as value, in one list (1 level) or in all of them (2)."""
-    if not isinstance(value, dict):
-        return value
-    return {name: _as_sets(member, levels - 1) if levels > 1 else name for name, member in value.items()}
+def _size_of_source(document: Json, operation: Data) -> int:
+    """Return how many characters of JSON a copy takes, 0 for one that fails: the library says why."""
+    if "from" not in operation:
+        return 0
+    try:
+        source = JsonPointer(operation["from"]).resolve(document)
+    except JsonPointerException:
+        return 0
+    return 0 if isinstance(source, EndOfList) else len(dumps(source))
+
+
+def _keep_list(document: Json, operation: Data) -> None:
+    """Leave an empty list of principals where one was moved away: a list that is not there would stay as it was."""
+    if operation["op"] == "move" and isinstance(document, dict) and isinstance(document.get("permissions"), dict):
+        area, *names = JsonPointer(operation["from"]).parts
+        if area == "permissions" and len(names) == 1:
+            document["permissions"].setdefault(names[0], {})
+
+
+def _as_sets(value: Json) -> Json:
+    """Return lists of principals by name as sets; what is no mapping is found out at the end."""
+    return {name: _as_set(name, listed) for name, listed in value.items()} if isinstance(value, dict) else value
+
+
+def _as_set(name: str, principals: Json) -> Json:
+    """Return a list of principals, or a mapping with principals for keys, as a mapping of each to itself.
+
+    Raises Invalid for what is no list, or has elements that are no principals.
+    """
+    if isinstance(principals, dict):
+        return {principal: principal for principal in principals}
+    if not isinstance(principals, list):
+        raise Invalid(not_iterable(f"permissions.{name}", principals))
+    checked = (principal_problem(one, f"permissions.{name}.{index}") for index, one in enumerate(principals))
+    problems = first_problems(problem for problem in checked if problem)
+    if problems:
+        raise Invalid(*problems)
+    return {principal: principal for principal in principals}
 
 
 def _misshapen(operation: Json, name: str) -> list[Problem]:
@@ -246,6 +295,8 @@ def _misshapen(operation: Json, name: str) -> list[Problem]:
 def _wrong_operator(operator: Json, name: str) -> Problem | None:
     if not operator:
         return Problem("body", name, "Required")
+    if not isinstance(operator, str):
+        return Problem("body", name, f"{operator} is not a string: {{'op': ''}}")
     if operator in OPERATIONS:
         return None
     return Problem("body", name, f'"{operator}" is not one of {", ".join(OPERATIONS)}')
@@ -254,10 +305,9 @@ def _wrong_operator(operator: Json, name: str) -> Problem | None:
 def _wrong_pointer(operation: Data, name: str, member: str) -> Problem | None:
     pointer = operation.get(member)
     if not pointer:
-        required = member == "path" or member in operation
-        return Problem("body", f"{name}.{member}", "Required") if required else None
+        return Problem("body", f"{name}.{member}", "Required") if member == "path" else None
     if not isinstance(pointer, str):
-        return Problem("body", f"{name}.{member}", f"{pointer} is not a string: {{'': ''}}")
+        return Problem("body", f"{name}.{member}", f"{pointer} is not a string: {{'{member}': ''}}")
     if not pointer.startswith("/"):
         return Problem("body", f"{name}.{member}", "String does not match expected pattern")
     return None

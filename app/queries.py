@@ -6,7 +6,7 @@ Nothing is raised here: what is wrong is carried along and told at its step (C-U
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, MutableSequence, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urlencode
@@ -14,8 +14,8 @@ from urllib.parse import urlencode
 from app import tokens
 from app.bodies import MAX_DEPTH
 from app.errors import Problem
-from app.filters import MAX_FILTERS, read_filters
-from app.parameters import Fields, Wrong, read_number, value_error
+from app.filters import MAX_FILTERS, MAX_VALUES, read_filters, too_many_filters
+from app.parameters import Fields, Wrong, only_number, only_text, read_number, value_error
 from backends import Json
 from backends.codec import loads
 from backends.storage import NEWEST_FIRST, Filter, Order, Stored
@@ -26,6 +26,9 @@ Paths = tuple[tuple[str, ...], ...]
 
 MAX_KEYS: Final = 20
 """How many fields one query may sort by."""
+
+MAX_FIELDS: Final = 100
+"""How many fields one query may choose: every object of the page is searched for each."""
 
 _INVALID_TOKEN: Final = "_token has invalid content"
 _URI_LAST: Final = (Order(("uri",), descending=True),)
@@ -91,22 +94,22 @@ def parse(
     `known`, `refused` and `texts` are explained in `app.parameters.Fields`.
     """
     fields = Fields(known, refused, texts | {"id"})
-    given: dict[str, Sequence[str]] = {}
+    given: dict[str, MutableSequence[str]] = {}
     for name, value in pairs:
-        given[name.strip()] = (*given.get(name.strip(), ()), value)
-    last = {name: values[-1] for name, values in given.items()}
+        given.setdefault(name.strip(), []).append(value)
     filters, ahead, asked, wrongs = _read_numbers_and_filters(given, fields, now_ms + _DAY_MS)
     query = Query(
         limits.effective(asked),
         filters,
         asked_limit=asked,
         tombstones=any(each.path == ("last_modified",) for each in filters),
-        fields=_paths(last.get("_fields", "")),
         deprecated_to="_to" in given,
     )
     try:
-        query = replace(query, order=_order(last.get("_sort", ""), fields))
-        query = _continued(query, last.get("_token", ""), list if fields.timed else None)
+        query = replace(query, fields=_paths(_parts(given.get("_fields", ()))))
+        query = replace(query, order=_order(_parts(given.get("_sort", ())), fields))
+        token = only_text("_token", given.get("_token", [""]))
+        query = _continued(query, token, list if fields.timed else None)
         _expect_known(query.fields, fields)
     except Wrong as wrong:
         wrongs.append(wrong)
@@ -194,26 +197,37 @@ def _read_numbers_and_filters(
     """Return filters, timestamps after *latest*, `_limit` and what is wrong, in the order of the query string."""
     filters: list[Filter] = []
     ahead: list[tuple[int, Problem]] = []
+    values_left = MAX_VALUES
     limit: int | None = None
     wrongs: list[Wrong] = []
     for name, values in given.items():
         try:
             if name == "_limit":
-                limit = read_number(name, values[-1]) or None
-            more = read_filters(name, values, fields)
-            filters += more
-            timestamps = [each.value for each in more if each.path == ("last_modified",) and type(each.value) is int]
+                limit = read_number(name, only_number(name, values)) or None
+            read = read_filters(name, values, fields)
+            values_left -= sum(len(each.value) for each in read if isinstance(each.value, tuple))
+            if values_left < 0:
+                raise value_error(name)
+            if len(filters) + len(read) > MAX_FILTERS:
+                raise too_many_filters(name)
+            filters += read
+            timestamps = [each.value for each in read if each.path == ("last_modified",) and type(each.value) is int]
             ahead += [(value, value_error(name).problem) for value in timestamps if value > latest]
-            if len(filters) > MAX_FILTERS:
-                raise Wrong(name, f"More than {MAX_FILTERS} filters")
         except Wrong as wrong:
-            wrongs.append(wrong)
-    return tuple(filters[:MAX_FILTERS]), tuple(ahead), limit, wrongs
+            # Of those that are not malformed only the first is reported.
+            if wrong.malformed or all(each.malformed for each in wrongs):
+                wrongs.append(wrong)
+    return tuple(filters), tuple(ahead), limit, wrongs
 
 
-def _order(text: str, fields: Fields) -> tuple[Order, ...]:
+def _parts(texts: Sequence[str]) -> Sequence[str]:
+    """Return the parts of a parameter that commas separate; given several times, each time is one part."""
+    return texts if len(texts) != 1 else texts[0].split(",")
+
+
+def _order(texts: Sequence[str], fields: Fields) -> tuple[Order, ...]:
     """Read `_sort`; what is no key is ignored, and the last key makes the order total (C-LIST-40 to C-LIST-44)."""
-    parts = [_SORT_KEY.fullmatch(part.strip()) for part in text.split(",")]
+    parts = [_SORT_KEY.fullmatch(text.strip()) for text in texts]
     keys: dict[str, bool] = {}
     for part in filter(None, parts):
         keys.setdefault(part[2], part[1] == "-")
@@ -238,9 +252,11 @@ def _continued(query: Query, text: str, list: str | None) -> Query:
     return replace(query, after=token.after, token_nonce=token.nonce, anchors=token.anchors)
 
 
-def _paths(text: str) -> Paths | None:
-    paths = tuple(tuple(part.strip().split(".")) for part in text.split(",") if part.strip())
-    return paths or None
+def _paths(texts: Sequence[str]) -> Paths | None:
+    names = dict.fromkeys(text.strip() for text in texts if text.strip())
+    if len(names) > MAX_FIELDS:
+        raise value_error("_fields")
+    return tuple(tuple(name.split(".")[: MAX_DEPTH + 1]) for name in names) or None
 
 
 def _expect_known(paths: Paths | None, fields: Fields) -> None:

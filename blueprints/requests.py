@@ -22,7 +22,7 @@ from app.work import now_ms
 from backends import Json
 from blueprints.cors import refused_origin
 from blueprints.negotiation import JSON_TYPE, MERGE_TYPE, PATCH_TYPE, charset, media_type, not_acceptable, unsupported
-from blueprints.schemas import envelope, load
+from blueprints.schemas import NOT_A_CONTAINER, envelope, load, scalar_problems
 
 BEHAVIOURS = ("full", "light", "diff")
 _TIMESTAMP = re.compile(r'("?)([0-9]{1,25})\1')
@@ -102,10 +102,9 @@ def _stray_body(asked: Asked) -> list[Problem]:
     if media_type(asked.content_type) not in ("", JSON_TYPE):
         return []
     try:
-        decode(asked.raw, asked.charset)
+        return [] if isinstance(decode(asked.raw, asked.charset), dict | list) else [NOT_A_CONTAINER]
     except Invalid as error:
         return error.problems
-    return []
 
 
 def decoded(asked: Asked) -> tuple[Json, tuple[Problem, ...]]:
@@ -123,6 +122,8 @@ def _body(asked: Asked, route: Route, found: list[Problem]) -> Body:
     """Read the body of a write; an object that is created without an id gets one."""
     kind, given_type = route.kind, media_type(asked.content_type)
     value, problems = decoded(asked)
+    if not problems and given_type == PATCH_TYPE and asked.method == "PATCH":
+        problems = scalar_problems(value)
     if not problems and given_type == PATCH_TYPE and asked.method == "PATCH":
         return Body(patch=_kept(parse_json_patch(value, kind.permissions), found))
     loaded: Data = {}

@@ -12,11 +12,12 @@ from typing import Any
 from marshmallow import INCLUDE, Schema, ValidationError, fields, missing, validates_schema
 
 from app.bodies import not_a_mapping, not_iterable
-from app.errors import Problem
+from app.errors import Problem, first_problems
 from app.ids import principal_problem
 from app.patches import unknown_permission
 from backends import Json
 
+NOT_A_CONTAINER = Problem("body", "", "Should be a JSON object or an array")
 BATCH_METHODS = ("GET", "HEAD", "DELETE", "TRACE", "POST", "PUT", "PATCH")
 
 
@@ -51,7 +52,7 @@ class Permissions(fields.Field[dict[str, Json]]):
             return value
         if not isinstance(value, dict):
             raise Refused(not_a_mapping(attr or "", value))
-        found = tuple(problem for name, listed in value.items() for problem in self._problems(name, listed))
+        found = first_problems(problem for name, listed in value.items() for problem in self._problems(name, listed))
         if found:
             raise Refused(*found)
         return value
@@ -78,9 +79,10 @@ class Envelope(Schema):
 
     data = JsonObject()
 
-    @validates_schema(skip_on_field_errors=False)
-    def _nothing_else(self, body: Mapping[str, Json], **_: Any) -> None:
-        unknown = {name: value for name, value in body.items() if name not in self.fields}
+    @validates_schema(skip_on_field_errors=False, pass_original=True)
+    def _nothing_else(self, body: Mapping[str, Json], original: Mapping[str, Json], **_: Any) -> None:
+        # marshmallow has the unknown members in the order of a set; the client's is the same each time.
+        unknown = {name: value for name, value in original.items() if name not in self.fields}
         if unknown:
             raise Refused(unrecognized("", unknown))
 
@@ -98,10 +100,16 @@ def unrecognized(name: str, unknown: Mapping[str, Json]) -> Problem:
     return Problem("body", name, f'Unrecognized keys in mapping: "{dict(unknown)}"')
 
 
+def scalar_problems(body: Json) -> tuple[Problem, ...]:
+    """Return what is wrong with a body that is neither object nor array (C-ERR-18), nothing for one that is."""
+    return () if isinstance(body, dict | list) else (NOT_A_CONTAINER, Problem("body", "", "Required"))
+
+
 def load(schema: Schema, body: Json) -> tuple[dict[str, Json], tuple[Problem, ...]]:
     """Return what a body says and what is wrong with it; one of them is empty."""
-    if not isinstance(body, dict | list):
-        return {}, (Problem("body", "", "Should be a JSON object or an array"), Problem("body", "", "Required"))
+    scalar = scalar_problems(body)
+    if scalar:
+        return {}, scalar
     if isinstance(body, list):
         return {}, (not_a_mapping("", body),)
     try:

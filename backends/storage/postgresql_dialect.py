@@ -27,7 +27,7 @@ from sqlalchemy import (
     select,
     true,
 )
-from sqlalchemy.dialects.postgresql import JSONB, Insert, insert
+from sqlalchemy.dialects.postgresql import JSONB, JSONPATH, Insert, insert
 from sqlalchemy.sql.elements import ColumnElement
 
 from backends import Json
@@ -38,10 +38,11 @@ _TYPES: Final = ("null", "string", "number", "boolean", "array", "object")
 _RANKS: Final[ColumnElement[Any]] = literal_column("ARRAY['" + "','".join(_TYPES) + "']")
 _RANK_OF_MISSING: Final = len(_TYPES) + 1
 _NULL: Final = literal_column("'null'::jsonb", JSONB)
+_NO_VARIABLES: Final = literal_column("'{}'::jsonb", JSONB)
 _NOTHING: Final = literal_column("''", Text)
 _STRING: Final = literal_column("'string'", Text)
 _ITSELF: Final = literal_column("'{}'", Text)
-# What `#>` would take for the place of an element of an array.
+# What `#>` would take for the place of an element of an array. A strict JSON path takes it for a name only.
 _INDEX: Final = re.compile(r"\s*[-+]?\d+\s*")
 _ESCAPED: Final = str.maketrans({"!": "!!", "%": "!%", "_": "!_", "*": "%"})
 _RANK_OF_TYPE: Final = {type(None): 1, str: 2, int: 3, float: 3, bool: 4, list: 5, dict: 6, Missing: _RANK_OF_MISSING}
@@ -58,16 +59,10 @@ def _bound_array(values: Sequence[Json]) -> ColumnElement[Any]:
 
 def _at(document: ColumnElement[Any], path: Sequence[str]) -> ColumnElement[Any]:
     """Return the field as JSONB, NULL where it is missing (C-LIST-21)."""
-    field = _get(document, path)
-    inside = [
-        _type(_get(document, path[:depth])) == literal_column("'object'", Text)
-        for depth in range(1, len(path))
-        if _INDEX.fullmatch(path[depth])
-    ]
-    return case((and_(*inside), field)) if inside else field
-
-
-def _get(document: ColumnElement[Any], path: Sequence[str]) -> ColumnElement[Any]:
+    if any(map(_INDEX.fullmatch, path)):
+        members = "".join(f".{dumps(name)}" for name in path)
+        strictly = cast(literal(f"strict ${members}", Text), JSONPATH)
+        return func.jsonb_path_query_first(document, strictly, _NO_VARIABLES, true(), type_=JSONB)
     return document.op("#>", return_type=JSONB())(literal(list(path), ARRAY(Text)))
 
 

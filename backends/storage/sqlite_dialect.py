@@ -18,11 +18,12 @@ from sqlalchemy.sql.elements import ColumnElement
 from backends import Json
 from backends.codec import dumps, loads
 from backends.storage import MISSING, Missing
-from backends.storage.values import contains, likes, ordered, value_at
+from backends.storage.values import contains, encoded, likes, ordered, value_at
 
 # A row is asked for several fields in a row, and all rows of a statement for the same paths and values.
 _document: Final = lru_cache(maxsize=4)(loads)
 _constant: Final = lru_cache(maxsize=256)(loads)
+_encoded: Final = lru_cache(maxsize=256)(lambda text: encoded(loads(text)))
 
 
 def register(connection: sqlite3.Connection) -> None:
@@ -44,7 +45,7 @@ def _like(document: str, path: str, pattern: str) -> bool:
 
 
 def _contains(document: str, path: str, wanted: str, every: int) -> bool:
-    return contains(value_at(_document(document), _constant(path)), _constant(wanted), bool(every))
+    return contains(value_at(_document(document), _constant(path)), _encoded(wanted), bool(every))
 
 
 def _bound(value: Json) -> ColumnElement[str]:

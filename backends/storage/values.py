@@ -6,7 +6,7 @@ value, arrays and objects as PostgreSQL's jsonb orders them (C-LIST-39).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Final
 
@@ -58,12 +58,17 @@ def likes(value: Json | Missing, pattern: str) -> bool:
     return len(text) - position >= len(rest[-1]) and text.endswith(rest[-1])
 
 
-def contains(value: Json | Missing, wanted: Sequence[Json], every: bool) -> bool:
+def encoded(values: Iterable[Json]) -> frozenset[bytes]:
+    """Return the values as `contains` wants them."""
+    return frozenset(map(ordered, values))
+
+
+def contains(value: Json | Missing, wanted: frozenset[bytes], every: bool) -> bool:
     """Say whether a value is an array that holds every one, or any one, of *wanted* (C-LIST-18, C-LIST-19)."""
     if not isinstance(value, list):
         return False
-    held = {ordered(element) for element in value}
-    return (all if every else any)(ordered(element) in held for element in wanted)
+    held = encoded(value)
+    return wanted <= held if every else not wanted.isdisjoint(held)
 
 
 def _text(value: str) -> bytes:

@@ -49,6 +49,9 @@ from backends.storage.tables import clocks, documents, grants, members
 _AT_ONCE = 200
 """How many deleted objects one statement empties: SQLite bounds the depth of an expression."""
 
+_ROWS_AT_ONCE = 4_000
+"""How many grants or memberships one statement ends: each binds two or three values, and SQLite takes 32,766."""
+
 _bucket = bindparam("of_bucket", type_=Text)
 
 _lock_lists = (
@@ -199,13 +202,17 @@ class Writer:
         ended = [(change.stored.uri, *pair) for change in changes if not change.stored.deleted for pair in change.ended]
         if not gone and not ended:
             return
-        buckets = {bucket for change in changes for bucket in homes(change.stored.uri)}
-        named = []
-        if gone:
-            named.append(grants.c.uri.in_(gone))
-        if ended:
-            named.append(tuple_(grants.c.uri, grants.c.permission, grants.c.principal).in_(ended))
-        where = and_(grants.c.bucket.in_(sorted(buckets)), or_(*named))
+        buckets = sorted({bucket for change in changes for bucket in homes(change.stored.uri)})
+        for start in range(0, max(len(ended), 1), _ROWS_AT_ONCE):
+            named = []
+            if gone and not start:
+                named.append(grants.c.uri.in_(gone))
+            if ended:
+                some = ended[start : start + _ROWS_AT_ONCE]
+                named.append(tuple_(grants.c.uri, grants.c.permission, grants.c.principal).in_(some))
+            self._end_grants_where(and_(grants.c.bucket.in_(buckets), or_(*named)), stamp)
+
+    def _end_grants_where(self, where: ColumnElement[bool], stamp: int | None) -> None:
         until: Any = (
             select(documents.c.last_modified)
             .where(documents.c.bucket == grants.c.bucket, documents.c.uri == grants.c.uri)
@@ -238,9 +245,10 @@ class Writer:
         """End memberships, then begin others."""
         self._end(members, members.c.principal, dissolved)
         left = [(user, each.group) for each in memberships for user in sorted(each.left)]
-        if left:
-            stamp = max(each.stamp for each in memberships)
-            self._end_rows(members, tuple_(members.c.user_id, members.c.principal).in_(left), stamp)
+        stamp = max((each.stamp for each in memberships), default=0)
+        for start in range(0, len(left), _ROWS_AT_ONCE):
+            some = left[start : start + _ROWS_AT_ONCE]
+            self._end_rows(members, tuple_(members.c.user_id, members.c.principal).in_(some), stamp)
         rows = [
             {"user_id": user, "principal": each.group, "since": each.stamp, "until": LIVING}
             for each in memberships

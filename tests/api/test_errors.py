@@ -591,3 +591,44 @@ def test_what_was_cached_stays_when_the_request_is_undone(
     assert client.put(B).status == 403
     assert service.cache.get("seen") == B
     service.cache.flush()
+
+
+@pytest.mark.parametrize("raw", [b"null", b"true", b"false", b"0", b"1", b'""', b'"x"'], ids=str)
+@pytest.mark.parametrize("media_type", ["application/json", "application/json-patch+json"])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "PATCH", "DELETE"])
+def test_a_body_that_is_no_container_is_refused(client: Client, method: str, media_type: str, raw: bytes) -> None:
+    """C-ERR-18, C-ERR-27: with every method; what GET and DELETE do not read must be JSON only where it says so."""
+    client.put("/buckets/b")
+
+    answer = client.ask(method, "/buckets/b", raw=raw, headers={"Content-Type": media_type})
+
+    reads = method in ("PUT", "PATCH")
+    if media_type != "application/json" and method != "PATCH":
+        assert answer.status == (415 if reads else 200)
+        return
+    assert answer.status == 400
+    if method != "HEAD":
+        expected = ["Should be a JSON object or an array", *(["Required"] if reads else [])]
+        assert [detail["description"] for detail in answer.json["details"]] == expected
+
+
+def test_unknown_members_are_told_in_the_order_of_the_body(client: Client) -> None:
+    answer = client.ask("PUT", "/buckets/b", dict.fromkeys("zyxcba", 1))
+
+    assert "{'z': 1, 'y': 1, 'x': 1, 'c': 1, 'b': 1, 'a': 1}" in answer.json["message"]
+
+
+@pytest.mark.parametrize("path", ["/buckets/*/collections", "/buckets/%2A/groups", "/buckets/*/collections/c/records"])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE"])
+def test_a_list_below_a_wildcard_is_not_found_by_who_may_create_buckets(
+    client_with: ClientMaker, method: str, path: str
+) -> None:
+    """As Kinto 26.5: 404 with details on lists, and 403 or 401 for everybody else."""
+    client = client_with({"kinto.bucket_create_principals": "system.Authenticated"}, kept=True)
+
+    answer = client.ask(method, path)
+
+    assert answer.status == 404
+    if method != "HEAD":
+        assert answer.json["details"] == {"id": "*", "resource_name": "bucket"}
+    assert client.as_(None).ask(method, path).status == 401
