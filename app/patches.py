@@ -28,7 +28,7 @@ OPERATIONS: Final = ("test", "add", "remove", "replace", "move", "copy")
 MAX_COPIED: Final = 10_000_000
 """How many characters of JSON the copies of one patch may add up to: a few of `/data` into itself would fill memory."""
 
-MAX_COPIED_TIMES: Final = 10
+MAX_COPIED_TIMES: Final = 4
 """How many times the object and the patch together the copies may add up to."""
 
 NOTHING_GIVEN: Final = Problem("body", "data", "Provide at least one of data or permissions")
