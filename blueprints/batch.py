@@ -330,11 +330,12 @@ class Entries:
         chosen = {_canonical(name): _LINE_BREAK.sub(" ", value).strip(" \t") for name, value in own.items()}
         if method in _WITH_BODY:
             chosen.setdefault("content-type", JSON_TYPE)
-        headers = AnyCase(self._inherited)
+        # Not one by one into the headers: each is looked for among all others there.
+        headers = {name.lower(): (name, value) for name, value in self._inherited.items()}
         for name, value in chosen.items():
             if name not in _OF_THE_BATCH and not name.startswith("x-forwarded-"):
-                headers[name.title()] = value
-        return headers
+                headers[name] = (name.title(), value)
+        return AnyCase(list(headers.values()))
 
     def _target(self, url: str) -> Target:
         """Find out where a member leads, by the redirects that single requests get (C-BATCH-10, C-BATCH-19)."""
