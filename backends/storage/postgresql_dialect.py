@@ -63,6 +63,10 @@ def _at(document: ColumnElement[Any], path: Sequence[str]) -> ColumnElement[Any]
         members = "".join(f".{dumps(name)}" for name in path)
         strictly = cast(literal(f"strict ${members}", Text), JSONPATH)
         return func.jsonb_path_query_first(document, strictly, _NO_VARIABLES, true(), type_=JSONB)
+    return _get(document, path)
+
+
+def _get(document: ColumnElement[Any], path: Sequence[str]) -> ColumnElement[Any]:
     return document.op("#>", return_type=JSONB())(literal(list(path), ARRAY(Text)))
 
 
