@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, unquote_to_bytes
 
 from flask import Blueprint, Flask, Response, request
-from marshmallow import INCLUDE, Schema, fields, missing, validates_schema
+from marshmallow import fields, missing
 from werkzeug.datastructures import Headers as AnyCase
 from werkzeug.exceptions import HTTPException
 
@@ -26,14 +26,14 @@ from app.perform import Answer, perform_recognised
 from app.service import Service
 from backends import Json
 from backends.codec import dumps, loads
-from blueprints.cors import refused_origin
+from blueprints.cors import exposed, refused_origin
 from blueprints.http import INSIDE, expect_utf8, origin_of_urls, prefix, sent, unversioned
 from blueprints.negotiation import JSON_TYPE, PATCH_TYPE, media_type
 from blueprints.replies import Reply, answer, fixed, joined, refusal
 from blueprints.request_lines import note, note_identity, subrequests
 from blueprints.requests import Asked, decoded, operation
 from blueprints.resources import offered
-from blueprints.schemas import BATCH_METHODS, Refused, load, unrecognized
+from blueprints.schemas import BATCH_METHODS, Closed, Refused, load, unrecognized
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -100,22 +100,11 @@ class Defaults(fields.Field[dict[str, Json]]):
         raise Refused(not_a_mapping("defaults", value))
 
 
-class BatchBody(Schema):
+class BatchBody(Closed):
     """The body of a batch."""
-
-    class Meta:
-        """Unknown members are told together, in the words of clients."""
-
-        unknown = INCLUDE
 
     requests = Requests(load_default=None)
     defaults = Defaults()
-
-    @validates_schema(skip_on_field_errors=False)
-    def _nothing_else(self, body: Mapping[str, Json], **_: Any) -> None:
-        unknown = {name: value for name, value in body.items() if name not in self.fields}
-        if unknown:
-            raise Refused(unrecognized("", unknown))
 
 
 _SCHEMA = BatchBody()
@@ -153,6 +142,7 @@ def _problems(one: Json, name: str) -> Iterator[Problem]:
     unknown = {key: value for key, value in one.items() if key not in _KEYS}
     if unknown:
         yield unrecognized(name, unknown)
+        return
     method, path = one.get("method"), one.get("path")
     if method is not None and method not in BATCH_METHODS:
         yield Problem("body", f"{name}.method", f'"{method}" is not one of {", ".join(BATCH_METHODS)}')
@@ -322,6 +312,8 @@ class Entries:
                 entry.operation = self._operation(entry.asked, target.route)
         except ApiError as error:
             entry.reply = refusal(self._service, error)
+            if target.route is not None and not isinstance(error, NotAllowed):
+                entry.reply.exposed = exposed(method, target.route.on_list)
         return entry
 
     def _headers(self, own: Mapping[str, str], method: str) -> AnyCase:
@@ -356,7 +348,10 @@ class Entries:
                 raise NoSuchUrl
         except ApiError as error:
             return Target(path, query, refusal=error)
-        return Target(path, query, self._service.kinds.match(inner))
+        route = self._service.kinds.match(inner)
+        if route is not None and not offered(self._service, route.kind, route.on_list):
+            route = None  # settings switch off all its methods: it has no endpoint
+        return Target(path, query, route)
 
     def _without_slash(self, path: str) -> str:
         """Follow the redirect of a path that has no endpoint and a slash at its end (C-URL-12, C-URL-14)."""

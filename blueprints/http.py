@@ -152,15 +152,13 @@ def exchange(app: Flask, service: Service) -> None:
 
     def after(response: Response) -> Response:
         headers = fixed(service, request.headers.get("Origin"), g.get("exposed", ALWAYS_EXPOSED))
-        if not headers["Access-Control-Expose-Headers"]:
-            del headers["Access-Control-Expose-Headers"]
         for name, value in headers.items():
             response.headers[name] = value
         return response
 
     def refused(error: ApiError) -> Response:
         reply = refusal(service, error)
-        reply.exposed = g.get("exposed", ALWAYS_EXPOSED)
+        reply.exposed = g.get("exposed", reply.exposed)
         return sent(reply)
 
     def unknown() -> Response:
@@ -207,7 +205,6 @@ def exchange(app: Flask, service: Service) -> None:
         return response
 
     def not_allowed(error: MethodNotAllowed) -> Response:
-        g.exposed = ()
         methods = set(error.valid_methods or ()) | {"OPTIONS"}
         return refused(NotAllowed(tuple(name for name in _ORDER if name in methods)))
 

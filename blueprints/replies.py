@@ -157,6 +157,7 @@ def refusal(service: Service, error: ApiError) -> Reply:
         reply.challenges = service.challenges()
     if isinstance(error, NotAllowed) and error.allow:
         reply.headers["Allow"] = ", ".join(error.allow)
+        reply.exposed = ()
     reply.body = dumps({name: value for name, value in body.items() if value is not None})
     return reply
 
@@ -172,7 +173,8 @@ def fixed(service: Service, origin: str | None, seen: Sequence[str]) -> Headers:
     settings = service.settings
     headers = {} if ended(settings) else {"X-Content-Type-Options": "nosniff"}
     headers["Content-Security-Policy"] = _POLICY
-    headers["Access-Control-Expose-Headers"] = ", ".join(seen)
+    if seen:
+        headers["Access-Control-Expose-Headers"] = ", ".join(seen)
     allowed = allowed_origin(settings, origin)
     if allowed:
         headers["Access-Control-Allow-Origin"] = allowed

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from marshmallow import INCLUDE, Schema, ValidationError, fields, missing, validates_schema
+from marshmallow import INCLUDE, Schema, ValidationError, fields, missing, pre_load
 
 from app.bodies import not_a_mapping, not_iterable
 from app.errors import Problem, first_problems
@@ -40,7 +40,10 @@ class JsonObject(fields.Field[dict[str, Json]]):
 
 
 class Permissions(fields.Field[dict[str, Json]]):
-    """Permissions by name, each a list of principals; null lists stay null (C-ERR-21, C-ERR-22, C-PERM-30)."""
+    """Permissions by name, each a list of principals; null lists stay null (C-ERR-21, C-ERR-22, C-PERM-30).
+
+    The first unknown name is reported alone, as Kinto does.
+    """
 
     def __init__(self, names: Sequence[str]) -> None:
         super().__init__()
@@ -52,6 +55,9 @@ class Permissions(fields.Field[dict[str, Json]]):
             return value
         if not isinstance(value, dict):
             raise Refused(not_a_mapping(attr or "", value))
+        unknown = next((name for name, listed in value.items() if listed is not None and name not in self.names), None)
+        if unknown is not None:
+            raise Refused(unknown_permission(unknown, self.names))
         found = first_problems(problem for name, listed in value.items() for problem in self._problems(name, listed))
         if found:
             raise Refused(*found)
@@ -60,31 +66,34 @@ class Permissions(fields.Field[dict[str, Json]]):
     def _problems(self, name: str, listed: Json) -> Iterator[Problem]:
         if listed is None:
             return
-        if name not in self.names:
-            yield unknown_permission(name, self.names)
-        elif not isinstance(listed, list):
+        if not isinstance(listed, list):
             yield not_iterable(f"permissions.{name}", listed)
         else:
             checked = (principal_problem(one, f"permissions.{name}.{index}") for index, one in enumerate(listed))
             yield from (problem for problem in checked if problem)
 
 
-class Envelope(Schema):
-    """The body of a write: `data` and `permissions`, both optional, and nothing else (C-ERR-19)."""
+class Closed(Schema):
+    """An object without members but the declared ones. Unknown members are reported together, and nothing else then."""
 
     class Meta:
-        """Unknown members are told together, in the words of clients."""
+        """marshmallow would report unknown members one by one, beside the others."""
 
         unknown = INCLUDE
 
-    data = JsonObject()
-
-    @validates_schema(skip_on_field_errors=False, pass_original=True)
-    def _nothing_else(self, body: Mapping[str, Json], original: Mapping[str, Json], **_: Any) -> None:
-        # marshmallow has the unknown members in the order of a set; the client's is the same each time.
-        unknown = {name: value for name, value in original.items() if name not in self.fields}
+    @pre_load
+    def expect_known(self, body: Mapping[str, Json], **_: Any) -> Mapping[str, Json]:
+        """Raise ValidationError when there are unknown members."""
+        unknown = {name: value for name, value in body.items() if name not in self.fields}
         if unknown:
             raise Refused(unrecognized("", unknown))
+        return body
+
+
+class Envelope(Closed):
+    """The body of a write: `data` and `permissions`, both optional, and nothing else (C-ERR-19)."""
+
+    data = JsonObject()
 
 
 @cache

@@ -286,6 +286,32 @@ def test_a_batch_is_refused_for(client: Client, body: Any, name: str, descriptio
     assert client.get("/buckets").data == []
 
 
+UNKNOWN: dict[str, tuple[Any, list[str]]] = {
+    "beside nothing": ({"x": 1}, [""]),
+    "two": ({"y": 1, "x": 1}, [""]),
+    "beside requests of text": ({"x": 1, "requests": "x"}, [""]),
+    "beside requests of null": ({"x": 1, "requests": None}, [""]),
+    "beside a bad request": ({"x": 1, "requests": [{"path": "x"}]}, [""]),
+    "beside bad defaults": ({"x": 1, "defaults": 5}, [""]),
+    "in a request without path": ({"requests": [{"x": 1}]}, ["requests.0"]),
+    "in a request that is wrong throughout": (
+        {"requests": [{"x": 1, "path": "x", "method": "get", "headers": 5, "body": 5}, {"path": "x"}]},
+        ["requests.0", "requests.1.path"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("body", "names"), UNKNOWN.values(), ids=UNKNOWN.keys())
+def test_unknown_members_are_reported_instead_of_the_others(client: Client, body: Any, names: list[str]) -> None:
+    """C-BATCH-1, C-BATCH-2, as Kinto does."""
+    answer = client.ask("POST", "/batch", body)
+
+    assert answer.status == 400
+    assert [problem["name"] for problem in answer.json["details"]] == names
+    unknown = {name: value for name, value in body.items() if name in ("x", "y")} or {"x": 1}
+    assert answer.json["details"][0]["description"] == f'Unrecognized keys in mapping: "{unknown}"'
+
+
 def test_a_batch_is_refused_for_what_is_no_json(client: Client) -> None:
     """C-BATCH-26."""
     answer = client.ask("POST", "/batch", raw=b"{", headers={"Content-Type": "application/json"})

@@ -214,6 +214,31 @@ BODIES = {
 }
 
 
+ALONE: dict[str, tuple[bytes, str]] = {
+    "C-ERR-19 beside bad data": (b'{"x": 1, "data": 5}', ""),
+    "C-ERR-19 beside bad permissions": (b'{"permissions": {"read": 5}, "x": 1, "y": 2}', ""),
+    "C-ERR-21 beside another": (b'{"permissions": {"admin": [], "owner": []}}', "permissions"),
+    "C-ERR-21 after null, beside principals of a number": (
+        b'{"permissions": {"owner": null, "read": 5, "admin": []}}',
+        "permissions",
+    ),
+}
+
+
+@pytest.mark.parametrize(("raw", "name"), ALONE.values(), ids=ALONE.keys())
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "POST"])
+@on_sqlite
+def test_unknown_names_are_reported_instead_of_the_others(owner: Client, method: str, raw: bytes, name: str) -> None:
+    """As Kinto does."""
+    answer = owner.ask(method, f"{B}/collections" if method == "POST" else C, raw=raw, headers=JSON)
+
+    assert answer.status == 400
+    (problem,) = answer.json["details"]
+    assert (problem["location"], problem["name"]) == ("body", name)
+    if name:
+        assert problem["description"] == '"admin" is not one of read, write, record:create'
+
+
 @pytest.mark.parametrize(("raw", "problem"), BODIES.values(), ids=BODIES.keys())
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "POST"])
 @on_sqlite
