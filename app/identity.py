@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from backends.storage import Snapshot, User, UserState, Wanted
+from backends.storage import Snapshot, User, UserState, Wanted, home
 
 EVERYONE = "system.Everyone"
 AUTHENTICATED = "system.Authenticated"
@@ -54,7 +54,7 @@ def proof_of(user: User, state: UserState, credentials: str, forget: Callable[[]
 class Identity:
     """Who asks: `user_id` with its policy's prefix (`basicauth:3f1c`), None for nobody in particular.
 
-    With a `proof` it is to be held against the storage before it counts: `Service.identify` does so at once, `proving`
+    With a `proof` it is to be held against the storage before it counts: `Service.identify` does so at once, `Proving`
     with the first read of a request.
     """
 
@@ -86,26 +86,34 @@ class Outdated(Exception):
         self.proofs = tuple(proofs)
 
 
-def proving(read: Reader, identities: Iterable[Identity]) -> Reader:
-    """Return a reader whose first read also holds the identities against the storage, in the same statement.
+class Proving:
+    """A reader whose first read also checks the identities against the storage, in the same statement.
 
     That read raises Outdated when some of them no longer are who they were. Later reads of a transaction may see what
-    the request itself changed, and ask no more.
+    the request itself changed, and check nothing.
     """
-    unproven = {identity.proof.credentials: identity.proof for identity in identities if identity.proof}
 
-    def read_proving(wanted: Wanted) -> Snapshot:
-        if not unproven:
-            return read(wanted)
-        proofs = list(unproven.values())
-        unproven.clear()
-        seen = read(replace(wanted, users=tuple(dict.fromkeys(proof.user for proof in proofs))))
+    def __init__(self, read: Reader, identities: Iterable[Identity]) -> None:
+        self._read = read
+        self._unproven = {identity.proof.credentials: identity.proof for identity in identities if identity.proof}
+
+    def __call__(self, wanted: Wanted) -> Snapshot:
+        """Read. Raises Outdated."""
+        if not self._unproven:
+            return self._read(wanted)
+        proofs = list(self._unproven.values())
+        self._unproven.clear()
+        seen = self._read(replace(wanted, users=tuple(dict.fromkeys(proof.user for proof in proofs))))
         outdated = [proof for proof in proofs if not proof.holds(seen)]
         if outdated:
             raise Outdated(outdated)
         return seen
 
-    return read_proving
+    def prove(self) -> None:
+        """Check identities that no read has checked yet, by a statement of its own. Raises Outdated."""
+        for proof in self._unproven.values():
+            self(Wanted(home(proof.user.uri)))
+            return
 
 
 class Policy(Protocol):

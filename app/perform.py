@@ -14,7 +14,7 @@ from typing import Final
 from app import wanted as wanted_by
 from app.errors import ApiError, Clash
 from app.events import Reading, collect
-from app.identity import Identity, Outdated, Proof, proving
+from app.identity import Identity, Outdated, Proof, Proving
 from app.lengthy import Lengthy, Owed
 from app.nonces import Nonces
 from app.operation import Effect, Operation, Outcome, View
@@ -145,7 +145,7 @@ _batch: Final[ContextVar[_Around | None]] = ContextVar("batch", default=None)
 def _read(service: Service, steps: Sequence[Operation | View]) -> list[Answer | None]:
     """Answer operations that only read: those on objects from one statement a bucket, each list from its own."""
     operations = [step for step in steps if isinstance(step, Operation)]
-    read = proving(service.storage.read, (operation.identity for operation in operations))
+    read = Proving(service.storage.read, (operation.identity for operation in operations))
     single = [operation for operation in operations if not operation.pages]
     seen = Snapshot()
     for wanted in wanted_by.objects(service, single, writing=False):
@@ -210,7 +210,7 @@ class _Run(Writing):
         self._operations = operations
         self._lengthy = lengthy
         self._nonces = nonces
-        self._read = proving(transaction.read, (operation.identity for operation in operations))
+        self._read = Proving(transaction.read, (operation.identity for operation in operations))
         self._recognised: dict[str, Identity] = {}
         self._changed_users: set[str] = set()
         self._stale = False
@@ -237,6 +237,7 @@ class _Run(Writing):
     def step(self, step: Operation | View) -> Answer | None:
         """Perform one operation, or let a view answer."""
         if isinstance(step, View):
+            self._read.prove()  # before the view may change the users
             self.flush()
             _Around(self.service, self._perform_for_view).answer(step)
             if self._stale:

@@ -80,10 +80,17 @@ def access(route: Route, identity: Identity, seen: Snapshot, configured: Configu
     return Access(route, frozenset(identity.principals).union(*groups), seen.grants, configured)
 
 
-def with_groups(identity: Identity, configured: Iterable[str], read: Reader) -> frozenset[str]:
-    """Return the principals of an identity; its groups are read only where a setting names one (C-PERM-19)."""
+def with_groups(identity: Identity, configured: Iterable[str] | None, read: Reader) -> frozenset[str]:
+    """Return the principals of an identity. Its groups are read only where a setting names one (C-PERM-19).
+
+    *configured* are the principals that settings name; None reads the groups of every user.
+    """
     own = frozenset(identity.principals)
-    if not any(principal.startswith("/") for principal in configured):
+    if configured is None:
+        needed = identity.user_id is not None
+    else:
+        needed = any(principal.startswith("/") for principal in configured)
+    if not needed:
         return own
     return own.union(*read(Wanted("/buckets", readers=identity.principals)).groups.values())
 

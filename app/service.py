@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
 from app.decisions import decide
 from app.events import Context, Event, Listener
-from app.identity import ANONYMOUS, Identity, Outdated, Policy, Reader, proving
+from app.identity import ANONYMOUS, Identity, Outdated, Policy, Proving, Reader
 from app.ids import Generator
 from app.kinds import Kind, Kinds, core_kinds
 from app.operation import Operation, Outcome
+from app.permissions import with_groups
 from app.rules import Rules
 from app.settings import PolicySettings, Settings
 from app.work import Work
 from backends import Json
 from backends.cache import Cache
 from backends.metrics import SILENT, Metrics
-from backends.storage import Storage, Wanted, home
+from backends.storage import Storage
 from backends.tolerance import tolerate
 
 log: Final = logging.getLogger("kinto.core.events")
@@ -118,7 +119,7 @@ class Service:
         """Return who sends these credentials: the first policy that knows them says so (P-BASIC-7).
 
         A login that is remembered has a proof, which the next read of the request must hold against the storage
-        (`app.identity.proving`). Raises ApiError when a policy lets nobody try at present.
+        (`app.identity.Proving`). Raises ApiError when a policy lets nobody try at present.
         """
         if not authorization:
             return ANONYMOUS
@@ -131,18 +132,36 @@ class Service:
         return ANONYMOUS
 
     def identify(self, authorization: str | None, read: Reader | None = None) -> Identity:
-        """Return who sends these credentials, held against what is stored now; costs a read where there is a proof."""
+        """Return who sends these credentials, checked against what is stored now; costs a read where there is a proof.
+
+        In a view that is a member of a batch, "now" is what the members before it have made.
+        """
+        return self._identify(authorization, (), read or self.storage.read)[0]
+
+    def identify_with_groups(
+        self, authorization: str | None, configured: Iterable[str] | None = None
+    ) -> tuple[Identity, frozenset[str]]:
+        """Return who sends these credentials, and the principals of `app.permissions.with_groups`.
+
+        A remembered login is checked by the statement that reads the groups, or by one of its own without it.
+        """
+        return self._identify(authorization, configured, self.storage.read)
+
+    def _identify(
+        self, authorization: str | None, configured: Iterable[str] | None, read: Reader
+    ) -> tuple[Identity, frozenset[str]]:
         for _ in range(_TRIES):
             identity = self.recognise(authorization, read)
-            if identity.proof is None:
-                return identity
+            proving = Proving(read, [identity])
             try:
-                proving(read or self.storage.read, [identity])(Wanted(home(identity.proof.user.uri)))
-            except Outdated:
-                identity.proof.forget()
+                principals = with_groups(identity, configured, proving)
+                proving.prove()
+            except Outdated as outdated:
+                for proof in outdated.proofs:
+                    proof.forget()
                 continue
-            return replace(identity, proof=None)
-        return ANONYMOUS
+            return replace(identity, proof=None), principals
+        return ANONYMOUS, with_groups(ANONYMOUS, configured, read)
 
     def challenges(self) -> list[str]:
         """Return the values of `WWW-Authenticate`, one for each policy that has one (C-ERR-5)."""

@@ -14,10 +14,9 @@ from app.errors import NoSuchUrl
 from app.service import Service
 from backends import Json
 from backends.codec import dumps, loads
-from backends.storage import Wanted
 from blueprints.http import origin_of_urls, prefix, sent
 from blueprints.replies import Headers, Reply, caching_for_nobody
-from blueprints.request_lines import identified
+from blueprints.request_lines import identify_with_groups
 
 _CONTRIBUTE = {
     "name": "kinto",
@@ -49,7 +48,7 @@ def core(service: Service) -> Blueprint:
     def hello() -> Response:
         if request.path == prefix(service):
             raise NotFound
-        identity = identified(service)
+        identity, principals = identify_with_groups(service)
         body: dict[str, Json] = {
             "project_name": settings.project_name,
             "project_version": settings.project_version,
@@ -63,8 +62,6 @@ def core(service: Service) -> Blueprint:
         if settings.eos is not None:
             body["eos"] = settings.get("eos")
         if identity.user_id is not None:
-            seen = service.storage.read(Wanted("/buckets", readers=identity.principals))
-            principals = set(identity.principals).union(*seen.groups.values())
             body["user"] = {"id": identity.user_id, "principals": sorted(principals)}
             for contribute in service.user_info:
                 body["user"] |= contribute(identity)

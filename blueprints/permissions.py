@@ -11,7 +11,6 @@ from app import entries, matching, queries
 from app.errors import Forbidden, Invalid, Unauthenticated
 from app.identity import Identity
 from app.kinds import Data
-from app.permissions import with_groups
 from app.service import Service
 from app.work import now_ms
 from backends.codec import dumps
@@ -19,7 +18,7 @@ from blueprints.cors import exposed
 from blueprints.http import origin_of_urls, prefix, sent
 from blueprints.negotiation import not_acceptable
 from blueprints.replies import Reply, http_date
-from blueprints.request_lines import identified
+from blueprints.request_lines import identify_with_groups
 
 _URI = "/permissions"
 
@@ -33,8 +32,7 @@ def permissions(service: Service) -> Blueprint:
         refused = not_acceptable(request.headers.get("Accept"))
         if refused:
             raise refused
-        identity = identified(service)
-        principals = _principals(service, identity)
+        identity, principals = identify_with_groups(service, _configured(service))
         if service.settings.principals("permissions", "read").isdisjoint(principals):
             raise Unauthenticated if identity.user_id is None else Forbidden
         pairs = parse_qsl(request.query_string.decode(), keep_blank_values=True)
@@ -74,12 +72,10 @@ def accessible(service: Service, identity: Identity, principals: frozenset[str])
     return entries.entries(kinds, held, given) + entries.root(kinds, configured, principals)
 
 
-def _principals(service: Service, identity: Identity) -> frozenset[str]:
-    """Return the identity's principals; its groups are asked for only where a setting names one."""
-    rules = service.rules
+def _configured(service: Service) -> frozenset[str]:
+    """Return all principals whom settings give a permission that this page shows or needs."""
     names = [(kind.name, name) for kind in service.kinds for name in ("create", "read", "write")]
-    configured = frozenset[str]().union(*(rules.configured(*name) for name in [*names, ("permissions", "read")]))
-    return with_groups(identity, configured, service.storage.read)
+    return frozenset[str]().union(*(service.rules.configured(*name) for name in [*names, ("permissions", "read")]))
 
 
 def _query(service: Service, pairs: Sequence[tuple[str, str]]) -> queries.Query:

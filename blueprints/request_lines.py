@@ -118,6 +118,13 @@ def identified(service: Service) -> Identity:
     return identity
 
 
+def identify_with_groups(service: Service, configured: Iterable[str] | None = None) -> tuple[Identity, frozenset[str]]:
+    """Return who sends this request, with the principals of `Service.identify_with_groups`; its line tells who."""
+    identity, principals = service.identify_with_groups(request.headers.get("Authorization"), configured)
+    note_identity(identity)
+    return identity, principals
+
+
 def note_identity(identity: Identity) -> None:
     """Tell in the line of this request who sent it."""
     notes = request.environ.get(_NOTES)

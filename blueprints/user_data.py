@@ -5,14 +5,12 @@ from __future__ import annotations
 from flask import Blueprint, Response
 
 from app.errors import Forbidden, NotAllowed, Unauthenticated
-from app.identity import Identity
-from app.permissions import is_among
 from app.service import Service
 from app.user_data import forget
 from backends.codec import dumps
 from blueprints.http import prefix, sent
 from blueprints.replies import Reply
-from blueprints.request_lines import identified
+from blueprints.request_lines import identify_with_groups
 
 
 def user_data(service: Service) -> Blueprint:
@@ -20,8 +18,9 @@ def user_data(service: Service) -> Blueprint:
     blueprint = Blueprint("user-data", __name__, url_prefix=prefix(service))
 
     def delete(principal: str) -> Response:
-        identity = identified(service)
-        if not _may_delete(service, identity):
+        allowed = service.settings.principals("user-data", "delete")  # C-UTIL-35
+        identity, principals = identify_with_groups(service, allowed)
+        if allowed.isdisjoint(principals):
             raise Unauthenticated if identity.user_id is None else Forbidden
         forget(service, principal, identity)
         return sent(Reply(200, dumps({"data": {"principal": principal}})))
@@ -35,8 +34,3 @@ def user_data(service: Service) -> Blueprint:
     # No method is allowed but OPTIONS, which is answered before (C-UTIL-39); the rule makes the URL exist.
     blueprint.add_url_rule("/__user_data__", "plural", plural, methods=["OPTIONS"], provide_automatic_options=False)
     return blueprint
-
-
-def _may_delete(service: Service, identity: Identity) -> bool:
-    """Say whether the setting `user-data_delete_principals` names who asks, or a group of theirs (C-UTIL-35)."""
-    return is_among(identity, service.settings.principals("user-data", "delete"), service.storage.read)

@@ -268,6 +268,10 @@ class TestCost:
             pytest.param(_ask("DELETE", f"{LIST}/r"), 5, id="DELETE"),
             pytest.param(_ask("DELETE", LIST), 5, id="DELETE of a list"),
             pytest.param(_member("GET", MINE), 1, id="a batch that reads"),
+            pytest.param(_ask("GET", "/"), 1, id="hello, which reads groups"),
+            pytest.param(_member("GET", "/"), 1, id="hello in a batch"),
+            # Not by the read of the page itself, which is none of `Storage.read`.
+            pytest.param(_ask("GET", "/permissions"), 2, id="permissions"),
             pytest.param(_member("PUT", f"{LIST}/r", {"data": {"n": 2}}), 4, id="a batch that writes"),
         ],
     )
@@ -282,6 +286,24 @@ class TestCost:
 
         assert len(counter.statements) == budget, counter.statements
         assert hashes == []
+
+    @pytest.mark.parametrize("page", ["permissions", "user data"])
+    def test_a_page_whose_setting_names_a_group_reads_it_with_the_account(
+        self, client_with: ClientMaker, page: str
+    ) -> None:
+        settings = {
+            "kinto.permissions_read_principals": "/buckets/b/groups/g",
+            "kinto.user-data_delete_principals": "/buckets/b/groups/g",
+        }
+        people = People(client_with({**SETTINGS, **settings}))
+        people.sign_up("alice")
+        ask = {"permissions": _ask("GET", "/permissions"), "user data": _ask("DELETE", "/__user_data__/eve")}[page]
+        people.user_id("alice")
+
+        with counted(people.client) as counter:
+            assert ask(people) == 403
+
+        assert len(counter.statements) == 1, counter.statements
 
     def test_every_table_is_asked_in_one_bucket(self, here: People) -> None:
         """docs/architecture.md, "Scale"."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.identity import Identity, Outdated, proof_of, proving
+from app.identity import Identity, Outdated, Proving, proof_of
 from backends.storage import Snapshot, User, UserState, Wanted
 
 ALICE = User("/accounts/alice", "password")
@@ -34,7 +34,7 @@ def test_only_the_first_read_asks_for_users() -> None:
         asked.append(wanted.users)
         return Snapshot(users={ALICE: STATE})
 
-    reading = proving(read, [Identity("account:alice", "account", PROOF)] * 2)
+    reading = Proving(read, [Identity("account:alice", "account", PROOF)] * 2)
     reading(Wanted("/buckets/b"))
     reading(Wanted("/buckets/b"))
 
@@ -46,6 +46,22 @@ def test_the_first_read_names_all_that_no_longer_hold() -> None:
     identities = [Identity("account:alice", "account", proof) for proof in (PROOF, other)]
 
     with pytest.raises(Outdated) as raised:
-        proving(lambda wanted: Snapshot(users={ALICE: STATE}), identities)(Wanted("/buckets/b"))
+        Proving(lambda wanted: Snapshot(users={ALICE: STATE}), identities)(Wanted("/buckets/b"))
 
     assert raised.value.proofs == (other,)
+
+
+def test_what_was_read_is_not_proven_again() -> None:
+    asked: list[tuple[User, ...]] = []
+
+    def read(wanted: Wanted) -> Snapshot:
+        asked.append(wanted.users)
+        return Snapshot(users={ALICE: STATE})
+
+    for reads in (0, 1):
+        reading = Proving(read, [Identity("account:alice", "account", PROOF)])
+        for _ in range(reads):
+            reading(Wanted("/buckets/b"))
+        reading.prove()
+
+    assert asked == [(ALICE,)] * 2
