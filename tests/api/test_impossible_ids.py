@@ -1,0 +1,129 @@
+"""Ids that no object can have, of objects and of what is around them: status and details as Kinto 26.5 answers.
+
+Compared with Kinto over HTTP. The id `*` is not among them: Kinto takes it for any. Differences: a path with U+0000 or
+U+FFFD is refused before (C-URL-25), ids have at most 255 characters (DECISIONS) and do not end with a line break.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.api.conftest import ClientMaker
+from tests.client import Answer, Client
+
+IDS: dict[str, tuple[str, str]] = {
+    "too long": ("a" * 256, "a" * 256),
+    "a dot": (".", "."),
+    "two dots": ("..", ".."),
+    "a dot inside": ("a.b", "a.b"),
+    "a dash in front": ("-a", "-a"),
+    "a letter beyond ASCII": ("%C3%A9", "é"),
+    "a letter beyond ASCII inside": ("a%C3%A9", "aé"),
+    "a letter beyond the basic plane": ("%F0%9F%98%80", "\U0001f600"),
+    "a space": ("a%20b", "a b"),
+    "a line break at its end": ("a%0A", "a\n"),
+    "a plus": ("a+b", "a+b"),
+    "a tilde": ("a~", "a~"),
+    "an at": ("a@b", "a@b"),
+    "a percent sign": ("%25", "%"),
+    "percent-encoded percent-encoding": ("%2561", "%61"),
+    "a question mark": ("a%3Fb", "a?b"),
+    "a hash": ("a%23b", "a#b"),
+    "a semicolon": ("a;b", "a;b"),
+    "a backslash": ("a%5Cb", "a\\b"),
+}
+OBJECTS = ("/buckets/{}", "/buckets/b/groups/{}", "/buckets/b/collections/{}", "/buckets/b/collections/c/records/{}")
+IN_BUCKET = (
+    "/buckets/{}/groups",
+    "/buckets/{}/groups/g",
+    "/buckets/{}/collections",
+    "/buckets/{}/collections/c",
+    "/buckets/{}/collections/c/records",
+    "/buckets/{}/collections/c/records/r",
+    "/buckets/{}/collections/{}/records",
+    "/buckets/{}/collections/{}/records/{}",
+)
+IN_COLLECTION = ("/buckets/b/collections/{}/records", "/buckets/b/collections/{}/records/r")
+BODY = {"data": {"members": []}}
+
+
+@pytest.fixture
+def client(client_with: ClientMaker) -> Client:
+    """Return alice's client, who may read all buckets, of a service with one object of each kind."""
+    client = client_with({"kinto.bucket_read_principals": "system.Authenticated"}, kept=True)
+    for path in ("/buckets/b", "/buckets/b/collections/c", "/buckets/b/collections/c/records/r"):
+        client.put(path)
+    client.put("/buckets/b/groups/g", {"members": []})
+    return client
+
+
+def _answers(client: Client, form: str, sent: str) -> dict[str, tuple[int, Any]]:
+    """Return status and details of each method, which a member of a batch gets as well."""
+    on_list = form.endswith("s")
+    path = form.replace("{}", sent)
+    methods = ("GET", "HEAD", "DELETE", "POST") if on_list else ("GET", "HEAD", "DELETE", "PUT", "PATCH")
+    answers: dict[str, tuple[int, Any]] = {}
+    for method in methods:
+        body = BODY if method in ("PUT", "POST", "PATCH") else None
+        single = client.ask(method, path, body)
+        member = {"method": method, "path": path, **({"body": body} if body else {})}
+        (entry,) = client.batch(member).json["responses"]
+        assert entry["status"] == single.status
+        assert (entry["body"] or None) == single.json
+        answers[method] = single.status, _details(single)
+    return answers
+
+
+def _details(answer: Answer) -> Any:
+    return (answer.json or {}).get("details")
+
+
+@pytest.mark.parametrize("form", OBJECTS)
+@pytest.mark.parametrize(("sent", "_id"), IDS.values(), ids=IDS.keys())
+def test_an_object_cannot_have(client: Client, form: str, sent: str, _id: str) -> None:
+    """C-OBJ-5, C-ERR-35."""
+    refused = 400, [{"location": "path", "name": None, "description": "Invalid object id"}]
+
+    answers = _answers(client, form, sent)
+
+    if form == "/buckets/{}":
+        # Kinto answers 403 to those whom settings let read, and no more.
+        del answers["DELETE"], answers["PATCH"]
+    assert answers.pop("HEAD") == (400, None)
+    assert answers == dict.fromkeys(answers, refused)
+
+
+@pytest.mark.parametrize("form", IN_BUCKET)
+@pytest.mark.parametrize(("sent", "id"), IDS.values(), ids=IDS.keys())
+def test_there_is_nothing_in_a_bucket_called(client: Client, form: str, sent: str, id: str) -> None:
+    """C-PERM-9: nobody may read there; what would be written has no parent."""
+    missing = 404, {"id": id, "resource_name": "bucket"}
+
+    answers = _answers(client, form, sent)
+
+    assert answers["GET"] == answers["HEAD"] == (403, None)
+    assert answers["DELETE"] == ((403, None) if form.endswith("s") else missing)
+    assert all(answers[method] == missing for method in ("PUT", "POST") if method in answers)
+
+
+@pytest.mark.parametrize("form", IN_COLLECTION)
+@pytest.mark.parametrize(("sent", "id"), IDS.values(), ids=IDS.keys())
+def test_there_is_nothing_in_a_collection_called(client: Client, form: str, sent: str, id: str) -> None:
+    """C-OBJ-30: whoever owns the bucket is told that the collection is missing."""
+    missing = 404, {"id": id, "resource_name": "collection"}
+
+    answers = _answers(client, form, sent)
+
+    assert answers.pop("HEAD") == (404, None)
+    assert answers == dict.fromkeys(answers, missing)
+
+
+@pytest.mark.parametrize("form", [*OBJECTS, *IN_BUCKET, *IN_COLLECTION])
+@pytest.mark.parametrize("sent", ["%00", "a%00", "%EF%BF%BD", "%FF", "a%FF"])
+def test_no_path_has(client: Client, form: str, sent: str) -> None:
+    """C-URL-24, C-URL-25: refused before anything is looked for."""
+    answers = _answers(client, form, sent)
+
+    assert answers == dict.fromkeys(answers, (400, None))
