@@ -235,7 +235,7 @@ REFUSALS: dict[str, tuple[dict[str, Any], int]] = {
     "404 of an object": ({"path": f"/v1{BUCKET}/groups/none"}, 404),
     "405 of an object": ({"method": "POST", "path": f"/v1{BUCKET}/groups/g"}, 405),
     "405 of a list": ({"method": "PATCH", "path": "/v1/buckets"}, 405),
-    "405 of a list that is deleted": ({"method": "TRACE", "path": "/v1/buckets"}, 405),
+    "405 of TRACE": ({"method": "TRACE", "path": "/v1/buckets"}, 405),
     "405 of hello": ({"method": "PUT", "path": "/v1/"}, 405),
     "405 of a method that a setting switches off": ({"method": "DELETE", "path": f"/v1{BUCKET}"}, 405),
     "404 of a kind that settings switch off": ({"path": f"/v1{BUCKET}/collections/c/records/r0"}, 404),
@@ -285,6 +285,7 @@ def test_a_refused_member_has_the_headers_of_the_single_request(
     assert (entry["status"], single.status) == (status, status)
     assert _shown(entry["body"] or None) == _shown(single.json)
     assert _headers(entry["headers"]) == _headers(single.headers)
+    assert ("Access-Control-Expose-Headers" in entry["headers"]) == (status != 405)
 
 
 def _headers(headers: Mapping[str, str]) -> dict[str, str]:
