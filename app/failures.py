@@ -8,6 +8,7 @@ is remembered is not asked. A cache that is down counts nothing.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from dataclasses import dataclass
@@ -74,7 +75,7 @@ class _Counts(Storage):
 
     def _known(self, key: str) -> tuple[int, float]:
         match self._cache.get(key):
-            case [int(count), float(ends)] if ends > time.time():
+            case [int(count), float(ends)] if time.time() < ends < math.inf:
                 return count, ends
         return 0, time.time()
 

@@ -121,8 +121,19 @@ def encode(value: Json) -> str:
 
 
 def decode(text: bytes | str | None) -> Json | None:
-    """Return the value of JSON text, or None when there is none; raise ValueError when it is not JSON."""
-    return None if text is None else json.loads(text)
+    """Return the value of JSON text, or None when there is none.
+
+    A server may be shared: a value that another program left, and that is not JSON, counts as absent.
+    """
+    try:
+        return None if text is None else json.loads(text)
+    except (ValueError, TypeError, RecursionError):
+        return None
+
+
+def of_another_type(error: Exception) -> bool:
+    """Return whether Redis refused a command because another program keeps a list, a hash or the like under the key."""
+    return str(error).startswith("WRONGTYPE")
 
 
 def storable(key: str, longest: int) -> str:

@@ -22,10 +22,7 @@ def seal(value: Json, ends: float) -> str:
 
 def unseal(text: bytes | str | None) -> Envelope | None:
     """Return what was stored, or None when it is missing, expired or not ours."""
-    try:
-        stored = decode(text)
-    except ValueError:
-        return None
-    if not isinstance(stored, dict) or "value" not in stored or not isinstance(stored.get("ttl"), int | float):
-        return None
-    return Envelope(stored["value"], stored["ttl"]) if stored["ttl"] > time.time() else None
+    match decode(text):
+        case {"value": value, "ttl": int() | float() as ends} if ends > time.time():
+            return Envelope(value, ends)
+    return None

@@ -20,7 +20,7 @@ from typing import IO, Any, Protocol
 
 from backends import BackendError, Json
 from backends.breaker import LIMIT_SECONDS, Breaker
-from backends.cache import Cache, Place, decode
+from backends.cache import Cache, Place, decode, of_another_type
 from backends.cache.envelope import Envelope, seal, unseal
 
 # All else is a pattern or a path for some class: the Redis one clears by the prefix as a pattern.
@@ -59,10 +59,7 @@ class _JsonText:
         return json.dumps(value).encode()
 
     def loads(self, stored: bytes | None) -> Json | None:
-        try:
-            return decode(stored)
-        except ValueError:
-            return None
+        return decode(stored)
 
     def dump(self, value: Json, file: IO[bytes]) -> None:
         file.write(self.dumps(value))
@@ -118,7 +115,12 @@ class ForeignCache(Cache):
 
     def _envelope(self, key: str) -> Envelope | None:
         with self._breaker.call():
-            return unseal(self._inner.get(self._full(key)))
+            try:
+                return unseal(self._inner.get(self._full(key)))
+            except _driver_errors() as error:
+                if not of_another_type(error):
+                    raise
+        return None
 
     def _full(self, key: str) -> str:
         return self._prefix + _plain(key)

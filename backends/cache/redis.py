@@ -1,6 +1,8 @@
 """Keep the cache in Redis: JSON text under prefix and key, with a life in milliseconds (operations.md 4.3)."""
 
 import re
+from collections.abc import Callable
+from typing import Any
 
 import redis
 from redis.backoff import NoBackoff
@@ -8,7 +10,7 @@ from redis.retry import Retry
 
 from backends import REDIS_POOL, Json
 from backends.breaker import LIMIT_SECONDS, Breaker
-from backends.cache import Cache, Place, decode, encode
+from backends.cache import Cache, Place, decode, encode, of_another_type
 
 _PATTERN_CHARACTERS = re.compile(r"([*?\[\]\\])")
 _REMOVED_AT_ONCE = 1000
@@ -24,7 +26,7 @@ class RedisCache(Cache):
 
     def get(self, key: str) -> Json | None:
         with self._breaker.call():
-            return decode(self._client.get(self._prefix + key))
+            return decode(_text(self._client.get, self._prefix + key))
 
     def set(self, key: str, value: Json, ttl_seconds: float) -> None:
         text = encode(value)
@@ -36,7 +38,7 @@ class RedisCache(Cache):
 
     def delete(self, key: str) -> Json | None:
         with self._breaker.call():
-            return decode(self._client.getdel(self._prefix + key))
+            return decode(_text(self._client.getdel, self._prefix + key))
 
     def expire(self, key: str, ttl_seconds: float) -> None:
         # A life of 0 removes the key.
@@ -63,6 +65,17 @@ class RedisCache(Cache):
         self._client.connection_pool.disconnect()
 
 
+def _text(read: Callable[[str], Any], full: str) -> bytes | None:
+    """Return the text under a key, none where it is a list, a hash or the like."""
+    try:
+        text: bytes | None = read(full)
+    except redis.ResponseError as error:
+        if not of_another_type(error):
+            raise
+        return None
+    return text
+
+
 def _milliseconds(seconds: float) -> int:
     # Half a millisecond must not become 0, which the server refuses.
     return max(1, round(seconds * 1000)) if seconds > 0 else 0
@@ -75,7 +88,6 @@ def open_cache(place: Place) -> Cache:
         place.url or "redis://localhost:6379/0",
         max_connections=pool.size,
         timeout=pool.timeout_seconds,
-        decode_responses=True,
         encoding_errors="surrogatepass",
         socket_timeout=LIMIT_SECONDS,
         socket_connect_timeout=LIMIT_SECONDS,
