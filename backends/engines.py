@@ -1,7 +1,5 @@
 """Make PostgreSQL engines: which driver, how many connections, what happens after a fork (operations.md 3.6)."""
 
-import os
-import weakref
 from typing import Any
 
 from psycopg2 import ProgrammingError
@@ -11,6 +9,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from backends import Pool
 from backends.deadlines import CONNECT_TIMEOUT_SECONDS, LimitedCursor
+from backends.forks import renew_in_children
 
 # Options that SQLAlchemy takes for itself: several hosts are joined there.
 _OF_SQLALCHEMY = ("host", "port")
@@ -68,14 +67,7 @@ def renew_after_fork(engine: Engine) -> None:
 
     Those of the parent are forgotten and not closed: the parent still uses them.
     """
-    known = weakref.ref(engine)
-
-    def forget_connections() -> None:
-        inherited = known()
-        if inherited is not None:
-            inherited.dispose(close=False)
-
-    os.register_at_fork(after_in_child=forget_connections)
+    renew_in_children(engine, lambda inherited: inherited.dispose(close=False))
 
 
 def _pool_class(pool: Pool) -> type[QueuePool]:

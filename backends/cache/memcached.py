@@ -12,6 +12,7 @@ from backends import Json
 from backends.breaker import LIMIT_SECONDS, Breaker
 from backends.cache import Cache, Place, storable
 from backends.cache.envelope import Envelope, seal, unseal
+from backends.forks import renew_in_children
 
 _LONGEST_KEY_BYTES = 250
 _LONGEST_RELATIVE_LIFE_SECONDS = 30 * 24 * 3600
@@ -23,6 +24,9 @@ class MemcachedCache(Cache):
 
     def __init__(self, servers: Sequence[PooledClient], prefix: str) -> None:
         self._servers = servers
+        for server in servers:
+            # On a shared connection a child would read the answers to its parent.
+            renew_in_children(server, PooledClient.close)
         self._breakers = [Breaker(MemcacheError, OSError) for _ in servers]
         self._prefix = prefix
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
+import os
+import shutil
 import sqlite3
 import tempfile
 from contextlib import closing
@@ -20,14 +23,16 @@ _BUSY_TIMEOUT_SECONDS = 30
 
 
 def temporary_url() -> str:
-    """Return the URL of a database in a new temporary folder, which goes with the process."""
-    folder = tempfile.TemporaryDirectory(prefix="kinto-", ignore_cleanup_errors=True)
-    _folders.append(folder)
-    return f"sqlite:///{folder.name}/kinto.sqlite"
+    """Return the URL of a database in a new temporary folder, which is removed when this process exits."""
+    folder = tempfile.mkdtemp(prefix="kinto-")
+    atexit.register(_remove, folder, os.getpid())
+    return f"sqlite:///{folder}/kinto.sqlite"
 
 
-_folders: list[tempfile.TemporaryDirectory[str]] = []
-"""Kept so that a temporary folder lives as long as the process."""
+def _remove(folder: str, owner: int) -> None:
+    """Remove a folder if *owner* is this process: forked workers inherit this call, and share the folder."""
+    if os.getpid() == owner:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def engine_options(url: str, pool: Pool) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -9,11 +9,11 @@ import fcntl
 import os
 import stat
 import threading
-import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from backends import translated
+from backends.forks import renew_in_children
 
 _NOT_OPEN = -1
 _OPEN = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -31,7 +31,7 @@ class Turn:
         self._path = path
         self._threads = threading.Lock()
         self._file = _NOT_OPEN
-        _renew_after_fork(self)
+        renew_in_children(self, Turn.renew)
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
@@ -84,14 +84,3 @@ class Turn:
                 raise OSError(f"{self._path} is not an ordinary file")
             self._file = file
         return self._file
-
-
-def _renew_after_fork(turn: Turn) -> None:
-    known = weakref.ref(turn)
-
-    def renew() -> None:
-        inherited = known()
-        if inherited is not None:
-            inherited.renew()
-
-    os.register_at_fork(after_in_child=renew)

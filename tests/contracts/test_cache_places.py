@@ -17,6 +17,7 @@ from backends.cache.memcached import MemcachedCache
 from backends.cache.memory import MemoryCache
 from backends.cache.postgresql import PostgreSQLCache
 from backends.cache.redis import RedisCache
+from tests.services import ROOT
 
 ENTRY_SIZE = 3 * len("a") + len("1") + 48
 
@@ -396,3 +397,41 @@ def test_a_folder_that_others_may_write_to_is_refused(tmp_path: Path, url: str) 
 
     with pytest.raises(ValueError, match="folder"):
         load(FILES, url=url.format(folder=tmp_path))
+
+
+_FORKING = """
+import os, sys
+from backends.cache import load
+cache = load(sys.argv[1], url=sys.argv[2], hosts=sys.argv[3:])
+cache.initialize()
+for number in range(4):
+    cache.set(f"key{number}", number, 60)
+children = []
+for number in range(4):
+    child = os.fork()
+    if not child:
+        os._exit(any(cache.get(f"key{number}") != number for _ in range(500)))
+    children.append(child)
+print([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children], cache.get("key0"))
+"""
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["memory", "redis", "memcached", "postgresql", "flask_caching.backends.rediscache.RedisCache"],
+)
+def test_a_forked_worker_reads_its_own_answers(request: pytest.FixtureRequest, name: str) -> None:
+    """An application that was loaded, and has asked its cache, before the fork: connections are not shared."""
+    url, hosts = "", []
+    if name == "memcached":
+        hosts = [request.getfixturevalue("memcached_host")]
+    elif name == "postgresql":
+        url = request.getfixturevalue("empty_postgresql_url")
+    elif name != "memory":
+        url = request.getfixturevalue("redis_url")
+
+    ended = subprocess.run(
+        [sys.executable, "-c", _FORKING, name, url, *hosts], capture_output=True, text=True, cwd=ROOT, timeout=60
+    )
+
+    assert ended.stdout.strip() == "[0, 0, 0, 0] 0", ended.stderr

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,7 @@ import pytest
 from app.factory import create_app
 from app.settings import SettingError
 from tests.databases import BASICAUTH
+from tests.services import ROOT
 
 
 @pytest.mark.parametrize(
@@ -44,3 +48,33 @@ def test_a_database_of_the_process_leaves_nothing_in_the_current_folder(
 
     assert list(tmp_path.iterdir()) == []
     assert file.parent.stat().st_mode & 0o077 == 0
+
+
+_FORKING = """
+import os, sys
+from app.factory import create_app
+from tests.client import Client
+app = create_app({"kinto.storage_backend": "memory", "multiauth.policies": "basicauth"})
+client = Client(app)
+file = app.extensions["kinto"].storage.writing.url.database
+for number in range(2):
+    worker = os.fork()
+    if not worker:
+        sys.exit(client.put(f"/buckets/b{number}").status - 201)
+    print(os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1]), client.put(f"/buckets/b{number}").status)
+print(os.path.exists(file), file)
+"""
+
+
+def test_a_database_of_the_process_outlives_its_forked_workers_and_goes_with_it(tmp_path: Path) -> None:
+    """A worker of an application that was loaded before the fork (gunicorn `preload_app`) may exit at any time."""
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+
+    ended = subprocess.run(
+        [sys.executable, "-c", _FORKING], capture_output=True, text=True, check=True, cwd=ROOT, env=environment
+    )
+
+    *workers, (there, _) = [line.split() for line in ended.stdout.splitlines()]
+    assert workers == [["0", "200"]] * 2
+    assert there == "True"
+    assert list(tmp_path.iterdir()) == []
