@@ -22,8 +22,8 @@ from app.errors import Invalid, Problem
 from app.operation import Operation, Outcome
 from app.service import Service
 from app.writing import StartAgain
-from backends import BackendError
 from backends.storage import Uncertain
+from backends.tolerance import tolerate
 
 log: Final = logging.getLogger("kinto.nonces")
 
@@ -48,10 +48,8 @@ class Nonces:
         if error is None or isinstance(error, Uncertain):
             return
         for key in self._redeemed:
-            try:
+            with tolerate(log, "Unable to restore a page token after a failed commit"):
                 self._cache.set(key, "", self._ttl_seconds)
-            except BackendError as failure:
-                log.warning("Unable to restore a page token after a failed commit: %s", failure)
 
     def use(self, operation: Operation, outcome: Outcome) -> None:
         """Use the nonce of a DELETE that succeeds, and issue the one of its next page.

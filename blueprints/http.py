@@ -30,6 +30,7 @@ from app.errors import (
 from app.logins import CALLER, Caller
 from app.service import Service
 from backends import BackendError
+from backends.tolerance import tolerate
 from blueprints.cors import ALWAYS_EXPOSED, preflight
 from blueprints.replies import Reply, caching, ended, failure, fixed, refusal
 from blueprints.request_bodies import RequestBody
@@ -194,7 +195,7 @@ def exchange(app: Flask, service: Service) -> None:
             return not_allowed(error)
         foreign = ForeignError(error.code or Programmatic.status, error.name, error.description)
         if foreign.status >= Programmatic.status:
-            log.error("%s", error, exc_info=error, extra=context() | {"errno": foreign.errno})
+            log_error(logging.ERROR, getattr(error, "original_exception", None) or error, foreign.errno)
         response = refused(foreign)
         for name, value in error.get_headers():
             if name.lower() not in _OF_BODIES:
@@ -210,19 +211,27 @@ def exchange(app: Flask, service: Service) -> None:
 
     def failed(error: BackendError) -> Response:
         told = failure(error)
-        log.critical("%s", error, exc_info=error, extra=context() | {"errno": told.errno})
+        log_error(logging.CRITICAL, error, told.errno)
         return refused(told)
 
     def crashed(error: Exception) -> Response:
-        log.error("%s", error, exc_info=error, extra=context() | {"errno": Programmatic.errno})
+        log_error(logging.ERROR, error, Programmatic.errno)
         return refused(Programmatic())
 
+    # Flask's own line comes before `http_error` logs the same error, and fails where a log handler does.
+    app.log_exception = lambda exc_info: None  # type: ignore[method-assign]  # Flask documents it as overridable
     app.before_request(before)
     app.after_request(after)
     app.register_error_handler(ApiError, refused)
     app.register_error_handler(BackendError, failed)
     app.register_error_handler(HTTPException, http_error)
     app.register_error_handler(Exception, crashed)
+
+
+def log_error(level: int, error: Exception, errno: int) -> None:
+    """Log why a request failed. A log handler that fails too changes no answer."""
+    with tolerate(log, "Unable to log an error"):
+        log.log(level, "%s", error, exc_info=error, extra=context() | {"errno": errno})
 
 
 _OF_BODIES: Final = ("content-type", "content-length")

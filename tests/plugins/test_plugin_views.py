@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -19,6 +21,7 @@ from werkzeug.exceptions import (
 )
 
 from app.service import Service
+from backends import BackendError
 from blueprints.http import prefix
 from tests.plugins.conftest import Attach, MakeClient
 
@@ -188,3 +191,95 @@ def test_an_error_that_is_no_http_error_is_500(client_of: MakeClient) -> None:
 
     assert (answer.status, answer.json["errno"]) == (500, 999)
     assert b"secret" not in answer.body
+
+
+class _BrokenHandler(logging.Handler):
+    """A log handler whose disk is full."""
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        raise OSError("No space left on device")
+
+
+@contextmanager
+def _broken_logs() -> Iterator[None]:
+    """Let every log line fail; of a block alone, since pytest adds handlers of its own."""
+    root = logging.getLogger()
+    handlers, root.handlers = root.handlers, [_BrokenHandler()]
+    try:
+        yield
+    finally:
+        root.handlers = handlers
+
+
+def _attach_hook(name: str) -> Attach:
+    """Return what attaches a function around requests that raises."""
+
+    def attach(app: Flask, service: Service) -> None:
+        app.add_url_rule("/v1/fail", "fail", lambda: "")
+        failed: list[bool] = []
+
+        def fail(*_: Any) -> Any:
+            if request.path.endswith("/fail") and not failed:
+                failed.append(True)
+                raise TeapotError("hook")
+            return _[0] if _ else None
+
+        getattr(app, name)(fail)
+
+    return attach
+
+
+LOGGED: dict[str, tuple[Attach, int, int]] = {
+    "a backend that fails": (attach_failing(lambda _: _raise(BackendError("down"))), 503, 201),
+    "an error of the plugin": (attach_failing(lambda _: _raise(TeapotError("pot"))), 500, 999),
+    "abort(500)": (attach_failing(lambda _: abort(500)), 500, 999),
+    "abort(503)": (attach_failing(lambda _: abort(503)), 503, 201),
+    "a view that logs": (attach_failing(lambda _: logging.getLogger("mine").error("oops")), 500, 999),
+    "before_request": (_attach_hook("before_request"), 500, 999),
+    "after_request": (_attach_hook("after_request"), 500, 999),
+}
+
+
+@pytest.mark.parametrize("level", [logging.WARNING, logging.INFO, logging.DEBUG], ids=logging.getLevelName)
+@pytest.mark.parametrize(("attach", "status", "errno"), LOGGED.values(), ids=LOGGED.keys())
+def test_an_error_is_answered_when_its_log_line_fails_too(
+    client_of: MakeClient, attach: Attach, status: int, errno: int, level: int
+) -> None:
+    """Nothing escapes to the server, which would close the connection or answer in its own way."""
+    client, summary = client_of(attach), logging.getLogger("request.summary")
+    known = summary.level
+    summary.setLevel(level)
+
+    with _broken_logs():
+        answer = client.get("/fail")
+    summary.setLevel(known)
+
+    assert (answer.status, answer.json["errno"]) == (status, errno)
+    assert answer.headers["Content-Type"] == "application/json"
+
+
+@pytest.mark.parametrize(("attach", "status", "errno"), LOGGED.values(), ids=LOGGED.keys())
+def test_a_batch_is_answered_when_the_log_line_of_a_member_fails_too(
+    client_of: MakeClient, attach: Attach, status: int, errno: int
+) -> None:
+    client = client_of(attach)
+
+    with _broken_logs():
+        answer = client.batch({"method": "PUT", "path": "/buckets/b"}, {"path": "/fail"})
+
+    assert (answer.status, answer.json["errno"]) == (status, errno)
+    assert client.get("/buckets").data == []
+
+
+@pytest.mark.parametrize("hook", ["before_request", "after_request"])
+def test_an_error_around_a_view_is_logged_once_with_its_traceback(
+    client_of: MakeClient, hook: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = client_of(_attach_hook(hook))
+    caplog.clear()
+
+    client.get("/fail")
+
+    (record,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert record.exc_info is not None
+    assert record.exc_info[0] is TeapotError
