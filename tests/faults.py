@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
@@ -25,18 +26,30 @@ class Faults:
     def __init__(self) -> None:
         self.reset()
 
-    def reset(self, first: int | None = None, *, once: bool = False) -> None:
-        """Count from 0; without *first* nothing fails."""
+    def reset(self, first: int | None = None, *, once: bool = False, traced: bool = False) -> None:
+        """Count from 0; without *first* nothing fails. *traced* calls are remembered with their place."""
         self.calls = 0
-        self.first, self.once = first, once
+        self.first, self.once, self.traced = first, once, traced
         self.names: list[str] = []
+        self._sites: list[tuple[str, tuple[object, ...]]] = []
 
     def step(self, name: str, error: Callable[[str], Exception] = BackendError) -> None:
         """Count a call, or fail it."""
         number, self.calls = self.calls, self.calls + 1
         self.names.append(name)
+        if self.traced:
+            self._sites.append((name, _place()))
         if self.first is not None and (number == self.first if self.once else number >= self.first):
             raise error(f"injected into {name}")
+
+    def distinct(self) -> list[int]:
+        """Return the numbers of the traced calls to fail: of those from one place the first and the last."""
+        first: dict[object, int] = {}
+        last: dict[object, int] = {}
+        for number, site in enumerate(self._sites):
+            first.setdefault(site, number)
+            last[site] = number
+        return sorted({*first.values(), *last.values()})
 
     def into(self, target: Any, prefix: str, names: Sequence[str]) -> None:
         """Let methods of an object fail."""
@@ -49,6 +62,15 @@ class Faults:
             return method(*arguments, **named)
 
         return failing
+
+
+def _place() -> tuple[object, ...]:
+    """Return where a call comes from: the lines of all functions that are running."""
+    frame, lines = sys._getframe(2), []
+    while frame.f_back is not None:
+        lines.append((frame.f_code, frame.f_lineno))
+        frame = frame.f_back
+    return tuple(lines)
 
 
 FAULTS: Final = Faults()
