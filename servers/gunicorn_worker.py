@@ -9,10 +9,13 @@ client that is slow or silent, in the head, in the body or while it is answered,
     waiting (a socket in the poller, a callback, a deadline) -> a thread -> waiting -> ... -> closed
 
 A deadline is renewed by every byte. Once it has passed, a client that has begun a request is answered 408, any other is
-disconnected; the same happens to the connection that has waited longest when all `worker_connections` are taken.
+disconnected; the same happens to the connection that has waited longest when all `worker_connections` are taken. A
+request whose bytes lie in the socket by then is read first and counts as begun.
 
 A connection is closed in two steps (RFC 9112, section 9.6): the server ends its side, then reads and drops what the
-client still sends, for LINGER_SECONDS at most. Closing at once would reset the connection: the answer would be lost.
+client still sends, for LINGER_SECONDS at most. Closing at once would reset the connection: an answer would be lost, and a
+client that sends its next request at that moment could not know that the server did not read it and sending it again is
+safe.
 
 Nothing here changes TLS, HTTP/2 and the PROXY protocol: with one of those gunicorn's own worker does all of it.
 """
@@ -48,7 +51,6 @@ _LINGER_PAUSE_SECONDS = 5.0
 _SWEEP_SECONDS = 0.5
 _READ_BYTES = 64 * 1024
 _NO_MORE_FILES = (errno.EMFILE, errno.ENFILE)
-_NO_CONNECTION = (errno.EAGAIN, errno.ECONNABORTED)
 
 # The `errno` of each answer, as the application numbers its own.
 _ERRNO = {HTTPStatus.BAD_REQUEST: 107, HTTPStatus.REQUEST_TIMEOUT: 107, HTTPStatus.REQUEST_ENTITY_TOO_LARGE: 113}
@@ -151,11 +153,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
         gunicorn leaves them to be reset when a whole server stops. Then the sockets close at once, so that who comes
         later is refused instead of kept waiting; after a HUP the master has them still, for the new workers.
+
+        A worker that is told to stop while it starts enables and disables: nothing may be closed before the latter.
         """
         super().set_accept_enabled(enabled)
-        if self.alive:
+        if enabled or self.alive:
             return
-        for listener in self.sockets:
+        while self.sockets:
+            listener = self.sockets.pop()
             listener.setblocking(False)
             known = -1
             while known != self.nr_conns:
@@ -170,11 +175,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             return
         try:
             client, address = listener.accept()
+        except BlockingIOError:
+            return
         except OSError as error:
             if error.errno in _NO_MORE_FILES:
                 self._make_room()
-            elif error.errno not in _NO_CONNECTION:
-                raise
+            else:
+                # accept(2) returns the errors of one connection too: none of them may end the worker, and all others.
+                self.log.warning("A connection cannot be accepted: %s", error)
             return
         self.nr_conns += 1
         connection = Connection(self.cfg, client, address, listener.getsockname())
@@ -229,11 +237,17 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         """Wait for a request, of which *rest* is there."""
         connection.requests += 1
         connection.incoming = Incoming(self.cfg, connection.client, connection.requests, self.body_max_bytes)
-        self._watch(connection, selectors.EVENT_READ, self._receive, seconds, self._drop)
+        self._watch(connection, selectors.EVENT_READ, self._receive, seconds, self._disconnect)
         if rest:
             self._feed(connection, rest)
 
-    def _receive(self, connection: Connection, _: Any) -> None:
+    def _disconnect(self, connection: Connection) -> None:
+        """Close a connection on which no request has begun, unless the first bytes of one have just arrived."""
+        self._receive(connection)
+        if connection in self.waiting and not connection.incoming.started:
+            self._close(connection)
+
+    def _receive(self, connection: Connection) -> None:
         try:
             data = connection.sock.client.recv(_READ_BYTES)
         except BlockingIOError:
@@ -272,7 +286,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self.enqueue_req(connection)
             return
         if incoming.request is not None and incoming.request._expected_100_continue:
-            connection.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+            try:
+                connection.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+            except OSError:
+                self._drop(connection)
+                return
             incoming.request._expected_100_continue = False
         connection.deadline = time.monotonic() + (self.body_seconds if incoming.request else self.head_seconds)
         connection.expire = partial(self._time_out, connection)
@@ -296,7 +314,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             return
         self._send(connection)
 
-    def _send(self, connection: Connection, _: Any = None) -> None:
+    def _send(self, connection: Connection) -> None:
         """Send what is left of an answer, then wait for the next request or close."""
         try:
             sent = connection.sock.flush()
@@ -322,7 +340,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         connection.lingering_ends = time.monotonic() + LINGER_SECONDS
         self._watch(connection, selectors.EVENT_READ, self._linger, _LINGER_PAUSE_SECONDS, self._drop)
 
-    def _linger(self, connection: Connection, _: Any) -> None:
+    def _linger(self, connection: Connection) -> None:
         """Drop what a client sends that has its answer."""
         try:
             data = connection.sock.client.recv(_READ_BYTES)
@@ -339,16 +357,21 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self,
         connection: Connection,
         event: int,
-        ready: Callable[[Connection, Any], None],
+        ready: Callable[[Connection], None],
         seconds: float,
         expire: Callable[[Connection], None],
     ) -> None:
         """Call *ready* when the socket is, or *expire* when that takes too long."""
         change = self.poller.modify if connection in self.waiting else self.poller.register
-        change(connection.sock, event, partial(ready, connection))
+        change(connection.sock, event, partial(self._handle_event, connection, ready))
         connection.deadline = time.monotonic() + seconds
         connection.expire = partial(expire, connection)
         self.waiting[connection] = None
+
+    def _handle_event(self, connection: Connection, ready: Callable[[Connection], None], _: Any) -> None:
+        """Call *ready*, unless another event that the same poll returned has closed the connection to make room."""
+        if connection in self.waiting:
+            ready(connection)
 
     def _unwatch(self, connection: Connection) -> None:
         if connection in self.waiting:

@@ -1,0 +1,232 @@
+"""The worker of gunicorn, event by event: what it closes, and what it must not lose or end by."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import selectors
+import socket
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pytest
+from gunicorn.config import Config
+from gunicorn.glogging import Logger
+
+from servers.gunicorn_worker import Connection, Worker
+from tests.deploy.sockets import head, read_all, status
+
+REQUEST = head("GET", "/")
+LAST_REQUEST = head("GET", "/", "Connection: close")
+EXPECTING = head("PUT", "/", "Content-Length: 100", "Expect: 100-continue")
+
+
+def _application(_: Any, start_response: Callable[..., Any]) -> Sequence[bytes]:
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"{}"]
+
+
+class _Worker(Worker):
+    """A worker in this process: nobody forked it, no signal reaches it."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        cfg = Config()
+        super().__init__(1, os.getppid(), [listener], None, 30, cfg, Logger(cfg))
+        self.wsgi = _application
+        self.tpool = self.get_thread_pool()
+        self.poller = selectors.DefaultSelector()
+        self.method_queue.init()
+        self.poller.register(self.method_queue.fileno(), selectors.EVENT_READ, self.method_queue.run_callbacks)
+
+    def is_parent_alive(self) -> bool:
+        return True
+
+    def only(self) -> Connection:
+        """Return the one connection that waits."""
+        [connection] = self.waiting
+        return connection
+
+    def work_until(self, done: Callable[[], bool]) -> None:
+        """Handle events until *done* holds."""
+        while not done():
+            self.wait_for_and_dispatch_events(timeout=5)
+
+    def expire(self) -> None:
+        """Let the time of every connection be over, without handling any other event before."""
+        for connection in self.waiting:
+            connection.deadline = 0
+        self._next_sweep = 0
+        self.murder_pending()
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    """Give a socket that listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        yield server
+
+
+@pytest.fixture
+def worker(listener: socket.socket) -> Iterator[_Worker]:
+    """Give a worker that no event reaches but those that a test lets it handle."""
+    made = _Worker(listener)
+    yield made
+    made.murder_keepalived(force=True)
+    made.tpool.shutdown()
+    made.tmp.close()
+
+
+@pytest.fixture
+def client(listener: socket.socket) -> Iterator[socket.socket]:
+    """Give a client of it."""
+    with socket.create_connection(listener.getsockname(), timeout=30) as connected:
+        yield connected
+
+
+def keep(worker: _Worker, listener: socket.socket, client: socket.socket) -> None:
+    """Let the client have an answer, and the worker keep its connection."""
+    client.sendall(REQUEST)
+    worker.accept(listener)
+    worker.work_until(lambda: bool(worker.waiting) and worker.only().requests == 2)
+    assert status(client.recv(65536)) == 200
+
+
+@pytest.fixture(params=["new", "kept"])
+def connection(
+    request: pytest.FixtureRequest, worker: _Worker, listener: socket.socket, client: socket.socket
+) -> Connection:
+    """Give a connection on which no request has begun."""
+    if request.param == "new":
+        worker.accept(listener)
+    else:
+        keep(worker, listener, client)
+    return worker.only()
+
+
+@pytest.mark.parametrize("number", [1, 20])
+def test_a_worker_that_is_told_to_stop_while_it_starts_answers_those_that_wait(
+    worker: _Worker, listener: socket.socket, number: int
+) -> None:
+    worker.poller.unregister(worker.method_queue.fileno())
+    worker.alive = False
+    with contextlib.ExitStack() as stack:
+        second = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        worker.sockets.append(second)
+        addresses = [each.getsockname() for each in (listener, second) for _ in range(number)]
+        clients = [stack.enter_context(socket.create_connection(address, timeout=30)) for address in addresses]
+        for each in clients:
+            each.sendall(LAST_REQUEST)
+            each.shutdown(socket.SHUT_WR)
+
+        worker.run()
+
+        assert [status(read_all(each)) for each in clients] == [200] * len(clients)
+
+
+def test_a_worker_that_is_told_to_stop_while_it_is_full_disables_twice(
+    worker: _Worker, listener: socket.socket, client: socket.socket
+) -> None:
+    worker.set_accept_enabled(True)
+    worker.alive = False
+
+    worker.set_accept_enabled(False)
+    worker.set_accept_enabled(False)
+
+    assert (worker.nr_conns, listener.fileno()) == (1, -1)
+    client.sendall(LAST_REQUEST)
+    worker.work_until(lambda: worker.only().lingering_ends > 0 if worker.waiting else False)
+    assert status(read_all(client)) == 200
+
+
+def test_a_request_that_arrives_as_its_connection_expires_is_answered(
+    worker: _Worker, connection: Connection, client: socket.socket
+) -> None:
+    client.sendall(LAST_REQUEST)
+
+    worker.expire()
+
+    worker.work_until(lambda: connection.lingering_ends > 0)
+    assert status(read_all(client)) == 200
+
+
+def test_half_a_request_that_arrives_as_its_connection_expires_has_the_time_of_a_request(
+    worker: _Worker, connection: Connection, client: socket.socket
+) -> None:
+    client.sendall(LAST_REQUEST[:20])
+    worker.expire()
+    client.sendall(LAST_REQUEST[20:])
+
+    worker.work_until(lambda: connection.lingering_ends > 0)
+    assert status(read_all(client)) == 200
+
+
+@pytest.mark.parametrize("stopping", [False, True])
+def test_an_idle_connection_that_expires_is_ended_and_not_reset(
+    worker: _Worker, connection: Connection, client: socket.socket, stopping: bool
+) -> None:
+    """A client that sends a request at the same moment reads the end, and may send it elsewhere."""
+    worker.alive = not stopping
+
+    worker.expire()
+    client.sendall(REQUEST)
+    worker.wait_for_and_dispatch_events(timeout=5)
+
+    assert client.recv(1) == b""
+    client.shutdown(socket.SHUT_WR)
+    worker.work_until(lambda: not worker.waiting)
+    assert worker.nr_conns == 0
+
+
+def test_a_client_that_is_gone_before_100_continue_does_not_end_the_worker(
+    worker: _Worker, listener: socket.socket, client: socket.socket
+) -> None:
+    worker.accept(listener)
+    # Closing resets the connection.
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+
+    worker._feed(worker.only(), EXPECTING)
+
+    assert (worker.waiting, worker.nr_conns) == ({}, 0)
+
+
+class _Failing:
+    """A listener whose next connection cannot be accepted."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def accept(self) -> None:
+        raise OSError(self.number, os.strerror(self.number))
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        errno.EAGAIN, errno.ECONNABORTED, errno.EPROTO, errno.ENETDOWN, errno.EHOSTUNREACH, errno.EPERM, errno.ENOBUFS,
+        errno.ENOMEM, errno.EMFILE, errno.ENFILE,
+    ],
+    ids=errno.errorcode.get,
+)  # fmt: skip
+def test_a_connection_that_cannot_be_accepted_does_not_end_the_worker(worker: _Worker, number: int) -> None:
+    worker.accept(_Failing(number))  # type: ignore[arg-type]
+
+    assert worker.nr_conns == 0
+
+
+def test_a_connection_that_made_room_is_not_closed_twice(
+    worker: _Worker, listener: socket.socket, client: socket.socket
+) -> None:
+    """Its own event may stand behind that of the listener in one answer of the poller."""
+    worker.accept(listener)
+    client.sendall(REQUEST[:20])
+    events = worker.poller.select(5)
+    worker.accept(_Failing(errno.EMFILE))  # type: ignore[arg-type]
+
+    for key, _ in events:
+        key.data(key.fileobj)
+
+    assert (worker.waiting, worker.nr_conns) == ({}, 0)
