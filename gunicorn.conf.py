@@ -5,17 +5,47 @@
 """
 
 import importlib
+import math
 import os
 import pathlib
 import subprocess
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 _ROOT = pathlib.Path(__file__).resolve().parent
 _METRICS_FOLDER = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+_LAST_PORT = 65535
+_MOST_DIGITS = 18
+_MOST_SHOWN = 40
 
-bind = f"0.0.0.0:{os.environ.get('PORT', '8000')}"
-workers = int(os.environ.get("WEB_CONCURRENCY") or 2)
+
+def _refuse(variable: str, expected: str) -> NoReturn:
+    print(f"{variable}: {expected} is expected, not {os.environ[variable][:_MOST_SHOWN]!r}.", file=sys.stderr)
+    sys.exit(1)
+
+
+def _whole_number(variable: str, default: int, last: float = math.inf) -> int:
+    """Return the number of 1 or more that a variable of the environment has, or end with one line."""
+    value = os.environ.get(variable) or str(default)
+    # Longer ones are no size of anything, and Python itself refuses to convert very long ones.
+    if not (value.isascii() and value.isdecimal() and len(value) <= _MOST_DIGITS and 1 <= int(value) <= last):
+        _refuse(variable, "a whole number of 1 or more" if last == math.inf else f"a number from 1 to {last}")
+    return int(value)
+
+
+def _seconds(variable: str, default: float) -> float:
+    """Return the time that a variable of the environment has, or end with one line."""
+    try:
+        seconds = float(os.environ.get(variable) or default)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        _refuse(variable, "a number of seconds above 0")
+    return seconds
+
+
+bind = f"0.0.0.0:{_whole_number('PORT', 8000, _LAST_PORT)}"
+workers = _whole_number("WEB_CONCURRENCY", 2)
 threads = 8
 # Longer than the idle time of the usual balancers (60 s): they close a connection first and never meet a closed one.
 keepalive = 65
@@ -57,9 +87,9 @@ _module = importlib.import_module("servers.gunicorn_worker")
 class Worker(_module.Worker):
     """The worker, with the limits of the environment."""
 
-    head_seconds = float(os.environ.get("HEAD_TIMEOUT_SECONDS") or _module.HEAD_SECONDS)
-    body_seconds = float(os.environ.get("BODY_TIMEOUT_SECONDS") or _module.BODY_SECONDS)
-    body_max_bytes = int(os.environ.get("BODY_MAX_BYTES") or _module.BODY_MAX_BYTES)
+    head_seconds = _seconds("HEAD_TIMEOUT_SECONDS", _module.HEAD_SECONDS)
+    body_seconds = _seconds("BODY_TIMEOUT_SECONDS", _module.BODY_SECONDS)
+    body_max_bytes = _whole_number("BODY_MAX_BYTES", _module.BODY_MAX_BYTES)
 
 
 worker_class = Worker

@@ -13,9 +13,8 @@ disconnected; the same happens to the connection that has waited longest when al
 request whose bytes lie in the socket by then is read first and counts as begun.
 
 A connection is closed in two steps (RFC 9112, section 9.6): the server ends its side, then reads and drops what the
-client still sends, for LINGER_SECONDS at most. Closing at once would reset the connection: an answer would be lost, and a
-client that sends its next request at that moment could not know that the server did not read it and sending it again is
-safe.
+client still sends, for LINGER_SECONDS at most. Closing at once would reset the connection: an answer would be lost, and
+a client that sends its next request at that moment would not know whether the server has read it.
 
 Nothing here changes TLS, HTTP/2 and the PROXY protocol: with one of those gunicorn's own worker does all of it.
 """

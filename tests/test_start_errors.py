@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import runpy
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ from tests.services import ROOT, as_environment
 WORKER_FAILED = 3
 POLICY = "multiauth.policy.p.use"
 LISTENER = "event_listeners.l.use"
+GUNICORN_VARIABLES = ("PORT", "WEB_CONCURRENCY", "HEAD_TIMEOUT_SECONDS", "BODY_TIMEOUT_SECONDS", "BODY_MAX_BYTES")
 REDIS_LISTENER = {"event_listeners": "l", LISTENER: "kinto_redis.listeners"}
 
 
@@ -47,7 +49,8 @@ WRONG: list[tuple[str, str, Mapping[str, str]]] = [
     ("permission_url", "postgresql://other/d", {"storage_url": "postgresql://h/d"}),
     *(("cache_url", url, {"cache_backend": "redis"}) for url in (
         "nonsense", "http://h", "redis://h:99999", "redis://h:x", "redis://[::1", "redis://h/name",
-        "redis://h?socket_timeout=x", f"redis://u:{SECRET}@h:99999", f"redis://u:{SECRET}@h?socket_timeout=x",
+        "redis://h?socket_timeout=x", "redis://h:0", "redis://h/1/2", "redis://h?db=x", "unix:///s?db=-1",
+        f"redis://u:{SECRET}@h:99999", f"redis://u:{SECRET}@h?socket_timeout=x",
     )),
     *(("cache_url", url, {"cache_backend": "postgresql"}) for url in (
         "", "redis://h", "postgresql://h:99999/d", "postgresql://h:x/d", "postgresql://[::1/d", "postgresql://h/d?x=1",
@@ -74,8 +77,14 @@ WRONG: list[tuple[str, str, Mapping[str, str]]] = [
         "", "os", "no.where", "half_imported", "tests.failing", "tests.failing.fail", "a..b",
     )),
     ("event_listeners.l.actions", "fly", REDIS_LISTENER),
+    *(("event_listeners.l.url", url, REDIS_LISTENER) for url in (
+        "http://h", "nonsense", f"redis://u:{SECRET}@h:x", "redis://h/name", "redis://h/1/2", "redis://h/-1", "redis://h/1.5",
+        "redis://h?db=x", "redis://h?db=-1", "redis://h/\u0661", "unix:///s?db=x", "rediss://h/x", "redis://h:99999",
+        "redis://h:0", "redis://[::1",
+        "redis://h/1?db=x", "redis://h?db=", f"redis://u:{SECRET}@h/x",
+    )),
     *((LISTENER, "kinto_redis.listeners", {"event_listeners": "l", **options}) for options in (
-        {"event_listeners.l.url": "http://h"}, {"event_listeners.l.url": f"redis://u:{SECRET}@h:x"},
+        {"event_listeners.l.url": f"redis://u:{SECRET}@h?socket_timeout=x"},
         {"event_listeners.l.pool_size": "x"}, {"event_listeners.l.moment": "never"},
     )),
     *((setting, name, {}) for setting in ("id_generator", "record_id_generator", "own_id_generator") for name in (
@@ -284,6 +293,72 @@ def test_a_worker_of_gunicorn_writes_one_line(settings: Mapping[str, str], begin
     written = [line for line in ended.stderr.splitlines() if line and not line.startswith("[")]
     assert (ended.returncode, len(written)) == (WORKER_FAILED, 1), written
     assert written[0].startswith(beginning)
+
+
+NO_NUMBERS = ("many", "-1", "0", "-0", "nan", "inf", "-inf", "1e400", "0x10", "[1]", " ", "٣", "1" * 5000)
+NO_WHOLE_NUMBERS = (*NO_NUMBERS, "1.5", "1e3", "1_000", "+1")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        *(("PORT", value) for value in (*NO_WHOLE_NUMBERS, "65536", "99999")),
+        *((variable, value) for variable in ("WEB_CONCURRENCY", "BODY_MAX_BYTES") for value in NO_WHOLE_NUMBERS),
+        *(
+            (variable, value)
+            for variable in ("HEAD_TIMEOUT_SECONDS", "BODY_TIMEOUT_SECONDS")
+            for value in NO_NUMBERS
+            if value not in ("٣", "1" * 5000)
+        ),
+        *((variable, "1" * 5000) for variable in ("HEAD_TIMEOUT_SECONDS", "BODY_TIMEOUT_SECONDS")),
+    ],
+    ids=lambda value: repr(value[:20]),
+)
+def test_a_wrong_variable_of_gunicorn_is_one_line(
+    variable: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in GUNICORN_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, value)
+
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(str(ROOT / "gunicorn.conf.py"))
+
+    assert ended.value.code == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{variable}: ")
+    assert len(line) < 200
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{}, dict.fromkeys(GUNICORN_VARIABLES, ""), dict.fromkeys(GUNICORN_VARIABLES, "7")],
+    ids=["none", "empty", "numbers"],
+)
+def test_right_variables_of_gunicorn_are_taken(values: Mapping[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in GUNICORN_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+
+    configuration = runpy.run_path(str(ROOT / "gunicorn.conf.py"))
+
+    worker = configuration["worker_class"]
+    taken = (configuration["workers"], worker.head_seconds, worker.body_seconds, worker.body_max_bytes)
+    assert taken == ((7, 7, 7, 7) if any(values.values()) else (2, 10, 10, 75 * 2**20))
+    assert configuration["bind"] == ("0.0.0.0:7" if any(values.values()) else "0.0.0.0:8000")
+
+
+@pytest.mark.parametrize("variable", GUNICORN_VARIABLES)
+def test_gunicorn_does_not_start_with_a_wrong_variable(variable: str) -> None:
+    """A WEB_CONCURRENCY that is no number is refused by gunicorn's own import, before it reads any file."""
+    command = [sys.executable, "-m", "gunicorn", "wsgi:app", "--bind", f"127.0.0.1:{services.free_port()}"]
+    environ = as_environment({}) | {variable: "0"}
+
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=ROOT, env=environ, check=False)
+
+    assert (ended.returncode, ended.stdout, len(ended.stderr.splitlines())) == (1, "", 1)
+    assert ended.stderr.startswith(f"{variable}: ")
 
 
 def _run(program: str, environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:

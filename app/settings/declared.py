@@ -78,7 +78,7 @@ class Features:
         BOOL, False, "check records against JSON schemas of collections and buckets; adds the capability `schema`"
     )
     experimental_permissions_endpoint: bool = setting(
-        BOOL, False, "offer `GET /permissions`; on by itself when the plugin `kinto.plugins.admin` is included"
+        BOOL, False, "offer `GET /permissions` and the capability `permissions_endpoint`"
     )
     includes: tuple[str, ...] = setting(NAMES, (), "plugins, in the order of loading")
     heartbeat_timeout_seconds: float = setting(FLOAT, 10.0, "time given to each check of the heartbeat")

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from app.settings import names
+from app.settings.places import expect_redis
 from app.settings.sources import ABSENT, Sources
 from app.settings.values import SettingError, distinct_words, read, text
 
@@ -54,8 +55,11 @@ def listeners(sources: Sources, listed: tuple[str, ...]) -> Iterator[ListenerSet
         actions = tuple(action.lower() for action in actions)
         if not set(actions) <= set(_ACTIONS):
             raise SettingError(f"{prefix}actions", f"words of {' '.join(_ACTIONS)} are expected.")
+        use = names.listener(use)
+        if use == names.REDIS_LISTENER and options.get("url"):
+            expect_redis(f"{prefix}url", read(f"{prefix}url", text, options["url"]).strip())
         resources = read(f"{prefix}resources", distinct_words, options.pop("resources", ""))
-        yield ListenerSettings(name, names.listener(use), actions, resources, options)
+        yield ListenerSettings(name, use, actions, resources, options)
 
 
 def _policy(sources: Sources, name: str) -> PolicySettings:

@@ -70,7 +70,7 @@ def _cache(sources: Sources) -> dict[str, object]:
     if backend == "redis":
         pool = {name: value for name, value in _REDIS_POOL.items() if sources.find(name) is ABSENT}
         if url or redis:
-            _expect_redis(url or redis)
+            expect_redis("cache_url", url or redis)
         return {"cache_backend": backend, "cache_url": url or redis, **pool}
     if backend == "postgresql":
         url = database_url(url or sources.environ.get("DATABASE_URL", ""))
@@ -97,25 +97,26 @@ def _expect_server(setting: str, url: str, example: str) -> None:
     """Refuse a URL whose host or port cannot be; the line does not repeat it, since it may hold a password."""
     try:
         parts = urlsplit(url)
-        possible = (parts.port or 1) > 0
+        possible = parts.port != 0
     except ValueError:
         possible = False
     if not possible or "\0" in url:
         raise SettingError(setting, f"an address like {example} is expected: host or port of this one cannot be.")
 
 
-def _expect_redis(url: str) -> None:
-    """Refuse a URL that the client would take for another server, or for the database 0."""
+def expect_redis(setting: str, url: str) -> None:
+    """Refuse a URL that the client would take for another server, or for the database 0. Raises SettingError."""
     example = "redis://user:password@host:6379/1"
     parts = url.partition("://")
     if parts[0] not in _REDIS_SCHEMES:
-        raise SettingError("cache_url", f"an address like {example} is expected.")
-    if parts[0] == "unix":
-        return
-    _expect_server("cache_url", url, example)
-    database = urlsplit(url).path.strip("/")
-    if database and not (database.isascii() and database.isdecimal()):
-        raise SettingError("cache_url", f"an address like {example} is expected: a database of Redis is a number.")
+        raise SettingError(setting, f"an address like {example} is expected.")
+    _expect_server(setting, url, example)
+    split = urlsplit(url)
+    databases = parse_qs(split.query, keep_blank_values=True).get("db", [])
+    if parts[0] != "unix":
+        databases += filter(None, [split.path.strip("/")])
+    if not all(database.isascii() and database.isdecimal() for database in databases):
+        raise SettingError(setting, f"an address like {example} is expected: a database of Redis is a number.")
 
 
 def _place(url: str) -> tuple[object, ...]:

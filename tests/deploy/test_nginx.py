@@ -9,13 +9,20 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.databases import BASICAUTH
-from tests.deploy.asking import OUTSIDE, ask, can_be_used
+from tests.deploy.asking import INSIDE, OUTSIDE, ask, can_be_used
 from tests.deploy.servers import behind_nginx
 from tests.deploy.sockets import connect, exchange, head, read_all, status
 
 PRIVATE = ("heartbeat", "lbheartbeat", "version", "api", "flush", "user_data", "metrics", "counters")
 METHODS = ("GET", "HEAD")
 SETTINGS = {**BASICAUTH, "kinto.includes": "kinto.plugins.flush"}
+ACCOUNTS = {
+    "kinto.includes": "kinto.plugins.accounts",
+    "multiauth.policies": "account",
+    "multiauth.policy.account.use": "kinto.plugins.accounts.AccountsPolicy",
+    "kinto.account_login_failures_per_account": 1,
+}
+MOST_WORKERS = 3
 
 
 @pytest.fixture(
@@ -46,6 +53,26 @@ def test_urls_of_the_service_bear_the_name_that_was_asked(url: str) -> None:
     assert ask(url, "GET", "/", host="api.my-kinto.org").json["url"] == "http://api.my-kinto.org/v1/"
 
 
+@pytest.mark.parametrize(
+    ("name", "trusted_proxies"),
+    [("proxy", 1), ("uwsgi", 0), ("uwsgi", 1)],
+    ids=["over HTTP", "over the protocol of uWSGI", "over the protocol of uWSGI, trusted"],
+)
+def test_failed_logins_are_counted_by_an_address_that_the_client_cannot_choose(name: str, trusted_proxies: int) -> None:
+    """Each worker counts for itself, as the cache is in memory: one wrong password is admitted by each."""
+    settings = ACCOUNTS | {"kinto.trusted_proxies": trusted_proxies}
+    with behind_nginx(name, settings) as (url, _):
+        answers = [
+            ask(url, "GET", "/buckets", name="alice", source=OUTSIDE, x_forwarded_for=address).status
+            for number in range(10)
+            for address in (f"10.0.0.{number}", f"{INSIDE}, 10.0.1.{number}")
+        ]
+
+        assert set(answers) == {401, 429}
+        assert answers.count(401) <= MOST_WORKERS
+        assert ask(url, "GET", "/buckets", name="alice").status == 401
+
+
 def test_a_client_cannot_choose_the_scheme_by_headers(url: str) -> None:
     answer = ask(url, "GET", "/", x_forwarded_proto="https", x_forwarded_ssl="on")
 
@@ -57,6 +84,15 @@ def test_a_private_url_is_refused_from_outside(url: str, name: str) -> None:
     answer = ask(url, "POST" if name == "flush" else "GET", f"/__{name}__", source=OUTSIDE)
 
     assert (answer.status, answer.json) == (403, None)
+
+
+@pytest.mark.parametrize("prefix", ["v0", "v2", "v10"])
+def test_a_private_url_is_refused_from_outside_whatever_the_version_of_the_api(url: str, prefix: str) -> None:
+    """`http_api_version = 2.0` makes it `/v2`."""
+    root = url.removesuffix("/v1")
+
+    assert ask(root, "POST", f"/{prefix}/__flush__", source=OUTSIDE).status == 403
+    assert ask(root, "GET", f"/{prefix}/buckets", source=OUTSIDE).status != 403
 
 
 @pytest.mark.parametrize("path", ["//v1/__flush__", "/v1//__flush__", "/v1/%5F_flush__", "/x/../v1/__flush__"])
