@@ -1,4 +1,7 @@
-"""Slow and silent clients keep nobody else from being served by gunicorn, and are told when they took too long."""
+"""Slow and silent clients keep nobody else from being served by gunicorn, and are told when they took too long.
+
+The same clients are measured with Granian, for the table of servers in docs/production.md.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ import pytest
 from tests.databases import BASICAUTH
 from tests.deploy import servers
 from tests.deploy.asking import ask
-from tests.deploy.sockets import connect, hanging, head, read_all, status
+from tests.deploy.sockets import PATIENCE_SECONDS, connect, hanging, head, read_all, status
 
 LIMIT_SECONDS = 8
 """The limits of this server: long enough that what is measured within it is no accident."""
@@ -37,6 +40,12 @@ BEGINNINGS = {
     "a body of a GET": head("GET", "/v1/", "Content-Length: 100"),
     "a body after 100 Continue": head("PUT", "/v1/buckets/half", "Content-Length: 100", "Expect: 100-continue"),
 }
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+HALF_HEADS = [name for name, sent in BEGINNINGS.items() if sent and not sent.count(b"\r\n\r\n")]
+CHUNKED_BODIES = [name for name, sent in BEGINNINGS.items() if b"chunked" in sent]
+HALF_BODIES = [
+    name for name, sent in BEGINNINGS.items() if b"Content-Length: 100\r\n" in sent and name not in HALF_HEADS
+]
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +69,7 @@ def test_two_hundred_slow_clients_keep_nobody_waiting_and_are_answered_408(url: 
         started = time.monotonic()
         answers = [ask(url, "PUT", f"/buckets/b{number}", {}, "alice").status for number in range(5)]
         seconds = time.monotonic() - started
-        received = [read_all(client).removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n") for client in clients]
+        received = [read_all(client).removeprefix(CONTINUE) for client in clients]
 
     assert seconds < LIMIT_SECONDS, "they still hung when everybody else was served"
     assert set(answers) <= {200, 201}
@@ -168,3 +177,60 @@ def test_clients_that_take_all_connections_make_room_for_others() -> None:
         hanging(f"http://{served[0]}/v1", *[b"", b"GET / HT", PUT] * 30),
     ):
         assert ask(f"http://{served[0]}/v1", "GET", "/").status == 200
+
+
+@pytest.fixture(scope="module")
+def granian_url() -> Iterator[str]:
+    """Give the URL of Granian with eight threads, which ends heads after two seconds."""
+    settings = {**BASICAUTH, "kinto.storage_backend": "memory"}
+    with servers.granian(settings, "--http1-header-read-timeout", "2000") as url:
+        yield url
+
+
+def test_granian_keeps_nobody_waiting_for_heads_and_ends_them_without_an_answer(granian_url: str) -> None:
+    """A connection without any byte stays."""
+    names = [name for name in ("nothing", *HALF_HEADS) for _ in range(66)]
+    with hanging(granian_url, *(BEGINNINGS[name] for name in names)) as clients:
+        assert ask(granian_url, "PUT", "/buckets/b", {}, "alice").status in (200, 201)
+
+        assert {read_all(client) for name, client in zip(names, clients, strict=True) if name != "nothing"} == {b""}
+        assert [sent for client in clients[:66] if (sent := received_at_once(client)) is not None] == []
+
+
+def test_each_client_is_measured_with_granian() -> None:
+    assert sorted([*HALF_HEADS, *CHUNKED_BODIES, *HALF_BODIES, "nothing"]) == sorted(BEGINNINGS)
+
+
+def test_granian_refuses_chunked_bodies(granian_url: str) -> None:
+    """What it gives to the application does not tell a body that broke off from one that is whole."""
+    names = [name for name in CHUNKED_BODIES for _ in range(200 // len(CHUNKED_BODIES))]
+    with hanging(granian_url, *(BEGINNINGS[name] for name in names)) as clients:
+        assert ask(granian_url, "PUT", "/buckets/b", {}, "alice").status in (200, 201)
+
+        assert {status(client.recv(65536)) for client in clients} == {411}
+
+
+@pytest.mark.parametrize("name", HALF_BODIES)
+def test_granian_serves_nobody_while_half_bodies_hold_its_threads(granian_url: str, name: str) -> None:
+    """The guide asks for a proxy that hands over whole requests: this fails when Granian no longer needs one."""
+    with connect(granian_url) as other:
+        with hanging(granian_url, *[BEGINNINGS[name]] * 200) as clients:
+            # A thread that has begun with each of the first: else the other one may come before them.
+            time.sleep(0.5)
+            other.sendall(head("GET", "/v1/", "Connection: close"))
+            other.settimeout(1)
+            with pytest.raises(TimeoutError):
+                other.recv(1)
+            assert {received_at_once(client) for client in clients} <= {None, CONTINUE}
+
+        other.settimeout(PATIENCE_SECONDS)
+        assert status(read_all(other)) == 200
+
+
+def received_at_once(client: socket.socket) -> bytes | None:
+    """Return what a client has received, None where its connection is open and nothing came."""
+    client.setblocking(False)
+    try:
+        return client.recv(65536)
+    except BlockingIOError:
+        return None

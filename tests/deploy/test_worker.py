@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import os
 import selectors
 import socket
 import struct
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -20,6 +22,7 @@ from tests.deploy.sockets import head, read_all, status
 
 REQUEST = head("GET", "/")
 LAST_REQUEST = head("GET", "/", "Connection: close")
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 EXPECTING = head("PUT", "/", "Content-Length: 100", "Expect: 100-continue")
 
 
@@ -230,3 +233,58 @@ def test_a_connection_that_made_room_is_not_closed_twice(
         key.data(key.fileobj)
 
     assert (worker.waiting, worker.nr_conns) == ({}, 0)
+
+
+def test_the_time_of_a_client_is_that_of_what_it_sends_and_begins_again_with_each_byte(
+    worker: _Worker, listener: socket.socket, client: socket.socket
+) -> None:
+    worker.head_seconds, worker.body_seconds = 1_000, 100_000
+    worker.accept(listener)
+    connection = worker.only()
+    left = []
+    for sent in (b"P", EXPECTING[1:-1], EXPECTING[-1:], b"1", b"2"):
+        left.append(connection.deadline - time.monotonic())
+        connection.deadline = 0
+        worker._feed(connection, sent)
+
+    assert [round(math.log10(seconds)) for seconds in left] == [3, 3, 3, 5, 5]
+
+
+@pytest.mark.parametrize(
+    ("sent", "answer"), [(b"", None), (REQUEST[:20], 408), (EXPECTING, 408)], ids=["nothing", "a head", "a body"]
+)
+def test_a_client_whose_time_is_over_is_told_where_it_has_begun(
+    worker: _Worker, listener: socket.socket, client: socket.socket, sent: bytes, answer: int | None
+) -> None:
+    worker.accept(listener)
+    if sent:
+        worker._feed(worker.only(), sent)
+
+    worker.expire()
+
+    assert status(read_all(client).removeprefix(CONTINUE)) == answer
+
+
+@pytest.mark.parametrize("sent", [b"", REQUEST[:20], EXPECTING], ids=["nothing", "a head", "a body"])
+def test_the_connection_that_has_waited_longest_makes_room_where_all_are_taken(
+    worker: _Worker, listener: socket.socket, sent: bytes
+) -> None:
+    with contextlib.ExitStack() as stack:
+        for _ in range(4):
+            stack.enter_context(socket.create_connection(listener.getsockname(), timeout=30))
+            worker.accept(listener)
+        connections = list(worker.waiting)
+        for each in connections:
+            if sent:
+                worker._feed(each, sent)
+
+        worker.worker_connections = 5
+        worker.murder_pending()
+        assert list(worker.waiting) == connections
+
+        worker.worker_connections = 4
+        worker.murder_pending()
+        assert (list(worker.waiting), worker.nr_conns) == (connections[1:], 3)
+
+        worker.accept(_Failing(errno.EMFILE))  # type: ignore[arg-type]
+        assert (list(worker.waiting), worker.nr_conns) == (connections[2:], 2)
