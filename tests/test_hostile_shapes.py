@@ -411,8 +411,14 @@ def test_a_request_costs_no_more_than_in_proportion_to_its_length(app: Flask, sh
     assert large.memory - small.memory <= MAX_MEMORY_PER_BYTE * (LARGE - SMALL)
 
 
+# Who may do nothing is refused before the first statement that has values of the request: one database shows it.
 @every_shape
-@every_audience
+@pytest.mark.parametrize(
+    ("app", "admitted"),
+    [*((database, True) for database in DATABASES), (DATABASES[0], False)],
+    indirect=["app"],
+    ids=[*(f"{database}-admitted" for database in DATABASES), f"{DATABASES[0]}-anonymous"],
+)
 def test_a_request_is_answered_within_bounds(app: Flask, shape: str, *, admitted: bool) -> None:
     cost = Cost()
     with parameters_counted(app, cost):

@@ -210,11 +210,11 @@ def test_granian_refuses_chunked_bodies(granian_url: str) -> None:
         assert {status(client.recv(65536)) for client in clients} == {411}
 
 
-@pytest.mark.parametrize("name", HALF_BODIES)
-def test_granian_serves_nobody_while_half_bodies_hold_its_threads(granian_url: str, name: str) -> None:
+def test_granian_serves_nobody_while_half_bodies_hold_its_threads(granian_url: str) -> None:
     """The guide asks for a proxy that hands over whole requests: this fails when Granian no longer needs one."""
+    names = [name for name in HALF_BODIES for _ in range(200 // len(HALF_BODIES))]
     with connect(granian_url) as other:
-        with hanging(granian_url, *[BEGINNINGS[name]] * 200) as clients:
+        with hanging(granian_url, *(BEGINNINGS[name] for name in names)) as clients:
             # A thread that has begun with each of the first: else the other one may come before them.
             time.sleep(0.5)
             other.sendall(head("GET", "/v1/", "Connection: close"))
