@@ -156,10 +156,11 @@ class UserState:
 class Wanted:
     """What one statement reads from one bucket.
 
-    `targets` are objects with all their grants; `ancestors` objects with those grants that a reader holds; `clocks`
-    lists; `readers` the principals of whoever asks, whose groups are read too. `private` names fields of the targets
-    that must not leave the storage. Without `bodies` the documents of the ancestors are not fetched, only whether they
-    are there. `users` are looked up in buckets of their own: a remembered login holds only while its user is as before.
+    `targets` are objects with all their grants; when `sparing` with those that a reader holds, and with all where a
+    reader holds `write`. `ancestors` are objects with those grants that a reader holds; `clocks` lists; `readers` the
+    principals of whoever asks, whose groups are read too. `private` names fields of the targets that must not leave the
+    storage. Without `bodies` the documents of the ancestors are not fetched, only whether they are there. `users` are
+    looked up in buckets of their own: a remembered login holds only while its user is as before.
     """
 
     bucket: str
@@ -169,6 +170,7 @@ class Wanted:
     readers: tuple[str, ...] = ()
     private: tuple[str, ...] = ()
     bodies: bool = True
+    sparing: bool = False
     page: Page | None = None
     users: tuple[User, ...] = ()
 

@@ -6,10 +6,10 @@ the outside in. Values are always bound, so statements that differ in values onl
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from sqlalchemy import Column, Select, Table
+from sqlalchemy import FromClause, Select, Table
 from sqlalchemy.sql.elements import ColumnElement
 
 from backends import Json
@@ -48,16 +48,19 @@ class Dialect(Protocol):
     def member(self, document: ColumnElement[Any], name: str) -> ColumnElement[str]:
         """Return a string that the document holds under a name, NULL where it holds none."""
 
-    def for_each(
-        self,
-        few: Column[Any],
-        conditions: Sequence[ColumnElement[bool]],
-        found: Select[Any],
-        column: Column[Any],
-    ) -> Select[Any]:
-        """Return what is *found* with the *column* equal to one of a *few* values, which an index serves one by one.
+    def rows(self, name: str, columns: Sequence[tuple[str, Any]]) -> FromClause:
+        """Return a table of bound values: *columns* are names and types, *name* is how `bind_rows` finds it."""
 
-        *few* is a column of another table, of which the rows with the *conditions* count.
+    def bind_rows(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Mapping[str, Any]:
+        """Return the parameters that fill the table *name*, any number of *rows* of it, in a fixed text of SQL."""
+
+    def look_up(
+        self, found: Select[Any], keys: FromClause, equal: Sequence[tuple[ColumnElement[Any], ColumnElement[Any]]]
+    ) -> Select[Any]:
+        """Return the rows of *found* that equal a row of *keys*, each of which is looked up in an index by itself.
+
+        *found* is a SELECT from one table; *equal* pairs a column of it with one of *keys*. The plan depends neither on
+        statistics nor on the number of keys, so it holds on tables that were just filled and in prepared statements.
         """
 
     def greatest(self, one: ColumnElement[Any], other: ColumnElement[Any]) -> ColumnElement[Any]:

@@ -114,13 +114,18 @@ def conditions(page: Page, documents: Table, dialect: Dialect) -> list[ColumnEle
     return [*living, *matching, *following]
 
 
-def ordering(page: Page, documents: Table, dialect: Dialect) -> list[ColumnElement[Any]]:
-    """Return the keys of the sort, the last of them unique."""
+def ordering(page: Page, documents: Table, dialect: Dialect) -> list[tuple[ColumnElement[Any], bool]]:
+    """Return the keys of the sort and whether each descends; the last of them is unique."""
     return [
-        expression.desc() if descending else expression.asc()
+        (expression, descending)
         for descending, expressions in _keys(page, documents, dialect)
         for expression in expressions
     ]
+
+
+def directed(key: ColumnElement[Any], descending: bool) -> ColumnElement[Any]:
+    """Return a key of a sort in its direction."""
+    return key.desc() if descending else key.asc()
 
 
 def _keys(page: Page, documents: Table, dialect: Dialect) -> list[tuple[bool, _Expressions]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 
 from backends import Pool
 from backends.engines import pool_options, postgresql_url, renew_after_fork
@@ -36,5 +36,16 @@ def engine_options(url: str, pool: Pool) -> tuple[dict[str, Any], dict[str, Any]
 def open_storage(reading: Engine, writing: Engine) -> SqlStorage:
     """Open the storage on two engines; it connects at the first request."""
     for engine in (reading, writing):
+        event.listen(engine, "connect", _turn_jit_off)
         renew_after_fork(engine)
     return SqlStorage(reading, writing, PostgresqlDialect())
+
+
+def _turn_jit_off(connection: Any, _: Any) -> None:
+    """Switch off the compilation of statements: planned for big tables it takes a hundred times as long as they run.
+
+    Nothing relies on it: a pooler may hand the session to somebody else.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SET jit = off")
+    connection.commit()

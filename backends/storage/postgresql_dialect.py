@@ -6,18 +6,20 @@ An expression index serves equality when it is written as the statements are: `(
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import (
     ARRAY,
     Column,
+    FromClause,
     Integer,
     Select,
     Table,
     Text,
     and_,
     any_,
+    bindparam,
     case,
     cast,
     collate,
@@ -136,19 +138,21 @@ class PostgresqlDialect:
         value = _get(document, (name,))
         return case((_type(value) == _STRING, _string(value)))
 
-    def for_each(
-        self,
-        few: Column[Any],
-        conditions: Sequence[ColumnElement[bool]],
-        found: Select[Any],
-        column: Column[Any],
-    ) -> Select[Any]:
-        """Look in the index for each value: a join would read the whole table where few principals hold most rows.
+    def rows(self, name: str, columns: Sequence[tuple[str, Any]]) -> FromClause:
+        """Return the values of one bound array for each column, side by side."""
+        arrays = (cast(bindparam(f"{name}_{column}", type_=ARRAY(kind)), ARRAY(kind)) for column, kind in columns)
+        return func.unnest(*arrays).table_valued(*(Column(*pair) for pair in columns), name=name).render_derived()
 
-        OFFSET 0 keeps PostgreSQL from making a join of it, and BETWEEN lets it expect few rows, whatever the average.
-        """
-        each = found.where(column == few, column.between(few, few)).offset(literal_column("0")).lateral()
-        return select(*each.c).select_from(few.table.join(each, true())).where(*conditions)
+    def bind_rows(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Mapping[str, Any]:
+        """Return the arrays."""
+        return {f"{name}_{column}": [row[place] for row in rows] for place, column in enumerate(columns)}
+
+    def look_up(
+        self, found: Select[Any], keys: FromClause, equal: Sequence[tuple[ColumnElement[Any], ColumnElement[Any]]]
+    ) -> Select[Any]:
+        """Run a subquery for each row of *keys*; OFFSET 0 keeps the planner from making a join of it."""
+        each = found.where(*(column == key for column, key in equal)).offset(literal_column("0")).lateral()
+        return select(*each.c).select_from(keys.join(each, true()))
 
     def greatest(self, one: ColumnElement[Any], other: ColumnElement[Any]) -> ColumnElement[Any]:
         """Return the greater value."""

@@ -7,12 +7,28 @@ beyond 64 bits and have no order of values.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import Boolean, Column, LargeBinary, Select, Table, Text, case, func, literal
+from sqlalchemy import (
+    Boolean,
+    FromClause,
+    Join,
+    LargeBinary,
+    Select,
+    Table,
+    Text,
+    and_,
+    bindparam,
+    case,
+    func,
+    literal,
+    literal_column,
+    select,
+)
 from sqlalchemy.dialects.sqlite import Insert, insert
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.elements import ColumnElement
 
 from backends import Json
@@ -50,6 +66,19 @@ def _contains(document: str, path: str, wanted: str, every: int) -> bool:
 
 def _bound(value: Json) -> ColumnElement[str]:
     return literal(dumps(value), Text)
+
+
+class _CrossJoin(Join):
+    """A join whose order SQLite keeps."""
+
+    inherit_cache = True
+
+
+@compiles(_CrossJoin)
+def _compile_cross_join(join: _CrossJoin, compiler: Any, **options: Any) -> str:
+    options = {**options, "asfrom": True}
+    sides = (compiler.process(side, **options) for side in (join.left, join.right))
+    return f"{' CROSS JOIN '.join(sides)} ON {compiler.process(join.onclause, **options)}"
 
 
 class SqliteDialect:
@@ -99,15 +128,26 @@ class SqliteDialect:
         kind = func.json_type(document, path, type_=Text)
         return case((kind == literal("text", Text), func.json_extract(document, path, type_=Text)))
 
-    def for_each(
-        self,
-        few: Column[Any],
-        conditions: Sequence[ColumnElement[bool]],
-        found: Select[Any],
-        column: Column[Any],
+    def rows(self, name: str, columns: Sequence[tuple[str, Any]]) -> FromClause:
+        """Return the elements of one bound JSON array of arrays."""
+        each = func.json_each(bindparam(name, type_=Text)).table_valued("value", name=f"{name}_each")
+        return select(
+            *(
+                func.json_extract(each.c.value, literal_column(f"'$[{place}]'"), type_=kind).label(column)
+                for place, (column, kind) in enumerate(columns)
+            )
+        ).subquery(name)
+
+    def bind_rows(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Mapping[str, Any]:
+        """Return the JSON array."""
+        return {name: dumps([list(row) for row in rows])}
+
+    def look_up(
+        self, found: Select[Any], keys: FromClause, equal: Sequence[tuple[ColumnElement[Any], ColumnElement[Any]]]
     ) -> Select[Any]:
-        """Join both: SQLite goes through the rows of one and looks the other up in an index."""
-        return found.select_from(few.table, column.table).where(*conditions, column == few)
+        """Join with *keys* on the left: SQLite reads the left side of a CROSS JOIN first, whatever it expects."""
+        table = equal[0][0].table
+        return found.select_from(_CrossJoin(keys, table, and_(*(column == key for column, key in equal))))
 
     def greatest(self, one: ColumnElement[Any], other: ColumnElement[Any]) -> ColumnElement[Any]:
         """Return the greater value: SQLite's `max` of two is PostgreSQL's `greatest`."""

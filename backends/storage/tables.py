@@ -28,7 +28,7 @@ documents: Final = Table(
     Column("last_modified", BigInteger, nullable=False),
     Column("deleted", Boolean, nullable=False),
     Column("data", _Json, nullable=False),
-    Index("documents_in_list", "bucket", "list", "last_modified", "uri"),
+    Index("documents_in_list", "bucket", "list", "deleted", "last_modified", "uri"),
 )
 
 grants: Final = Table(
@@ -41,7 +41,7 @@ grants: Final = Table(
     Column("principal", _Key, primary_key=True),
     Column("since", BigInteger, nullable=False),
     Column("until", BigInteger, primary_key=True),
-    Index("grants_of_principal", "principal", "list", "uri"),
+    Index("grants_of_principal", "principal", "list", "until", "uri", "bucket"),
 )
 
 clocks: Final = Table(

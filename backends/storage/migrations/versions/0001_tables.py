@@ -32,7 +32,7 @@ def upgrade() -> None:
         sa.Column("deleted", sa.Boolean, nullable=False),
         sa.Column("data", json, nullable=False),
     )
-    op.create_index("documents_in_list", "documents", ["bucket", "list", "last_modified", "uri"])
+    op.create_index("documents_in_list", "documents", ["bucket", "list", "deleted", "last_modified", "uri"])
 
     op.create_table(
         "grants",
@@ -44,7 +44,7 @@ def upgrade() -> None:
         sa.Column("since", sa.BigInteger, nullable=False),
         sa.Column("until", sa.BigInteger, primary_key=True),
     )
-    op.create_index("grants_of_principal", "grants", ["principal", "list", "uri"])
+    op.create_index("grants_of_principal", "grants", ["principal", "list", "until", "uri", "bucket"])
 
     clocks = op.create_table(
         "clocks",

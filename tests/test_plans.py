@@ -1,0 +1,217 @@
+"""How many rows the database looks at for a read, whatever the size of its tables, with and without statistics.
+
+Counts alone do not show a plan: one statement may look at every row of a table. Here a list of a few thousand objects
+is read by people who stand to it in different ways; PostgreSQL says how many rows each step of its plan looked at, and
+of SQLite the instructions of its virtual machine are counted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pytest
+from psycopg2.extras import execute_values
+from sqlalchemy import event
+
+from backends.storage import LIVING, Filter, Order, Page, Storage, Wanted
+from tests.databases import BASICAUTH, DATABASES, database_url, make_app
+
+B = "/buckets/b"
+C = f"{B}/collections/c"
+LIST = f"{C}/records"
+GROUP = f"{B}/groups/g"
+OBJECTS = 20_000
+TOMBSTONES = 10_000
+MOST_ROWS = 2_600
+MOST_INSTRUCTIONS = 60_000
+"""Reading all rows of the list, of its grants or of its tombstones would take ten times as many, of either."""
+
+NEWEST = 1_000 + OBJECTS + TOMBSTONES
+
+
+def _rows() -> dict[str, Iterator[tuple[Any, ...]]]:
+    living = range(1, OBJECTS + 1)
+    text = '{"id":"x","last_modified":1,"n":1}'
+
+    def documents() -> Iterator[tuple[Any, ...]]:
+        yield B, B, "/buckets", 1, 1, False, text
+        yield B, C, f"{B}/collections", 1, 1, False, text
+        yield from ((B, f"{LIST}/r{n}", LIST, 1, 1_000 + n, False, text) for n in living)
+        yield from ((B, f"{LIST}/gone{n}", LIST, 1, 1_000 + OBJECTS + n, True, text) for n in range(1, TOMBSTONES + 1))
+
+    def grants() -> Iterator[tuple[Any, ...]]:
+        yield B, B, "/buckets", "write", "owner", 1, LIVING
+        yield B, C, f"{B}/collections", "read", GROUP, 1, LIVING
+        yield from ((B, f"{LIST}/r{n}", LIST, "write", "owner", 1, LIVING) for n in living)
+        yield from ((B, f"{LIST}/r{n}", LIST, "read", "crowded", 1, LIVING) for n in living if n % 2)
+        yield from ((B, f"{LIST}/r{n * 7}", LIST, "read", "few", 1, LIVING) for n in range(1, 6))
+        yield from ((B, f"{LIST}/r{n}", LIST, "read", "former", 1, 5) for n in living)
+        yield from ((B, f"{LIST}/r5", LIST, "read", f"reader{n}", 1, LIVING) for n in range(3_000))
+        yield from ((B, C, f"{B}/collections", "read", f"reader{n}", 1, LIVING) for n in range(3_000))
+
+    def members() -> Iterator[tuple[Any, ...]]:
+        yield from ((f"member{n}", GROUP, 1, LIVING) for n in range(3_000))
+
+    def clocks() -> Iterator[tuple[Any, ...]]:
+        yield B, LIST, NEWEST, 1, OBJECTS
+
+    return {"documents": documents(), "grants": grants(), "members": members(), "clocks": clocks()}
+
+
+def _fill(storage: Any) -> None:
+    """Fill the tables as an import does, past the rules."""
+    connection = storage.writing.raw_connection()
+    cursor = connection.cursor()
+    for table, rows in _rows().items():
+        values = list(rows)
+        if storage.writing.dialect.name == "postgresql":
+            cursor.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = false)")
+            execute_values(cursor, f"INSERT INTO {table} VALUES %s", values, page_size=5_000)
+        else:
+            cursor.execute("BEGIN")
+            cursor.executemany(f"INSERT INTO {table} VALUES ({','.join('?' * len(values[0]))})", values)
+            cursor.execute("COMMIT")
+    connection.commit()
+    connection.close()
+
+
+@pytest.fixture(scope="module", params=DATABASES)
+def filled(request: pytest.FixtureRequest) -> Iterator[Storage]:
+    """Give a storage whose tables were just filled: no statistics know of it."""
+    service = make_app(database_url(request.param, request), BASICAUTH).extensions["kinto"]
+    _fill(service.storage)
+    yield service.storage
+    service.storage.flush()
+    service.close()
+
+
+@pytest.fixture(params=["without statistics", "with statistics"])
+def storage(filled: Any, request: pytest.FixtureRequest) -> Storage:
+    """Give the storage before and after the database has looked at its tables; nobody makes SQLite look at them."""
+    if request.param == "with statistics" and filled.writing.dialect.name == "postgresql":
+        connection = filled.writing.raw_connection()
+        for table in _rows():
+            connection.cursor().execute(f"ANALYZE {table}")
+        connection.commit()
+        connection.close()
+    storage: Storage = filled
+    return storage
+
+
+def looked_at(storage: Any, read: Callable[[], object]) -> tuple[int, str]:
+    """Return how much a read looks at, in rows or in instructions, and how to show it."""
+    sent: list[tuple[str, Any]] = []
+
+    def keep(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        sent.append((statement, parameters))
+
+    event.listen(storage.reading, "before_cursor_execute", keep)
+    read()
+    event.remove(storage.reading, "before_cursor_execute", keep)
+    raw = storage.reading.raw_connection()
+    try:
+        if storage.reading.dialect.name == "postgresql":
+            return _rows_looked_at(raw, sent)
+        return _instructions(raw, sent)
+    finally:
+        raw.close()
+
+
+def _rows_looked_at(raw: Any, sent: Sequence[tuple[str, Any]]) -> tuple[int, str]:
+    total, plans = 0, []
+    for statement, parameters in sent:
+        cursor = raw.cursor()
+        cursor.execute(f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {statement}", parameters)
+        plan = cursor.fetchone()[0][0]["Plan"]
+        total += sum(map(_looked_at, _nodes(plan)))
+        plans.append(json.dumps(plan, indent=1))
+    return total, "\n".join(plans)
+
+
+def _nodes(plan: Any) -> Iterator[Any]:
+    yield plan
+    for inner in plan.get("Plans", ()):
+        yield from _nodes(inner)
+
+
+def _looked_at(node: Any) -> int:
+    """Return how many rows of a table a step of the plan looked at."""
+    if "Relation Name" not in node:
+        return 0
+    rows: int = node["Actual Loops"] * (node["Actual Rows"] + node.get("Rows Removed by Filter", 0))
+    return rows
+
+
+def _instructions(raw: Any, sent: Sequence[tuple[str, Any]]) -> tuple[int, str]:
+    connection, steps = raw.driver_connection, []
+    connection.set_progress_handler(lambda: steps.append(1) or 0, 100)
+    try:
+        for statement, parameters in sent:
+            connection.execute(statement, parameters).fetchall()
+    finally:
+        connection.set_progress_handler(None, 0)
+    plans = [
+        row[3]
+        for statement, parameters in sent
+        for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
+    ]
+    return len(steps) * 100, "\n".join(plans)
+
+
+READERS = ("owner", "member7", "reader7", "few", "crowded", "former", "nobody")
+PAGES: dict[str, dict[str, Any]] = {
+    "the first page": {},
+    "a deep page": {"after": (1_000 + OBJECTS // 2, f"{LIST}/r{OBJECTS // 2}")},
+    "the oldest first": {"order": (Order(("last_modified",)),)},
+    "a poll without news": {"filters": (Filter(("last_modified",), "gt", NEWEST),), "tombstones": True, "limit": 9_999},
+    "a poll": {"filters": (Filter(("last_modified",), "gt", NEWEST - 5),), "tombstones": True, "limit": 9_999},
+    "304": {"unless": NEWEST},
+}
+
+
+def _page(reader: str, **more: Any) -> Wanted:
+    page = Page(LIST, **{"limit": 11, **more})
+    return Wanted(B, ancestors=(B, C), clocks=(LIST,), readers=(reader, "system.Everyone"), bodies=False, page=page)
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("page", PAGES.values(), ids=PAGES.keys())
+def test_a_page_looks_at_few_rows(storage: Any, page: dict[str, Any], reader: str) -> None:
+    most = MOST_ROWS if storage.reading.dialect.name == "postgresql" else MOST_INSTRUCTIONS
+
+    cost, plan = looked_at(storage, lambda: storage.read(_page(reader, **page)))
+
+    assert cost <= most, f"{cost}\n{plan}"
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_an_object_of_many_readers_looks_at_few_rows(storage: Any, reader: str) -> None:
+    """Only who holds `write` is shown who else holds what."""
+    readers = (reader, "system.Everyone") if reader != "owner" else ("nobody",)
+    wanted = Wanted(B, targets=(f"{LIST}/r5",), ancestors=(B, C), readers=readers, bodies=False, sparing=True)
+    most = 50 if storage.reading.dialect.name == "postgresql" else 3_000
+
+    cost, plan = looked_at(storage, lambda: storage.read(wanted))
+
+    assert cost <= most, f"{cost}\n{plan}"
+
+
+@pytest.mark.parametrize("reader", [reader for reader in READERS if reader != "crowded"])
+def test_a_total_is_not_counted_row_by_row(storage: Any, reader: str) -> None:
+    most = MOST_ROWS if storage.reading.dialect.name == "postgresql" else MOST_INSTRUCTIONS
+
+    cost, plan = looked_at(storage, lambda: storage.read(_page(reader, limit=LIVING, counting=True)))
+
+    assert cost <= most, f"{cost}\n{plan}"
+
+
+def test_what_is_read_of_a_batch_looks_at_few_rows(storage: Any) -> None:
+    targets = tuple(f"{LIST}/r{number}" for number in range(100, 125))
+    wanted = Wanted(B, targets=targets, ancestors=(B, C), clocks=(LIST,), readers=("owner", "system.Everyone"))
+    most = 200 if storage.reading.dialect.name == "postgresql" else 20_000
+
+    cost, plan = looked_at(storage, lambda: storage.read(wanted))
+
+    assert cost <= most, f"{cost}\n{plan}"
