@@ -62,7 +62,7 @@ class Context(Protocol):
     def apply(self, effect: Effect) -> None:
         """Write one more object in the same transaction."""
 
-    def withdraw(self, principal: str, stamp: int) -> None:
+    def withdraw(self, principal: str) -> None:
         """End all that was granted to a principal, and its memberships."""
 
 
@@ -73,7 +73,7 @@ class Reading:
         """Refuse to write an object."""
         raise TypeError(f"A request that only reads cannot write {effect.new.uri}")
 
-    def withdraw(self, principal: str, stamp: int) -> None:
+    def withdraw(self, principal: str) -> None:
         """Refuse to end what was granted."""
         raise TypeError(f"A request that only reads cannot withdraw what {principal} holds")
 

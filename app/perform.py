@@ -22,7 +22,7 @@ from app.service import Service
 from app.work import Work, now_ms
 from app.writing import StartAgain, Writing, persist
 from backends import BackendError
-from backends.storage import Snapshot, Transaction, at_top, bucket_of
+from backends.storage import Snapshot, Transaction, at_top, bucket_of, is_inside, list_of
 
 Answer = Outcome | ApiError
 
@@ -55,7 +55,7 @@ def perform_batch(service: Service, steps: Sequence[Operation | View]) -> list[A
     lengthy = Lengthy()
     while True:
         try:
-            return persist(lambda: _write(service, steps, lengthy))
+            return persist(lambda lists: _write(service, steps, lengthy, lists))
         except Owed:
             lengthy.compute()
 
@@ -181,10 +181,12 @@ def _read_for_view(service: Service, operations: Sequence[Operation]) -> list[An
     return [answer for answer in _read(service, operations) if answer is not None]
 
 
-def _write(service: Service, steps: Sequence[Operation | View], lengthy: Lengthy) -> list[Answer | None]:
+def _write(
+    service: Service, steps: Sequence[Operation | View], lengthy: Lengthy, lists: frozenset[str]
+) -> list[Answer | None]:
     with Nonces(service) as nonces, service.storage.transaction() as transaction:
         operations = [step for step in steps if isinstance(step, Operation)]
-        run = _Run(service, transaction, operations, lengthy, nonces)
+        run = _Run(service, transaction, operations, lengthy, nonces, lists)
         answers = [run.step(step) for step in steps]
         lengthy.expect_computed()
         events = run.tell(run.done)
@@ -206,8 +208,10 @@ class _Run(Writing):
         operations: Sequence[Operation],
         lengthy: Lengthy,
         nonces: Nonces,
+        lists: frozenset[str],
     ) -> None:
         self._operations = operations
+        self._lists = lists
         self._lengthy = lengthy
         self._nonces = nonces
         self._read = Proving(transaction.read, (operation.identity for operation in operations))
@@ -217,22 +221,32 @@ class _Run(Writing):
         self.done: list[tuple[Operation, Outcome]] = []
         super().__init__(service, transaction, self._lock_and_read(service, transaction))
         self.work.lengthy = lengthy
+        self._start_lists()
 
     def _lock_and_read(self, service: Service, transaction: Transaction) -> Snapshot:
-        """Lock what the operations may write, then read what they name."""
-        operations = self._operations
-        writes = [operation for operation in operations if not operation.reads]
-        lists = {operation.route.list for operation in writes}
-        emptied = {name for operation in writes for name in _emptied(service, operation)}
-        self._emptied_buckets = set() if len(operations) == 1 else _emptied_buckets(writes)
-        locked = transaction.lock(lists | emptied, self._emptied_buckets)
-        single = [operation for operation in operations if not operation.pages]
-        seen = Snapshot()
-        for wanted in wanted_by.objects(service, single, writing=True):
-            seen.add(self._read(wanted))
-        if not lists.isdisjoint(seen.clocks.keys() - locked):
-            raise StartAgain
+        """Lock what the operations may write or empty, then read what they name."""
+        writes = [operation for operation in self._operations if not operation.reads]
+        emptied = self._emptied = _emptied(service, writes, alone=len(self._operations) == 1)
+        seen = Snapshot(clocks=transaction.lock({each.route.list for each in writes} | self._lists, emptied))
+        single = [operation for operation in self._operations if not operation.pages]
+        for each in wanted_by.with_emptied(wanted_by.objects(service, single, writing=True), emptied):
+            seen.add(self._read(each))
         return seen
+
+    def _start_lists(self) -> None:
+        """Start lists of living parents that have no clock: their kind is newer than the parent (a plugin's).
+
+        The lock of the list that the parent is in keeps others from doing the same. Raises Unlocked for it.
+        """
+        for operation in self._operations:
+            parent, name = operation.route.parent(), operation.route.list
+            if operation.reads or operation.pages or name in self.work.seen.clocks:
+                continue
+            if parent is not None and self.work.living(parent[1]) is None:
+                continue
+            if parent is not None:
+                self.transaction.expect_held((list_of(parent[1]),))
+            self.work.start(name)
 
     def step(self, step: Operation | View) -> Answer | None:
         """Perform one operation, or let a view answer."""
@@ -254,7 +268,7 @@ class _Run(Writing):
 
     def _perform_for_view(self, operations: Sequence[Operation]) -> list[Answer]:
         """Perform in this transaction what a view asks for; listeners are told of it with the rest."""
-        inner = _Run(self.service, self.transaction, operations, self._lengthy, self._nonces)
+        inner = _Run(self.service, self.transaction, operations, self._lengthy, self._nonces, frozenset())
         inner.work.deferred = self.work.deferred
         answers = [answer for operation in operations if (answer := inner.step(operation)) is not None]
         inner.flush()
@@ -326,19 +340,22 @@ class _Run(Writing):
         What was at the top leaves its bucket even where nothing can be in it: there is the copy of its document.
         """
         gone = [effect.new.uri for effect in outcome.effects if effect.new.deleted]
-        below = [name for uri in gone for name in self.service.kinds.lists_in(operation.kind, uri)]
-        tops = [uri for uri in gone if at_top(uri)]
-        if not below and not tops:
-            return
-        unlocked = [uri for uri in tops if uri not in self._emptied_buckets]
-        if below and unlocked:
-            self.transaction.lock((), unlocked)
-        elif below and operation.route.on_list:
-            self.transaction.lock(below)
-        self.flush()
-        self.transaction.empty(gone)
-        for uri in gone:
-            self.work.forget_below(uri)
+        if gone and self.service.kinds.children(operation.kind):
+            self._prepare(gone)
+            self.flush()
+            self.transaction.empty(gone)
+            self.work.forget_below(set(gone))
+        elif gone and at_top(gone[0]):
+            self.flush()
+            self.transaction.remove_copies(gone)
+
+    def _prepare(self, gone: Sequence[str]) -> None:
+        """Lock what lies below deleted objects, where that was not done at the start."""
+        unlocked = [uri for uri in gone if uri not in self._emptied and not is_inside(uri, self._emptied)]
+        if unlocked:
+            self.work.seen.clocks |= self.transaction.lock((), unlocked)
+            for wanted in wanted_by.with_emptied([], unlocked):
+                self.work.seen.add(self.transaction.read(wanted))
 
 
 def _proves_otherwise(effect: Effect) -> bool:
@@ -349,17 +366,16 @@ def _proves_otherwise(effect: Effect) -> bool:
     return any(before.get(name) != after.get(name) for name in effect.kind.private)
 
 
-def _emptied(service: Service, operation: Operation) -> list[str]:
-    """Return the lists below an object that is to be deleted; those of a whole bucket are not known by name."""
-    uri = operation.route.uri
-    if operation.method != "DELETE" or operation.route.on_list or at_top(uri):
-        return []
-    return service.kinds.lists_in(operation.kind, uri)
+def _emptied(service: Service, writes: Iterable[Operation], alone: bool) -> set[str]:
+    """Return the objects below which a request may empty lists: all clocks there are locked from the start.
 
-
-def _emptied_buckets(writes: Iterable[Operation]) -> set[str]:
-    """Return the buckets of which a batch may empty any list: all their clocks are locked from the start."""
-    deletions = [operation for operation in writes if operation.method == "DELETE"]
-    objects = {operation.route.uri for operation in deletions if not operation.route.on_list}
-    lists = {bucket_of(operation.route.uri) for operation in deletions if operation.route.on_list}
-    return {uri for uri in objects if at_top(uri)} | {bucket for bucket in lists if bucket.count("/") > 1}
+    Which objects the deletion of a list empties is known later. Unless it stands *alone*, its whole bucket counts, so
+    that other operations have not locked what comes after it. What is in a bucket that is deleted *alone* is locked
+    when it is known that it may be.
+    """
+    deletions = [each for each in writes if each.method == "DELETE" and service.kinds.children(each.kind)]
+    objects = {each.route.uri for each in deletions if not each.route.on_list}
+    if alone:
+        return {uri for uri in objects if not at_top(uri)}
+    buckets = {bucket_of(each.route.uri) for each in deletions if each.route.on_list}
+    return objects | {bucket for bucket in buckets if bucket.count("/") > 1}

@@ -10,10 +10,11 @@ from app.kinds import Route
 from app.operation import Effect, Operation, Outcome
 from app.saving import deletion
 from app.service import Service
+from app.wanted import with_emptied
 from app.work import next_timestamp
-from app.writing import StartAgain, Writing, persist
+from app.writing import Writing, persist
 from backends.codec import dumps
-from backends.storage import Holdings, Snapshot, Stored, Transaction, Wanted, at_top, bucket_of, home, list_of
+from backends.storage import Holdings, Snapshot, Stored, Transaction, Wanted, at_top, home, list_of
 
 _AT_ONCE = 500
 """How many objects one statement reads: databases bound the number of values in a statement."""
@@ -37,7 +38,7 @@ def forget(service: Service, principal: str, identity: Identity) -> None:
     One transaction: the lists concerned are locked first, then all is looked up again (C-UTIL-37). *identity* is who
     asks for it. Raises BackendError, Clash, and what listeners before the commit raise: then nothing was done.
     """
-    persist(lambda: _forget(service, principal, identity))
+    persist(lambda lists: _forget(service, principal, identity, lists))
 
 
 def plan(service: Service, held: Holdings) -> Plan:
@@ -69,9 +70,9 @@ def _lists_in(service: Service, uri: str) -> list[str]:
     return service.kinds.lists_in(route.kind, uri) if route else []
 
 
-def _forget(service: Service, principal: str, identity: Identity) -> None:
+def _forget(service: Service, principal: str, identity: Identity, lists: frozenset[str]) -> None:
     with service.storage.transaction() as transaction:
-        run = _Run(service, transaction, principal)
+        run = _Run(service, transaction, principal, lists)
         events = run.tell(run.erase(identity))
         run.finish()
     service.notify_after(events)
@@ -80,27 +81,23 @@ def _forget(service: Service, principal: str, identity: Identity) -> None:
 class _Run(Writing):
     """The one transaction in which a user is forgotten."""
 
-    def __init__(self, service: Service, transaction: Transaction, principal: str) -> None:
+    def __init__(self, service: Service, transaction: Transaction, principal: str, lists: frozenset[str]) -> None:
         self._principal = principal
         first = plan(service, transaction.holdings(principal))
-        transaction.lock(first.lists, (uri for uri in first.gone if at_top(uri)))
+        locked = transaction.lock(first.lists | lists, _filled(service, first.gone))
         self._plan = plan(service, transaction.holdings(principal))
-        if not self._plan.lists <= first.lists or not set(self._plan.gone) <= set(first.gone):
-            raise StartAgain
-        super().__init__(service, transaction, _read(transaction, self._plan))
+        transaction.expect_held(self._plan.lists)
+        super().__init__(service, transaction, _read(service, transaction, self._plan))
+        self.work.seen.clocks |= locked
 
     def erase(self, identity: Identity) -> list[tuple[Operation, Outcome]]:
         """Do what is planned, and return it as what it would be one by one."""
         done = [*self._deletions(identity), *self._updates(identity)]
-        # Later than whatever was granted before, in every list; a list from which nothing went keeps its clock.
-        stamp = max(
-            (self.work.now, *(next_timestamp(self.work.clock(name), self.work.now) for name in self._plan.lists))
-        )
         self.flush()
-        full = [uri for uri in self._plan.gone if at_top(uri) or _lists_in(self.service, uri)]
-        if full:
-            self.transaction.empty(full)
-        self.withdraw(self._principal, stamp)
+        filled = _filled(self.service, self._plan.gone)
+        self.transaction.empty(filled)
+        self.transaction.remove_copies([uri for uri in self._plan.gone if at_top(uri) and uri not in filled])
+        self.withdraw(self._principal)
         return done
 
     def _deletions(self, identity: Identity) -> Iterator[tuple[Operation, Outcome]]:
@@ -131,15 +128,20 @@ class _Run(Writing):
                 yield route, stored, next_timestamp(self.work.clock(route.list), self.work.now)
 
 
-def _read(transaction: Transaction, wanted: Plan) -> Snapshot:
-    """Read the objects that change, with their grants, and the clocks of all lists."""
-    lists, targets = _by_bucket(wanted.lists, bucket_of), _by_bucket((*wanted.gone, *wanted.left), home)
+def _filled(service: Service, uris: Iterable[str]) -> list[str]:
+    """Return the objects in which there may be lists."""
+    return [uri for uri in uris if _lists_in(service, uri)]
+
+
+def _read(service: Service, transaction: Transaction, wanted: Plan) -> Snapshot:
+    """Read the objects that change, with their grants, and the clocks below those that go."""
+    targets = _by_bucket((*wanted.gone, *wanted.left), home)
     seen = Snapshot()
-    for bucket, names in lists.items():
-        seen.add(transaction.read(Wanted(bucket, clocks=tuple(names))))
     for bucket, uris in targets.items():
         for start in range(0, len(uris), _AT_ONCE):
             seen.add(transaction.read(Wanted(bucket, targets=tuple(uris[start : start + _AT_ONCE]))))
+    for each in with_emptied([], _filled(service, wanted.gone)):
+        seen.add(transaction.read(each))
     return seen
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from app import queries
@@ -21,6 +21,7 @@ def objects(service: Service, operations: Sequence[Operation], writing: bool) ->
     targets: dict[str, dict[tuple[str, ...], dict[str, None]]] = {}
     ancestors: dict[str, dict[str, None]] = {}
     clocks: dict[str, dict[str, None]] = {}
+    groups: dict[str, dict[str, None]] = {}
     for operation in operations:
         target, list = operation.target, operation.route.list
         if target is not None:
@@ -28,18 +29,41 @@ def objects(service: Service, operations: Sequence[Operation], writing: bool) ->
             targets.setdefault(home(target), {}).setdefault(private, {})[target] = None
         for uri in operation.route.ancestors():
             ancestors.setdefault(bucket_of(uri), {})[uri] = None
-        if writing or service.listens_to_reads:
+        if operation.reads and service.listens_to_reads:
             clocks.setdefault(bucket_of(list), {})[list] = None
+        if operation.method in ("PUT", "POST") and target is not None:
+            # The lists that may start go on above what their clocks were in a former life.
+            starting = [
+                name for name in service.kinds.lists_in(operation.kind, target) if bucket_of(name) == home(target)
+            ]
+            clocks.setdefault(home(target), {}).update(dict.fromkeys(starting))
+        if writing and target is not None and operation.kind.membership:
+            groups.setdefault(home(target), {})[target] = None
     readers = tuple({name for operation in operations for name in operation.identity.principals})
     bodies = len(operations) > 1 or any(_needs_parents(service, operation) for operation in operations)
+    # Whom the settings let write may be shown all grants in the name of somebody else.
+    sparing = not writing and not any(service.rules.configured(each.kind.name, "write") for each in operations)
     found = []
     for bucket in {**targets, **ancestors, **clocks}:
         (private, some), *others = targets.get(bucket, {(): {}}).items()
         named = {uri for uris in targets.get(bucket, {}).values() for uri in uris}
         around = tuple(uri for uri in ancestors.get(bucket, ()) if uri not in named)
-        found.append(Wanted(bucket, tuple(some), around, tuple(clocks.get(bucket, ())), readers, private, bodies))
-        found += [Wanted(bucket, tuple(uris), readers=readers, private=private) for private, uris in others]
+        lists = tuple(clocks.get(bucket, ()))
+        joined = tuple(groups.get(bucket, ()))
+        found.append(Wanted(bucket, tuple(some), around, lists, readers, private, bodies, sparing, groups=joined))
+        found += [Wanted(bucket, tuple(uris), readers=readers, private=own, sparing=sparing) for own, uris in others]
     return found
+
+
+def with_emptied(wanted: Iterable[Wanted], emptied: Iterable[str]) -> Iterator[Wanted]:
+    """Yield what is wanted, and with it all clocks below the objects that are to be emptied."""
+    inside: dict[str, list[str]] = {}
+    for uri in emptied:
+        inside.setdefault(bucket_of(uri), []).append(uri)
+    for each in wanted:
+        yield replace(each, emptied=tuple(inside.pop(each.bucket, ())))
+    for bucket, uris in inside.items():
+        yield Wanted(bucket, emptied=tuple(uris))
 
 
 def _needs_parents(service: Service, operation: Operation) -> bool:

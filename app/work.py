@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from app.kinds import Data
 from app.lengthy import Lengthy
 from app.operation import Effect, Permissions
-from backends.storage import LIVING, Change, Clock, Membership, Move, Snapshot, Stored, Withdrawal, list_of
+from backends.storage import LIVING, Change, Clock, Held, Move, Principals, Snapshot, Stored, is_inside, list_of
 
 _NOBODY: Permissions = {}
 _NO_NEXT: Final = LIVING - 1
@@ -32,15 +32,16 @@ def next_timestamp(clock: int, now: int) -> int:
 
 @dataclass(slots=True)
 class Deferred:
-    """The changes of memberships, written when all operations of a request are done.
+    """What lasts through a request: changes of memberships, which are written last, and the lists that have moved.
 
-    `members` has the members that changed groups had before, `groups` what became of those groups, `dissolved` the
-    groups of which all former memberships end.
+    `members` has the users who were in the changed groups, `groups` what became of those groups, `dissolved` the
+    memberships that end with their groups. `moved` are lists whose clocks this transaction has moved.
     """
 
     members: dict[str, frozenset[str]] = field(default_factory=dict)
     groups: dict[str, Effect] = field(default_factory=dict)
-    dissolved: Withdrawal = field(default_factory=Withdrawal)
+    dissolved: Held = field(default_factory=Held)
+    moved: set[str] = field(default_factory=set)
 
 
 class Work:
@@ -57,7 +58,8 @@ class Work:
         self._before: dict[str, Permissions] = {}
         self._effects: dict[str, Effect] = {}
         self._moves: dict[str, Move] = {}
-        self._withdrawal = Withdrawal()
+        self._stamps: dict[str, int] = {}
+        self._withdrawn = Principals()
         self.deferred = deferred or Deferred()
 
     def living(self, uri: str) -> Stored | None:
@@ -80,23 +82,36 @@ class Work:
         uri, list = effect.new.uri, list_of(effect.new.uri)
         self._before.setdefault(uri, self.permissions(uri))
         if effect.kind.membership:
-            self.deferred.members.setdefault(uri, members(effect.old))
+            known = self.seen.members.get(uri, members(effect.old))
+            self.deferred.members.setdefault(uri, frozenset(known))
             self.deferred.groups[uri] = effect
         self._effects[uri] = effect
         self.seen.objects[uri] = effect.new
         self.seen.grants[uri] = {name: set(principals) for name, principals in effect.permissions.items()}
         self._move(list, effect.clock, (not effect.new.deleted) - (effect.old is not None))
+        self._stamps[uri] = self.unseen(list)
         if effect.action == "create":
             for child in children:
-                self._start(child)
+                self.start(child)
 
     def _move(self, list: str, timestamp: int, count: int) -> None:
         moved = self._moves.get(list, Move(list, 0))
         self._moves[list] = Move(list, timestamp, moved.count + count, moved.starts)
         known = self.seen.clocks.get(list)
+        if known is None or timestamp > known.last_modified:
+            self.deferred.moved.add(list)
         self.seen.clocks[list] = Clock(timestamp, (known.count if known else 0) + count)
 
-    def _start(self, list: str) -> None:
+    def unseen(self, list: str) -> int:
+        """Return a timestamp of a list that no poller has passed, for what begins or ends in it.
+
+        It is the list's clock where this transaction moves it. Otherwise, as for a timestamp of the past that a client
+        chose, it is one more, and the clock stays: no later write gets an earlier one.
+        """
+        clock = self.clock(list)
+        return clock if list in self.deferred.moved else min(clock + 1, _NO_NEXT)
+
+    def start(self, list: str) -> None:
         """Start a list with its parent: now, or above its former clock, which outlives it.
 
         The clock of the parent's list has no part in it: it may be far ahead.
@@ -104,56 +119,62 @@ class Work:
         known = self.seen.clocks.get(list)
         value = next_timestamp(known.last_modified, self.now) if known else self.now
         self._moves[list] = Move(list, value, 0, starts=True)
-        if known:
-            self.seen.clocks[list] = Clock(value, 0)
+        self.deferred.moved.add(list)
+        self.seen.clocks[list] = Clock(value, 0)
 
-    def withdraw(self, withdrawal: Withdrawal) -> None:
+    def withdraw(self, principals: Principals) -> None:
         """End all that some principals hold, for the operations that follow too, and all memberships in them.
 
         The end of grants is written before the pending changes, of which the grants made since then live.
         """
-        self._withdrawal |= withdrawal
-        self.deferred.dissolved |= replace(withdrawal, users=frozenset())
+        self._withdrawn |= principals
         for held in self.seen.grants.values():
-            for name, principals in held.items():
-                held[name] = {each for each in principals if not withdrawal.names(each)}
+            for name, granted in held.items():
+                held[name] = {each for each in granted if not principals.names(each)}
         for uri, permissions in self._before.items():
-            self._before[uri] = _without(permissions, withdrawal)
+            self._before[uri] = _without(permissions, principals)
         for uri, effect in self._effects.items():
-            self._effects[uri] = replace(effect, permissions=_without(effect.permissions, withdrawal))
-        for user in withdrawal.users:
+            self._effects[uri] = replace(effect, permissions=_without(effect.permissions, principals))
+        for user in principals.users:
             self.seen.groups.pop(user, None)
-        for group in filter(withdrawal.names, self.deferred.members):
-            self.deferred.members[group] = frozenset()
-            self.deferred.groups.pop(group, None)
+        for group, joined in self.seen.members.items():
+            joined -= joined if principals.names(group) else principals.users
+        deferred = self.deferred
+        for group, joined_before in deferred.members.items():
+            ended = principals.names(group)
+            deferred.members[group] = frozenset() if ended else joined_before - principals.users
+            if ended:
+                deferred.groups.pop(group, None)
 
-    def pending(self) -> tuple[list[Change], list[Move], Withdrawal]:
+    def pending(self) -> tuple[list[Change], list[Move], Principals]:
         """Return what is to be written, and forget it."""
         changes = [self._change(uri, effect) for uri, effect in self._effects.items()]
-        moves, withdrawal = list(self._moves.values()), self._withdrawal
-        self._before, self._effects, self._moves, self._withdrawal = {}, {}, {}, Withdrawal()
-        return changes, moves, withdrawal
+        moves, withdrawn = list(self._moves.values()), self._withdrawn
+        self._before, self._effects, self._moves, self._withdrawn = {}, {}, {}, Principals()
+        self._stamps = {}
+        return changes, moves, withdrawn
 
-    def memberships(self) -> tuple[list[Membership], Withdrawal]:
-        """Return who joins and leaves groups, and of which groups all memberships end.
+    def memberships(self) -> tuple[set[tuple[str, str]], Held]:
+        """Return who joins groups, and the memberships that end.
 
         This is written last: within a request everybody is in the groups of its start (core contract, 7.7).
         """
-        changed = []
-        for uri, effect in self.deferred.groups.items():
-            were, are = self.deferred.members[uri], members(effect.new)
-            changed.append(Membership(uri, effect.clock, are - were, were - are))
-        return changed, self.deferred.dissolved
+        joined: set[tuple[str, str]] = set()
+        left: set[tuple[str, str]] = set()
+        for group, effect in self.deferred.groups.items():
+            were, are = self.deferred.members[group], members(effect.new)
+            joined |= {(user, group) for user in are - were}
+            left |= {(user, group) for user in were - are}
+        return joined, self.deferred.dissolved | Held(members=frozenset(left))
 
     def _change(self, uri: str, effect: Effect) -> Change:
         before, after = _pairs(self._before[uri]), _pairs(effect.permissions)
-        return Change(effect.new, effect.clock, before - after, after - before)
+        return Change(effect.new, self._stamps[uri], before - after, after - before)
 
-    def forget_below(self, uri: str) -> None:
-        """Forget what lies below a deleted object."""
-        below = f"{uri}/"
+    def forget_below(self, uris: Collection[str]) -> None:
+        """Forget what lies below deleted objects."""
         for facts in (self.seen.objects, self.seen.grants):
-            for gone in [known for known in facts if known.startswith(below)]:
+            for gone in [known for known in facts if is_inside(known, uris)]:
                 del facts[gone]
 
 
@@ -161,10 +182,9 @@ def _pairs(permissions: Permissions) -> frozenset[tuple[str, str]]:
     return frozenset((name, principal) for name, principals in permissions.items() for principal in principals)
 
 
-def _without(permissions: Permissions, withdrawal: Withdrawal) -> Permissions:
+def _without(permissions: Permissions, principals: Principals) -> Permissions:
     return {
-        name: frozenset(each for each in principals if not withdrawal.names(each))
-        for name, principals in permissions.items()
+        name: frozenset(each for each in granted if not principals.names(each)) for name, granted in permissions.items()
     }
 
 

@@ -13,9 +13,11 @@ from app.operation import Effect, Operation, Outcome
 from app.schema_compiling import NotCompiled, compile_schema
 from app.service import Service
 from app.work import Work, now_ms
-from backends.storage import Conflict, Snapshot, Transaction, Withdrawal
+from backends.storage import Conflict, Held, Principals, Snapshot, Transaction, Unlocked
 
 _TRIES = 3
+_MOST_LOCKS = 10
+"""How many tries may find a list that they must lock too: each locks those that earlier ones found."""
 _MOST_SCHEMAS = 100
 """How many JSON Schemas may be compiled for a request: a batch has two an operation, others may drive them out."""
 
@@ -26,20 +28,23 @@ class StartAgain(Exception):
     """While we waited for locks something came to be that nothing holds: only another try locks it too."""
 
 
-def persist(attempt: Callable[[], _Result]) -> _Result:
+def persist(attempt: Callable[[frozenset[str]], _Result]) -> _Result:
     """Return what *attempt* returns, which is tried again where that helps.
 
-    A JSON Schema that it needs is compiled while no lock is held. Raises the last Conflict, and Clash when somebody
-    was faster each time.
+    It is given the lists that earlier tries had to lock and did not. A JSON Schema that it needs is compiled while no
+    lock is held. Raises the last Conflict, and Clash when somebody was faster each time.
     """
-    missing = 0
-    number = 0
-    while number < _TRIES and missing <= _MOST_SCHEMAS:
+    lists: frozenset[str] = frozenset()
+    schemas = unlocked = number = 0
+    while number < _TRIES and unlocked < _MOST_LOCKS and schemas <= _MOST_SCHEMAS:
         try:
-            return attempt()
+            return attempt(lists)
         except NotCompiled as needed:
             compile_schema(needed.text)
-            missing += 1
+            schemas += 1
+        except Unlocked as error:
+            lists |= error.lists
+            unlocked += 1
         except (Conflict, StartAgain) as error:
             if number == _TRIES - 1 and isinstance(error, Conflict):
                 raise
@@ -76,8 +81,7 @@ class Writing:
         for effect in effects:
             self.work.apply(effect, self.service.kinds.lists_in(effect.kind, effect.new.uri))
         gone = [effect for effect in effects if effect.new.deleted]
-        withdrawal = Withdrawal(
-            max((effect.clock for effect in gone), default=0),
+        ended = Principals(
             users=frozenset(
                 f"{effect.kind.name}:{effect.new.id}"
                 for effect in gone
@@ -86,27 +90,29 @@ class Writing:
             groups=frozenset(effect.new.uri for effect in gone if effect.kind.membership),
             inside=frozenset(effect.new.uri for effect in gone if self.service.kinds.have_groups(effect.kind)),
         )
-        if withdrawal:
-            self.work.withdraw(withdrawal)
+        if ended:
+            self.work.withdraw(ended)
 
-    def withdraw(self, principal: str, stamp: int) -> None:
+    def withdraw(self, principal: str) -> None:
         """End all that was granted to a principal, and its memberships."""
-        self.work.withdraw(Withdrawal(stamp, users=frozenset((principal,))))
+        self.work.withdraw(Principals(users=frozenset((principal,))))
 
     def finish(self) -> None:
         """Write what is pending, and who joined and left groups: once, after all operations."""
         self.flush()
-        memberships, dissolved = self.work.memberships()
-        if memberships or dissolved:
-            self.transaction.regroup(memberships, dissolved)
+        joined, left = self.work.memberships()
+        self.transaction.end(left, self.work.unseen)
+        self.transaction.join(joined, self.work.unseen)
 
     def flush(self) -> None:
         """Write what is pending but memberships. Raises Clash when a client's own timestamp is taken (C-PRE-9)."""
-        changes, moves, withdrawal = self.work.pending()
-        if withdrawal:
-            self.transaction.withdraw(withdrawal)
+        changes, moves, withdrawn = self.work.pending()
+        if withdrawn:
+            held = self.transaction.held_by(withdrawn)
+            self.transaction.end(Held(held.grants, held.memberships), self.work.unseen)
+            self.work.deferred.dissolved |= Held(members=held.members)
             self.wrote = True
-        if not changes:
+        if not changes and not moves:
             return
         wished = [(change.stored.uri, change.stored.timestamp) for change in changes if change.past]
         if wished:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 
@@ -14,15 +14,16 @@ from backends.metrics.calls import Call
 from backends.metrics.names import Family
 from backends.storage import (
     Change,
+    Clock,
+    Held,
     Holdings,
-    Membership,
     Move,
+    Principals,
     Snapshot,
     Storage,
     Stored,
     Transaction,
     Wanted,
-    Withdrawal,
     list_of,
 )
 
@@ -134,10 +135,14 @@ class TimedTransaction:
         self._living: set[str] = set()
         self._emptied: set[str] = set()
 
-    def lock(self, lists: Iterable[str], below: Iterable[str] = ()) -> set[str]:
+    def lock(self, lists: Iterable[str], below: Iterable[str] = ()) -> dict[str, Clock]:
         """Lock clocks, timed as the question for their timestamps."""
         with _timed(self._family, calls.TIMESTAMP):
             return self._transaction.lock(lists, below)
+
+    def expect_held(self, lists: Iterable[str]) -> None:
+        """Raise Unlocked for lists that are not held."""
+        self._transaction.expect_held(lists)
 
     def read(self, wanted: Wanted) -> Snapshot:
         """Read, timed."""
@@ -173,12 +178,21 @@ class TimedTransaction:
             return calls.DELETE_ALL if list_of(stored.uri) in self._emptied else calls.DELETE
         return calls.UPDATE if stored.uri in self._living else calls.CREATE
 
-    def regroup(self, memberships: Sequence[Membership], dissolved: Withdrawal) -> None:
-        """End and begin memberships, timed as each that there is."""
-        joined = any(each.joined for each in memberships)
-        left = bool(dissolved) or any(each.left for each in memberships)
-        with _timed(self._family, *[calls.JOIN] * joined, *[calls.LEAVE] * left):
-            self._transaction.regroup(memberships, dissolved)
+    def held_by(self, principals: Principals) -> Held:
+        """Return what principals hold that end, timed as its withdrawal."""
+        with _timed(self._family, calls.REVOKE_PRINCIPAL):
+            return self._transaction.held_by(principals)
+
+    def end(self, held: Held, stamp: Callable[[str], int]) -> None:
+        """End grants and memberships, timed."""
+        with _timed(self._family, *[calls.LEAVE] * bool(held.memberships or held.members)):
+            self._transaction.end(held, stamp)
+
+    def join(self, memberships: Iterable[tuple[str, str]], stamp: Callable[[str], int]) -> None:
+        """Begin memberships, timed."""
+        joined = set(memberships)
+        with _timed(self._family, *[calls.JOIN] * bool(joined)):
+            self._transaction.join(joined, stamp)
 
     def empty(self, uris: Sequence[str]) -> None:
         """Delete what lies below objects, timed."""
@@ -190,10 +204,14 @@ class TimedTransaction:
         with _timed(self._family, calls.ACCESSIBLE, calls.PRINCIPALS):
             return self._transaction.holdings(principal)
 
-    def withdraw(self, withdrawal: Withdrawal) -> None:
-        """End what principals have, timed."""
-        with _timed(self._family, calls.REVOKE_PRINCIPAL, *[calls.LEAVE] * bool(withdrawal.users)):
-            self._transaction.withdraw(withdrawal)
+    def remove_copies(self, uris: Sequence[str]) -> None:
+        """Delete copies of objects at the top, timed."""
+        with _timed(self._family, calls.DELETE_ALL, calls.REVOKE_OBJECT):
+            self._transaction.remove_copies(uris)
+
+    def start(self, lists: Collection[str], now: int) -> None:
+        """Make the clocks of lists."""
+        self._transaction.start(lists, now)
 
     def rollback(self) -> None:
         """Forget all that was done."""

@@ -8,7 +8,7 @@ finds it there) and its list's (the directory, which `GET /buckets` reads). `hom
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -48,6 +48,14 @@ def home(uri: str) -> str:
 def homes(uri: str) -> tuple[str, ...]:
     """Return every bucket under which the object *uri* is written: one, for an object at the top two."""
     return tuple(dict.fromkeys((home(uri), bucket_of(uri))))
+
+
+def is_inside(uri: str, others: Collection[str]) -> bool:
+    """Say whether a URI lies below one of the objects *others*."""
+    if not others:
+        return False
+    segments = uri.split("/")
+    return any("/".join(segments[:end]) in others for end in range(3, len(segments), 2))
 
 
 def at_top(uri: str) -> bool:
@@ -160,7 +168,8 @@ class Wanted:
     reader holds `write`. `ancestors` are objects with those grants that a reader holds; `clocks` lists; `readers` the
     principals of whoever asks, whose groups are read too. `private` names fields of the targets that must not leave the
     storage. Without `bodies` the documents of the ancestors are not fetched, only whether they are there. `users` are
-    looked up in buckets of their own: a remembered login holds only while its user is as before.
+    looked up in buckets of their own: a remembered login holds only while its user is as before. `groups` are read with
+    their living members; `emptied` are objects below which all clocks are read.
     """
 
     bucket: str
@@ -173,6 +182,8 @@ class Wanted:
     sparing: bool = False
     page: Page | None = None
     users: tuple[User, ...] = ()
+    groups: tuple[str, ...] = ()
+    emptied: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -187,6 +198,7 @@ class Snapshot:
     grants: dict[str, dict[str, set[str]]] = field(default_factory=dict)
     groups: dict[str, set[str]] = field(default_factory=dict)
     clocks: dict[str, Clock] = field(default_factory=dict)
+    members: dict[str, set[str]] = field(default_factory=dict)
     page: list[Stored] = field(default_factory=list)
     total: int = 0
     full: bool = False
@@ -202,6 +214,7 @@ class Snapshot:
         for user, groups in other.groups.items():
             self.groups.setdefault(user, set()).update(groups)
         self.clocks |= other.clocks
+        self.members |= other.members
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,23 +236,9 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Membership:
-    """The users who joined or left a group in a request; `stamp` is the clock of the group's list after the write."""
+class Principals:
+    """Principals that end: deleted users, deleted groups, and every group inside deleted objects."""
 
-    group: str
-    stamp: int
-    joined: frozenset[str] = frozenset()
-    left: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Withdrawal:
-    """Principals that end at `stamp`: deleted users, deleted groups, and every group inside deleted objects.
-
-    `|` joins two; the later stamp counts.
-    """
-
-    stamp: int = 0
     users: frozenset[str] = frozenset()
     groups: frozenset[str] = frozenset()
     inside: frozenset[str] = frozenset()
@@ -247,20 +246,32 @@ class Withdrawal:
     def __bool__(self) -> bool:
         return bool(self.users or self.groups or self.inside)
 
-    def __or__(self, other: Withdrawal) -> Withdrawal:
-        return Withdrawal(
-            max(self.stamp, other.stamp),
-            self.users | other.users,
-            self.groups | other.groups,
-            self.inside | other.inside,
-        )
+    def __or__(self, other: Principals) -> Principals:
+        return Principals(self.users | other.users, self.groups | other.groups, self.inside | other.inside)
 
     def names(self, principal: str) -> bool:
         """Say whether a principal is one of those that end."""
-        if principal in self.users or principal in self.groups:
-            return True
-        parts = principal.split("/") if self.inside else ()
-        return any("/".join(parts[:end]) in self.inside for end in range(3, len(parts), 2))
+        return principal in self.users or principal in self.groups or is_inside(principal, self.inside)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Living grants (URI, permission, principal) and memberships (user, group) of some principals.
+
+    `memberships` are those of users, `members` those in groups.
+    """
+
+    grants: frozenset[tuple[str, str, str]] = frozenset()
+    memberships: frozenset[tuple[str, str]] = frozenset()
+    members: frozenset[tuple[str, str]] = frozenset()
+
+    def __or__(self, other: Held) -> Held:
+        return Held(self.grants | other.grants, self.memberships | other.memberships, self.members | other.members)
+
+    def lists(self) -> set[str]:
+        """Return the lists of the objects and of the groups."""
+        uris = {uri for uri, _, _ in self.grants} | {group for _, group in self.memberships | self.members}
+        return {list_of(uri) for uri in uris}
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +300,14 @@ class Conflict(BackendError):
     """The database asks for another try of the transaction: a deadlock, a serialization failure, a dead connection."""
 
 
+class Unlocked(Conflict):
+    """The transaction would write or empty *lists* that it neither locked nor started: another try locks them first."""
+
+    def __init__(self, lists: Iterable[str]) -> None:
+        self.lists = frozenset(lists)
+        super().__init__(f"Not locked: {', '.join(sorted(self.lists))}")
+
+
 class Disconnected(Conflict):
     """The connection died before anything was committed: another try gets a new one, where the database still lives."""
 
@@ -300,35 +319,54 @@ class Uncertain(BackendError):
 class Transaction(Protocol):
     """One writing transaction: lock, read, decide (not here), move, write."""
 
-    def lock(self, lists: Iterable[str], below: Iterable[str] = ()) -> set[str]:
-        """Lock the clocks of *lists* and all clocks inside the buckets *below*, and return the lists found.
+    def lock(self, lists: Iterable[str], below: Iterable[str] = ()) -> dict[str, Clock]:
+        """Lock the clocks of *lists* and all clocks below the objects *below*; return those found, by list.
 
         Call this before reading anything that the transaction will write. The rows stay locked until its end.
         """
 
+    def expect_held(self, lists: Iterable[str]) -> None:
+        """Raise Unlocked for lists that the transaction neither locked nor started."""
+
     def read(self, wanted: Wanted) -> Snapshot:
-        """Read one bucket, as `Storage.read` does, inside the transaction."""
+        """Read one bucket, as `Storage.read` does, inside the transaction.
+
+        Raises Unlocked when a list below the objects `wanted.emptied` is not locked.
+        """
 
     def taken(self, wished: Iterable[tuple[str, int]]) -> set[str]:
-        """Return who has a timestamp already that an object (URI, timestamp) of the same list wishes for (C-PRE-9)."""
+        """Return the URIs of objects that already use one of the timestamps (URI, timestamp) in the list (C-PRE-9)."""
 
     def write(self, changes: Sequence[Change], moves: Sequence[Move]) -> None:
-        """Move the clocks, then write objects and grants, each as one statement."""
+        """Move the clocks, then write objects and grants, each as one statement.
 
-    def regroup(self, memberships: Sequence[Membership], dissolved: Withdrawal) -> None:
-        """End all memberships in the groups of *dissolved*, then those of users who left; begin those who joined."""
+        Raises Unlocked for a list that is not locked and not started, and for one that starts although it had a clock
+        that the transaction has not read.
+        """
+
+    def held_by(self, principals: Principals) -> Held:
+        """Return the living grants to principals in all buckets, the memberships of users, and those in groups."""
+
+    def end(self, held: Held, stamp: Callable[[str], int]) -> None:
+        """End grants and memberships, each at the timestamp that *stamp* gives its list. Raises Unlocked."""
+
+    def join(self, memberships: Iterable[tuple[str, str]], stamp: Callable[[str], int]) -> None:
+        """Begin memberships, pairs of a user and a group, at the timestamps of the groups' lists. Raises Unlocked."""
 
     def empty(self, uris: Sequence[str]) -> None:
-        """Delete all that lies below deleted objects, for those at the top the whole bucket.
+        """Delete all that lies below deleted objects, for those at the top the whole bucket. Clocks stay.
 
-        The clocks below must be locked. Clocks stay.
+        Raises Unlocked for an object that was not read as `Wanted.emptied`, with all clocks below it locked.
         """
+
+    def remove_copies(self, uris: Sequence[str]) -> None:
+        """Delete the copies of deleted objects at the top that hold no lists, in their own buckets."""
+
+    def start(self, lists: Collection[str], now: int) -> None:
+        """Make the clocks of lists that have none."""
 
     def holdings(self, principal: str) -> Holdings:
         """Return what a principal has by itself, in all buckets (user data)."""
-
-    def withdraw(self, withdrawal: Withdrawal) -> None:
-        """End every grant to the principals of *withdrawal*, in all buckets, and each membership of its users."""
 
     def rollback(self) -> None:
         """Forget all that was done."""

@@ -29,7 +29,7 @@ from backends.storage import LIVING, User, home, list_of
 from backends.storage.dialect import Dialect
 from backends.storage.tables import clocks, documents, grants, members
 
-GROUP, GRANT, CLOCK, OBJECT, ROW, TOTAL, FULL, SHARES, USER = range(9)
+GROUP, GRANT, CLOCK, OBJECT, ROW, TOTAL, FULL, SHARES, USER, MEMBER = range(10)
 COLUMNS: Final = ("source", "a", "b", "c", "n", "m", "d", "rank")
 _DEFAULTS: Final = {"a": "''", "b": "''", "c": "''", "n": "0", "m": "0", "d": "0", "rank": "0"}
 
@@ -37,6 +37,9 @@ BUCKET: Final = bindparam("bucket", type_=Text)
 LIVES: Final = literal_column(str(LIVING), BigInteger)
 
 VALUE: Final = (("value", Text()),)
+RANGE: Final = (("above", Text()), ("below", Text()))
+"""The URIs below an object: `_` and `%` in ids are no wildcards (C-OBJ-60)."""
+
 PLACE: Final = (("uri", Text()), ("list", Text()))
 """An object and the list that it is in: an index on grants finds both together."""
 
@@ -79,13 +82,27 @@ def clocks_branch(dialect: Dialect) -> Select[Any]:
     """Return the branch of the clocks of the lists that are bound as `clocks`."""
     lists = dialect.rows("clocks", VALUE)
     found = branch(CLOCK, a=clocks.c.list, n=clocks.c.last_modified, m=clocks.c.count).where(clocks.c.bucket == BUCKET)
-    return dialect.look_up(found, lists, [(clocks.c.list, lists.c.value)])
+    return dialect.look_up(found, lists, clocks.c.list == lists.c.value)
 
 
 def documents_branch(dialect: Dialect, objects: FromClause, text: ColumnElement[str]) -> Select[Any]:
     """Return the branch of *objects*, places."""
     found = branch(OBJECT, **object_columns(documents, text)).where(documents.c.bucket == BUCKET)
-    return dialect.look_up(found, objects, [(documents.c.uri, objects.c.uri)])
+    return dialect.look_up(found, objects, documents.c.uri == objects.c.uri)
+
+
+def emptied_branch(dialect: Dialect) -> Select[Any]:
+    """Return the branch of all clocks below the objects that are bound as `emptied`."""
+    ranges = dialect.rows("emptied", RANGE)
+    found = branch(CLOCK, a=clocks.c.list, n=clocks.c.last_modified, m=clocks.c.count).where(clocks.c.bucket == BUCKET)
+    return dialect.look_up(found, ranges, clocks.c.list > ranges.c.above, clocks.c.list < ranges.c.below)
+
+
+def members_branch(dialect: Dialect) -> Select[Any]:
+    """Return the branch of the living members of the groups that are bound as `groups`."""
+    groups = dialect.rows("groups", VALUE)
+    found = branch(MEMBER, a=members.c.principal, b=members.c.user_id).where(members.c.until == LIVES)
+    return dialect.look_up(found, groups, members.c.principal == groups.c.value)
 
 
 def user_branches(dialect: Dialect, secrets: Sequence[str]) -> Iterator[Select[Any]]:
@@ -96,7 +113,7 @@ def user_branches(dialect: Dialect, secrets: Sequence[str]) -> Iterator[Select[A
         found = branch(USER, a=documents.c.uri, b=literal(name, Text), c=secret, n=documents.c.born).where(
             documents.c.bucket == bindparam(f"bucket_{number}", type_=Text), ~documents.c.deleted
         )
-        yield dialect.look_up(found, users, [(documents.c.uri, users.c.value)])
+        yield dialect.look_up(found, users, documents.c.uri == users.c.value)
 
 
 def by_secret(dialect: Dialect, users: Iterable[User]) -> tuple[tuple[str, ...], dict[str, Any]]:
@@ -120,6 +137,11 @@ def bind_places(dialect: Dialect, name: str, uris: Iterable[str]) -> Mapping[str
     return dialect.bind_rows(name, ("uri", "list"), [(uri, list_of(uri)) for uri in uris])
 
 
+def bind_ranges(dialect: Dialect, name: str, uris: Iterable[str]) -> Mapping[str, Any]:
+    """Return the parameters of a table of what lies below objects."""
+    return dialect.bind_rows(name, ("above", "below"), [(f"{uri}/", f"{uri}0") for uri in uris])
+
+
 class Readers:
     """Who reads: the principals that are bound, and the groups that they are in; made once in a statement.
 
@@ -131,7 +153,7 @@ class Readers:
         joining, readers = dialect.rows("joining", VALUE), dialect.rows("readers", VALUE)
         membership = select(members.c.user_id, members.c.principal).where(members.c.until == LIVES)
         self._joined = (
-            dialect.look_up(membership, joining, [(members.c.user_id, joining.c.value)])
+            dialect.look_up(membership, joining, members.c.user_id == joining.c.value)
             .cte("joined")
             .prefix_with("MATERIALIZED")
         )
@@ -147,10 +169,13 @@ class Readers:
 
     def held(self, objects: FromClause, name: str) -> CTE:
         """Return the grants that the readers hold on *objects*, places."""
-        principal = self._principals.c.value
-        equal = [(grants.c.principal, principal), (grants.c.list, objects.c.list), (grants.c.uri, objects.c.uri)]
+        same = (
+            grants.c.principal == self._principals.c.value,
+            grants.c.list == objects.c.list,
+            grants.c.uri == objects.c.uri,
+        )
         return (
-            self._dialect.look_up(living_grants(), self._principals.join(objects, true()), equal)
+            self._dialect.look_up(living_grants(), self._principals.join(objects, true()), *same)
             .cte(name)
             .prefix_with("MATERIALIZED")
         )
@@ -164,5 +189,5 @@ class Readers:
             own = self._dialect.rows("own", VALUE)
             granted = granted.where(grants.c.permission.in_(select(own.c.value)))
         found = granted.where(*conditions).correlate_except(grants)
-        by_principal = [(grants.c.principal, self._principals.c.value)]
+        by_principal = grants.c.principal == self._principals.c.value
         return self._dialect.look_up(found, self._principals, by_principal)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from sqlalchemy import FromClause, Select, Table
+from sqlalchemy import Column, FromClause, Select, Table
 from sqlalchemy.sql.elements import ColumnElement
 
 from backends import Json
@@ -54,14 +54,15 @@ class Dialect(Protocol):
     def bind_rows(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Mapping[str, Any]:
         """Return the parameters that fill the table *name*, any number of *rows* of it, in a fixed text of SQL."""
 
-    def look_up(
-        self, found: Select[Any], keys: FromClause, equal: Sequence[tuple[ColumnElement[Any], ColumnElement[Any]]]
-    ) -> Select[Any]:
-        """Return the rows of *found* that equal a row of *keys*, each of which is looked up in an index by itself.
+    def look_up(self, found: Select[Any], keys: FromClause, *conditions: ColumnElement[bool]) -> Select[Any]:
+        """Return the rows of *found* that meet a row of *keys*, each of which is looked up in an index by itself.
 
-        *found* is a SELECT from one table; *equal* pairs a column of it with one of *keys*. The plan depends neither on
-        statistics nor on the number of keys, so it holds on tables that were just filled and in prepared statements.
+        *found* is a SELECT from one table; the *conditions* compare its columns with those of *keys*. The plan depends
+        neither on statistics nor on the number of keys: it holds on new tables and in prepared statements.
         """
+
+    def beside(self, column: Column[Any]) -> ColumnElement[Any]:
+        """Return a column for a condition that is there for a cluster alone: no index is to be chosen by it."""
 
     def greatest(self, one: ColumnElement[Any], other: ColumnElement[Any]) -> ColumnElement[Any]:
         """Return the greater of two values."""

@@ -82,7 +82,7 @@ class _Gate:
     def passing(self, rows: Select[Any], dialect: Dialect) -> Select[Any]:
         """Return those of the living objects *rows* that may pass."""
         if self.shared is not None:
-            return dialect.look_up(rows, self.shared, [(documents.c.uri, self.shared.c.uri)])
+            return dialect.look_up(rows, self.shared, documents.c.uri == self.shared.c.uri)
         return rows if self.granted is None else rows.where(self.granted)
 
     @property

@@ -147,12 +147,14 @@ class PostgresqlDialect:
         """Return the arrays."""
         return {f"{name}_{column}": [row[place] for row in rows] for place, column in enumerate(columns)}
 
-    def look_up(
-        self, found: Select[Any], keys: FromClause, equal: Sequence[tuple[ColumnElement[Any], ColumnElement[Any]]]
-    ) -> Select[Any]:
+    def look_up(self, found: Select[Any], keys: FromClause, *conditions: ColumnElement[bool]) -> Select[Any]:
         """Run a subquery for each row of *keys*; OFFSET 0 keeps the planner from making a join of it."""
-        each = found.where(*(column == key for column, key in equal)).offset(literal_column("0")).lateral()
+        each = found.where(*conditions).offset(literal_column("0")).lateral()
         return select(*each.c).select_from(keys.join(each, true()))
+
+    def beside(self, column: Column[Any]) -> ColumnElement[Any]:
+        """Return the column: the planner looks up what is selective."""
+        return column
 
     def greatest(self, one: ColumnElement[Any], other: ColumnElement[Any]) -> ColumnElement[Any]:
         """Return the greater value."""

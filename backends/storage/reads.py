@@ -8,6 +8,7 @@ how many there are.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -20,6 +21,7 @@ from backends.storage.branches import (
     FULL,
     GRANT,
     GROUP,
+    MEMBER,
     OBJECT,
     PLACE,
     ROW,
@@ -27,17 +29,31 @@ from backends.storage.branches import (
     USER,
     Readers,
     bind_places,
+    bind_ranges,
     bind_values,
     by_secret,
     clocks_branch,
     documents_branch,
+    emptied_branch,
     grant_branch,
     living_grants,
+    members_branch,
     user_branches,
 )
 from backends.storage.dialect import Dialect
 from backends.storage.pages import Pages
 from backends.storage.tables import documents, grants
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What the statement of a read without a page depends on: which branches there are, and how they are made."""
+
+    named: tuple[bool, ...]
+    bodies: bool
+    sparing: bool
+    private: tuple[str, ...]
+    users: tuple[str, ...]
 
 
 class Reads:
@@ -62,8 +78,13 @@ class Reads:
         users, named_users = by_secret(self._dialect, wanted.users)
         parameters |= named_users
         if page is None:
-            shape = bool(wanted.targets), bool(wanted.ancestors), bool(wanted.clocks), wanted.bodies, wanted.sparing
-            return _collect(connection.execute(self._objects(*shape, wanted.private, users), parameters))
+            parameters |= {
+                **bind_values(self._dialect, "groups", wanted.groups),
+                **bind_ranges(self._dialect, "emptied", wanted.emptied),
+            }
+            named = wanted.targets, wanted.ancestors, wanted.clocks, wanted.groups, wanted.emptied
+            shape = _Shape(tuple(map(bool, named)), wanted.bodies, wanted.sparing, wanted.private, users)
+            return _collect(connection.execute(self._objects(shape), parameters))
         parameters |= {
             "list": page.list,
             "limit": page.limit,
@@ -77,35 +98,31 @@ class Reads:
             seen.total = seen.clocks[page.list].count if page.list in seen.clocks else 0
         return seen
 
-    def _build_objects(
-        self,
-        targets: bool,
-        ancestors: bool,
-        lists: bool,
-        bodies: bool,
-        sparing: bool,
-        private: tuple[str, ...],
-        users: tuple[str, ...],
-    ) -> CompoundSelect[Any]:
+    def _build_objects(self, shape: _Shape) -> CompoundSelect[Any]:
         dialect = self._dialect
+        targets, ancestors, lists, groups, emptied = shape.named
         readers = Readers(dialect)
-        branches = [readers.groups(), *user_branches(dialect, users)]
+        branches = [readers.groups(), *user_branches(dialect, shape.users)]
         if targets:
             objects = dialect.rows("targets", PLACE)
             looked_at: Any = objects
-            if sparing:
+            if shape.sparing:
                 held = readers.held(objects, "held_on_targets")
                 branches.append(grant_branch(held))
                 looked_at = select(held.c.uri).where(held.c.permission == "write").distinct().subquery("written")
-            granted = dialect.look_up(living_grants(), looked_at, [(grants.c.uri, looked_at.c.uri)]).subquery()
-            text = dialect.text(documents.c.data, private)
+            granted = dialect.look_up(living_grants(), looked_at, grants.c.uri == looked_at.c.uri).subquery()
+            text = dialect.text(documents.c.data, shape.private)
             branches += [grant_branch(granted), documents_branch(dialect, objects, text)]
         if ancestors:
             objects = dialect.rows("ancestors", PLACE)
-            text = dialect.text(documents.c.data) if bodies else literal_column("'{}'", Text)
+            text = dialect.text(documents.c.data) if shape.bodies else literal_column("'{}'", Text)
             branches += [grant_branch(readers.held(objects, "held")), documents_branch(dialect, objects, text)]
         if lists:
             branches.append(clocks_branch(dialect))
+        if groups:
+            branches.append(members_branch(dialect))
+        if emptied:
+            branches.append(emptied_branch(dialect))
         return union_all(*branches)
 
 
@@ -128,6 +145,8 @@ def _collect(rows: Iterable[Any]) -> Snapshot:
             seen.total += n
         elif source == FULL:
             seen.full = n == 1
+        elif source == MEMBER:
+            seen.members.setdefault(a, set()).add(b)
         elif source == USER:
             seen.users[User(a, b)] = UserState(n, c)
         else:

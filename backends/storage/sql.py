@@ -13,12 +13,12 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import IntegrityError as DriverIntegrityError
 
 from backends import BackendError, IntegrityError
-from backends.storage import LIVING, Conflict, Disconnected, Move, Snapshot, Uncertain, Wanted
+from backends.storage import LIVING, Conflict, Disconnected, Snapshot, Uncertain, Wanted
 from backends.storage.dialect import Dialect
 from backends.storage.migrations import migrate
 from backends.storage.reads import Reads
 from backends.storage.tables import clocks, documents, grants, members
-from backends.storage.writes import Writer
+from backends.storage.writes import Writer, Writes
 
 _DEADLOCK, _SERIALIZATION = "40P01", "40001"
 
@@ -60,9 +60,8 @@ def _named(error: SQLAlchemyError) -> str:
     return f"{type(error).__name__}: {error.orig if isinstance(error, DBAPIError) else type(error).__doc__}"
 
 
-def _starts(lists: Sequence[str]) -> list[Move]:
-    """Return the moves that make the clocks of lists, at the time of this process."""
-    return [Move(name, time.time_ns() // 1_000_000, starts=True) for name in lists]
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 class SqlStorage:
@@ -85,6 +84,7 @@ class SqlStorage:
         self.writing = writing
         self._dialect = dialect
         self._reads = Reads(dialect)
+        self._writes = Writes(dialect)
         self._next_turn = turn
         self._open: ContextVar[Connection | None] = ContextVar("open", default=None)
 
@@ -124,7 +124,7 @@ class SqlStorage:
         with _driver_errors(), self._turn(), self.writing.connect() as connection:
             before = self._open.set(connection)
             try:
-                yield Writer(connection, self._dialect, self._reads)
+                yield Writer(connection, self._dialect, self._reads, self._writes)
             finally:
                 self._open.reset(before)
             with _done_or_not():
@@ -164,7 +164,7 @@ class SqlStorage:
         new = [name for name in lists if name not in known]
         if new:
             with self.transaction() as writer:
-                writer.write((), _starts(new))
+                writer.start(new, _now_ms())
 
     def purge(self, lists: Sequence[str], keep: int) -> int:
         """Delete all tombstones but the newest *keep* of each list."""
@@ -189,8 +189,7 @@ class SqlStorage:
         with self.transaction() as writer:
             for table in (documents, grants, members, clocks):
                 writer._connection.execute(delete(table))
-            if lists:
-                writer.write((), _starts(lists))
+            writer.start(lists, _now_ms())
 
     def ping(self, write: bool) -> None:
         """Ask the database for an answer; with *write*, that it takes a row, which is rolled back."""

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from sqlalchemy import (
     Boolean,
+    Column,
     FromClause,
     Join,
     LargeBinary,
@@ -142,12 +143,14 @@ class SqliteDialect:
         """Return the JSON array."""
         return {name: dumps([list(row) for row in rows])}
 
-    def look_up(
-        self, found: Select[Any], keys: FromClause, equal: Sequence[tuple[ColumnElement[Any], ColumnElement[Any]]]
-    ) -> Select[Any]:
+    def look_up(self, found: Select[Any], keys: FromClause, *conditions: ColumnElement[bool]) -> Select[Any]:
         """Join with *keys* on the left: SQLite reads the left side of a CROSS JOIN first, whatever it expects."""
-        table = equal[0][0].table
-        return found.select_from(_CrossJoin(keys, table, and_(*(column == key for column, key in equal))))
+        [table] = found.columns_clause_froms
+        return found.select_from(_CrossJoin(keys, table, and_(*conditions)))
+
+    def beside(self, column: Column[Any]) -> ColumnElement[Any]:
+        """Return the column with a plus in front, which SQLite takes for an expression that no index has."""
+        return literal_column(f"+{column.table.name}.{column.name}", column.type)
 
     def greatest(self, one: ColumnElement[Any], other: ColumnElement[Any]) -> ColumnElement[Any]:
         """Return the greater value: SQLite's `max` of two is PostgreSQL's `greatest`."""

@@ -39,8 +39,8 @@ grants: Final = Table(
     Column("list", _Key, nullable=False),
     Column("permission", _Key, primary_key=True),
     Column("principal", _Key, primary_key=True),
-    Column("since", BigInteger, nullable=False),
-    Column("until", BigInteger, primary_key=True),
+    Column("since", BigInteger, primary_key=True),
+    Column("until", BigInteger, nullable=False),
     Index("grants_of_principal", "principal", "list", "until", "uri", "bucket"),
 )
 
@@ -59,7 +59,7 @@ members: Final = Table(
     metadata,
     Column("user_id", _Key, primary_key=True),
     Column("principal", _Key, primary_key=True),
-    Column("since", BigInteger, nullable=False),
-    Column("until", BigInteger, primary_key=True),
+    Column("since", BigInteger, primary_key=True),
+    Column("until", BigInteger, nullable=False),
     Index("members_of_group", "principal"),
 )

@@ -1,17 +1,32 @@
-"""What is written: clocks locked and moved, then objects, grants and memberships, each as one multi-row statement."""
+"""What is written: clocks locked and moved, then objects, grants and memberships, each as one multi-row statement.
+
+Theory of operation, on the rules of docs/architecture.md ("What a transaction refuses"):
+
+- The row of a list's clock is its lock. `Writer.lock` locks the clocks of a bucket by one statement in the order of
+  their names, buckets in sorted order, so that two transactions that lock at their start never wait for each other in a
+  circle. A statement that waited returns the newest values of the rows that were there when it began; a list that was
+  made meanwhile is not among them. `Writer.read` is a later statement and sees it.
+- A list that the transaction did not lock and did not start is never written or emptied: `Unlocked` names it, and the
+  next try locks it from the start.
+- `Writer.write` moves the clocks first and writes objects and grants after it. The upsert of the clocks returns what it
+  has stored; a list that starts later than expected had a clock that nobody read.
+- Grants and memberships begin and end in `backends/storage/intervals.py` alone.
+
+    UPDATE grants SET until = ended.until FROM unnest(...) AS ended(bucket, uri, permission, principal, until)
+    WHERE grants.bucket = ended.bucket AND ... AND grants.bucket IN (...) AND grants.until = 9223372036854775807
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import groupby
+from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
-    Column,
     CompoundSelect,
     Connection,
-    Table,
+    Select,
     Text,
     and_,
     bindparam,
@@ -19,50 +34,43 @@ from sqlalchemy import (
     delete,
     exists,
     literal,
+    literal_column,
     or_,
     select,
-    tuple_,
     union_all,
-    update,
 )
-from sqlalchemy.sql.elements import ColumnElement
 
 from backends.storage import (
     LIVING,
     Change,
+    Clock,
+    Held,
     Holdings,
-    Membership,
     Move,
+    Principals,
     Snapshot,
+    Unlocked,
     Wanted,
-    Withdrawal,
     at_top,
     bucket_of,
     home,
     homes,
+    is_inside,
     list_of,
 )
 from backends.storage.dialect import Dialect
+from backends.storage.inserts import Inserts
+from backends.storage.intervals import GRANT, MEMBERSHIP, OBJECT, Intervals
 from backends.storage.reads import Reads
 from backends.storage.tables import clocks, documents, grants, members
 
 _AT_ONCE = 200
 """How many deleted objects one statement empties: SQLite bounds the depth of an expression."""
 
-_ROWS_AT_ONCE = 4_000
-"""How many grants or memberships one statement ends: each binds two or three values, and SQLite takes 32,766."""
+# Written out: what is bound beside the values of a row has no place in a statement of many rows.
+_ZERO, _ONE, _LAST = (literal_column(str(number), BigInteger) for number in (0, 1, LIVING - 1))
 
 _bucket = bindparam("of_bucket", type_=Text)
-
-_lock_lists = (
-    select(clocks.c.list)
-    .where(clocks.c.bucket == _bucket, clocks.c.list.in_(bindparam("lists", expanding=True, type_=Text)))
-    .order_by(clocks.c.list)
-    .with_for_update(key_share=True)
-)
-_lock_below = (
-    select(clocks.c.list).where(clocks.c.bucket == _bucket).order_by(clocks.c.list).with_for_update(key_share=True)
-)
 
 
 def _build_holdings() -> CompoundSelect[Any]:
@@ -86,60 +94,148 @@ def _build_holdings() -> CompoundSelect[Any]:
 _holdings = _build_holdings()
 
 
-class Writer:
-    """One writing transaction on a connection. See `backends.storage.Transaction` for what its methods promise."""
+class Writes:
+    """The statements of writing transactions in one database dialect."""
 
-    def __init__(self, connection: Connection, dialect: Dialect, reads: Reads) -> None:
+    def __init__(self, dialect: Dialect) -> None:
+        self.intervals = Intervals(dialect)
+        self.documents = self._build_documents(dialect)
+        self.clocks = self._build_clocks(dialect)
+        self.lock = lru_cache(maxsize=64)(_build_lock)
+        self.starts = Inserts(dialect.insert(clocks).on_conflict_do_nothing(), [column.name for column in clocks.c])
+        self.taken = self._build_taken(dialect)
+        self.held_by_name = _build_held(dialect)
+
+    @staticmethod
+    def _build_documents(dialect: Dialect) -> Inserts:
+        statement = dialect.insert(documents)
+        replaced = {name: statement.excluded[name] for name in ("last_modified", "deleted", "data")}
+        upsert = statement.on_conflict_do_update(index_elements=[documents.c.bucket, documents.c.uri], set_=replaced)
+        return Inserts(upsert, [column.name for column in documents.c])
+
+    @staticmethod
+    def _build_clocks(dialect: Dialect) -> Inserts:
+        """Make the upsert that moves clocks, never back, and starts those of new lists: rows with a floor."""
+        statement = dialect.insert(clocks)
+        new, starts = statement.excluded, statement.excluded.floor > _ZERO
+        # A clock at the end of the range has no next value: the list starts at what is given.
+        above = dialect.greatest(clocks.c.last_modified + _ONE, new.last_modified)
+        started = case((clocks.c.last_modified < _LAST, above), else_=new.last_modified)
+        moved = {
+            "last_modified": case((starts, started), else_=new.last_modified),
+            "floor": case((starts, started), else_=clocks.c.floor),
+            "count": case((starts, new.count), else_=clocks.c.count + new.count),
+        }
+        upsert = statement.on_conflict_do_update(index_elements=[clocks.c.bucket, clocks.c.list], set_=moved)
+        returning = upsert.returning(clocks.c.list, clocks.c.last_modified)
+        return Inserts(returning, [column.name for column in clocks.c])
+
+    @staticmethod
+    def _build_taken(dialect: Dialect) -> Select[Any]:
+        asked = dialect.rows("asked", [("list", Text()), ("last_modified", BigInteger())])
+        found = select(documents.c.uri).where(
+            documents.c.bucket == _bucket, documents.c.deleted.in_([literal_column("true"), literal_column("false")])
+        )
+        same = documents.c.list == asked.c.list, documents.c.last_modified == asked.c.last_modified
+        return dialect.look_up(found, asked, *same)
+
+
+def _build_lock(ranges: int) -> Select[Any]:
+    """Make the statement that locks named lists of a bucket, and all lists in some ranges of URIs."""
+    named = clocks.c.list.in_(bindparam("lists", expanding=True, type_=Text))
+    below = [
+        and_(
+            clocks.c.list > bindparam(f"above_{number}", type_=Text),
+            clocks.c.list < bindparam(f"below_{number}", type_=Text),
+        )
+        for number in range(ranges)
+    ]
+    return (
+        select(clocks.c.list, clocks.c.last_modified, clocks.c.count)
+        .where(clocks.c.bucket == _bucket, or_(named, *below))
+        .order_by(clocks.c.list)
+        .with_for_update(key_share=True)
+    )
+
+
+class Writer:
+    """One writing transaction on a connection. See `backends.storage.Transaction` for what its methods promise.
+
+    It knows which lists it holds: those whose clocks it has locked, and those that it has started. It refuses to write
+    or to empty any other list (`Unlocked`), so that another try, which locks that list too, takes the place of a fault.
+    """
+
+    def __init__(self, connection: Connection, dialect: Dialect, reads: Reads, writes: Writes) -> None:
         self._connection = connection
         self._dialect = dialect
         self._reads = reads
+        self._writes = writes
+        self._held: set[str] = set()
+        self._emptied: set[str] = set()
 
-    def lock(self, lists: Iterable[str], below: Iterable[str] = ()) -> set[str]:
-        """Lock one bucket after the other, in their order; all of a bucket twice.
-
-        The statement that waited does not see a list that was born meanwhile, the second one does.
-        """
+    def lock(self, lists: Iterable[str], below: Iterable[str] = ()) -> dict[str, Clock]:
+        """Lock one bucket after the other, in their order."""
         named: dict[str, list[str]] = {}
-        for list in sorted(lists):
-            named.setdefault(bucket_of(list), []).append(list)
-        whole = {bucket_of(uri) for uri in below}
-        found: set[str] = set()
-        for bucket in sorted(named.keys() | whole):
-            if bucket in whole:
-                for _ in range(2):
-                    found |= set(self._connection.execute(_lock_below, {"of_bucket": bucket}).scalars())
-            else:
-                wanted = {"of_bucket": bucket, "lists": named[bucket]}
-                found |= set(self._connection.execute(_lock_lists, wanted).scalars())
-        return found
+        for name in sorted(lists):
+            named.setdefault(bucket_of(name), []).append(name)
+        inside: dict[str, list[str]] = {}
+        for uri in sorted(below):
+            inside.setdefault(bucket_of(uri), []).append(uri)
+        locked: dict[str, Clock] = {}
+        for bucket in sorted(named.keys() | inside):
+            uris = inside.get(bucket, [])
+            for start in range(0, max(len(uris), 1), _AT_ONCE):
+                some = uris[start : start + _AT_ONCE]
+                parameters: dict[str, Any] = {"of_bucket": bucket, "lists": named.get(bucket, []) if not start else []}
+                for number, uri in enumerate(some):
+                    parameters |= {f"above_{number}": f"{uri}/", f"below_{number}": f"{uri}0"}
+                rows = self._connection.execute(self._writes.lock(len(some)), parameters)
+                locked |= {name: Clock(last_modified, count) for name, last_modified, count in rows}
+        self._held |= locked.keys()
+        return locked
+
+    def expect_held(self, lists: Iterable[str]) -> None:
+        """Raise Unlocked for lists that the transaction neither locked nor started."""
+        missing = set(lists) - self._held
+        if missing:
+            raise Unlocked(missing)
 
     def read(self, wanted: Wanted) -> Snapshot:
-        """Read one bucket inside the transaction."""
-        return self._reads.run(self._connection, wanted)
+        """Read one bucket inside the transaction; what is to be emptied must hold no list that is not locked."""
+        seen = self._reads.run(self._connection, wanted)
+        if wanted.emptied:
+            self.expect_held(name for name in seen.clocks if is_inside(name, wanted.emptied))
+            self._emptied |= set(wanted.emptied)
+        return seen
 
     def taken(self, wished: Iterable[tuple[str, int]]) -> set[str]:
         """Return the objects that have one of the timestamps in one of the lists."""
-        pairs = [(home(uri), list_of(uri), timestamp) for uri, timestamp in wished]
-        having = tuple_(documents.c.bucket, documents.c.list, documents.c.last_modified).in_(pairs)
-        buckets = documents.c.bucket.in_({bucket for bucket, _, _ in pairs})
-        return set(self._connection.execute(select(documents.c.uri).where(buckets, having)).scalars())
+        by_bucket: dict[str, list[tuple[str, int]]] = {}
+        for uri, timestamp in wished:
+            by_bucket.setdefault(home(uri), []).append((list_of(uri), timestamp))
+        found: set[str] = set()
+        for bucket, rows in sorted(by_bucket.items()):
+            parameters = self._dialect.bind_rows("asked", ("list", "last_modified"), rows)
+            found |= set(self._connection.execute(self._writes.taken, {"of_bucket": bucket, **parameters}).scalars())
+        return found
 
     def write(self, changes: Sequence[Change], moves: Sequence[Move]) -> None:
         """Write what the decisions changed."""
+        started = {move.list for move in moves if move.starts}
+        self.expect_held({list_of(change.stored.uri) for change in changes} - started)
+        self.expect_held({move.list for move in moves} - started)
         self._move(moves)
         self._put_documents(changes)
-        self._end_grants([change for change in changes if change.stamp == change.stored.timestamp])
-        for stamp, aside in groupby(
-            sorted((change for change in changes if change.stamp != change.stored.timestamp), key=_stamp), key=_stamp
-        ):
-            self._end_grants(list(aside), stamp)
+        self._end_grants(changes)
         self._begin_grants(changes)
 
     def _move(self, moves: Sequence[Move]) -> None:
         """Set locked clocks to what was used, and start those of new lists.
 
-        A row with a floor starts a list: where it existed in a former life, above what it was then.
+        A list that had a clock of a former life that was not read starts later than expected: then somebody else made
+        it meanwhile, or nobody knew of it. Another try locks it.
         """
+        ordered = sorted(moves, key=lambda move: (bucket_of(move.list), move.list))
         rows = [
             {
                 "bucket": bucket_of(move.list),
@@ -148,27 +244,14 @@ class Writer:
                 "floor": move.last_modified if move.starts else 0,
                 "count": move.count,
             }
-            for move in sorted(moves, key=lambda move: (bucket_of(move.list), move.list))
+            for move in ordered
         ]
-        if not rows:
-            return
-        statement = self._dialect.insert(clocks)
-        new = statement.excluded
-        # A clock at the end of the range has no next value: the list starts at what is given.
-        above = self._dialect.greatest(clocks.c.last_modified + 1, new.last_modified)
-        started = case((clocks.c.last_modified < LIVING - 1, above), else_=new.last_modified)
-        starts = new.floor > 0
-        self._connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=[clocks.c.bucket, clocks.c.list],
-                set_={
-                    "last_modified": case((starts, started), else_=new.last_modified),
-                    "floor": case((starts, started), else_=clocks.c.floor),
-                    "count": case((starts, new.count), else_=clocks.c.count + new.count),
-                },
-            ),
-            rows,
-        )
+        expected = {move.list: move.last_modified for move in moves}
+        moved: dict[str, int] = dict(self._writes.clocks.execute(self._connection, rows))
+        later = {name for name, timestamp in moved.items() if timestamp != expected[name]}
+        if later:
+            raise Unlocked(later)
+        self._held |= expected.keys()
 
     def _put_documents(self, changes: Sequence[Change]) -> None:
         """Write objects under every key they live at; a tombstone only where its list is read."""
@@ -185,43 +268,25 @@ class Writer:
             for change in changes
             for bucket in ((home(change.stored.uri),) if change.stored.deleted else homes(change.stored.uri))
         ]
-        if not rows:
-            return
-        statement = self._dialect.insert(documents)
-        self._connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=[documents.c.bucket, documents.c.uri],
-                set_={name: statement.excluded[name] for name in ("last_modified", "deleted", "data")},
-            ),
-            rows,
-        )
+        self._writes.documents.execute(self._connection, rows)
 
-    def _end_grants(self, changes: Sequence[Change], stamp: int | None = None) -> None:
-        """End grants at the timestamp of their object, which was just written; or, where that is older, at *stamp*."""
-        gone = [change.stored.uri for change in changes if change.stored.deleted]
-        ended = [(change.stored.uri, *pair) for change in changes if not change.stored.deleted for pair in change.ended]
-        if not gone and not ended:
-            return
-        buckets = sorted({bucket for change in changes for bucket in homes(change.stored.uri)})
-        for start in range(0, max(len(ended), 1), _ROWS_AT_ONCE):
-            named = []
-            if gone and not start:
-                named.append(grants.c.uri.in_(gone))
-            if ended:
-                some = ended[start : start + _ROWS_AT_ONCE]
-                named.append(tuple_(grants.c.uri, grants.c.permission, grants.c.principal).in_(some))
-            self._end_grants_where(and_(grants.c.bucket.in_(buckets), or_(*named)), stamp)
-
-    def _end_grants_where(self, where: ColumnElement[bool], stamp: int | None) -> None:
-        until: Any = (
-            select(documents.c.last_modified)
-            .where(documents.c.bucket == grants.c.bucket, documents.c.uri == grants.c.uri)
-            .scalar_subquery()
-        )
-        if stamp is not None:
-            until = stamp
-            self._connection.execute(delete(grants).where(where, grants.c.until == stamp))
-        self._connection.execute(update(grants).where(where, grants.c.until == LIVING).values(until=until))
+    def _end_grants(self, changes: Sequence[Change]) -> None:
+        """End all grants of deleted objects, and those of others that were withdrawn."""
+        gone = [
+            (bucket, change.stored.uri, change.stamp)
+            for change in changes
+            if change.stored.deleted
+            for bucket in homes(change.stored.uri)
+        ]
+        ended = [
+            (bucket, change.stored.uri, *pair, change.stamp)
+            for change in changes
+            if not change.stored.deleted
+            for bucket in homes(change.stored.uri)
+            for pair in sorted(change.ended)
+        ]
+        self._writes.intervals.end(self._connection, grants, OBJECT, gone)
+        self._writes.intervals.end(self._connection, grants, GRANT, ended)
 
     def _begin_grants(self, changes: Sequence[Change]) -> None:
         rows = [
@@ -232,37 +297,71 @@ class Writer:
                 "permission": permission,
                 "principal": principal,
                 "since": change.stamp,
-                "until": LIVING,
             }
             for change in changes
             for bucket in homes(change.stored.uri)
             for permission, principal in sorted(change.begun)
         ]
-        if rows:
-            self._connection.execute(self._dialect.insert(grants).on_conflict_do_nothing(), rows)
+        self._writes.intervals.begin(self._connection, grants, rows)
 
-    def regroup(self, memberships: Sequence[Membership], dissolved: Withdrawal) -> None:
-        """End memberships, then begin others."""
-        self._end(members, members.c.principal, dissolved)
-        left = [(user, each.group) for each in memberships for user in sorted(each.left)]
-        stamp = max((each.stamp for each in memberships), default=0)
-        for start in range(0, len(left), _ROWS_AT_ONCE):
-            some = left[start : start + _ROWS_AT_ONCE]
-            self._end_rows(members, tuple_(members.c.user_id, members.c.principal).in_(some), stamp)
-        rows = [
-            {"user_id": user, "principal": each.group, "since": each.stamp, "until": LIVING}
-            for each in memberships
-            for user in sorted(each.joined)
+    def held_by(self, principals: Principals) -> Held:
+        """Return the living grants to principals, the memberships of users and those in groups."""
+        named = sorted(principals.users | principals.groups)
+        found = Held()
+        if named:
+            parameters = self._dialect.bind_rows("named", ("value",), [(name,) for name in named])
+            found |= _held(self._connection.execute(self._writes.held_by_name, parameters))
+        inside = sorted(principals.inside)
+        for start in range(0, len(inside), _AT_ONCE):
+            some = inside[start : start + _AT_ONCE]
+            found |= _held(self._connection.execute(_held_inside(some)))
+        return found
+
+    def end(self, held: Held, stamp: Callable[[str], int]) -> None:
+        """End grants and memberships, each at the timestamp that *stamp* gives its list."""
+        self.expect_held(held.lists())
+        stamps = {name: stamp(name) for name in held.lists()}
+        ended = [
+            (bucket, uri, permission, principal, stamps[list_of(uri)])
+            for uri, permission, principal in sorted(held.grants)
+            for bucket in homes(uri)
         ]
-        if rows:
-            self._connection.execute(self._dialect.insert(members).on_conflict_do_nothing(), rows)
+        left = [(user, group, stamps[list_of(group)]) for user, group in sorted(held.memberships | held.members)]
+        self._writes.intervals.end(self._connection, grants, GRANT, ended)
+        self._writes.intervals.end(self._connection, members, MEMBERSHIP, left)
+
+    def join(self, memberships: Iterable[tuple[str, str]], stamp: Callable[[str], int]) -> None:
+        """Begin memberships: pairs of a user and a group."""
+        joined = sorted(memberships)
+        self.expect_held({list_of(group) for _, group in joined})
+        rows = [{"user_id": user, "principal": group, "since": stamp(list_of(group))} for user, group in joined]
+        self._writes.intervals.begin(self._connection, members, rows)
 
     def empty(self, uris: Sequence[str]) -> None:
-        """Delete all that lies below deleted objects."""
+        """Delete all that lies below deleted objects, and the copies of those at the top in their own buckets."""
+        unknown = {uri for uri in uris if uri not in self._emptied and not is_inside(uri, self._emptied)}
+        if unknown:
+            raise Unlocked(unknown)
         for start in range(0, len(uris), _AT_ONCE):
             some = uris[start : start + _AT_ONCE]
             self._connection.execute(delete(documents).where(_below(documents, some)))
             self._connection.execute(delete(grants).where(_below(grants, some)))
+
+    def remove_copies(self, uris: Sequence[str]) -> None:
+        """Delete the copies of deleted objects at the top, in which nothing can be, in their own buckets."""
+        for start in range(0, len(uris), _AT_ONCE):
+            some = uris[start : start + _AT_ONCE]
+            self._connection.execute(delete(documents).where(documents.c.bucket.in_(some)))
+            self._connection.execute(delete(grants).where(grants.c.bucket.in_(some)))
+
+    def start(self, lists: Collection[str], now: int) -> None:
+        """Make the clocks of lists that have none."""
+        rows = [
+            {"bucket": bucket_of(name), "list": name, "last_modified": now, "floor": now, "count": 0}
+            for name in sorted(lists)
+        ]
+        self._writes.starts.execute(self._connection, rows)
+        self._held |= set(lists)
 
     def holdings(self, principal: str) -> Holdings:
         """Return what a principal has by itself."""
@@ -271,33 +370,9 @@ class Writer:
             found[source].add(uri)
         return Holdings(**{source: frozenset(uris) for source, uris in found.items()})
 
-    def withdraw(self, withdrawal: Withdrawal) -> None:
-        """End grants to principals, and memberships of users: groups are members of none."""
-        self._end(grants, grants.c.principal, withdrawal)
-        self._end(members, members.c.user_id, Withdrawal(withdrawal.stamp, withdrawal.users))
-
-    def _end(self, table: Table, principal: Column[Any], withdrawal: Withdrawal) -> None:
-        """End the rows of a table with the principals of *withdrawal* in a column: one statement for all names."""
-        named, inside = sorted(withdrawal.users | withdrawal.groups), sorted(withdrawal.inside)
-        if named:
-            self._end_rows(table, principal.in_(named), withdrawal.stamp)
-        for start in range(0, len(inside), _AT_ONCE):
-            some = inside[start : start + _AT_ONCE]
-            self._end_rows(table, or_(*(_inside(principal, uri) for uri in some)), withdrawal.stamp)
-
-    def _end_rows(self, table: Table, condition: ColumnElement[bool], stamp: int) -> None:
-        """End rows that still hold: at *stamp*, or just after they began where that was later by another clock."""
-        since, last = table.c.since, LIVING - 1
-        until = case((since >= last, last), (since >= stamp, since + 1), else_=literal(stamp, BigInteger))
-        self._connection.execute(update(table).where(condition, table.c.until == LIVING).values(until=until))
-
     def rollback(self) -> None:
         """Forget all that was done."""
         self._connection.rollback()
-
-
-def _stamp(change: Change) -> int:
-    return change.stamp
 
 
 def _inside(column: Any, uri: str) -> Any:
@@ -310,3 +385,38 @@ def _below(table: Any, uris: Sequence[str]) -> Any:
     tops = [uri for uri in uris if at_top(uri)]
     ranges = [and_(table.c.bucket == bucket_of(uri), _inside(table.c.uri, uri)) for uri in uris if not at_top(uri)]
     return or_(table.c.bucket.in_(tops), *ranges) if tops else or_(*ranges)
+
+
+def _granted() -> Select[Any]:
+    return select(literal_column("0").label("source"), grants.c.uri, grants.c.permission, grants.c.principal)
+
+
+def _joined(source: int) -> Select[Any]:
+    third: Any = literal_column("''").label("third")
+    return select(literal_column(str(source)).label("source"), members.c.user_id, members.c.principal, third)
+
+
+def _build_held(dialect: Dialect) -> CompoundSelect[Any]:
+    """Make the statement of what named principals hold, in all buckets, and of who is in the groups among them."""
+    named = dialect.rows("named", [("value", Text())])
+    granted, joined, inside = _granted(), _joined(1), _joined(2)
+    return union_all(
+        dialect.look_up(granted.where(grants.c.until == LIVING), named, grants.c.principal == named.c.value),
+        dialect.look_up(joined.where(members.c.until == LIVING), named, members.c.user_id == named.c.value),
+        dialect.look_up(inside.where(members.c.until == LIVING), named, members.c.principal == named.c.value),
+    )
+
+
+def _held_inside(uris: Sequence[str]) -> CompoundSelect[Any]:
+    """Make the statement of what the groups inside objects hold, and of who is in them."""
+    return union_all(
+        _granted().where(or_(*(_inside(grants.c.principal, uri) for uri in uris)), grants.c.until == LIVING),
+        _joined(2).where(or_(*(_inside(members.c.principal, uri) for uri in uris)), members.c.until == LIVING),
+    )
+
+
+def _held(rows: Iterable[Any]) -> Held:
+    found: tuple[set[Any], set[Any], set[Any]] = (set(), set(), set())
+    for source, first, second, third in rows:
+        found[source].add((first, second, third) if source == 0 else (first, second))
+    return Held(*map(frozenset, found))

@@ -187,6 +187,7 @@ def test_a_lifetime_that_was_stored_without_a_bound_is_served(client: Client, se
     known = client.put("/buckets/b/collections/c").etag
     text = dumps({"id": "c", "last_modified": known, "cache_expires": seconds})
     with client.app.extensions["kinto"].storage.transaction() as transaction:
+        transaction.lock(("/buckets/b/collections",))
         transaction.write([Change(Stored("/buckets/b/collections/c", known, False, known, text), known)], [])
     client.put("/buckets/b/collections/c/records/r")
 

@@ -260,6 +260,7 @@ def holding(stocked: Client, request: pytest.FixtureRequest) -> tuple[Client, in
         change = Change(
             Stored(f"{RECORDS}/held", held, False, held, text), clock, begun=frozenset((("write", stocked.id),))
         )
+        transaction.lock((RECORDS,))
         transaction.write([change], [Move(RECORDS, clock, 1)])
     return stocked, held
 

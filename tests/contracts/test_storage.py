@@ -6,7 +6,7 @@ Kinto's backends bind in meaning only (docs/contract/DECISIONS.md): here their r
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -19,16 +19,19 @@ from backends.storage import (
     Change,
     Clock,
     Filter,
-    Membership,
+    Held,
     Move,
     Order,
     Page,
+    Principals,
     Storage,
     Stored,
+    Transaction,
+    Unlocked,
     User,
     UserState,
     Wanted,
-    Withdrawal,
+    list_of,
 )
 from tests.databases import DATABASES, database_url, make_app
 
@@ -60,7 +63,13 @@ def change(uri: str, timestamp: int, *granted: tuple[str, str], **more: Any) -> 
 def write(storage: Storage, *changes: Change, moves: tuple[Move, ...] = ()) -> None:
     """Write in a transaction of its own."""
     with storage.transaction() as transaction:
+        hold(transaction, *(list_of(each.stored.uri) for each in changes), *(move.list for move in moves))
         transaction.write(changes, moves)
+
+
+def hold(transaction: Transaction, *lists: str) -> None:
+    """Lock lists, and start those that have no clock."""
+    transaction.start(set(lists) - transaction.lock(lists).keys(), 1)
 
 
 def filled(storage: Storage) -> Storage:
@@ -74,17 +83,28 @@ def filled(storage: Storage) -> Storage:
         change(f"{LIST}/shared", 22, ("read", GROUP)),
         moves=(Move("/buckets", 10, 1), Move(COLLECTIONS, 11, 1, starts=True), Move(LIST, 22, 3, starts=True)),
     )
-    regroup(storage, Membership(GROUP, 12, joined=frozenset((BOB,))))
+    regroup(storage, 12, joined=((BOB, GROUP),))
     return storage
 
 
-NOTHING = Withdrawal()
+Pairs = Sequence[tuple[str, str]]
 
 
-def regroup(storage: Storage, *memberships: Membership, dissolved: Withdrawal = NOTHING) -> None:
-    """Change memberships in a transaction of its own."""
+def regroup(storage: Storage, stamp: int, left: Pairs = (), joined: Pairs = ()) -> None:
+    """Change memberships, pairs of user and group, in a transaction of its own."""
     with storage.transaction() as transaction:
-        transaction.regroup(memberships, dissolved)
+        hold(transaction, *(list_of(group) for _, group in (*left, *joined)))
+        transaction.end(Held(members=frozenset(left)), lambda name: stamp)
+        transaction.join(joined, lambda name: stamp)
+
+
+def withdraw(storage: Storage, stamp: int, principals: Principals) -> Held:
+    """End what principals hold, but memberships in groups, in a transaction of its own; return what they held."""
+    with storage.transaction() as transaction:
+        held = transaction.held_by(principals)
+        hold(transaction, *held.lists())
+        transaction.end(Held(held.grants, held.memberships), lambda name: stamp)
+        return held
 
 
 def read(storage: Storage, *targets: str, **more: Any) -> Any:
@@ -205,25 +225,65 @@ def test_memberships_begin_and_end(storage: Storage) -> None:
     """C-PERM-23, C-PERM-24."""
     filled(storage)
 
-    regroup(storage, Membership(GROUP, 30, joined=frozenset((ALICE,)), left=frozenset((BOB,))))
+    regroup(storage, 30, left=((BOB, GROUP),), joined=((ALICE, GROUP),))
 
     assert read(storage, readers=(ALICE, BOB)).groups == {ALICE: {GROUP}}
 
 
-@pytest.mark.parametrize(
-    "dissolved",
-    [Withdrawal(30, groups=frozenset((GROUP,))), Withdrawal(30, inside=frozenset((BUCKET,)))],
-    ids=["a group", "all groups in a bucket"],
-)
+ENDING = {
+    "a group": Principals(groups=frozenset((GROUP,))),
+    "all groups in a bucket": Principals(inside=frozenset((BUCKET,))),
+}
+
+
+@pytest.mark.parametrize("principals", ENDING.values(), ids=ENDING.keys())
 def test_who_joins_a_group_that_is_dissolved_in_the_same_request_is_in_the_new_one(
-    storage: Storage, dissolved: Withdrawal
+    storage: Storage, principals: Principals
 ) -> None:
     """DECISIONS: a later group of that URI inherits nothing; what is done to it then holds."""
     filled(storage)
 
-    regroup(storage, Membership(GROUP, 31, joined=frozenset((ALICE,))), dissolved=dissolved)
+    with storage.transaction() as transaction:
+        left = transaction.held_by(principals).members
+    regroup(storage, 31, left=tuple(left), joined=((ALICE, GROUP),))
 
+    assert left == {(BOB, GROUP)}
     assert read(storage, readers=(ALICE, BOB)).groups == {ALICE: {GROUP}}
+
+
+def test_an_interval_can_end_and_begin_at_one_timestamp_any_number_of_times(storage: Storage) -> None:
+    """Equal ends are no conflict: a row is known by its beginning, and goes on where it ended."""
+    filled(storage)
+    grant, uri = frozenset((("read", BOB),)), f"{LIST}/r0"
+
+    for _ in range(3):
+        regroup(storage, 30, joined=((ALICE, GROUP),))
+        regroup(storage, 30, left=((ALICE, GROUP),))
+        write(storage, Change(stored(uri, 30), 30, begun=grant))
+        write(storage, Change(stored(uri, 30), 30, ended=grant))
+    assert read(storage, uri, readers=(ALICE,)).grants == {}
+    assert read(storage, readers=(ALICE,)).groups == {}
+    regroup(storage, 30, joined=((ALICE, GROUP),))
+    write(storage, Change(stored(uri, 30), 30, begun=grant))
+
+    assert read(storage, uri, readers=(ALICE,)).grants[uri] == {"read": {BOB}}
+    assert read(storage, readers=(ALICE,)).groups == {ALICE: {GROUP}}
+
+
+def test_twenty_thousand_members_and_readers_begin_and_end_at_once(storage: Storage) -> None:
+    """By arrays: a statement of thousands of conditions is more than a database takes."""
+    filled(storage)
+    many = [f"account:{number}" for number in range(20_000)]
+    grants = frozenset(("read", each) for each in many)
+
+    regroup(storage, 30, joined=[(each, GROUP) for each in many])
+    write(storage, Change(stored(f"{LIST}/r0", 30), 30, begun=grants))
+    assert len(read(storage, groups=(GROUP,)).members[GROUP]) == len(many) + 1
+    regroup(storage, 31, left=[(each, GROUP) for each in many])
+    write(storage, Change(stored(f"{LIST}/r0", 31), 31, ended=grants))
+
+    assert read(storage, groups=(GROUP,)).members == {GROUP: {BOB}}
+    assert read(storage, f"{LIST}/r0").grants == {}
 
 
 def test_a_page_is_filtered_sorted_and_continued(storage: Storage) -> None:
@@ -277,6 +337,7 @@ def test_nothing_is_kept_when_a_transaction_fails(storage: Storage) -> None:
     filled(storage)
 
     with suppress(RuntimeError), storage.transaction() as transaction:
+        transaction.lock((LIST,))
         transaction.write([change(f"{LIST}/lost", 99)], [Move(LIST, 99, 1)])
         raise RuntimeError("something else failed")
 
@@ -310,8 +371,9 @@ def test_a_lock_finds_named_lists_and_all_of_a_bucket(storage: Storage) -> None:
     filled(storage)
 
     with storage.transaction() as transaction:
-        assert transaction.lock([LIST, f"{BUCKET}/groups"]) == {LIST}
-        assert transaction.lock([], [BUCKET]) == {COLLECTIONS, LIST}
+        assert transaction.lock([LIST, "/nothing"]) == {LIST: Clock(22, 3)}
+        assert transaction.lock([], [BUCKET]).keys() == {COLLECTIONS, LIST, f"{BUCKET}/groups"}
+        assert transaction.lock([], [f"{COLLECTIONS}/c"]).keys() == {LIST}
 
 
 def test_a_timestamp_is_taken_when_another_object_of_the_list_has_it(storage: Storage) -> None:
@@ -326,9 +388,41 @@ def test_a_list_that_starts_again_is_later_than_in_its_former_life(storage: Stor
     """C-PRE-39: a clock outlives its list."""
     filled(storage)
 
-    write(storage, moves=(Move(LIST, 15, 1, starts=True),))
+    with pytest.raises(Unlocked) as refused, storage.transaction() as transaction:
+        transaction.write((), [Move(LIST, 15, 1, starts=True)])
 
+    assert refused.value.lists == {LIST}
+    assert read(storage, clocks=(LIST,)).clocks == {LIST: Clock(22, 3)}
+    write(storage, moves=(Move(LIST, 23, 1, starts=True),))
     assert read(storage, clocks=(LIST,)).clocks == {LIST: Clock(23, 1)}
+
+
+REFUSED: dict[str, Callable[[Transaction], object]] = {
+    "an object": lambda one: one.write([change(f"{LIST}/new", 99)], []),
+    "a clock": lambda one: one.write([], [Move(LIST, 99)]),
+    "an end of grants": lambda one: one.end(Held(frozenset(((f"{LIST}/shared", "read", GROUP),))), lambda name: 99),
+    "an end of memberships": lambda one: one.end(Held(members=frozenset(((BOB, GROUP),))), lambda name: 99),
+    "a membership": lambda one: one.join([(ALICE, GROUP)], lambda name: 99),
+    "a bucket to empty": lambda one: one.empty([BUCKET]),
+    "a bucket to read before it is emptied": lambda one: one.read(Wanted(BUCKET, emptied=(BUCKET,))),
+}
+
+
+@pytest.mark.parametrize("act", REFUSED.values(), ids=REFUSED.keys())
+def test_a_transaction_refuses_what_it_neither_locked_nor_started(
+    storage: Storage, act: Callable[[Transaction], object]
+) -> None:
+    """docs/architecture.md, R1: another try locks it."""
+    filled(storage)
+
+    with storage.transaction() as transaction:
+        transaction.lock(["/buckets"])
+        with pytest.raises(Unlocked):
+            act(transaction)
+        transaction.rollback()
+
+    assert read(storage, f"{LIST}/shared", readers=(BOB,)).groups == {BOB: {GROUP}}
+    assert read(storage, f"{LIST}/shared", clocks=(LIST,)).clocks == {LIST: Clock(22, 3)}
 
 
 def test_a_bucket_is_emptied_and_its_namesake_is_not(storage: Storage) -> None:
@@ -338,9 +432,11 @@ def test_a_bucket_is_emptied_and_its_namesake_is_not(storage: Storage) -> None:
     write(storage, change(twin, 60, ("write", BOB)), change(f"{twin}/collections/c", 61))
 
     with storage.transaction() as transaction:
-        transaction.lock([], [BUCKET])
+        transaction.lock(["/buckets"], [BUCKET])
+        transaction.read(Wanted(BUCKET, emptied=(BUCKET,)))
+        held = transaction.held_by(Principals(inside=frozenset((BUCKET,))))
         transaction.empty([BUCKET])
-        transaction.regroup((), Withdrawal(70, inside=frozenset((BUCKET,))))
+        transaction.end(held, lambda name: 70)
 
     seen = read(storage, BUCKET, f"{LIST}/r1", GROUP, clocks=(LIST,), readers=(BOB,))
     assert (seen.objects, seen.grants, seen.groups) == ({}, {}, {})
@@ -357,18 +453,14 @@ def test_a_principal_is_withdrawn_from_everything(storage: Storage) -> None:
 
     with storage.transaction() as transaction:
         held = transaction.holdings(ALICE)
-        transaction.withdraw(Withdrawal(80, users=frozenset((ALICE, BOB))))
+    withdraw(storage, 80, Principals(users=frozenset((ALICE, BOB))))
 
     assert held.sole == {BUCKET, f"{BUCKET}/collections/c"}
     assert storage.accessible([ALICE, BOB], []) == []
 
 
-@pytest.mark.parametrize(
-    "withdrawal",
-    [Withdrawal(80, groups=frozenset((GROUP,))), Withdrawal(80, inside=frozenset((BUCKET,)))],
-    ids=["a group", "all groups in a bucket"],
-)
-def test_grants_to_groups_are_withdrawn_and_memberships_stay(storage: Storage, withdrawal: Withdrawal) -> None:
+@pytest.mark.parametrize("principals", ENDING.values(), ids=ENDING.keys())
+def test_grants_to_groups_are_withdrawn_and_memberships_stay(storage: Storage, principals: Principals) -> None:
     """DECISIONS: grants to a group end with it, in all buckets, and nobody else's."""
     filled(storage)
     write(
@@ -376,28 +468,13 @@ def test_grants_to_groups_are_withdrawn_and_memberships_stay(storage: Storage, w
         change("/buckets/other", 60, ("read", GROUP), ("read", f"{GROUP}x"), ("read", "/buckets/a_bx/groups/g")),
     )
 
-    with storage.transaction() as transaction:
-        transaction.withdraw(withdrawal)
+    withdraw(storage, 80, principals)
 
     left = storage.read(Wanted("/buckets", ("/buckets/other",))).grants["/buckets/other"]["read"]
     assert GROUP not in left
     assert "/buckets/a_bx/groups/g" in left
     assert read(storage, f"{LIST}/shared").grants == {}
     assert read(storage, readers=(BOB,)).groups == {BOB: {GROUP}}
-
-
-def test_a_grant_ends_after_it_began_whatever_other_clocks_say(storage: Storage) -> None:
-    """A grant that ended at the very timestamp of the withdrawal, and was given again, has two rows with two ends."""
-    filled(storage)
-    shared = stored(f"{LIST}/shared", 80)
-    pair = frozenset((("read", GROUP),))
-    write(storage, Change(shared, 80, ended=pair))
-    write(storage, Change(stored(f"{LIST}/shared", 81), 81, begun=pair))
-
-    with storage.transaction() as transaction:
-        transaction.withdraw(Withdrawal(80, groups=frozenset((GROUP,))))
-
-    assert read(storage, f"{LIST}/shared").grants == {}
 
 
 def test_accessible_is_what_was_granted_anywhere(storage: Storage) -> None:
@@ -449,8 +526,11 @@ def test_a_ping_leaves_nothing_behind(storage: Storage) -> None:
 
 def test_what_the_driver_raises_becomes_a_backend_error(storage: Storage) -> None:
     """C-STO-13; the driver's own error is kept in `original`."""
-    with pytest.raises(BackendError) as failed, storage.transaction() as transaction:
-        # No document: what the types forbid, the table refuses.
-        transaction.write([Change(Stored(f"{LIST}/x", 1, False, 1, None), 1)], [])  # type: ignore[arg-type]
+    filled(storage)
+    # No document: what the types forbid, the table refuses.
+    broken = Change(Stored(f"{LIST}/x", 1, False, 1, None), 1)  # type: ignore[arg-type]
+
+    with pytest.raises(BackendError) as failed:
+        write(storage, broken)
 
     assert failed.value.original is not None

@@ -41,8 +41,8 @@ def upgrade() -> None:
         sa.Column("list", key, nullable=False),
         sa.Column("permission", key, primary_key=True),
         sa.Column("principal", key, primary_key=True),
-        sa.Column("since", sa.BigInteger, nullable=False),
-        sa.Column("until", sa.BigInteger, primary_key=True),
+        sa.Column("since", sa.BigInteger, primary_key=True),
+        sa.Column("until", sa.BigInteger, nullable=False),
     )
     op.create_index("grants_of_principal", "grants", ["principal", "list", "until", "uri", "bucket"])
 
@@ -59,8 +59,8 @@ def upgrade() -> None:
         "members",
         sa.Column("user_id", key, primary_key=True),
         sa.Column("principal", key, primary_key=True),
-        sa.Column("since", sa.BigInteger, nullable=False),
-        sa.Column("until", sa.BigInteger, primary_key=True),
+        sa.Column("since", sa.BigInteger, primary_key=True),
+        sa.Column("until", sa.BigInteger, nullable=False),
     )
     op.create_index("members_of_group", "members", ["principal"])
 
