@@ -183,6 +183,25 @@ def test_a_cascade_finds_a_list_that_was_born_while_it_waited(client: Client, ot
     assert others.living(f"{COLLECTIONS}/c", R) == set()
 
 
+def test_a_collection_that_is_deleted_while_it_is_created_leaves_no_record(client: Client, others: Others) -> None:
+    """C-OBJ-56: the deletion waited for the list of collections alone; the list of records was born meanwhile."""
+    creator, commit_collection = others.begin(COLLECTIONS)
+
+    deleted = Asked(lambda: client.delete(f"{COLLECTIONS}/c"))
+    others.settle(deleted)
+    _create_collection(creator)
+    commit_collection()
+    writer, commit_record = others.begin(RECORDS)
+    written = f"{COLLECTIONS}/c" in others.living(f"{COLLECTIONS}/c")
+    if written:
+        _create_record(writer)
+    others.settle(deleted)
+    commit_record()
+
+    assert deleted.answer().status == 200
+    assert others.living(R) == set()
+
+
 def test_a_batch_starts_again_when_its_list_was_born_while_it_waited(client: Client, others: Others) -> None:
     """C-PRE-1, C-PRE-2, C-BATCH-18: nobody else may give out timestamps of a list in which it writes."""
     client.put(f"{GROUPS}/g")
