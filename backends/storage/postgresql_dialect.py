@@ -30,7 +30,8 @@ from sqlalchemy import (
     true,
 )
 from sqlalchemy.dialects.postgresql import JSONB, JSONPATH, Insert, insert
-from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.sql import operators
+from sqlalchemy.sql.elements import BinaryExpression, ColumnElement
 
 from backends import Json
 from backends.codec import dumps
@@ -148,8 +149,17 @@ class PostgresqlDialect:
         return {f"{name}_{column}": [row[place] for row in rows] for place, column in enumerate(columns)}
 
     def look_up(self, found: Select[Any], keys: FromClause, *conditions: ColumnElement[bool]) -> Select[Any]:
-        """Run a subquery for each row of *keys*; OFFSET 0 keeps the planner from making a join of it."""
-        each = found.where(*conditions).offset(literal_column("0")).lateral()
+        """Run a subquery for each row of *keys*; OFFSET 0 keeps the planner from making a join of it.
+
+        An equality is also said as BETWEEN, of which the planner expects few rows: from statistics it would expect the
+        average, and read the whole table where few values are in most rows.
+        """
+        few = [
+            condition.left.between(condition.right, condition.right)
+            for condition in conditions
+            if isinstance(condition, BinaryExpression) and condition.operator is operators.eq
+        ]
+        each = found.where(*conditions, *few).offset(literal_column("0")).lateral()
         return select(*each.c).select_from(keys.join(each, true()))
 
     def beside(self, column: Column[Any]) -> ColumnElement[Any]:

@@ -63,8 +63,9 @@ def crowd(request: pytest.FixtureRequest) -> Iterator[Client]:
             given = {**place, "principal": principal, "permission": permission, "count": many, "every": every}
             connection.execute(text(GRANTS.format(series=SERIES[name])), given)
         connection.execute(text("UPDATE clocks SET count = :count WHERE list = :list"), {"count": count, "list": LIST})
-    with storage.reading.connect() as connection:
-        connection.execute(text("ANALYZE"))
+    if name == "postgresql":  # nobody makes SQLite look at its tables
+        with storage.reading.connect() as connection:
+            connection.execute(text("ANALYZE"))
     yield client
     storage.flush()
     client.app.extensions["kinto"].close()
