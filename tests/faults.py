@@ -14,9 +14,10 @@ from app.events import Event, Listener
 from app.service import Service
 from backends import BackendError
 from backends.metrics import Labels, Timing
+from backends.storage import Transaction
 
 STORAGE: Final = ("read", "accessible", "start", "purge", "ping")
-TRANSACTION: Final = ("lock", "read", "taken", "write", "empty", "holdings", "withdraw", "rollback")
+TRANSACTION: Final = tuple(name for name in vars(Transaction) if not name.startswith("_"))
 CACHE: Final = ("get", "set", "delete", "expire", "ttl", "flush")
 
 
