@@ -120,7 +120,8 @@ class Pages:
 
     def _build(self, page: Page, around: bool, bodies: bool, users: tuple[str, ...]) -> CompoundSelect[Any]:
         by_time = page.order[0].path == ("last_modified",)
-        walked = by_time and not page.counting
+        # A filter inside documents stands in every branch, and a list that is walked for it may be walked in vain.
+        walked = by_time and not page.counting and all(each.path == ("last_modified",) for each in page.filters)
         frame = self._frame(page.whole, around, bodies, page.own is not None, page.unless is not None, walked, users)
         matching = conditions(replace(page, tombstones=True), documents, self._dialect)
         if page.counting:
