@@ -145,15 +145,15 @@ def bind_ranges(dialect: Dialect, name: str, uris: Iterable[str]) -> Mapping[str
 class Readers:
     """Who reads: the principals that are bound, and the groups that they are in; made once in a statement.
 
-    Groups are looked up for the principals bound as `joining`.
+    Both come from the principals that are bound as `readers`.
     """
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
-        joining, readers = dialect.rows("joining", VALUE), dialect.rows("readers", VALUE)
+        readers = dialect.rows("readers", VALUE)
         membership = select(members.c.user_id, members.c.principal).where(members.c.until == LIVES)
         self._joined = (
-            dialect.look_up(membership, joining, members.c.user_id == joining.c.value)
+            dialect.look_up(membership, readers, members.c.user_id == readers.c.value)
             .cte("joined")
             .prefix_with("MATERIALIZED")
         )

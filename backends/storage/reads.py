@@ -72,7 +72,6 @@ class Reads:
             **bind_places(self._dialect, "ancestors", wanted.ancestors),
             **bind_values(self._dialect, "clocks", wanted.clocks),
             **bind_values(self._dialect, "readers", wanted.readers),
-            **bind_values(self._dialect, "joining", wanted.readers),
         }
         page = wanted.page
         users, named_users = by_secret(self._dialect, wanted.users)
