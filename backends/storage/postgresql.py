@@ -36,16 +36,18 @@ def engine_options(url: str, pool: Pool) -> tuple[dict[str, Any], dict[str, Any]
 def open_storage(reading: Engine, writing: Engine) -> SqlStorage:
     """Open the storage on two engines; it connects at the first request."""
     for engine in (reading, writing):
-        event.listen(engine, "connect", _turn_jit_off)
+        event.listen(engine, "connect", _configure)
         renew_after_fork(engine)
     return SqlStorage(reading, writing, PostgresqlDialect())
 
 
-def _turn_jit_off(connection: Any, _: Any) -> None:
-    """Switch off the compilation of statements: planned for big tables it takes a hundred times as long as they run.
+def _configure(connection: Any, _: Any) -> None:
+    """Switch off what the planner gets wrong for these statements; each of them has an index.
 
-    Nothing relies on it: a pooler may hand the session to somebody else.
+    It reads whole tables where its statistics are older than the rows: after a purge, an import. Statements compiled
+    for big tables take a hundred times as long as they run. Nothing relies on it: a pooler may hand the session to
+    somebody else.
     """
     with connection.cursor() as cursor:
-        cursor.execute("SET jit = off")
+        cursor.execute("SET enable_seqscan = off; SET jit = off")
     connection.commit()
