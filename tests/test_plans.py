@@ -15,6 +15,7 @@ import pytest
 from psycopg2.extras import execute_values
 from sqlalchemy import event
 
+from app.factory import create_app
 from backends.storage import LIVING, Filter, Order, Page, Storage, Wanted
 from tests.databases import BASICAUTH, database_url, make_app
 from tests.services import empty_database
@@ -78,9 +79,13 @@ def _fill(storage: Any) -> None:
     connection.close()
 
 
-def _vacuum(storage: Any) -> None:
-    """Have PostgreSQL look at the tables; nobody makes SQLite look at them."""
+def _analyze(storage: Any) -> None:
+    """Have the database look at its tables."""
     connection = storage.writing.raw_connection()
+    if storage.writing.dialect.name == "sqlite":
+        connection.cursor().execute("ANALYZE")
+        connection.close()
+        return
     connection.driver_connection.autocommit = True
     for table in _rows():
         connection.cursor().execute(f"VACUUM ANALYZE {table}")
@@ -97,7 +102,7 @@ def _fill_with_other_data(storage: Any) -> None:
     execute_values(cursor, "INSERT INTO grants VALUES %s", grants)
     connection.commit()
     connection.close()
-    _vacuum(storage)
+    _analyze(storage)
     storage.flush()
 
 
@@ -111,18 +116,18 @@ def _fill_and_empty(storage: Any) -> None:
         )
     connection.commit()
     connection.close()
-    _vacuum(storage)
+    _analyze(storage)
     storage.flush()
 
 
 BEFORE = {
     "none": lambda storage: None,
-    "of empty tables": _vacuum,
+    "of empty tables": _analyze,
     "of other data": _fill_with_other_data,
     "of emptied tables": _fill_and_empty,
 }
 STATISTICS = (*BEFORE, "of these data")
-SOURCES = [("sqlite", "none"), *(("postgresql", kind) for kind in STATISTICS)]
+SOURCES = [("sqlite", "none"), ("sqlite", "of these data"), *(("postgresql", kind) for kind in STATISTICS)]
 
 
 @pytest.fixture(scope="module", params=SOURCES, ids=lambda source: f"{source[0]}-statistics {source[1]}")
@@ -138,7 +143,9 @@ def storage(request: pytest.FixtureRequest) -> Iterator[Storage]:
         BEFORE[statistics](service.storage)
     _fill(service.storage)
     if statistics == "of these data":
-        _vacuum(service.storage)
+        _analyze(service.storage)
+        service.close()
+        service = create_app({"kinto.storage_url": url, **BASICAUTH}).extensions["kinto"]
     yield service.storage
     service.storage.flush()
     service.close()

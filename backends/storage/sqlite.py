@@ -66,16 +66,22 @@ def open_storage(reading: Engine, writing: Engine) -> SqlStorage:
     file = writing.url.database or ""
     turn = Turn(f"{file}.lock")
     with turn():
-        _let_readers_and_a_writer_work_side_by_side(file)
+        _prepare_file(file)
     storage = SqlStorage(reading, writing, SqliteDialect(), turn, embedded=True)
     storage.migrate(False, lambda line: None)
     return storage
 
 
-def _let_readers_and_a_writer_work_side_by_side(file: str) -> None:
-    """Switch the file to a write-ahead log, where it stays. Call this in turn: SQLite does not wait for others here."""
+def _prepare_file(file: str) -> None:
+    """Switch the file to a write-ahead log, where it stays, and drop what ANALYZE left. Call this in turn.
+
+    Readers and a writer work side by side then; SQLite does not wait for others here. With statistics it reads whole
+    tables in order to make Bloom filters; the statements are written for an index each.
+    """
     with translated(sqlite3.Error), closing(sqlite3.connect(file, timeout=_BUSY_TIMEOUT_SECONDS)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
+        for table in ("sqlite_stat1", "sqlite_stat4"):
+            connection.execute(f"DROP TABLE IF EXISTS {table}")
 
 
 def _prepare(connection: sqlite3.Connection, _: Any) -> None:
