@@ -35,16 +35,16 @@ def expect_parent(route: Route, seen: Work) -> None:
     malformed = route.malformed_ancestor()
     if malformed:
         raise UnknownParent(malformed[0].name, malformed[1])
-    parent = route.parent()
-    if route.kind.must_have_parent and parent and seen.living(parent[1]) is None:
-        raise UnknownParent(parent[0].name, route.ids[len(route.kinds) - 2])
+    parent = route.parent
+    if route.kind.must_have_parent and parent and seen.living(parent.uri) is None:
+        raise UnknownParent(parent.kind.name, parent.id)
 
 
 def expect_parent_to_create_in(operation: Operation, seen: Work) -> None:
     """Raise UnknownParent where an object would be born in nothing (core contract, 3.8)."""
-    parent = operation.route.parent()
-    if parent and seen.living(parent[1]) is None:
-        raise UnknownParent(parent[0].name, operation.route.ids[len(operation.route.kinds) - 2])
+    parent = operation.route.parent
+    if parent and seen.living(parent.uri) is None:
+        raise UnknownParent(parent.kind.name, parent.id)
 
 
 def expect_negotiated(operation: Operation) -> None:

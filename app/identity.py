@@ -56,23 +56,22 @@ class Identity:
 
     With a `proof` it is to be held against the storage before it counts: `Service.identify` does so at once, `Proving`
     with the first read of a request.
+
+    Derived: `principals`, the identity itself without its groups (core contract, 7.2); `principal`, the one of them
+    that stands in the permissions of what the identity writes (C-OBJ-70, C-OBJ-71).
     """
 
     user_id: str | None = None
     policy: str | None = None
     proof: Proof | None = field(default=None, compare=False)
 
-    @property
-    def principals(self) -> tuple[str, ...]:
-        """Return what the identity is by itself, without its groups (core contract, 7.2)."""
-        if self.user_id is None:
-            return (EVERYONE,)
-        return (self.user_id, EVERYONE, AUTHENTICATED)
+    principals: tuple[str, ...] = field(init=False, compare=False)
+    principal: str = field(init=False, compare=False)
 
-    @property
-    def principal(self) -> str:
-        """Return the principal that stands in the permissions of what the identity writes (C-OBJ-70, C-OBJ-71)."""
-        return self.user_id or EVERYONE
+    def __post_init__(self) -> None:
+        alone = self.user_id is None
+        object.__setattr__(self, "principals", (EVERYONE,) if alone else (self.user_id, EVERYONE, AUTHENTICATED))
+        object.__setattr__(self, "principal", self.user_id or EVERYONE)
 
 
 ANONYMOUS = Identity()

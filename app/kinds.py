@@ -86,44 +86,44 @@ class Kind:
 
 
 @dataclass(frozen=True, slots=True)
+class Parent:
+    """The object that a list is in."""
+
+    kind: Kind
+    id: str
+    uri: str
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
-    """What a path means: a list of a kind, or an object in it. `uri` is the path; `names` and `ids` go together."""
+    """The meaning of a path: a list of a kind, or an object in it.
+
+    `uri` is the path, `list` the URI of the list, `id` the id of the object ("" for a list), `bucket` the bucket that
+    keeps the list (`backends.storage.bucket_of`). `ancestors` are the URIs of the objects around, from the outside in.
+    `kinds` and `ids` go together; a list has one id less.
+    """
 
     kind: Kind
     uri: str
+    list: str
+    id: str
+    bucket: str
     on_list: bool
-    ids: tuple[str, ...]
+    parent: Parent | None
+    ancestors: tuple[str, ...]
     kinds: tuple[Kind, ...]
-
-    @property
-    def list(self) -> str:
-        """Return the URI of the list."""
-        return self.uri if self.on_list else self.uri[: self.uri.rindex("/")]
-
-    @property
-    def id(self) -> str:
-        """Return the id of the object."""
-        return self.ids[-1]
+    ids: tuple[str, ...]
 
     def matchdict(self) -> dict[str, str]:
         """Return the ids of the path by name (`bucket_id`, ...)."""
         return {f"{kind.name}_id": id for kind, id in zip(self.kinds, self.ids, strict=False)}
 
-    def parent(self) -> tuple[Kind, str] | None:
-        """Return kind and URI of the object that the list is in."""
-        if len(self.kinds) == 1:
-            return None
-        return self.kinds[-2], self.list[: self.list.rindex("/")]
-
-    def ancestors(self) -> tuple[str, ...]:
-        """Return the URIs of the objects around, from the outside in."""
-        segments = self.list.split("/")
-        return tuple("/".join(segments[:end]) for end in range(3, len(segments), 2))
-
     def malformed_ancestor(self) -> tuple[Kind, str] | None:
         """Return the first object around whose id cannot be one (C-ERR-36)."""
-        around = zip(self.kinds[:-1], self.ids, strict=False)
-        return next(((kind, id) for kind, id in around if not kind.generator.match(id)), None)
+        for kind, id in zip(self.kinds[:-1], self.ids, strict=False):
+            if not kind.generator.match(id):
+                return kind, id
+        return None
 
     def in_wildcard(self) -> bool:
         """Say whether the outermost object around is `*`, which is none and has no permissions."""
@@ -186,7 +186,13 @@ class Kinds:
         ids = tuple(segments[1::2])
         if not kinds or "" in ids:
             return None
-        return Route(kinds[-1], path, len(ids) < len(kinds), ids, tuple(kinds))
+        on_list = len(ids) < len(kinds)
+        ancestors = tuple(["/" + "/".join(segments[:end]) for end in range(2, 2 * len(kinds) - 1, 2)])
+        parent = Parent(kinds[-2], ids[len(kinds) - 2], ancestors[-1]) if ancestors else None
+        list_uri = f"{ancestors[-1] if ancestors else ''}/{kinds[-1].plural}"
+        object_id = "" if on_list else ids[-1]
+        bucket = ancestors[0] if ancestors else list_uri
+        return Route(kinds[-1], path, list_uri, object_id, bucket, on_list, parent, ancestors, tuple(kinds), ids)
 
 
 def core_kinds(generator: Callable[[str], Generator]) -> Iterator[Kind]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 from app.conditions import NONE, Conditions
 from app.errors import ApiError, Problem
@@ -38,6 +39,9 @@ class Operation:
     `negotiation` is raised before the identity is looked at, `problems` after the permissions, `query.refusal` last.
     `credentials` are those behind an identity that was not recognised, in case an earlier operation makes them valid;
     `nonce` goes into the token of the next page of a DELETE, which can be used once.
+
+    Derived: `kind` of the list or object; `reads`, whether the operation changes nothing; `pages`, whether it reads a
+    page of a list or deletes what matches; `target`, the URI of the one object that it names, None where there is none.
     """
 
     method: str
@@ -53,34 +57,27 @@ class Operation:
     credentials: str | None = None
     nonce: str | None = None
 
-    @property
-    def kind(self) -> Kind:
-        """Return the kind of the list or object."""
-        return self.route.kind
+    kind: Kind = field(init=False)
+    reads: bool = field(init=False)
+    pages: bool = field(init=False)
+    target: str | None = field(init=False)
 
-    @property
-    def reads(self) -> bool:
-        """Say whether the operation only reads."""
-        return self.method in ("GET", "HEAD")
+    def __post_init__(self) -> None:
+        route, target = self.route, None
+        if not route.on_list:
+            target = route.uri
+        elif self.method == "POST" and self.body.id is not None:
+            target = f"{route.uri}/{self.body.id}"
+        derive = partial(object.__setattr__, self)
+        derive("kind", route.kind)
+        derive("reads", self.method in ("GET", "HEAD"))
+        derive("pages", route.on_list and self.method != "POST")
+        derive("target", target)
 
     @property
     def writes_many(self) -> bool:
         """Say whether the operation deletes from a list what matches."""
         return self.route.on_list and self.method == "DELETE"
-
-    @property
-    def pages(self) -> bool:
-        """Say whether the operation deals with what is in a list: reads a page of it, or deletes what matches."""
-        return self.route.on_list and self.method != "POST"
-
-    @property
-    def target(self) -> str | None:
-        """Return the URI of the one object that is asked for or written, None where there is none or it has no id."""
-        if not self.route.on_list:
-            return self.route.uri
-        if self.method == "POST" and self.body.id is not None:
-            return f"{self.route.uri}/{self.body.id}"
-        return None
 
 
 @dataclass(frozen=True, slots=True)

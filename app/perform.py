@@ -22,7 +22,7 @@ from app.service import Service
 from app.work import Work, now_ms
 from app.writing import StartAgain, Writing, persist
 from backends import BackendError
-from backends.storage import Snapshot, Transaction, at_top, bucket_of, is_inside, list_of
+from backends.storage import Snapshot, Transaction, at_top, is_inside, list_of
 
 Answer = Outcome | ApiError
 
@@ -239,13 +239,13 @@ class _Run(Writing):
         The lock of the list that the parent is in keeps others from doing the same. Raises Unlocked for it.
         """
         for operation in self._operations:
-            parent, name = operation.route.parent(), operation.route.list
+            parent, name = operation.route.parent, operation.route.list
             if operation.reads or operation.pages or name in self.work.seen.clocks:
                 continue
-            if parent is not None and self.work.living(parent[1]) is None:
+            if parent is not None and self.work.living(parent.uri) is None:
                 continue
             if parent is not None:
-                self.transaction.expect_held((list_of(parent[1]),))
+                self.transaction.expect_held((list_of(parent.uri),))
             self.work.start(name)
 
     def step(self, step: Operation | View) -> Answer | None:
@@ -377,5 +377,5 @@ def _emptied(service: Service, writes: Iterable[Operation], alone: bool) -> set[
     objects = {each.route.uri for each in deletions if not each.route.on_list}
     if alone:
         return {uri for uri in objects if not at_top(uri)}
-    buckets = {bucket_of(each.route.uri) for each in deletions if each.route.on_list}
+    buckets = {each.route.bucket for each in deletions if each.route.on_list}
     return objects | {bucket for bucket in buckets if bucket.count("/") > 1}

@@ -39,7 +39,7 @@ class Access:
 
     def held_above(self) -> set[str]:
         """Return the permissions that the identity holds on any object around."""
-        return set().union(*(self.held(uri) for uri in self.route.ancestors()))
+        return set().union(*(self.held(uri) for uri in self.route.ancestors))
 
     def by_settings(self, *permissions: str) -> bool:
         """Say whether the settings give the identity one of these permissions on the kind (C-PERM-19)."""
@@ -66,7 +66,7 @@ class Access:
         """Say whether the identity may create objects in the list (C-PERM-20, C-PERM-21)."""
         if self.by_settings("create", "write") or "write" in self.held_above():
             return True
-        around = self.route.ancestors()
+        around = self.route.ancestors
         return bool(around) and self.route.kind.creation in self.held(around[-1])
 
     def sees_permissions(self, uri: str) -> bool:

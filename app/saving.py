@@ -143,9 +143,9 @@ def _validated(operation: Operation, seen: Work, document: Data) -> Data:
     An id that the server made is not looked at.
     """
     shown = {name: value for name, value in document.items() if name != "id" or not operation.body.generated}
-    parent, ancestors = operation.route.parent(), operation.route.ancestors()
+    parent, ancestors = operation.route.parent, operation.route.ancestors
     if parent and operation.kind.must_have_parent:
-        collection = seen.living(parent[1])
+        collection = seen.living(parent.uri)
         schema = collection.data().get("schema") if collection else None
         if collection and schema is not None:
             _expect_schema(shown, schema)

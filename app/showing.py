@@ -41,9 +41,9 @@ def cache_expires(operation: Operation, seen: Work) -> int | None:
 
     None also for a value that is no whole number: what is stored was not always checked.
     """
-    parent = operation.route.parent()
+    parent = operation.route.parent
     if not operation.kind.must_have_parent or parent is None or operation.identity.user_id is not None:
         return None
-    stored = seen.living(parent[1])
+    stored = seen.living(parent.uri)
     seconds = stored.data().get("cache_expires") if stored else None
     return seconds if isinstance(seconds, int) and not isinstance(seconds, bool) else None

@@ -10,7 +10,7 @@ from app.identity import Reader
 from app.operation import Operation
 from app.permissions import is_among
 from app.service import Service
-from backends.storage import LIVING, Filter, Page, Wanted, bucket_of, home
+from backends.storage import LIVING, Filter, Page, Wanted, bucket_of
 
 
 def objects(service: Service, operations: Sequence[Operation], writing: bool) -> list[Wanted]:
@@ -18,41 +18,49 @@ def objects(service: Service, operations: Sequence[Operation], writing: bool) ->
 
     Kinds with private fields in a bucket are read apart: a field that is private in one kind is none in another.
     """
-    targets: dict[str, dict[tuple[str, ...], dict[str, None]]] = {}
-    ancestors: dict[str, dict[str, None]] = {}
-    clocks: dict[str, dict[str, None]] = {}
-    groups: dict[str, dict[str, None]] = {}
+    by_bucket: dict[str, list[Operation]] = {}
     for operation in operations:
-        target, list = operation.target, operation.route.list
-        if target is not None:
-            private = () if writing else operation.kind.private
-            targets.setdefault(home(target), {}).setdefault(private, {})[target] = None
-        for uri in operation.route.ancestors():
-            ancestors.setdefault(bucket_of(uri), {})[uri] = None
-        if operation.reads and service.listens_to_reads:
-            clocks.setdefault(bucket_of(list), {})[list] = None
-        if operation.method in ("PUT", "POST") and target is not None:
-            # The lists that may start go on above what their clocks were in a former life.
-            starting = [
-                name for name in service.kinds.lists_in(operation.kind, target) if bucket_of(name) == home(target)
-            ]
-            clocks.setdefault(home(target), {}).update(dict.fromkeys(starting))
-        if writing and target is not None and operation.kind.membership:
-            groups.setdefault(home(target), {})[target] = None
+        by_bucket.setdefault(operation.route.bucket, []).append(operation)
     readers = tuple({name for operation in operations for name in operation.identity.principals})
     bodies = len(operations) > 1 or any(_needs_parents(service, operation) for operation in operations)
     # Whom the settings let write may be shown all grants in the name of somebody else.
     sparing = not writing and not any(service.rules.configured(each.kind.name, "write") for each in operations)
     found = []
-    for bucket in {**targets, **ancestors, **clocks}:
-        (private, some), *others = targets.get(bucket, {(): {}}).items()
-        named = {uri for uris in targets.get(bucket, {}).values() for uri in uris}
-        around = tuple(uri for uri in ancestors.get(bucket, ()) if uri not in named)
-        lists = tuple(clocks.get(bucket, ()))
-        joined = tuple(groups.get(bucket, ()))
-        found.append(Wanted(bucket, tuple(some), around, lists, readers, private, bodies, sparing, groups=joined))
+    for bucket, those in by_bucket.items():
+        targets = _targets(those, writing)
+        named = {uri for uris in targets.values() for uri in uris}
+        around = dict.fromkeys(uri for operation in those for uri in operation.route.ancestors if uri not in named)
+        lists = dict.fromkeys(name for operation in those for name in _clocks(service, operation))
+        groups = dict.fromkeys(each.target for each in those if writing and each.kind.membership and each.target)
+        (private, some), *others = targets.items() or [((), ())]
+        wanted = Wanted(
+            bucket, tuple(some), tuple(around), tuple(lists), readers, private, bodies, sparing, groups=tuple(groups)
+        )
+        found.append(wanted)
         found += [Wanted(bucket, tuple(uris), readers=readers, private=own, sparing=sparing) for own, uris in others]
     return found
+
+
+def _targets(operations: Iterable[Operation], writing: bool) -> dict[tuple[str, ...], dict[str, None]]:
+    """Return the URIs of the objects that operations name, by the fields that must not leave the storage."""
+    targets: dict[tuple[str, ...], dict[str, None]] = {}
+    for operation in operations:
+        if operation.target is not None:
+            private = () if writing else operation.kind.private
+            targets.setdefault(private, {})[operation.target] = None
+    return targets
+
+
+def _clocks(service: Service, operation: Operation) -> Iterable[str]:
+    """Return the lists whose clocks an operation on an object needs, of those in its bucket.
+
+    A list that starts with its parent goes on above what its clock was before.
+    """
+    if operation.reads:
+        return (operation.route.list,) if service.listens_to_reads else ()
+    if operation.target is None or operation.route.parent is None or operation.method not in ("PUT", "POST"):
+        return ()
+    return service.kinds.lists_in(operation.kind, operation.target)
 
 
 def with_emptied(wanted: Iterable[Wanted], emptied: Iterable[str]) -> Iterator[Wanted]:
@@ -77,7 +85,7 @@ def resume(operation: Operation, read: Reader) -> Operation:
     if query is None or not query.anchors:
         return operation
     uris = tuple(f"{list}/{anchor.id}" for anchor in query.anchors)
-    objects = read(Wanted(home(uris[0]), targets=uris)).objects
+    objects = read(Wanted(operation.route.bucket, targets=uris)).objects
     return replace(operation, query=queries.resume(query, objects.values()))
 
 
@@ -111,8 +119,8 @@ def listed(service: Service, operation: Operation, read: Reader) -> Wanted:
         unless=fresh if isinstance(fresh, int) and fresh < LIVING else None,
     )
     return Wanted(
-        bucket_of(route.uri),
-        ancestors=route.ancestors(),
+        route.bucket,
+        ancestors=route.ancestors,
         clocks=(route.uri,),
         readers=identity.principals,
         bodies=identity.user_id is None and operation.reads,

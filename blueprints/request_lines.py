@@ -160,8 +160,8 @@ def refused(operation: Operation, error: ApiError) -> None:
     user_id = operation.identity.user_id or EVERYONE
     uri, permission = operation.route.uri, "read" if operation.reads else "write"
     if operation.method == "POST":
-        parent = operation.route.parent()
-        uri, permission = parent[1] if parent else "", f"{operation.kind.name}:create"
+        parent = operation.route.parent
+        uri, permission = parent.uri if parent else "", f"{operation.kind.name}:create"
     with tolerate(log, "Unable to write the line of a refused operation"):
         _authorization.info(
             "Permission %r on %r not granted to %r.",

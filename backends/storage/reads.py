@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Text, literal_column, select, union_all
 from sqlalchemy.sql.selectable import CompoundSelect
@@ -56,6 +56,19 @@ class _Shape:
     users: tuple[str, ...]
 
 
+_TABLES: Final = {
+    "targets": bind_places,
+    "ancestors": bind_places,
+    "clocks": bind_values,
+    "readers": bind_values,
+    "groups": bind_values,
+    "emptied": bind_ranges,
+}
+"""How the fields of Wanted are bound as tables."""
+
+_ALWAYS_BOUND: Final = ("clocks", "readers")
+
+
 class Reads:
     """The statements of one database dialect."""
 
@@ -66,21 +79,17 @@ class Reads:
 
     def run(self, connection: Connection, wanted: Wanted) -> Snapshot:
         """Execute the one statement that reads *wanted*."""
-        parameters: dict[str, Any] = {
-            "bucket": wanted.bucket,
-            **bind_places(self._dialect, "targets", wanted.targets),
-            **bind_places(self._dialect, "ancestors", wanted.ancestors),
-            **bind_values(self._dialect, "clocks", wanted.clocks),
-            **bind_values(self._dialect, "readers", wanted.readers),
-        }
         page = wanted.page
-        users, named_users = by_secret(self._dialect, wanted.users)
-        parameters |= named_users
+        parameters: dict[str, Any] = {"bucket": wanted.bucket}
+        for name, bind in _TABLES.items():
+            values = getattr(wanted, name)
+            if values or name in _ALWAYS_BOUND:
+                parameters |= bind(self._dialect, name, values)
+        users: tuple[str, ...] = ()
+        if wanted.users:
+            users, named_users = by_secret(self._dialect, wanted.users)
+            parameters |= named_users
         if page is None:
-            parameters |= {
-                **bind_values(self._dialect, "groups", wanted.groups),
-                **bind_ranges(self._dialect, "emptied", wanted.emptied),
-            }
             named = wanted.targets, wanted.ancestors, wanted.clocks, wanted.groups, wanted.emptied
             shape = _Shape(tuple(map(bool, named)), wanted.bodies, wanted.sparing, wanted.private, users)
             return _collect(connection.execute(self._objects(shape), parameters))
