@@ -26,14 +26,15 @@ from app.perform import Answer, perform_recognised
 from app.service import Service
 from backends import Json
 from backends.codec import dumps, loads
-from blueprints.cors import exposed, refused_origin
-from blueprints.http import INSIDE, expect_utf8, origin_of_urls, prefix, sent, unversioned
+from blueprints.cors import ALWAYS_EXPOSED, exposed, refused_origin
+from blueprints.http import INSIDE, sent
 from blueprints.negotiation import JSON_TYPE, PATCH_TYPE, media_type
 from blueprints.replies import Reply, answer, fixed, joined, refusal
 from blueprints.request_lines import note, note_identity, subrequests
 from blueprints.requests import Asked, decoded, operation
 from blueprints.resources import offered
 from blueprints.schemas import BATCH_METHODS, Closed, Refused, load, unrecognized
+from blueprints.urls import expect_utf8, prefix, unversioned
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -199,6 +200,7 @@ class Entry:
     """One request of a batch: what was asked, and its answer as soon as there is one.
 
     `operation` is None for what is no list and no object; `is_view` says that a view answers it.
+    `exposed` are the headers that scripts of other origins may read.
     """
 
     path: str
@@ -206,6 +208,7 @@ class Entry:
     operation: Operation | None = None
     reply: Reply | None = None
     is_view: bool = False
+    exposed: Sequence[str] = ALWAYS_EXPOSED
 
     @property
     def identity(self) -> Identity | None:
@@ -269,6 +272,7 @@ class Entries:
         self._urls = app.url_map.bind("")
         self._version = prefix(service)
         self._identities: dict[str | None, Identity] = {}
+        self._methods: dict[tuple[str, bool], list[str]] = {}
         self._inherited = AnyCase(
             (name, value) for name, value in request.headers.items() if name.lower() not in _OF_THE_CONNECTION
         )
@@ -303,6 +307,8 @@ class Entries:
         try:
             if target.refusal:
                 raise target.refusal
+            if target.route is not None:
+                entry.exposed = exposed(method, target.route.on_list)
             if target.route is None:
                 entry.is_view = True
                 # The view asks by itself, but it may do so under a lock: compare the password before.
@@ -312,8 +318,8 @@ class Entries:
                 entry.operation = self._operation(entry.asked, target.route)
         except ApiError as error:
             entry.reply = refusal(self._service, error)
-            if target.route is not None and not isinstance(error, NotAllowed):
-                entry.reply.exposed = exposed(method, target.route.on_list)
+            if isinstance(error, NotAllowed):
+                entry.exposed = ()
         return entry
 
     def _headers(self, own: Mapping[str, str], method: str) -> AnyCase:
@@ -349,7 +355,7 @@ class Entries:
         except ApiError as error:
             return Target(path, query, refusal=error)
         route = self._service.kinds.match(inner)
-        if route is not None and not offered(self._service, route.kind, route.on_list):
+        if route is not None and not self._offered(route):
             route = None  # settings switch off all its methods: it has no endpoint
         return Target(path, query, route)
 
@@ -374,7 +380,7 @@ class Entries:
 
     def _operation(self, asked: Asked, route: Route) -> Operation:
         """Read what a member asks of a list or an object. Raises NotAllowed."""
-        methods = offered(self._service, route.kind, route.on_list)
+        methods = self._offered(route)
         if asked.method not in methods:
             raise NotAllowed((*methods, "OPTIONS"))
         credentials = asked.headers.get("Authorization")
@@ -383,6 +389,13 @@ class Entries:
         if self._service.identity_kinds:
             asks = replace(asks, credentials=credentials)
         return asks
+
+    def _offered(self, route: Route) -> list[str]:
+        """Return the methods of a list or an object, found out once for all members on such."""
+        place = route.kind.name, route.on_list
+        if place not in self._methods:
+            self._methods[place] = offered(self._service, route.kind, route.on_list)
+        return self._methods[place]
 
     def _identity(self, authorization: str | None) -> Identity:
         """Find out who asks, once for each credentials of the batch."""
@@ -409,7 +422,7 @@ class Entries:
         reply = self.reply(entry, given)
         headers = reply.headers
         if not entry.is_view:
-            headers = joined(reply, fixed(self._service, entry.asked.headers.get("Origin"), reply.exposed))
+            headers = joined(reply, fixed(self._service, entry.asked.headers.get("Origin"), entry.exposed))
         shown = reply.body if reply.body and _is_json(reply) and entry.asked.method != "HEAD" else '""'
         return f'{{"status":{reply.status},"path":{dumps(entry.path)},"headers":{dumps(headers)},"body":{shown}}}'
 
@@ -419,8 +432,7 @@ class Entries:
             return entry.reply
         assert entry.operation is not None
         assert given is not None, "every operation has an answer"
-        list_url = f"{origin_of_urls(self._service)}{entry.path}"
-        return answer(self._service, entry.operation, given, list_url, entry.asked.query)
+        return answer(self._service, entry.operation, given, entry.path, entry.asked.query)
 
     def _ask(self, entry: Entry) -> Reply:
         """Let the view of a member answer, as a request of its own that has nothing of the batch but its headers."""

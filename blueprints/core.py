@@ -14,9 +14,10 @@ from app.errors import NoSuchUrl
 from app.service import Service
 from backends import Json
 from backends.codec import dumps, loads
-from blueprints.http import origin_of_urls, prefix, sent
+from blueprints.http import sent
 from blueprints.replies import Headers, Reply, caching_for_nobody
 from blueprints.request_lines import identify_with_groups
+from blueprints.urls import origin_of_urls, prefix
 
 _CONTRIBUTE = {
     "name": "kinto",

@@ -11,8 +11,9 @@ from flask import Blueprint, Response
 
 from app.service import Heartbeat, Service
 from backends.codec import dumps
-from blueprints.http import prefix, sent
+from blueprints.http import sent
 from blueprints.replies import Reply
+from blueprints.urls import prefix
 
 log: Final = logging.getLogger("kinto.core.views.heartbeat")
 # Kinto's backends tell by loggers of their own that they are not alive (operations contract, 5.5).

@@ -26,8 +26,8 @@ from backends.metrics.names import Answered, Families, Family, Guide, Kinto, met
 from backends.metrics.wrapping import TimedCache, TimedStorage
 from backends.storage import Storage
 from blueprints.batch import Entries, Entry, Target
-from blueprints.http import prefix
 from blueprints.replies import Reply
+from blueprints.urls import prefix
 
 _STATSD: Final = ("kinto.core.statsd", "cliquet.statsd")
 _REDIRECT: Final = 307

@@ -18,12 +18,13 @@ from app.service import Service
 from backends import Json
 from backends.codec import dumps
 from blueprints.batch import BatchBody, Defaults, Requests
-from blueprints.http import origin_of_urls, prefix, sent
+from blueprints.http import sent
 from blueprints.negotiation import JSON_TYPE, MERGE_TYPE, PATCH_TYPE
 from blueprints.replies import Reply
 from blueprints.requests import BEHAVIOURS
 from blueprints.resources import offered, url
 from blueprints.schemas import BATCH_METHODS, JsonObject, Permissions, envelope
+from blueprints.urls import origin_of_urls, prefix
 
 Part = dict[str, Any]
 

@@ -15,10 +15,11 @@ from app.service import Service
 from app.work import now_ms
 from backends.codec import dumps
 from blueprints.cors import exposed
-from blueprints.http import origin_of_urls, prefix, sent
+from blueprints.http import sent
 from blueprints.negotiation import not_acceptable
 from blueprints.replies import Reply, http_date
 from blueprints.request_lines import identify_with_groups
+from blueprints.urls import origin_of_urls, prefix
 
 _URI = "/permissions"
 
@@ -48,13 +49,13 @@ def permissions(service: Service) -> Blueprint:
         }
         if request.method == "HEAD":
             totals = {"Total-Objects": str(chosen.total), "Total-Records": str(chosen.total)}
-            return sent(Reply(200, "", headers | totals, exposed=g.exposed))
+            return sent(Reply(200, "", headers | totals))
         if chosen.more:
             token = queries.token_after(query, chosen.documents[-1])
             next = queries.next_query(pairs, query.limit, token)
             headers["Next-Page"] = f"{origin_of_urls(service)}{request.path}?{next}"
         shown = [queries.project(entry, query.fields) if query.fields else entry for entry in chosen.documents]
-        return sent(Reply(200, dumps({"data": shown}), headers, exposed=g.exposed))
+        return sent(Reply(200, dumps({"data": shown}), headers))
 
     if service.settings.experimental_permissions_endpoint:
         blueprint.add_url_rule(_URI, "permissions", get, methods=["GET"], provide_automatic_options=False)

@@ -22,7 +22,8 @@ from backends import BackendError, IntegrityError
 from backends.codec import dumps
 from backends.storage import Conflict, Disconnected
 from blueprints import request_lines
-from blueprints.cors import ALWAYS_EXPOSED, allowed_origin, exposed
+from blueprints.cors import allowed_origin
+from blueprints.urls import origin_of_urls
 
 Headers = dict[str, str]
 
@@ -35,16 +36,12 @@ _TO_URL = "https://kinto.readthedocs.io/en/2.4.0/api/resource.html#list-of-avail
 
 @dataclass(slots=True)
 class Reply:
-    """An answer as HTTP sends it; `errno` is 0 unless it is an error.
-
-    `exposed` are the headers that scripts of other origins may read.
-    """
+    """An answer as HTTP sends it; `errno` is 0 unless it is an error."""
 
     status: int
     body: str = ""
     headers: Headers = field(default_factory=lambda: {"Content-Type": "application/json"})
     challenges: Sequence[str] = ()
-    exposed: Sequence[str] = ALWAYS_EXPOSED
     errno: int = 0
 
 
@@ -73,18 +70,15 @@ def caching_for_nobody(seconds: int) -> Headers:
     return {**caching(seconds), "Vary": "Authorization"}
 
 
-def answer(service: Service, operation: Operation, given: Answer, list_url: str, query: str) -> Reply:
-    """Return what is answered to an operation. *list_url* and *query* are what was asked, for `Next-Page`."""
-    seen = exposed(operation.method, operation.route.on_list)
+def answer(service: Service, operation: Operation, given: Answer, path: str, query: str) -> Reply:
+    """Return what is answered to an operation. *path*, with the version, and *query* are for `Next-Page`."""
     if isinstance(given, ApiError):
         request_lines.refused(operation, given)
-        reply = refusal(service, given)
-        reply.exposed = seen
-        return reply
+        return refusal(service, given)
     headers = {"ETag": f'"{given.timestamp}"', "Last-Modified": http_date(given.timestamp)}
     alert = _deprecated(operation)
     if given.fresh:
-        return Reply(304, "", headers | alert, exposed=seen)
+        return Reply(304, "", headers | alert)
     headers["Content-Type"] = "application/json"
     if operation.reads:
         headers |= _cache_headers(service.settings, operation, given)
@@ -92,8 +86,9 @@ def answer(service: Service, operation: Operation, given: Answer, list_url: str,
         headers |= {"Total-Objects": str(given.total), "Total-Records": str(given.total)}
     if given.next is not None and operation.query is not None:
         pairs = parse_qsl(query, keep_blank_values=True)
-        headers["Next-Page"] = f"{list_url}?{queries.next_query(pairs, operation.query.limit, given.next)}"
-    return Reply(given.status, _body(operation, given), headers | alert, exposed=seen)
+        url = f"{origin_of_urls(service)}{path}"
+        headers["Next-Page"] = f"{url}?{queries.next_query(pairs, operation.query.limit, given.next)}"
+    return Reply(given.status, _body(operation, given), headers | alert)
 
 
 def _body(operation: Operation, outcome: Outcome) -> str:
@@ -157,7 +152,6 @@ def refusal(service: Service, error: ApiError) -> Reply:
         reply.challenges = service.challenges()
     if isinstance(error, NotAllowed) and error.allow:
         reply.headers["Allow"] = ", ".join(error.allow)
-        reply.exposed = ()
     reply.body = dumps({name: value for name, value in body.items() if value is not None})
     return reply
 

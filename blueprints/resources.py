@@ -12,10 +12,11 @@ from app.perform import perform_single
 from app.service import Service
 from app.settings.patterns import Shape
 from blueprints.cors import exposed
-from blueprints.http import origin_of_urls, prefix, sent
+from blueprints.http import sent
 from blueprints.replies import answer
 from blueprints.request_lines import note_identity, recognised
 from blueprints.requests import Asked, operation
+from blueprints.urls import prefix
 
 
 def resources(service: Service) -> Blueprint:
@@ -56,8 +57,10 @@ def view(service: Service) -> Callable[..., Response]:
         g.exposed = exposed(request.method, route.on_list)
         query = request.query_string.decode()
         asked = Asked(request.method, route.uri, query, request.headers, request.get_data(cache=False))
-        asks, given = perform_single(service, operation(service, asked, route, recognised(service)))
-        note_identity(asks.identity)
-        return sent(answer(service, asks, given, f"{origin_of_urls(service)}{request.path}", query))
+        identity = recognised(service)
+        asks, given = perform_single(service, operation(service, asked, route, identity))
+        if asks.identity is not identity:
+            note_identity(asks.identity)
+        return sent(answer(service, asks, given, request.path, query))
 
     return resource

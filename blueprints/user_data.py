@@ -8,9 +8,10 @@ from app.errors import Forbidden, NotAllowed, Unauthenticated
 from app.service import Service
 from app.user_data import forget
 from backends.codec import dumps
-from blueprints.http import prefix, sent
+from blueprints.http import sent
 from blueprints.replies import Reply
 from blueprints.request_lines import identify_with_groups
+from blueprints.urls import prefix
 
 
 def user_data(service: Service) -> Blueprint:

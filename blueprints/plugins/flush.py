@@ -8,8 +8,9 @@ from typing import Final
 from flask import Blueprint, Flask, Response
 
 from app.service import Service
-from blueprints.http import prefix, sent
+from blueprints.http import sent
 from blueprints.replies import Reply
+from blueprints.urls import prefix
 
 log: Final = logging.getLogger("kinto.plugins.flush")
 

@@ -11,8 +11,9 @@ from app.service import Service
 from app.settings import Settings
 from backends.metrics import Metrics, Several, calls
 from backends.metrics.names import backend_timer
-from blueprints.http import prefix, sent
+from blueprints.http import sent
 from blueprints.replies import Reply
+from blueprints.urls import prefix
 
 _CACHE_COUNTERS: Final = ("cache_hits", "cache_misses")
 _DOCUMENTATION: Final = "https://github.com/Kinto/kinto/"

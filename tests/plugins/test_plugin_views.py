@@ -22,7 +22,7 @@ from werkzeug.exceptions import (
 
 from app.service import Service
 from backends import BackendError
-from blueprints.http import prefix
+from blueprints.urls import prefix
 from tests.plugins.conftest import Attach, MakeClient
 
 

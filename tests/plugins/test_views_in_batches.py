@@ -16,9 +16,10 @@ from app.service import Service
 from backends import BackendError
 from backends.codec import dumps
 from backends.storage import Conflict, Wanted
-from blueprints.http import prefix, sent
+from blueprints.http import sent
 from blueprints.replies import Reply
 from blueprints.request_lines import identified, note
+from blueprints.urls import prefix
 from tests.client import Client, basic
 from tests.plugins.conftest import Attach, ClientMaker, MakeClient
 

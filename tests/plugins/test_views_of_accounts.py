@@ -13,9 +13,10 @@ from flask import Blueprint, Flask, Response
 from app.operation import Body, Operation
 from app.perform import perform
 from app.service import Service
-from blueprints.http import prefix, sent
+from blueprints.http import sent
 from blueprints.replies import Reply
 from blueprints.request_lines import identified
+from blueprints.urls import prefix
 from tests.client import basic
 from tests.plugins.conftest import ClientMaker
 from tests.plugins.people import ONLY_ACCOUNTS, People
