@@ -27,7 +27,7 @@ from backends.cache import Cache
 from backends.logs import configuration
 from backends.logs.formats import Origin, Renderer
 from backends.storage import Storage
-from blueprints.batch import Entries, batch
+from blueprints.batch import batch
 from blueprints.core import core, version_file
 from blueprints.heartbeat import heartbeat
 from blueprints.http import exchange
@@ -72,7 +72,7 @@ def create_app(settings: Mapping[str, Any] | Settings | None = None, measured: b
         service.add_policy(open_policy(policy, service))
     for make in (resources, core, heartbeat, permissions, user_data, openapi):
         app.register_blueprint(make(service))
-    app.register_blueprint(batch(service, app, measuring.entries if measuring else Entries))
+    app.register_blueprint(batch(service, app))
     if service.storage.embedded:
         service.start()
     if measured:

@@ -8,15 +8,13 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from app.decisions import decide
 from app.events import Listener
 from app.identity import ANONYMOUS, Identity, Reader
 from app.operation import Operation, Outcome
-from app.rules import Rules
 from app.service import Service
 from app.work import Work
 from backends.metrics import Metrics
-from backends.metrics.names import Family
+from backends.metrics.observations import Authentication, Decision, Notification, Observer
 
 
 @dataclass(slots=True)
@@ -33,33 +31,32 @@ asked: Final[ContextVar[Asked | None]] = ContextVar("asked", default=None)
 
 
 class MeasuredService(Service):
-    """A service that tells a family of names what happens; *metrics* is what plugins measure with."""
+    """A service whose authentications, decisions and listeners are timed; *metrics* is what plugins measure with."""
 
-    def __init__(self, family: Family, metrics: Metrics, *parts: Any) -> None:
+    def __init__(self, observe: Observer, metrics: Metrics, *parts: Any) -> None:
         super().__init__(*parts)
         self.metrics = metrics
-        self.decide = self._decide
-        self._family = family
+        self._observe = observe
 
     def recognise(self, authorization: str | None, read: Reader | None = None) -> Identity:
         """Return who sends these credentials, timed."""
         start = time.perf_counter()
         identity = super().recognise(authorization, read)
         if identity.policy is not None:
-            self._family.identified(identity.policy, time.perf_counter() - start)
+            self._observe(Authentication(identity.policy, time.perf_counter() - start))
         request = asked.get()
         if request:
             request.identity = identity
         return identity
 
-    def _decide(self, operation: Operation, seen: Work, rules: Rules) -> Outcome:
-        """Decide one operation, timed."""
+    def decide(self, operation: Operation, facts: Work) -> Outcome:
+        """Decide one operation, timed. Raises the ApiError that is its answer."""
         start = time.perf_counter()
         try:
-            return decide(operation, seen, rules)
+            return super().decide(operation, facts)
         finally:
             seconds = time.perf_counter() - start
-            self._family.decided(seconds)
+            self._observe(Decision(seconds))
             request = asked.get()
             if request:
                 # The route is the same object whatever becomes of the operation; no two members share one.
@@ -86,6 +83,6 @@ class MeasuredService(Service):
             try:
                 told(*event)
             finally:
-                self._family.notified(name, time.perf_counter() - start)
+                self._observe(Notification(name, time.perf_counter() - start))
 
         return timed

@@ -163,7 +163,7 @@ def _read(service: Service, steps: Sequence[Operation | View]) -> list[Answer | 
             operation = wanted_by.resume(step, read)
             facts = Work(read(wanted_by.listed(service, operation, read)), work.now)
         try:
-            outcome = service.decide(operation, facts, service.rules)
+            outcome = service.decide(operation, facts)
         except ApiError as error:
             answers.append(error)
             continue
@@ -289,7 +289,7 @@ class _Run(Writing):
             self.work.seen.page, self.work.seen.total = page.page, page.total
             self.work.seen.full, self.work.seen.shares = page.full, page.shares
         try:
-            outcome = self.service.decide(operation, self.work, self.service.rules)
+            outcome = self.service.decide(operation, self.work)
             self._nonces.use(operation, outcome)
         except ApiError as error:
             return error

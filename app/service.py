@@ -57,7 +57,6 @@ class Service:
             settings.timestamp_max_ahead_seconds * 1000,
         )
         self.metrics: Metrics = SILENT
-        self.decide: Callable[[Operation, Work, Rules], Outcome] = decide
         self.policies: list[Policy] = []
         self.policy_classes: dict[str, Callable[[PolicySettings, Service], Policy]] = {}
         self.capabilities: dict[str, dict[str, Json]] = {}
@@ -114,6 +113,10 @@ class Service:
                 with tolerate(log, "Unable to notify", logging.ERROR):
                     if listener.after and listener.wants(event):
                         listener.after(event)
+
+    def decide(self, operation: Operation, facts: Work) -> Outcome:
+        """Decide one operation. Raises the ApiError that is its answer."""
+        return decide(operation, facts, self.rules)
 
     def recognise(self, authorization: str | None, read: Reader | None = None) -> Identity:
         """Return who sends these credentials: the first policy that knows them says so (P-BASIC-7).

@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, unquote_to_bytes
 
+from blinker import Namespace
 from flask import Blueprint, Flask, Response, request
 from marshmallow import fields, missing
 from werkzeug.datastructures import Headers as AnyCase
@@ -40,6 +42,9 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 log: Final = logging.getLogger("kinto.batch")
+
+MEMBER_ANSWERED: Final = Namespace().signal("member-answered")
+"""Sent by the application for each member that is no request of its own, with `entry` and `reply`."""
 
 _KEYS = ("method", "path", "headers", "body")
 MAX_COMPLETED_BYTES: Final = 4 * 1024 * 1024
@@ -200,7 +205,7 @@ class Entry:
     """One request of a batch: what was asked, and its answer as soon as there is one.
 
     `operation` is None for what is no list and no object; `is_view` says that a view answers it.
-    `exposed` are the headers that scripts of other origins may read.
+    `exposed` are the headers that scripts of other origins may read, `seconds` what reading and answering it took.
     """
 
     path: str
@@ -209,6 +214,7 @@ class Entry:
     reply: Reply | None = None
     is_view: bool = False
     exposed: Sequence[str] = ALWAYS_EXPOSED
+    seconds: float = 0.0
 
     @property
     def identity(self) -> Identity | None:
@@ -224,18 +230,15 @@ class MemberFailed(Exception):
         self.reply = reply
 
 
-def batch(service: Service, app: Flask, make: Callable[[Service, Flask], Entries]) -> Blueprint:
-    """Make the blueprint of the batch endpoint; *app* answers members that are no lists and no objects.
-
-    *make* is `Entries`, or what measures them.
-    """
+def batch(service: Service, app: Flask) -> Blueprint:
+    """Make the blueprint of the batch endpoint; *app* answers members that are no lists and no objects."""
     blueprint = Blueprint("batch", __name__, url_prefix=prefix(service))
 
     def run() -> Response:
         members = _members(service, Asked("POST", "/batch", "", request.headers, request.get_data(cache=False)))
         note(batch_size=len(members))
         try:
-            return sent(Reply(200, make(service, app).answer(members)))
+            return sent(Reply(200, Entries(service, app).answer(members)))
         except MemberFailed as error:
             return sent(error.reply)
 
@@ -303,6 +306,7 @@ class Entries:
         method = member.get("method") or "GET"
         headers = self._headers(member.get("headers", {}), method)
         path = target.path[len(self._version) :]
+        start = time.perf_counter()
         entry = Entry(target.path, Asked(method, path, target.query, headers, decoded=member.get("body")))
         try:
             if target.refusal:
@@ -320,6 +324,7 @@ class Entries:
             entry.reply = refusal(self._service, error)
             if isinstance(error, NotAllowed):
                 entry.exposed = ()
+        entry.seconds = time.perf_counter() - start
         return entry
 
     def _headers(self, own: Mapping[str, str], method: str) -> AnyCase:
@@ -419,7 +424,11 @@ class Entries:
 
     def _text(self, entry: Entry, given: Answer | None) -> str:
         """Return the JSON text of an entry of the answer (C-BATCH-13)."""
+        start = time.perf_counter()
         reply = self.reply(entry, given)
+        entry.seconds += time.perf_counter() - start
+        if not entry.is_view:  # which is measured as a request of its own
+            MEMBER_ANSWERED.send(self._app, entry=entry, reply=reply)
         headers = reply.headers
         if not entry.is_view:
             headers = joined(reply, fixed(self._service, entry.asked.headers.get("Origin"), entry.exposed))

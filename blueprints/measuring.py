@@ -16,16 +16,15 @@ from flask.globals import request_ctx
 from app.identity import ANONYMOUS
 from app.kinds import Route
 from app.metrics import Asked, MeasuredService, asked
-from app.perform import Answer
 from app.service import Service
 from app.settings import SettingError, Settings, convert_errors, imported
-from backends import Json
 from backends.cache import Cache
 from backends.metrics import Metrics, Several
-from backends.metrics.names import Answered, Families, Family, Guide, Kinto, method_name
+from backends.metrics.names import Guide, Kinto, method_name
+from backends.metrics.observations import HttpResponse, Observer, observe_with
 from backends.metrics.wrapping import TimedCache, TimedStorage
 from backends.storage import Storage
-from blueprints.batch import Entries, Entry, Target
+from blueprints.batch import MEMBER_ANSWERED, Entry
 from blueprints.replies import Reply
 from blueprints.urls import prefix
 
@@ -39,24 +38,20 @@ _ENDPOINTS: Final = {"contribute": "contribute.json", "metrics": "prometheus_met
 
 
 class Measuring:
-    """Makes the parts of an application that measure: *metrics* is for plugins, *family* for what all have."""
+    """Makes the parts of an application that measure: *metrics* is for plugins, *observe* takes what happens."""
 
-    def __init__(self, metrics: Metrics, family: Family) -> None:
+    def __init__(self, metrics: Metrics, observe: Observer) -> None:
         self._metrics = metrics
-        self._family = family
+        self._observe = observe
 
     def service(self, settings: Settings, storage: Storage, cache: Cache, generator: Any) -> Service:
         """Make a service whose backends and decisions are timed."""
-        timed = TimedStorage(storage, self._family), TimedCache(cache, self._family)
-        return MeasuredService(self._family, self._metrics, settings, *timed, generator)
+        timed = TimedStorage(storage, self._observe), TimedCache(cache, self._observe)
+        return MeasuredService(self._observe, self._metrics, settings, *timed, generator)
 
     def attach(self, app: Flask, service: Service) -> None:
-        """Measure what the application answers."""
-        measure(app, service, self._family)
-
-    def entries(self, service: Service, app: Flask) -> Entries:
-        """Make the members of a batch, each measured."""
-        return MeasuredEntries(self._family, service, app)
+        """Measure what the application answers, requests and members of batches."""
+        measure(app, service, self._observe)
 
 
 def open_measuring(settings: Settings, plugins: Iterable[Any]) -> Measuring:
@@ -66,15 +61,15 @@ def open_measuring(settings: Settings, plugins: Iterable[Any]) -> Measuring:
     """
     fields, most = settings.metrics_matchdict_fields, settings.metrics_max_label_values
     places: list[Metrics] = [plugin.open_metrics(settings) for plugin in plugins]
-    families: list[Family] = [Kinto(place, fields, most) for place in places]
+    observers: list[Observer] = [Kinto(place, fields, most) for place in places]
     if settings.statsd_url:
         statsd = _open_statsd(settings, settings.statsd_url)
         places.append(statsd)
         if settings.statsd_names in ("seed", "both"):
-            families.append(Guide(statsd))
+            observers.append(Guide(statsd))
         if settings.statsd_names in ("kinto", "both"):
-            families.append(Kinto(statsd, fields, most))
-    return Measuring(Several(places), Families(families))
+            observers.append(Kinto(statsd, fields, most))
+    return Measuring(Several(places), observe_with(observers))
 
 
 def _open_statsd(settings: Settings, url: str) -> Metrics:
@@ -95,8 +90,8 @@ def _open_statsd(settings: Settings, url: str) -> Metrics:
     return opened
 
 
-def measure(app: Flask, service: Service, family: Family) -> None:
-    """Put a clock around what answers each request, hooks and views, and members of batches that are requests."""
+def measure(app: Flask, service: Service, observe: Observer) -> None:
+    """Time what answers each request, hooks and views, and each member of a batch."""
     inner, version = app.full_dispatch_request, prefix(service)
 
     def dispatch() -> Response:
@@ -104,7 +99,7 @@ def measure(app: Flask, service: Service, family: Family) -> None:
         known = asked.set(this)
         try:
             response = inner()
-            family.answered(_single(service, version, this, request_ctx.request, response))
+            observe(_single(service, version, this, request_ctx.request, response))
             return response
         finally:
             asked.reset(known)
@@ -112,8 +107,15 @@ def measure(app: Flask, service: Service, family: Family) -> None:
     # Flask lets applications override this; a hook before and one after each request would cost more.
     app.full_dispatch_request = dispatch  # type: ignore[method-assign]
 
+    def observe_member(_: Flask, entry: Entry, reply: Reply) -> None:
+        batch = asked.get()
+        if batch:
+            observe(_member(entry, reply, batch))
 
-def _single(service: Service, version: str, this: Asked, request: Request, response: Response) -> Answered:
+    MEMBER_ANSWERED.connect(observe_member, app, weak=False)
+
+
+def _single(service: Service, version: str, this: Asked, request: Request, response: Response) -> HttpResponse:
     """Describe the answer of a request."""
 
     def route() -> Route | None:
@@ -129,7 +131,7 @@ def _single(service: Service, version: str, this: Asked, request: Request, respo
         view, endpoint = _names(request.url_rule.endpoint)
     # A batch is asked by nobody in particular, its members are.
     identity = ANONYMOUS if view == "batch" else this.identity
-    return Answered(
+    return HttpResponse(
         method_name(method),
         view,
         endpoint,
@@ -162,40 +164,16 @@ def _ids(route: Route | None) -> Mapping[str, str]:
     return route.matchdict() if route else {}
 
 
-class MeasuredEntries(Entries):
-    """The members of a batch, each measured: what was done for it alone (statements are those of the batch)."""
-
-    def __init__(self, family: Family, *parts: Any) -> None:
-        super().__init__(*parts)
-        self._family = family
-        self._reading: dict[int, float] = {}
-
-    def entry(self, member: Mapping[str, Json], target: Target) -> Entry:
-        """Read a member, timed."""
-        start = time.perf_counter()
-        entry = super().entry(member, target)
-        self._reading[id(entry)] = time.perf_counter() - start
-        return entry
-
-    def reply(self, entry: Entry, given: Answer | None) -> Reply:
-        """Answer a member, and tell of it unless it was a request of its own."""
-        batch, start = asked.get(), time.perf_counter()
-        reply = super().reply(entry, given)
-        if batch and not entry.is_view:
-            seconds = self._reading[id(entry)] + time.perf_counter() - start
-            self._family.answered(_member(entry, reply, batch, seconds))
-        return reply
-
-
-def _member(entry: Entry, reply: Reply, batch: Asked, seconds: float) -> Answered:
-    """Describe the answer of a member of a batch."""
+def _member(entry: Entry, reply: Reply, batch: Asked) -> HttpResponse:
+    """Describe the answer of a member of a batch, with the seconds that it took alone: statements are the batch's."""
+    seconds = entry.seconds
     view, endpoint, route, identity = None, _UNSEEN.get(reply.status, "unnamed"), None, ANONYMOUS
     if entry.operation:
         route = entry.operation.route
         identity, deciding = batch.decisions.get(id(route), (entry.operation.identity, 0.0))
         seconds += deciding
         view, endpoint = _names(f"resources.{_endpoint(route)}")
-    return Answered(
+    return HttpResponse(
         method_name(entry.asked.method),
         view,
         endpoint,

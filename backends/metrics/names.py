@@ -1,64 +1,22 @@
-"""How what happens is told: in the names of the production guide, and in those of Kinto 26.5 (operations contract, 5).
-
-Whoever measures says what happened; a family of names says how that is called.
-"""
+"""The names of measurements: those of the production guide, and those of Kinto 26.5 (operations contract, 5)."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Final, NamedTuple, Protocol
+from typing import Final
 
 from backends.metrics import Labels, Metrics
 from backends.metrics.calls import Call
-from backends.tolerance import tolerate
-
-log: Final = logging.getLogger("kinto.metrics")
-
-_UNABLE: Final = "Unable to pass on a measurement"
-
-
-class Answered(NamedTuple):
-    """One answered request, or member of a batch.
-
-    `method` is what `method_name` returns. `view` is what the production guide calls it, None for what reached no view;
-    `endpoint` is Kinto's name of it.
-    `user_id` has its prefix, which is `policy`. What only some names tell is found out when they ask: `ids` gives those
-    of the path by name (`bucket_id`), `size` the bytes of the body.
-    """
-
-    method: str
-    view: str | None
-    endpoint: str
-    status: int
-    seconds: float
-    ids: Callable[[], Mapping[str, str]]
-    size: Callable[[], int]
-    user_id: str | None = None
-    policy: str | None = None
-
-
-class Family(Protocol):
-    """One way to name what happens."""
-
-    def called(self, calls: tuple[Call, ...], seconds: float) -> None:
-        """A statement, or a method of the cache, did these jobs."""
-
-    def looked_up(self, found: bool) -> None:
-        """The cache knew a key, or did not."""
-
-    def decided(self, seconds: float) -> None:
-        """One request was allowed or refused."""
-
-    def identified(self, policy: str, seconds: float) -> None:
-        """A policy said who asks."""
-
-    def notified(self, name: str, seconds: float) -> None:
-        """A listener was told of an event."""
-
-    def answered(self, answer: Answered) -> None:
-        """A request was answered."""
+from backends.metrics.observations import (
+    Authentication,
+    BackendCalls,
+    CacheLookup,
+    Decision,
+    HttpResponse,
+    Notification,
+    Observation,
+)
 
 
 class Guide:
@@ -67,32 +25,25 @@ class Guide:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
 
-    def called(self, calls: tuple[Call, ...], seconds: float) -> None:
-        """Feed each timer once, whichever of its jobs the statement did (O-MON-10 to O-MON-12)."""
-        for name in _guide_timers(calls):
-            self._metrics.timing(name, seconds)
+    def __call__(self, observation: Observation) -> None:
+        """Feed the timers and counters that the guide names (O-MON-3 to O-MON-12)."""
+        match observation:
+            case BackendCalls(calls, seconds):
+                for name in _guide_timers(calls):
+                    self._metrics.timing(name, seconds)
+            case Decision(seconds):
+                self._metrics.timing("authentication.permits", seconds)
+            case HttpResponse():
+                self._count_response(observation)
+            case Notification(listener, seconds):
+                self._metrics.timing(listener, seconds)
 
-    def looked_up(self, found: bool) -> None:
-        """Take no notice: the guide has no name for it."""
-
-    def decided(self, seconds: float) -> None:
-        """Feed `authentication.permits` (O-MON-5)."""
-        self._metrics.timing("authentication.permits", seconds)
-
-    def identified(self, policy: str, seconds: float) -> None:
-        """Take no notice: the guide has no name for it."""
-
-    def notified(self, name: str, seconds: float) -> None:
-        """Feed the timer of the listener (operations contract, 5.1)."""
-        self._metrics.timing(name, seconds)
-
-    def answered(self, answer: Answered) -> None:
-        """Feed the timer of the view, and count who asked (O-MON-3, O-MON-4, O-MON-6 to O-MON-9)."""
-        if answer.view is not None:
-            self._metrics.timing(f"view.{answer.view}.{answer.method}", answer.seconds)
-        if answer.user_id is not None:
-            self._metrics.count("users", unique=answer.user_id.replace(":", "."))
-            self._metrics.count(f"authn_type.{answer.policy}")
+    def _count_response(self, response: HttpResponse) -> None:
+        if response.view is not None:
+            self._metrics.timing(f"view.{response.view}.{response.method}", response.seconds)
+        if response.user_id is not None:
+            self._metrics.count("users", unique=response.user_id.replace(":", "."))
+            self._metrics.count(f"authn_type.{response.policy}")
 
 
 @lru_cache(maxsize=256)
@@ -147,90 +98,42 @@ class Kinto:
         self._fields = tuple(fields)
         self._bound_ids, self._bound_users = Bound(most), Bound(most)
 
-    def called(self, calls: tuple[Call, ...], seconds: float) -> None:
-        """Feed the timers of the backends."""
-        for call in calls:
-            if call.kinto:
-                name, labels = backend_timer(call)
-                self._metrics.timing(name, seconds, labels)
+    def __call__(self, observation: Observation) -> None:
+        """Feed the timers and counters that Kinto has (operations contract, 5.3)."""
+        match observation:
+            case BackendCalls(calls, seconds):
+                for call in calls:
+                    if call.kinto:
+                        name, labels = backend_timer(call)
+                        self._metrics.timing(name, seconds, labels)
+            case HttpResponse():
+                self._count_response(observation)
+            case CacheLookup(hit):
+                self._metrics.count("cache_hits" if hit else "cache_misses")
+            case Authentication(policy, seconds):
+                labels = (("method", "authenticated_userid"),)
+                self._metrics.timing(f"authentication.{policy}.seconds", seconds, labels)
+            case Notification(listener, seconds):
+                self._metrics.timing(f"{listener}.seconds", seconds)
 
-    def looked_up(self, found: bool) -> None:
-        """Count what the cache knew, and what not."""
-        self._metrics.count("cache_hits" if found else "cache_misses")
-
-    def decided(self, seconds: float) -> None:
-        """Take no notice: Kinto has no name for it."""
-
-    def identified(self, policy: str, seconds: float) -> None:
-        """Feed the timer of the policy."""
-        self._metrics.timing(f"authentication.{policy}.seconds", seconds, (("method", "authenticated_userid"),))
-
-    def notified(self, name: str, seconds: float) -> None:
-        """Feed the timer of the listener."""
-        self._metrics.timing(f"{name}.seconds", seconds)
-
-    def answered(self, answer: Answered) -> None:
-        """Count and time the request, and count who asked."""
+    def _count_response(self, response: HttpResponse) -> None:
         # Scanners make up ids: refused ones would make a series each (O-MON-18).
-        ids = {} if answer.status >= 400 else answer.ids()
+        ids = {} if response.status >= 400 else response.ids()
         labels = [
-            ("method", answer.method.lower()),
-            ("endpoint", answer.endpoint),
+            ("method", response.method.lower()),
+            ("endpoint", response.endpoint),
             *zip(self._fields, self._bound_ids([ids.get(name, "") for name in self._fields]), strict=True),
         ]
-        self._metrics.timing("request_duration_seconds", answer.seconds, labels)
-        self._metrics.count("request_summary", unique=[*labels, ("status", str(answer.status))])
-        self._metrics.observe("request_size", answer.size())
-        if answer.user_id is not None and answer.policy is not None:
-            user = answer.user_id.removeprefix(f"{answer.policy}:").replace(":", ".")
-            policy, user = self._bound_users((answer.policy, user))
+        self._metrics.timing("request_duration_seconds", response.seconds, labels)
+        self._metrics.count("request_summary", unique=[*labels, ("status", str(response.status))])
+        self._metrics.observe("request_size", response.size())
+        if response.user_id is not None and response.policy is not None:
+            user = response.user_id.removeprefix(f"{response.policy}:").replace(":", ".")
+            policy, user = self._bound_users((response.policy, user))
             self._metrics.count("users", unique=[("auth", policy), ("userid", user)])
-            self._metrics.count("authentication", unique=[("type", answer.policy)])
+            self._metrics.count("authentication", unique=[("type", response.policy)])
 
 
 def backend_timer(call: Call) -> tuple[str, Labels]:
     """Return name and labels of the timer that Kinto 26.5 has for a call."""
     return f"backend.{call.part}.seconds", (("method", call.kinto or ""),)
-
-
-class Families:
-    """Tells families the same. What one raises is logged: measured requests do not fail by it (O-MON-15)."""
-
-    def __init__(self, families: Iterable[Family]) -> None:
-        self._families = tuple(families)
-
-    def called(self, calls: tuple[Call, ...], seconds: float) -> None:
-        """Tell of a statement, or a method of the cache."""
-        for family in self._families:
-            with tolerate(log, _UNABLE):
-                family.called(calls, seconds)
-
-    def looked_up(self, found: bool) -> None:
-        """Tell whether the cache knew a key."""
-        for family in self._families:
-            with tolerate(log, _UNABLE):
-                family.looked_up(found)
-
-    def decided(self, seconds: float) -> None:
-        """Tell of a decision."""
-        for family in self._families:
-            with tolerate(log, _UNABLE):
-                family.decided(seconds)
-
-    def identified(self, policy: str, seconds: float) -> None:
-        """Tell of a policy."""
-        for family in self._families:
-            with tolerate(log, _UNABLE):
-                family.identified(policy, seconds)
-
-    def notified(self, name: str, seconds: float) -> None:
-        """Tell of a listener."""
-        for family in self._families:
-            with tolerate(log, _UNABLE):
-                family.notified(name, seconds)
-
-    def answered(self, answer: Answered) -> None:
-        """Tell of an answer."""
-        for family in self._families:
-            with tolerate(log, _UNABLE):
-                family.answered(answer)

@@ -11,7 +11,7 @@ from backends import Json
 from backends.cache import Cache
 from backends.metrics import calls
 from backends.metrics.calls import Call
-from backends.metrics.names import Family
+from backends.metrics.observations import BackendCalls, CacheLookup, Observer
 from backends.storage import (
     Change,
     Clock,
@@ -29,17 +29,17 @@ from backends.storage import (
 
 
 @contextmanager
-def _timed(family: Family, *done: Call) -> Iterator[None]:
-    """Tell how long a block took, however it ended."""
+def _timed(observe: Observer, *done: Call) -> Iterator[None]:
+    """Observe how long a block took, however it ended."""
     start = time.perf_counter()
     try:
         yield
     finally:
-        family.called(done, time.perf_counter() - start)
+        observe(BackendCalls(done, time.perf_counter() - start))
 
 
-def _read(read: Callable[[Wanted], Snapshot], wanted: Wanted, family: Family) -> Snapshot:
-    """Read, and tell for which jobs Kinto would have asked (operations contract, 5.1)."""
+def _read(read: Callable[[Wanted], Snapshot], wanted: Wanted, observe: Observer) -> Snapshot:
+    """Read, and observe it as the calls that Kinto would have made (operations contract, 5.1)."""
     start, seen = time.perf_counter(), None
     try:
         seen = read(wanted)
@@ -55,7 +55,7 @@ def _read(read: Callable[[Wanted], Snapshot], wanted: Wanted, family: Family) ->
             bool(wanted.clocks),
             any(not reader.startswith("system.") for reader in wanted.readers),
         )
-        family.called(jobs, seconds)
+        observe(BackendCalls(jobs, seconds))
 
 
 @cache
@@ -75,24 +75,24 @@ def _jobs(
 class TimedStorage:
     """A storage whose statements are timed."""
 
-    def __init__(self, storage: Storage, family: Family) -> None:
+    def __init__(self, storage: Storage, observe: Observer) -> None:
         self.embedded = storage.embedded
         self._storage = storage
-        self._family = family
+        self._observe = observe
 
     def read(self, wanted: Wanted) -> Snapshot:
         """Read, timed."""
-        return _read(self._storage.read, wanted, self._family)
+        return _read(self._storage.read, wanted, self._observe)
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """Open a writing transaction whose statements are timed."""
         with self._storage.transaction() as transaction:
-            yield TimedTransaction(transaction, self._family)
+            yield TimedTransaction(transaction, self._observe)
 
     def accessible(self, readers: Sequence[str], lists: Sequence[str]) -> list[tuple[str, str]]:
         """Return what the readers hold, timed."""
-        with _timed(self._family, calls.ACCESSIBLE, calls.PRINCIPALS):
+        with _timed(self._observe, calls.ACCESSIBLE, calls.PRINCIPALS):
             return self._storage.accessible(readers, lists)
 
     def migrate(self, dry_run: bool, report: Callable[[str], None]) -> None:
@@ -105,17 +105,17 @@ class TimedStorage:
 
     def purge(self, lists: Sequence[str], keep: int) -> int:
         """Delete old tombstones, timed."""
-        with _timed(self._family, calls.PURGE):
+        with _timed(self._observe, calls.PURGE):
             return self._storage.purge(lists, keep)
 
     def flush(self, lists: Sequence[str] = ()) -> None:
         """Remove everything, timed."""
-        with _timed(self._family, calls.FLUSH):
+        with _timed(self._observe, calls.FLUSH):
             self._storage.flush(lists)
 
     def ping(self, write: bool) -> None:
         """Ask whether the database answers, timed."""
-        with _timed(self._family, calls.PING):
+        with _timed(self._observe, calls.PING):
             self._storage.ping(write)
 
     def close(self) -> None:
@@ -129,15 +129,15 @@ class TimedTransaction:
     What was read before tells apart what is new from what is changed, and the deletion of a list from that of objects.
     """
 
-    def __init__(self, transaction: Transaction, family: Family) -> None:
+    def __init__(self, transaction: Transaction, observe: Observer) -> None:
         self._transaction = transaction
-        self._family = family
+        self._observe = observe
         self._living: set[str] = set()
         self._emptied: set[str] = set()
 
     def lock(self, lists: Iterable[str], below: Iterable[str] = ()) -> dict[str, Clock]:
         """Lock clocks, timed as the question for their timestamps."""
-        with _timed(self._family, calls.TIMESTAMP):
+        with _timed(self._observe, calls.TIMESTAMP):
             return self._transaction.lock(lists, below)
 
     def expect_held(self, lists: Iterable[str]) -> None:
@@ -146,7 +146,7 @@ class TimedTransaction:
 
     def read(self, wanted: Wanted) -> Snapshot:
         """Read, timed."""
-        seen = _read(self._transaction.read, wanted, self._family)
+        seen = _read(self._transaction.read, wanted, self._observe)
         self._living.update(uri for uri, stored in seen.objects.items() if not stored.deleted)
         if wanted.page and wanted.page.own is not None:
             self._emptied.add(wanted.page.list)
@@ -159,7 +159,7 @@ class TimedTransaction:
     def write(self, changes: Sequence[Change], moves: Sequence[Move]) -> None:
         """Write, timed as each of the jobs that it does."""
         jobs = dict.fromkeys(job for change in changes for job in self._jobs(change))
-        with _timed(self._family, *jobs):
+        with _timed(self._observe, *jobs):
             self._transaction.write(changes, moves)
         self._living.update(change.stored.uri for change in changes)
         self._living.difference_update([change.stored.uri for change in changes if change.stored.deleted])
@@ -180,33 +180,33 @@ class TimedTransaction:
 
     def held_by(self, principals: Principals) -> Held:
         """Return what principals hold that end, timed as its withdrawal."""
-        with _timed(self._family, calls.REVOKE_PRINCIPAL):
+        with _timed(self._observe, calls.REVOKE_PRINCIPAL):
             return self._transaction.held_by(principals)
 
     def end(self, held: Held, stamp: Callable[[str], int]) -> None:
         """End grants and memberships, timed."""
-        with _timed(self._family, *[calls.LEAVE] * bool(held.memberships or held.members)):
+        with _timed(self._observe, *[calls.LEAVE] * bool(held.memberships or held.members)):
             self._transaction.end(held, stamp)
 
     def join(self, memberships: Iterable[tuple[str, str]], stamp: Callable[[str], int]) -> None:
         """Begin memberships, timed."""
         joined = set(memberships)
-        with _timed(self._family, *[calls.JOIN] * bool(joined)):
+        with _timed(self._observe, *[calls.JOIN] * bool(joined)):
             self._transaction.join(joined, stamp)
 
     def empty(self, uris: Sequence[str]) -> None:
         """Delete what lies below objects, timed."""
-        with _timed(self._family, calls.DELETE_ALL, calls.REVOKE_OBJECT):
+        with _timed(self._observe, calls.DELETE_ALL, calls.REVOKE_OBJECT):
             self._transaction.empty(uris)
 
     def holdings(self, principal: str) -> Holdings:
         """Return what a principal has, timed."""
-        with _timed(self._family, calls.ACCESSIBLE, calls.PRINCIPALS):
+        with _timed(self._observe, calls.ACCESSIBLE, calls.PRINCIPALS):
             return self._transaction.holdings(principal)
 
     def remove_copies(self, uris: Sequence[str]) -> None:
         """Delete copies of objects at the top, timed."""
-        with _timed(self._family, calls.DELETE_ALL, calls.REVOKE_OBJECT):
+        with _timed(self._observe, calls.DELETE_ALL, calls.REVOKE_OBJECT):
             self._transaction.remove_copies(uris)
 
     def start(self, lists: Collection[str], now: int) -> None:
@@ -221,45 +221,45 @@ class TimedTransaction:
 class TimedCache:
     """A cache whose methods are timed."""
 
-    def __init__(self, cache: Cache, family: Family) -> None:
+    def __init__(self, cache: Cache, observe: Observer) -> None:
         self._cache = cache
-        self._family = family
+        self._observe = observe
 
     def get(self, key: str) -> Json | None:
-        """Return a value, timed; tell whether there was one."""
-        with _timed(self._family, calls.CACHE_GET):
+        """Return a value, timed, and observe whether there was one."""
+        with _timed(self._observe, calls.CACHE_GET):
             value = self._cache.get(key)
-        self._family.looked_up(value is not None)
+        self._observe(CacheLookup(value is not None))
         return value
 
     def set(self, key: str, value: Json, ttl_seconds: float) -> None:
         """Keep a value, timed."""
-        with _timed(self._family, calls.CACHE_SET):
+        with _timed(self._observe, calls.CACHE_SET):
             self._cache.set(key, value, ttl_seconds)
 
     def delete(self, key: str) -> Json | None:
         """Remove a value, timed."""
-        with _timed(self._family, calls.CACHE_DELETE):
+        with _timed(self._observe, calls.CACHE_DELETE):
             return self._cache.delete(key)
 
     def expire(self, key: str, ttl_seconds: float) -> None:
         """Give a key another life, timed."""
-        with _timed(self._family, calls.CACHE_EXPIRE):
+        with _timed(self._observe, calls.CACHE_EXPIRE):
             self._cache.expire(key, ttl_seconds)
 
     def ttl(self, key: str) -> float:
         """Return the life that a key has left, timed."""
-        with _timed(self._family, calls.CACHE_TTL):
+        with _timed(self._observe, calls.CACHE_TTL):
             return self._cache.ttl(key)
 
     def flush(self) -> None:
         """Remove every key, timed."""
-        with _timed(self._family, calls.CACHE_FLUSH):
+        with _timed(self._observe, calls.CACHE_FLUSH):
             self._cache.flush()
 
     def ping(self) -> bool:
         """Tell whether the cache answers, timed."""
-        with _timed(self._family, calls.CACHE_PING):
+        with _timed(self._observe, calls.CACHE_PING):
             return self._cache.ping()
 
     def initialized(self) -> bool:

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from queue import Queue
 from typing import Any
 
@@ -17,7 +18,16 @@ import pytest
 
 from backends.cache import Cache
 from backends.metrics import SILENT, Metrics, Several, calls
-from backends.metrics.names import Answered, Families, Guide, Kinto
+from backends.metrics.names import Guide, Kinto
+from backends.metrics.observations import (
+    Authentication,
+    BackendCalls,
+    CacheLookup,
+    Decision,
+    HttpResponse,
+    Notification,
+    observe_with,
+)
 from backends.metrics.prometheus import Prometheus, named
 from backends.metrics.soon import DELAY_SECONDS, Soon
 from backends.metrics.statsd import StatsD, open_metrics
@@ -361,10 +371,10 @@ def _named(names: type[Guide] | type[Kinto], place: Metrics) -> Guide | Kinto:
     return Guide(place) if names is Guide else Kinto(place, ("bucket_id", "record_id"), 1000)
 
 
-RECORD = Answered(
+RECORD = HttpResponse(
     "GET", "record-record", "record-object", 200, 0.002, lambda: {"bucket_id": "b", "record_id": "r"}, lambda: 10
 )
-BOBS = RECORD._replace(user_id="account:bob@x.org", policy="account")
+BOBS = replace(RECORD, user_id="account:bob@x.org", policy="account")
 
 
 class TestNames:
@@ -375,7 +385,7 @@ class TestNames:
         self, server: StatsdServer, statsd: StatsD, call: calls.Call
     ) -> None:
         for names in (Guide, Kinto):
-            _named(names, statsd).called((call,), 0.001)
+            _named(names, statsd)(BackendCalls((call,), 0.001))
 
         expected = [f"kinto.{call.part}.{call.guide}"] if call.guide else []
         if call.kinto:
@@ -383,12 +393,12 @@ class TestNames:
         assert server.names() == expected
 
     def test_a_statement_feeds_a_timer_once(self, server: StatsdServer, statsd: StatsD) -> None:
-        _named(Guide, statsd).called((calls.REVOKE, calls.REVOKE_OBJECT, calls.REVOKE_PRINCIPAL), 0.001)
+        _named(Guide, statsd)(BackendCalls((calls.REVOKE, calls.REVOKE_OBJECT, calls.REVOKE_PRINCIPAL), 0.001))
 
         assert server.names() == ["kinto.permission.remove_principal_from_ace"]
 
     def test_the_guide_names_a_request_by_its_view(self, server: StatsdServer, statsd: StatsD) -> None:
-        _named(Guide, statsd).answered(BOBS)
+        _named(Guide, statsd)(BOBS)
 
         assert server.lines() == [
             Line("kinto.view.record-record.GET", "2.000000", "ms"),
@@ -397,7 +407,7 @@ class TestNames:
         ]
 
     def test_kinto_names_a_request_by_labels(self, server: StatsdServer, statsd: StatsD) -> None:
-        _named(Kinto, statsd).answered(BOBS)
+        _named(Kinto, statsd)(BOBS)
 
         labels = "method.get.endpoint.record-object.bucket_id.b.record_id.r"
         assert server.lines() == [
@@ -410,7 +420,7 @@ class TestNames:
 
     def test_kinto_leaves_out_the_ids_of_a_refused_request(self, server: StatsdServer, statsd: StatsD) -> None:
         """O-MON-18."""
-        _named(Kinto, statsd).answered(RECORD._replace(status=404))
+        _named(Kinto, statsd)(replace(RECORD, status=404))
 
         assert (
             "kinto.request_duration_seconds.method.get.endpoint.record-object.bucket_id..record_id." in server.names()
@@ -418,19 +428,19 @@ class TestNames:
 
     def test_nobody_in_particular_is_not_counted(self, server: StatsdServer, statsd: StatsD) -> None:
         for names in (Guide, Kinto):
-            _named(names, statsd).answered(RECORD)
+            _named(names, statsd)(RECORD)
 
         assert not {"kinto.users", "kinto.authn_type.None", "kinto.authentication"} & set(server.names())
 
     def test_several_families_are_told_the_same(self, server: StatsdServer, statsd: StatsD) -> None:
-        both = Families([_named(Guide, statsd), _named(Kinto, statsd)])
+        both = observe_with([_named(Guide, statsd), _named(Kinto, statsd)])
 
-        both.called((calls.GET,), 0.001)
-        both.decided(0.001)
-        both.identified("account", 0.001)
-        both.looked_up(found=True)
-        both.looked_up(found=False)
-        both.notified("listeners.redis", 0.001)
+        both(BackendCalls((calls.GET,), 0.001))
+        both(Decision(0.001))
+        both(Authentication("account", 0.001))
+        both(CacheLookup(hit=True))
+        both(CacheLookup(hit=False))
+        both(Notification("listeners.redis", 0.001))
 
         assert server.names() == [
             "kinto.storage.get",
