@@ -6,7 +6,7 @@ BIN := .venv/bin
 DATA := data
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-monitoring serve test check bench lock audit clean
+.PHONY: help install install-monitoring serve test test-fast coverage check bench lock audit clean
 
 help:  ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,8 +38,19 @@ serve: export KINTO_USERID_HMAC_SECRET ?= $(shell cat $(DATA)/secret 2>/dev/null
 serve: install $(DATA)/secret  ## Serve http://127.0.0.1:8888/v1/ from an embedded database (PORT=8888)
 	$(BIN)/gunicorn wsgi:app --bind 127.0.0.1:$(PORT)
 
-test: install  ## Run all tests
-	$(BIN)/pytest -n 2
+test: install  ## Run all tests, or those of T (T=tests/api/test_batch.py)
+	$(BIN)/pytest -n 2 $(T)
+
+test-fast: install  ## Run the tests that need no server and no database
+	$(BIN)/pytest -q tests/rules tests/test_architecture.py tests/test_documentation.py tests/test_settings_doc.py
+
+coverage: install  ## Run the tests without PostgreSQL; print what they leave out, with a floor for app/
+	$(BIN)/coverage erase
+	COVERAGE_PROCESS_START=pyproject.toml $(BIN)/coverage run -m pytest -q -k "not postgresql" tests/rules tests/api tests/plugins
+	$(BIN)/coverage combine -q
+	$(BIN)/coverage report --include 'app/*' --fail-under $(COVERAGE_FLOOR)
+
+COVERAGE_FLOOR := 95
 
 check: install  ## Lint, format and types
 	$(BIN)/ruff check .
