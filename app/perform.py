@@ -169,9 +169,10 @@ def _read(service: Service, steps: Sequence[Operation | View]) -> list[Answer | 
             continue
         answers.append(outcome)
         done.append((operation, outcome))
-    events = collect(done, reads=True) if service.listens_to_reads else ()
-    service.notify_before(events, Reading())
-    service.notify_after(events)
+    if service.listens_to_reads:
+        events = collect(done, reads=True)
+        service.notify_before(events, Reading())
+        service.notify_after(events)
     return answers
 
 

@@ -38,6 +38,7 @@ class Service:
     *generator* gives the id generator of a kind by its name. A plugin's `attach(app, service)` uses the methods that
     begin with `add_`, and the Flask application for its URLs. `identity_kinds` are kinds whose objects are users: each
     is the principal `<kind>:<id>`, is recognised in the batch that makes it, and leaves no grant when it is deleted.
+    `listens_to_reads` says whether a listener wants to know what is only read.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Service:
         self.flushed: list[Callable[[], None]] = []
         self.opened: list[Callable[[], None]] = []
         self._listeners: list[Listener] = []
+        self.has_listeners = self.listens_to_reads = False
 
     def add_kind(self, kind: Kind) -> None:
         """Add a kind of objects, with lists, permissions and URLs of its own."""
@@ -93,11 +95,8 @@ class Service:
     def add_listener(self, listener: Listener) -> None:
         """Tell somebody of what is changed or read; in the order of adding."""
         self._listeners.append(listener)
-
-    @property
-    def listens_to_reads(self) -> bool:
-        """Say whether anybody wants to be told of what is only read."""
-        return any("read" in listener.actions for listener in self._listeners)
+        self.has_listeners = True
+        self.listens_to_reads |= "read" in listener.actions
 
     def notify_before(self, events: Sequence[Event], context: Context) -> None:
         """Tell listeners inside the transaction. An ApiError that one raises undoes everything (C-EVT-6)."""

@@ -126,7 +126,7 @@ class Writing:
     def tell(self, done: Sequence[tuple[Operation, Outcome]]) -> list[Event]:
         """Tell listeners before the commit what was done, then what they wrote themselves; return all that was told."""
         told: list[Event] = []
-        while done:
+        while done and self.service.has_listeners:
             events = collect(done, reads=self.service.listens_to_reads)
             for event in events:
                 self._heard = event.operation

@@ -66,8 +66,6 @@ _TABLES: Final = {
 }
 """How the fields of Wanted are bound as tables."""
 
-_ALWAYS_BOUND: Final = ("clocks", "readers")
-
 
 class Reads:
     """The statements of one database dialect."""
@@ -83,7 +81,7 @@ class Reads:
         parameters: dict[str, Any] = {"bucket": wanted.bucket}
         for name, bind in _TABLES.items():
             values = getattr(wanted, name)
-            if values or name in _ALWAYS_BOUND:
+            if values or name == "readers" or (page and name == "clocks"):
                 parameters |= bind(self._dialect, name, values)
         users: tuple[str, ...] = ()
         if wanted.users:
