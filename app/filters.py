@@ -29,19 +29,19 @@ _Reader = Callable[[str, str, Sequence[str], Fields], Json]
 def read_filters(name: str, texts: Sequence[str], fields: Fields) -> list[Filter]:
     """Return what the parameter *name* with these values filters by: nothing where it is no filter.
 
-    Raises Wrong.
+    Filters on `last_modified` are read where objects have no timestamp too, since malformed ones are refused there as
+    everywhere (C-LIST-28); `app.queries.parse` ignores the others. Raises Wrong.
     """
     if name in _BOUNDS:
-        return _timestamps(name, _BOUNDS[name], texts) if fields.timed else []
+        return _timestamps(name, _BOUNDS[name], texts)
     if name.startswith("_"):
         return []
     if "\0" in name:
         raise Wrong(name, "Invalid character 0x00")
     parts = _OPERATION.fullmatch(name)
     operator, field = parts.groups() if parts else ("eq", name)
-    if field == "last_modified" and not fields.timed:
-        return []
-    fields.expect_filter(name, field)
+    if field != "last_modified" or fields.timed:
+        fields.expect_filter(name, field)
     if field in ("id", "last_modified") and operator in ("contains", "contains_any"):
         raise Wrong(name, f"Field '{field}' is not an array")
     if field == "last_modified" and operator in _COMPARISONS:

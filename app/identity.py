@@ -6,15 +6,17 @@ import hashlib
 import hmac
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from backends.storage import Snapshot, User, UserState, Wanted, home
+from backends.storage import Accessible, Snapshot, User, UserState, Wanted, home
 
 EVERYONE = "system.Everyone"
 AUTHENTICATED = "system.Authenticated"
 
 Reader = Callable[[Wanted], Snapshot]
 """What reads the storage: `Storage.read`, or that of a transaction."""
+
+_Wanted = TypeVar("_Wanted", Wanted, Accessible)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,19 +96,28 @@ class Proving:
 
     def __init__(self, read: Reader, identities: Iterable[Identity]) -> None:
         self._read = read
-        self._unproven = {identity.proof.credentials: identity.proof for identity in identities if identity.proof}
+        self._proofs = {identity.proof.credentials: identity.proof for identity in identities if identity.proof}
+        self._unproven = dict(self._proofs)
 
     def __call__(self, wanted: Wanted) -> Snapshot:
         """Read. Raises Outdated."""
+        return self.read(self._read, wanted)
+
+    def read(self, reader: Callable[[_Wanted], Snapshot], wanted: _Wanted) -> Snapshot:
+        """Read by another reader, which also looks up the `users` that it is asked for. Raises Outdated."""
         if not self._unproven:
-            return self._read(wanted)
+            return reader(wanted)
         proofs = list(self._unproven.values())
         self._unproven.clear()
-        seen = self._read(replace(wanted, users=tuple(dict.fromkeys(proof.user for proof in proofs))))
+        seen = reader(replace(wanted, users=tuple(dict.fromkeys(proof.user for proof in proofs))))
         outdated = [proof for proof in proofs if not proof.holds(seen)]
         if outdated:
             raise Outdated(outdated)
         return seen
+
+    def renew(self) -> None:
+        """Check the identities again with the next read: that of another try, or of a transaction."""
+        self._unproven = dict(self._proofs)
 
     def prove(self) -> None:
         """Check identities that no read has checked yet, by a statement of its own. Raises Outdated."""

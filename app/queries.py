@@ -98,6 +98,8 @@ def parse(
     for name, value in pairs:
         given.setdefault(name.strip(), []).append(value)
     filters, ahead, asked, wrongs = _read_numbers_and_filters(given, fields, now_ms + _DAY_MS)
+    if not fields.timed:
+        filters = tuple(each for each in filters if each.path != ("last_modified",))
     query = Query(
         limits.effective(asked),
         filters,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeVar
 
 from app.decisions import decide
+from app.errors import ApiError
 from app.events import Context, Event, Listener
 from app.identity import ANONYMOUS, Identity, Outdated, Policy, Proving, Reader
 from app.ids import Generator
@@ -27,6 +28,8 @@ log: Final = logging.getLogger("kinto.core.events")
 
 Heartbeat = Callable[[], bool | None]
 UserInfo = Callable[[Identity], Mapping[str, Json]]
+
+_Answer = TypeVar("_Answer")
 
 _TRIES: Final = 3
 """How often credentials are checked whose user changes meanwhile."""
@@ -152,18 +155,40 @@ class Service:
     def _identify(
         self, authorization: str | None, configured: Iterable[str] | None, read: Reader
     ) -> tuple[Identity, frozenset[str]]:
+        return self.answer_identified(authorization, configured, lambda *known: known[:2], read)
+
+    def answer_identified(
+        self,
+        authorization: str | None,
+        configured: Iterable[str] | None,
+        answer: Callable[[Identity, frozenset[str], Proving], _Answer],
+        read: Reader | None = None,
+    ) -> _Answer:
+        """Return what *answer* returns for who sends these credentials, with the principals of `identify_with_groups`.
+
+        A remembered login is checked by the first statement that is read through the `Proving`, or by one of its own
+        after *answer*, also where that raises an ApiError. If the user has changed, *answer* is called again for
+        whoever sends the credentials now: it must not have written anything outside a transaction by then.
+        """
+        read = read or self.storage.read
         for _ in range(_TRIES):
             identity = self.recognise(authorization, read)
             proving = Proving(read, [identity])
+            identity = replace(identity, proof=None)
             try:
                 principals = with_groups(identity, configured, proving)
+                try:
+                    result = answer(identity, principals, proving)
+                except ApiError:
+                    proving.prove()
+                    raise
                 proving.prove()
             except Outdated as outdated:
                 for proof in outdated.proofs:
                     proof.forget()
                 continue
-            return replace(identity, proof=None), principals
-        return ANONYMOUS, with_groups(ANONYMOUS, configured, read)
+            return result
+        return answer(ANONYMOUS, with_groups(ANONYMOUS, configured, read), Proving(read, ()))
 
     def challenges(self) -> list[str]:
         """Return the values of `WWW-Authenticate`, one for each policy that has one (C-ERR-5)."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
-from app.identity import Identity
+from app.identity import Identity, Proving, Reader
 from app.kinds import Route
 from app.operation import Effect, Operation, Outcome
 from app.saving import deletion
@@ -32,13 +33,14 @@ class Plan:
     lists: frozenset[str]
 
 
-def forget(service: Service, principal: str, identity: Identity) -> None:
+def forget(service: Service, principal: str, identity: Identity, proving: Proving) -> None:
     """Delete the objects that nobody but *principal* may write, and end what was granted to it and its memberships.
 
     One transaction: the lists concerned are locked first, then all is looked up again (C-UTIL-37). *identity* is who
-    asks for it. Raises BackendError, Clash, and what listeners before the commit raise: then nothing was done.
+    asks for it, checked by *proving* with what the transaction reads. Raises BackendError, Clash, Outdated, and what
+    listeners before the commit raise: then nothing was done.
     """
-    persist(lambda lists: _forget(service, principal, identity, lists))
+    persist(lambda lists: _forget(service, principal, identity, proving, lists))
 
 
 def plan(service: Service, held: Holdings) -> Plan:
@@ -70,9 +72,10 @@ def _lists_in(service: Service, uri: str) -> list[str]:
     return service.kinds.lists_in(route.kind, uri) if route else []
 
 
-def _forget(service: Service, principal: str, identity: Identity, lists: frozenset[str]) -> None:
+def _forget(service: Service, principal: str, identity: Identity, proving: Proving, lists: frozenset[str]) -> None:
     with service.storage.transaction() as transaction:
-        run = _Run(service, transaction, principal, lists)
+        proving.renew()
+        run = _Run(service, transaction, principal, proving, lists)
         events = run.tell(run.erase(identity))
         run.finish()
     service.notify_after(events)
@@ -81,13 +84,21 @@ def _forget(service: Service, principal: str, identity: Identity, lists: frozens
 class _Run(Writing):
     """The one transaction in which a user is forgotten."""
 
-    def __init__(self, service: Service, transaction: Transaction, principal: str, lists: frozenset[str]) -> None:
+    def __init__(
+        self,
+        service: Service,
+        transaction: Transaction,
+        principal: str,
+        proving: Proving,
+        lists: frozenset[str],
+    ) -> None:
         self._principal = principal
         first = plan(service, transaction.holdings(principal))
         locked = transaction.lock(first.lists | lists, _filled(service, first.gone))
         self._plan = plan(service, transaction.holdings(principal))
         transaction.expect_held(self._plan.lists)
-        super().__init__(service, transaction, _read(service, transaction, self._plan))
+        super().__init__(service, transaction, _read(service, partial(proving.read, transaction.read), self._plan))
+        proving.prove()
         self.work.seen.clocks |= locked
 
     def erase(self, identity: Identity) -> list[tuple[Operation, Outcome]]:
@@ -133,15 +144,15 @@ def _filled(service: Service, uris: Iterable[str]) -> list[str]:
     return [uri for uri in uris if _lists_in(service, uri)]
 
 
-def _read(service: Service, transaction: Transaction, wanted: Plan) -> Snapshot:
+def _read(service: Service, read: Reader, wanted: Plan) -> Snapshot:
     """Read the objects that change, with their grants, and the clocks below those that go."""
     targets = _by_bucket((*wanted.gone, *wanted.left), home)
     seen = Snapshot()
     for bucket, uris in targets.items():
         for start in range(0, len(uris), _AT_ONCE):
-            seen.add(transaction.read(Wanted(bucket, targets=tuple(uris[start : start + _AT_ONCE]))))
+            seen.add(read(Wanted(bucket, targets=tuple(uris[start : start + _AT_ONCE]))))
     for each in with_emptied([], _filled(service, wanted.gone)):
-        seen.add(transaction.read(each))
+        seen.add(read(each))
     return seen
 
 

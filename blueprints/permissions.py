@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from urllib.parse import parse_qsl
 
 from flask import Blueprint, Response, g, request
 
-from app import entries, matching, queries
+from app import entries, queries
 from app.errors import Forbidden, Invalid, Unauthenticated
-from app.identity import Identity
-from app.kinds import Data
+from app.identity import Identity, Proving
+from app.matching import Choice, choose
+from app.queries import Pairs, Query
 from app.service import Service
 from app.work import now_ms
 from backends.codec import dumps
 from blueprints.cors import exposed
 from blueprints.http import sent
 from blueprints.negotiation import not_acceptable
-from blueprints.replies import Reply, http_date
-from blueprints.request_lines import identify_with_groups
+from blueprints.replies import Reply, deprecated, http_date
+from blueprints.request_lines import answer_identified
 from blueprints.urls import origin_of_urls, prefix
 
 _URI = "/permissions"
@@ -33,12 +35,8 @@ def permissions(service: Service) -> Blueprint:
         refused = not_acceptable(request.headers.get("Accept"))
         if refused:
             raise refused
-        identity, principals = identify_with_groups(service, _configured(service))
-        if service.settings.principals("permissions", "read").isdisjoint(principals):
-            raise Unauthenticated if identity.user_id is None else Forbidden
         pairs = parse_qsl(request.query_string.decode(), keep_blank_values=True)
-        query = _query(service, pairs)
-        chosen = matching.choose(accessible(service, identity, principals), query)
+        query, page = answer_identified(service, _configured(service), partial(_read, service, pairs))
         now = now_ms()
         headers = {
             "Content-Type": "application/json",
@@ -46,15 +44,16 @@ def permissions(service: Service) -> Blueprint:
             "ETag": f'"{now}"',
             "Last-Modified": http_date(now),
             "Cache-Control": "no-cache, no-store",
+            **deprecated(query),
         }
         if request.method == "HEAD":
-            totals = {"Total-Objects": str(chosen.total), "Total-Records": str(chosen.total)}
+            totals = {"Total-Objects": str(page.total), "Total-Records": str(page.total)}
             return sent(Reply(200, "", headers | totals))
-        if chosen.more:
-            token = queries.token_after(query, chosen.documents[-1])
+        if page.more:
+            token = queries.token_after(query, page.documents[-1])
             next = queries.next_query(pairs, query.limit, token)
             headers["Next-Page"] = f"{origin_of_urls(service)}{request.path}?{next}"
-        shown = [queries.project(entry, query.fields) if query.fields else entry for entry in chosen.documents]
+        shown = [queries.project(entry, query.fields) if query.fields else entry for entry in page.documents]
         return sent(Reply(200, dumps({"data": shown}), headers))
 
     if service.settings.experimental_permissions_endpoint:
@@ -62,15 +61,21 @@ def permissions(service: Service) -> Blueprint:
     return blueprint
 
 
-def accessible(service: Service, identity: Identity, principals: frozenset[str]) -> list[Data]:
-    """Return an entry for everything that was granted to the principals or that the settings give them."""
+def _read(
+    service: Service, pairs: Pairs, identity: Identity, principals: frozenset[str], proving: Proving
+) -> tuple[Query, Choice]:
+    """Read the page that the query string asks for. Raises Unauthenticated, Forbidden, Invalid."""
     kinds, configured = service.kinds, service.rules.configured
+    if service.settings.principals("permissions", "read").isdisjoint(principals):
+        raise Unauthenticated if identity.user_id is None else Forbidden
+    query = _query(service, pairs)
     given = entries.by_settings(kinds, configured, principals)
-    patterns = entries.list_patterns(kinds, (kinds[name] for name in given))
-    held: dict[str, set[str]] = {}
-    for uri, permission in service.storage.accessible(identity.principals, patterns):
-        held.setdefault(uri, set()).add(permission)
-    return entries.entries(kinds, held, given) + entries.root(kinds, configured, principals)
+    counting = request.method == "HEAD"
+    wanted = entries.wanted(kinds, query, identity.principals, given, counting=counting)
+    snapshot = proving.read(service.storage.accessible, wanted)
+    found = entries.entries(kinds, snapshot.permissions, given) + entries.root(kinds, configured, principals)
+    page = choose(found, query)
+    return query, replace(page, total=page.total + snapshot.total)
 
 
 def _configured(service: Service) -> frozenset[str]:
@@ -79,7 +84,7 @@ def _configured(service: Service) -> frozenset[str]:
     return frozenset[str]().union(*(service.rules.configured(*name) for name in [*names, ("permissions", "read")]))
 
 
-def _query(service: Service, pairs: Sequence[tuple[str, str]]) -> queries.Query:
+def _query(service: Service, pairs: Pairs) -> Query:
     """Return what is asked of the entries, as of any list. Raises Invalid."""
     limits = queries.Limits(service.settings.paginate_by, service.settings.storage_max_fetch_size)
     known = entries.known_fields(service.kinds)

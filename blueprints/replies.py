@@ -15,6 +15,7 @@ from app import queries
 from app.errors import ApiError, Clash, NotAllowed, Programmatic, Unauthenticated, Unavailable
 from app.operation import Operation, Outcome, Permissions
 from app.perform import Answer
+from app.queries import Query
 from app.service import Service
 from app.settings import Settings
 from app.validation import MAX_AGE_SECONDS
@@ -76,7 +77,7 @@ def answer(service: Service, operation: Operation, given: Answer, path: str, que
         request_lines.refused(operation, given)
         return refusal(service, given)
     headers = {"ETag": f'"{given.timestamp}"', "Last-Modified": http_date(given.timestamp)}
-    alert = _deprecated(operation)
+    alert = deprecated(operation.query)
     if given.fresh:
         return Reply(304, "", headers | alert)
     headers["Content-Type"] = "application/json"
@@ -105,9 +106,9 @@ def _shown(permissions: Permissions) -> str:
     return dumps({name: sorted(principals) for name, principals in permissions.items() if principals})
 
 
-def _deprecated(operation: Operation) -> Headers:
-    """Tell who still writes `_to` (C-LIST-26)."""
-    if operation.query is None or not operation.query.deprecated_to:
+def deprecated(query: Query | None) -> Headers:
+    """Return the header that tells who still writes `_to` (C-LIST-26)."""
+    if query is None or not query.deprecated_to:
         return {}
     message = "_to is now deprecated, you should use _before instead"
     return {"Alert": alert("soft-eol", message, _TO_URL)}

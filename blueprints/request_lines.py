@@ -8,14 +8,14 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from flask import request
 
 from app import conditions, logs
 from app.errors import ApiError, Forbidden, Unauthenticated
-from app.identity import EVERYONE, Identity
+from app.identity import EVERYONE, Identity, Proving
 from app.operation import Operation
 from app.service import Service
 from backends import Json
@@ -37,6 +37,8 @@ _NOTES: Final = "kinto.notes"
 """Where a request keeps what its line says beyond what came in; absent when no line is written."""
 
 Headers = Sequence[tuple[str, str]]
+
+_Answer = TypeVar("_Answer")
 
 
 class RequestLines:
@@ -123,6 +125,20 @@ def identify_with_groups(service: Service, configured: Iterable[str] | None = No
     identity, principals = service.identify_with_groups(request.headers.get("Authorization"), configured)
     note_identity(identity)
     return identity, principals
+
+
+def answer_identified(
+    service: Service,
+    configured: Iterable[str] | None,
+    answer: Callable[[Identity, frozenset[str], Proving], _Answer],
+) -> _Answer:
+    """Return what *answer* makes of who sends this request, by `Service.answer_identified`; its line tells who."""
+
+    def noted(identity: Identity, principals: frozenset[str], proving: Proving) -> _Answer:
+        note_identity(identity)
+        return answer(identity, principals, proving)
+
+    return service.answer_identified(request.headers.get("Authorization"), configured, noted)
 
 
 def note_identity(identity: Identity) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from flask import Blueprint, Response
 
 from app.errors import Forbidden, NotAllowed, Unauthenticated
+from app.identity import Identity, Proving
 from app.service import Service
 from app.user_data import forget
 from backends.codec import dumps
 from blueprints.http import sent
 from blueprints.replies import Reply
-from blueprints.request_lines import identify_with_groups
+from blueprints.request_lines import answer_identified
 from blueprints.urls import prefix
 
 
@@ -20,10 +21,13 @@ def user_data(service: Service) -> Blueprint:
 
     def delete(principal: str) -> Response:
         allowed = service.settings.principals("user-data", "delete")  # C-UTIL-35
-        identity, principals = identify_with_groups(service, allowed)
-        if allowed.isdisjoint(principals):
-            raise Unauthenticated if identity.user_id is None else Forbidden
-        forget(service, principal, identity)
+
+        def erase(identity: Identity, principals: frozenset[str], proving: Proving) -> None:
+            if allowed.isdisjoint(principals):
+                raise Unauthenticated if identity.user_id is None else Forbidden
+            forget(service, principal, identity, proving)
+
+        answer_identified(service, allowed, erase)
         return sent(Reply(200, dumps({"data": {"principal": principal}})))
 
     def plural() -> Response:

@@ -13,6 +13,7 @@ from backends.metrics import calls
 from backends.metrics.calls import Call
 from backends.metrics.observations import BackendCalls, CacheLookup, Observer
 from backends.storage import (
+    Accessible,
     Change,
     Clock,
     Held,
@@ -90,10 +91,10 @@ class TimedStorage:
         with self._storage.transaction() as transaction:
             yield TimedTransaction(transaction, self._observe)
 
-    def accessible(self, readers: Sequence[str], lists: Sequence[str]) -> list[tuple[str, str]]:
-        """Return what the readers hold, timed."""
+    def accessible(self, wanted: Accessible) -> Snapshot:
+        """Read what somebody holds, timed."""
         with _timed(self._observe, calls.ACCESSIBLE, calls.PRINCIPALS):
-            return self._storage.accessible(readers, lists)
+            return self._storage.accessible(wanted)
 
     def migrate(self, dry_run: bool, report: Callable[[str], None]) -> None:
         """Create or upgrade the tables."""

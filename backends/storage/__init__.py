@@ -63,6 +63,12 @@ def at_top(uri: str) -> bool:
     return home(uri) != bucket_of(uri)
 
 
+def like_pattern(lists: Sequence[str]) -> str:
+    """Return the LIKE pattern, escaped by backslash, of all lists of a kind: *lists* are the names on the way."""
+    names = (name.replace("\\", r"\\").replace("_", r"\_").replace("%", r"\%") for name in lists)
+    return "/" + "/%/".join(names)
+
+
 @dataclass(frozen=True, slots=True)
 class Stored:
     """An object, or its tombstone, as it is stored: `text` is its JSON document with `id` and `last_modified`."""
@@ -186,12 +192,46 @@ class Wanted:
     emptied: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class KindRange:
+    """URIs of one kind of objects, from `first` up to but without `end`.
+
+    `lists` are the names of its lists from the outside in, ("buckets", "collections"), and `permissions` what can be
+    granted on it. `everything`: all living objects in the range count, not only those on which something is granted.
+    """
+
+    kind: str
+    lists: tuple[str, ...]
+    permissions: tuple[str, ...]
+    first: str
+    end: str
+    everything: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Accessible:
+    """What one statement reads of the objects anywhere on which somebody holds a permission (C-UTIL-27).
+
+    `readers` are the principals of whoever asks; their groups count too. Filters and order of the page are on the
+    fields `uri`, `resource_name` (the kind), `id` (the last segment of the URI), and on `ids`. Each of these is a field
+    (`collection_id`), the number of the id in the URI from the outside in (2), and the kinds that have the field.
+    `users` are explained in `Wanted`.
+    """
+
+    readers: tuple[str, ...]
+    ranges: tuple[KindRange, ...]
+    page: Page
+    ids: tuple[tuple[str, int, frozenset[str]], ...] = ()
+    users: tuple[User, ...] = ()
+
+
 @dataclass(slots=True)
 class Snapshot:
     """What one read saw: facts by URI, and the rows of a page in its order.
 
     `full` says that the page is of the whole list, `shares` that some object of the list is shared with the reader,
-    whatever the filters say of it. `users` has the state of those that exist.
+    whatever the filters say of it. `users` has the state of those that exist. `permissions` are those of the readers by
+    URI, of what `Accessible` asks for.
     """
 
     objects: dict[str, Stored] = field(default_factory=dict)
@@ -204,6 +244,7 @@ class Snapshot:
     full: bool = False
     shares: bool = False
     users: dict[User, UserState] = field(default_factory=dict)
+    permissions: dict[str, set[str]] = field(default_factory=dict)
 
     def add(self, other: Snapshot) -> None:
         """Take over what *other* saw, of other buckets."""
@@ -392,10 +433,11 @@ class Storage(Protocol):
         Raises `Conflict` when the database asks for another try (deadlock, serialization).
         """
 
-    def accessible(self, readers: Sequence[str], lists: Sequence[str]) -> list[tuple[str, str]]:
-        """Return pairs of URI and permission: all that the readers and their groups hold anywhere (C-UTIL-27).
+    def accessible(self, wanted: Accessible) -> Snapshot:
+        """Read what the readers and their groups hold on the objects of a page, in one statement (C-UTIL-27).
 
-        Besides, a pair with no permission for every object of the lists that match the LIKE patterns (C-UTIL-29).
+        The snapshot has `permissions` of the objects of the page, or their `total` where the page is counted, and
+        `users`.
         """
 
     def migrate(self, dry_run: bool, report: Callable[[str], None]) -> None:

@@ -29,7 +29,7 @@ from backends.storage import LIVING, User, home, list_of
 from backends.storage.dialect import Dialect
 from backends.storage.tables import clocks, documents, grants, members
 
-GROUP, GRANT, CLOCK, OBJECT, ROW, TOTAL, FULL, SHARES, USER, MEMBER = range(10)
+GROUP, GRANT, CLOCK, OBJECT, ROW, TOTAL, FULL, SHARES, USER, MEMBER, PERMISSIONS = range(11)
 COLUMNS: Final = ("source", "a", "b", "c", "n", "m", "d", "rank")
 _DEFAULTS: Final = {"a": "''", "b": "''", "c": "''", "n": "0", "m": "0", "d": "0", "rank": "0"}
 
@@ -162,6 +162,11 @@ class Readers:
             .cte("principals")
             .prefix_with("MATERIALIZED")
         )
+
+    @property
+    def principals(self) -> CTE:
+        """Return all principals of the readers, by the column `value`."""
+        return self._principals
 
     def groups(self) -> Select[Any]:
         """Return the branch of the groups."""

@@ -61,6 +61,18 @@ class Dialect(Protocol):
         neither on statistics nor on the number of keys: it holds on new tables and in prepared statements.
         """
 
+    def look_up_first(self, found: Select[Any], keys: FromClause, order: ColumnElement[Any], limit: Any) -> Select[Any]:
+        """Return for each row of *keys* the first rows of *found*, by *order*, beside it.
+
+        *found* is a SELECT from one table whose conditions compare its columns with those of *keys*.
+        """
+
+    def segment(self, uri: ColumnElement[str], number: int) -> ColumnElement[str]:
+        """Return the text between two slashes of a URI; the first is number 1. Empty where there is none."""
+
+    def json(self, text: ColumnElement[str]) -> ColumnElement[Any]:
+        """Return a document that is nothing but a text, so that `like` can be asked of it."""
+
     def beside(self, column: Column[Any]) -> ColumnElement[Any]:
         """Return a column for a condition that is there for a cluster alone: no index is to be chosen by it."""
 

@@ -162,6 +162,19 @@ class PostgresqlDialect:
         each = found.where(*conditions, *few).offset(literal_column("0")).lateral()
         return select(*each.c).select_from(keys.join(each, true()))
 
+    def look_up_first(self, found: Select[Any], keys: FromClause, order: ColumnElement[Any], limit: Any) -> Select[Any]:
+        """Run a subquery for each row of *keys*."""
+        each = found.order_by(order).limit(limit).lateral()
+        return select(*keys.c, *each.c).select_from(keys.join(each, true()))
+
+    def segment(self, uri: ColumnElement[str], number: int) -> ColumnElement[str]:
+        """Split the text; the first part is before the first slash."""
+        return func.split_part(uri, literal_column("'/'"), literal_column(str(number + 1)), type_=Text)
+
+    def json(self, text: ColumnElement[str]) -> ColumnElement[Any]:
+        """Return the text as JSONB."""
+        return func.to_jsonb(text, type_=JSONB)
+
     def beside(self, column: Column[Any]) -> ColumnElement[Any]:
         """Return the column: the planner looks up what is selective."""
         return column

@@ -23,6 +23,7 @@ from backends.storage.branches import (
     GROUP,
     MEMBER,
     OBJECT,
+    PERMISSIONS,
     PLACE,
     ROW,
     TOTAL,
@@ -90,7 +91,7 @@ class Reads:
         if page is None:
             named = wanted.targets, wanted.ancestors, wanted.clocks, wanted.groups, wanted.emptied
             shape = _Shape(tuple(map(bool, named)), wanted.bodies, wanted.sparing, wanted.private, users)
-            return _collect(connection.execute(self._objects(shape), parameters))
+            return collect(connection.execute(self._objects(shape), parameters))
         parameters |= {
             "list": page.list,
             "limit": page.limit,
@@ -99,7 +100,7 @@ class Reads:
             **bind_values(self._dialect, "own", page.own or ()),
         }
         statement, values = self._pages.statement(page, bool(wanted.ancestors), wanted.bodies, users)
-        seen = _collect(connection.execute(statement, parameters | values))
+        seen = collect(connection.execute(statement, parameters | values))
         if page.counting and not page.filters and seen.full:
             seen.total = seen.clocks[page.list].count if page.list in seen.clocks else 0
         return seen
@@ -132,7 +133,7 @@ class Reads:
         return union_all(*branches)
 
 
-def _collect(rows: Iterable[Any]) -> Snapshot:
+def collect(rows: Iterable[Any]) -> Snapshot:
     """Sort the rows of a statement into a snapshot."""
     seen = Snapshot()
     page: list[tuple[int, Stored]] = []
@@ -155,6 +156,8 @@ def _collect(rows: Iterable[Any]) -> Snapshot:
             seen.members.setdefault(a, set()).add(b)
         elif source == USER:
             seen.users[User(a, b)] = UserState(n, c)
+        elif source == PERMISSIONS:
+            seen.permissions.setdefault(a, set()).update(b.split())
         else:
             seen.shares = n == 1
     seen.page = [stored for _, stored in sorted(page, key=lambda ranked: ranked[0])]

@@ -8,12 +8,13 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any
 
-from sqlalchemy import Connection, Engine, and_, bindparam, delete, func, literal, or_, select, union_all
+from sqlalchemy import Connection, Engine, bindparam, delete, func, or_, select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import IntegrityError as DriverIntegrityError
 
 from backends import BackendError, IntegrityError
-from backends.storage import LIVING, Conflict, Disconnected, Snapshot, Uncertain, Wanted
+from backends.storage import Accessible, Conflict, Disconnected, Snapshot, Uncertain, Wanted
+from backends.storage.accessible import AccessiblePages
 from backends.storage.dialect import Dialect
 from backends.storage.migrations import migrate
 from backends.storage.reads import Reads
@@ -84,6 +85,7 @@ class SqlStorage:
         self.writing = writing
         self._dialect = dialect
         self._reads = Reads(dialect)
+        self._accessible = AccessiblePages(dialect)
         self._writes = Writes(dialect)
         self._next_turn = turn
         self._open: ContextVar[Connection | None] = ContextVar("open", default=None)
@@ -130,27 +132,16 @@ class SqlStorage:
             with _done_or_not():
                 connection.commit()
 
-    def accessible(self, readers: Sequence[str], lists: Sequence[str]) -> list[tuple[str, str]]:
-        """Return what the readers hold on living objects anywhere, and all such objects of the lists."""
-        held = (
-            select(grants.c.uri, grants.c.permission)
-            .join(documents, and_(documents.c.bucket == grants.c.bucket, documents.c.uri == grants.c.uri))
-            .where(grants.c.until == LIVING, ~documents.c.deleted)
-        )
-        by_groups = held.join(members, members.c.principal == grants.c.principal)
-        branches = [
-            held.where(grants.c.principal.in_(readers)),
-            by_groups.where(members.c.user_id.in_(readers), members.c.until == LIVING),
-        ]
-        if lists:
-            # By way of the clocks: lists are few, objects are many.
-            listed = and_(documents.c.bucket == clocks.c.bucket, documents.c.list == clocks.c.list)
-            named = or_(*(clocks.c.list.like(pattern, escape="\\") for pattern in lists))
-            everything = select(documents.c.uri, literal("")).join(clocks, listed)
-            branches.append(everything.where(named, ~documents.c.deleted))
+    def accessible(self, wanted: Accessible) -> Snapshot:
+        """Read what somebody holds anywhere; once more on a fresh connection when the one at hand was dead."""
+        try:
+            return self._read_accessible(wanted)
+        except Conflict:
+            return self._read_accessible(wanted)
+
+    def _read_accessible(self, wanted: Accessible) -> Snapshot:
         with self._reading() as connection:
-            rows = connection.execute(union_all(*branches))
-            return sorted({(uri, permission) for uri, permission in rows})
+            return self._accessible.run(connection, wanted)
 
     def migrate(self, dry_run: bool, report: Callable[[str], None]) -> None:
         """Create or upgrade the tables."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from itertools import product
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -49,6 +50,7 @@ def register(connection: sqlite3.Connection) -> None:
         ("document_key", 2, _key),
         ("document_like", 3, _like),
         ("document_contains", 4, _contains),
+        ("segment", 2, _segment),
     ):
         connection.create_function(name, arguments, function, deterministic=True)
 
@@ -65,6 +67,11 @@ def _contains(document: str, path: str, wanted: str, every: int) -> bool:
     return contains(value_at(_document(document), _constant(path)), _encoded(wanted), bool(every))
 
 
+def _segment(path: str, number: int) -> str:
+    parts = path.split("/", number + 1)
+    return parts[number] if number < len(parts) else ""
+
+
 def _bound(value: Json) -> ColumnElement[str]:
     return literal(dumps(value), Text)
 
@@ -77,6 +84,10 @@ class _CrossJoin(Join):
 
 @compiles(_CrossJoin)
 def _compile_cross_join(join: _CrossJoin, compiler: Any, **options: Any) -> str:
+    linter = options.get("from_linter")
+    if linter is not None:
+        # As SQLAlchemy does for its own joins: what is joined is no product by mistake.
+        linter.edges.update(product(join.left._from_objects, join.right._from_objects))
     options = {**options, "asfrom": True}
     sides = (compiler.process(side, **options) for side in (join.left, join.right))
     return f"{' CROSS JOIN '.join(sides)} ON {compiler.process(join.onclause, **options)}"
@@ -147,6 +158,28 @@ class SqliteDialect:
         """Join with *keys* on the left: SQLite reads the left side of a CROSS JOIN first, whatever it expects."""
         [table] = found.columns_clause_froms
         return found.select_from(_CrossJoin(keys, table, and_(*conditions)))
+
+    def look_up_first(self, found: Select[Any], keys: FromClause, order: ColumnElement[Any], limit: Any) -> Select[Any]:
+        """Make one JSON array of the rows for each row of *keys*, and read that as rows again.
+
+        A subquery in FROM knows nothing of the tables beside it, a subquery in the place of a value does.
+        """
+        rows = found.order_by(order).limit(limit).correlate(keys).subquery()
+        array = select(func.json_group_array(func.json_array(*rows.c))).scalar_subquery()
+        each = func.json_each(array).table_valued("value")
+        columns = [
+            func.json_extract(each.c.value, literal_column(f"'$[{place}]'"), type_=column.type).label(column.name)
+            for place, column in enumerate(rows.c)
+        ]
+        return select(*keys.c, *columns).select_from(_CrossJoin(keys, each, literal_column("1")))
+
+    def segment(self, uri: ColumnElement[str], number: int) -> ColumnElement[str]:
+        """Ask Python."""
+        return func.segment(uri, literal_column(str(number)), type_=Text)
+
+    def json(self, text: ColumnElement[str]) -> ColumnElement[Any]:
+        """Return the text in quotes."""
+        return func.json_quote(text, type_=Text)
 
     def beside(self, column: Column[Any]) -> ColumnElement[Any]:
         """Return the column with a plus in front, which SQLite takes for an expression that no index has."""

@@ -10,13 +10,27 @@ from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, MetaData, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, Table, Text, func, literal_column
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.sql.elements import ColumnElement
+
+from backends.storage import LIVING
 
 metadata: Final = MetaData()
 
 _Key = Text().with_variant(Text(collation="C"), "postgresql")
 _Json = Text().with_variant(JSONB(), "postgresql")
+
+
+def last_segment(path: ColumnElement[str]) -> ColumnElement[str]:
+    """Return what follows the last `/` of a path: of a list the name of its kind, of an object its id.
+
+    It is written out without bound values, since an index serves it.
+    """
+    slash, nothing = literal_column("'/'", Text), literal_column("''", Text)
+    before = func.length(func.rtrim(path, func.replace(path, slash, nothing)))
+    return func.substr(path, before + literal_column("1", Integer), type_=Text)
+
 
 documents: Final = Table(
     "documents",
@@ -42,6 +56,18 @@ grants: Final = Table(
     Column("since", BigInteger, primary_key=True),
     Column("until", BigInteger, nullable=False),
     Index("grants_of_principal", "principal", "list", "until", "uri", "bucket"),
+)
+
+# Only what has not ended, by kind of object in the order of the URIs: what `GET /permissions` pages through.
+_living: Final = grants.c.until == literal_column(str(LIVING), BigInteger)
+Index(
+    "grants_in_order",
+    grants.c.principal,
+    last_segment(grants.c.list),
+    grants.c.uri,
+    grants.c.permission,
+    postgresql_where=_living,
+    sqlite_where=_living,
 )
 
 clocks: Final = Table(

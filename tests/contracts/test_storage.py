@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,10 +17,12 @@ from backends import BackendError
 from backends.codec import dumps
 from backends.storage import (
     LIVING,
+    Accessible,
     Change,
     Clock,
     Filter,
     Held,
+    KindRange,
     Move,
     Order,
     Page,
@@ -456,7 +459,7 @@ def test_a_principal_is_withdrawn_from_everything(storage: Storage) -> None:
     withdraw(storage, 80, Principals(users=frozenset((ALICE, BOB))))
 
     assert held.sole == {BUCKET, f"{BUCKET}/collections/c"}
-    assert storage.accessible([ALICE, BOB], []) == []
+    assert accessible(storage, ALICE, BOB) == {}
 
 
 @pytest.mark.parametrize("principals", ENDING.values(), ids=ENDING.keys())
@@ -478,11 +481,53 @@ def test_grants_to_groups_are_withdrawn_and_memberships_stay(storage: Storage, p
 
 
 def test_accessible_is_what_was_granted_anywhere(storage: Storage) -> None:
-    """C-UTIL-27, C-UTIL-29; tombstones and ended grants are left out."""
+    """C-UTIL-27, C-UTIL-29; tombstones, ended grants, and what is no permission of a kind are left out."""
     filled(storage)
+    write(
+        storage,
+        change(f"{COLLECTIONS}/gone", 12, ("read", BOB)),
+        change(f"{COLLECTIONS}/former", 13, ("former:create", BOB)),
+        change(f"{BUCKET}/formers/f/records/r", 14, ("read", BOB)),
+    )
+    write(storage, Change(stored(f"{COLLECTIONS}/gone", 15, deleted=True), 15))
 
-    assert storage.accessible([BOB], []) == [(f"{LIST}/shared", "read")]
-    assert (f"{BUCKET}/collections/c", "") in storage.accessible([BOB], ["/buckets/%/collections"])
+    assert accessible(storage, BOB) == {f"{LIST}/shared": {"read"}}
+    assert accessible(storage, ALICE) == {BUCKET: {"write"}, f"{COLLECTIONS}/c": {"write"}}
+    assert accessible(storage, BOB, ALICE, limit=2) == {f"{LIST}/shared": {"read"}, f"{COLLECTIONS}/c": {"write"}}
+    assert accessible(storage, BOB, everything=True).keys() == {
+        BUCKET,
+        f"{COLLECTIONS}/c",
+        f"{COLLECTIONS}/former",
+        *(f"{LIST}/{id}" for id in ("r0", "r1", "shared")),
+    }
+
+
+def test_accessible_reads_users_beside_a_page_that_may_be_empty(storage: Storage) -> None:
+    user = User(ALICE.replace("account:", "/accounts/"), "password")
+    write(storage, change(user.uri, 10, ("write", ALICE), password="hash"))
+    page = Page("", order=(Order(("uri",)),), limit=3, counting=True)
+
+    for ranges in (RANGES, ()):
+        seen = storage.accessible(Accessible((BOB,), ranges, page, users=(user,)))
+
+        assert (seen.users, seen.total) == ({user: UserState(10, "hash")}, 0)
+
+
+RANGES = tuple(
+    KindRange(name, lists, ("read", "write"), "/buckets/", "/buckets0")
+    for name, lists in (
+        ("bucket", ("buckets",)),
+        ("collection", ("buckets", "collections")),
+        ("record", ("buckets", "collections", "records")),
+    )
+)
+
+
+def accessible(storage: Storage, *readers: str, everything: bool = False, limit: int = 100) -> dict[str, set[str]]:
+    """Return the permissions that readers hold on buckets, collections and records, by URI."""
+    ranges = tuple(replace(each, everything=everything) for each in RANGES)
+    page = Page("", order=(Order(("uri",), descending=True),), limit=limit)
+    return storage.accessible(Accessible(readers, ranges, page)).permissions
 
 
 def test_purge_keeps_the_newest_tombstones_of_each_list(storage: Storage) -> None:

@@ -270,8 +270,11 @@ class TestCost:
             pytest.param(_member("GET", MINE), 1, id="a batch that reads"),
             pytest.param(_ask("GET", "/"), 1, id="hello, which reads groups"),
             pytest.param(_member("GET", "/"), 1, id="hello in a batch"),
-            # Not by the read of the page itself, which is none of `Storage.read`.
-            pytest.param(_ask("GET", "/permissions"), 2, id="permissions"),
+            pytest.param(_ask("GET", "/permissions"), 1, id="permissions"),
+            pytest.param(_ask("HEAD", "/permissions?id=r"), 1, id="permissions counted"),
+            pytest.param(_ask("GET", "/permissions?nope=1"), 1, id="permissions refused"),
+            pytest.param(_member("GET", "/permissions"), 1, id="permissions in a batch"),
+            pytest.param(_ask("DELETE", "/__user_data__/account:alice"), 17, id="user data"),
             pytest.param(_member("PUT", f"{LIST}/r", {"data": {"n": 2}}), 4, id="a batch that writes"),
         ],
     )

@@ -45,6 +45,15 @@ def upgrade() -> None:
         sa.Column("until", sa.BigInteger, nullable=False),
     )
     op.create_index("grants_of_principal", "grants", ["principal", "list", "until", "uri", "bucket"])
+    kind = sa.text("substr(list, length(rtrim(list, replace(list, '/', ''))) + 1)")
+    living = sa.text("until = 9223372036854775807")
+    op.create_index(
+        "grants_in_order",
+        "grants",
+        ["principal", kind, "uri", "permission"],
+        postgresql_where=living,
+        sqlite_where=living,
+    )
 
     clocks = op.create_table(
         "clocks",
