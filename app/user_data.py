@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from app.identity import Identity, Proving, Reader
-from app.kinds import Route
+from app.identity import Identity, Proving
+from app.kinds import Kind, Route
 from app.operation import Effect, Operation, Outcome
 from app.saving import deletion
 from app.service import Service
@@ -15,10 +15,10 @@ from app.wanted import with_emptied
 from app.work import next_timestamp
 from app.writing import Writing, persist
 from backends.codec import dumps
-from backends.storage import Holdings, Snapshot, Stored, Transaction, Wanted, at_top, home, list_of
+from backends.storage import Holdings, Snapshot, Stored, Transaction, Wanted, at_top, home, is_inside, list_of
 
-_AT_ONCE = 500
-"""How many objects one statement reads: databases bound the number of values in a statement."""
+_AT_ONCE = 5_000
+"""How many objects are read, changed and written together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +47,8 @@ def plan(service: Service, held: Holdings) -> Plan:
     """Decide by what is *held* what goes. Who somebody is (an account) stays, without the grants on it (P-USER-1)."""
     routes = {uri: service.kinds.match(uri) for uri in held.sole}
     mine = {uri for uri, route in routes.items() if route and not _stays(service, route)}
-    gone = {uri for uri in mine if not _inside(uri, mine)}
-    others = [uri for uri in (*held.granted, *held.groups) if not _inside(uri, gone)]
+    gone = {uri for uri in mine if not is_inside(uri, mine)}
+    others = {uri for uri in (*held.granted, *held.groups) if not is_inside(uri, gone)}
     below = {name for uri in gone if not at_top(uri) for name in _lists_in(service, uri)}
     return Plan(
         tuple(sorted(gone)),
@@ -59,12 +59,6 @@ def plan(service: Service, held: Holdings) -> Plan:
 
 def _stays(service: Service, route: Route) -> bool:
     return route.on_list or route.kind.name in service.identity_kinds
-
-
-def _inside(uri: str, others: Collection[str]) -> bool:
-    """Say whether a URI lies below one of the others."""
-    segments = uri.split("/")
-    return any("/".join(segments[:end]) in others for end in range(3, len(segments), 2))
 
 
 def _lists_in(service: Service, uri: str) -> list[str]:
@@ -97,63 +91,73 @@ class _Run(Writing):
         locked = transaction.lock(first.lists | lists, _filled(service, first.gone))
         self._plan = plan(service, transaction.holdings(principal))
         transaction.expect_held(self._plan.lists)
-        super().__init__(service, transaction, _read(service, partial(proving.read, transaction.read), self._plan))
-        proving.prove()
+        self._prove = proving.prove
+        self._read = partial(proving.read, transaction.read)
+        seen = Snapshot()
+        for each in with_emptied([], _filled(service, self._plan.gone)):
+            seen.add(self._read(each))
+        super().__init__(service, transaction, seen)
         self.work.seen.clocks |= locked
 
     def erase(self, identity: Identity) -> list[tuple[Operation, Outcome]]:
-        """Do what is planned, and return it as what it would be one by one."""
-        done = [*self._deletions(identity), *self._updates(identity)]
-        self.flush()
+        """Do what is planned, some objects at a time, and return it as what it would be one by one.
+
+        Where no listener is told of it, objects are forgotten when they are written, however many there are.
+        """
+        done: list[tuple[Operation, Outcome]] = []
+        targets = [*self._plan.gone, *self._plan.left]
+        for start in range(0, len(targets), _AT_ONCE):
+            some = targets[start : start + _AT_ONCE]
+            changed = self._change(some, identity)
+            self.flush()
+            if self.service.has_listeners:
+                done += changed
+            else:
+                self.work.forget(some)
+        self._prove()
         filled = _filled(self.service, self._plan.gone)
         self.transaction.empty(filled)
         self.transaction.remove_copies([uri for uri in self._plan.gone if at_top(uri) and uri not in filled])
         self.withdraw(self._principal)
         return done
 
-    def _deletions(self, identity: Identity) -> Iterator[tuple[Operation, Outcome]]:
-        for route, stored, clock in self._living(self._plan.gone):
-            effect = deletion(route.kind, stored, clock, clock)
-            self.take(effect)
-            yield Operation("DELETE", route, identity), Outcome(200, clock, data=effect.new.text, effects=(effect,))
-
-    def _updates(self, identity: Identity) -> Iterator[tuple[Operation, Outcome]]:
-        """Take the user out of the documents of groups too, so that nothing brings the membership back (PD-18)."""
-        for route, stored, clock in self._living(self._plan.left):
-            data = stored.data()
-            members = [member for member in data.get("members", ()) if member != self._principal]
-            text = dumps({**data, "members": members, "last_modified": clock})
-            permissions = {
-                name: principals - {self._principal} for name, principals in self.work.permissions(stored.uri).items()
-            }
-            new = replace(stored, timestamp=clock, text=text)
-            effect = Effect(route.kind, new, stored, permissions, clock)
-            self.take(effect)
-            yield Operation("PATCH", route, identity), Outcome(200, clock, data=effect.new.text, effects=(effect,))
-
-    def _living(self, uris: Iterable[str]) -> Iterator[tuple[Route, Stored, int]]:
-        """Yield the objects that there are, with the timestamp that their change has."""
+    def _change(self, uris: Sequence[str], identity: Identity) -> list[tuple[Operation, Outcome]]:
+        """Delete objects, and take the user out of groups."""
+        for bucket, targets in _by_bucket(uris, home).items():
+            self.work.seen.add(self._read(Wanted(bucket, targets=tuple(targets))))
+        left, clocks = set(self._plan.left), dict[str, int]()
+        done = []
         for uri in uris:
             route, stored = self.service.kinds.match(uri), self.work.living(uri)
             if route and stored:
-                yield route, stored, next_timestamp(self.work.clock(route.list), self.work.now)
+                clock = next_timestamp(clocks.get(route.list, self.work.clock(route.list)), self.work.now)
+                clocks[route.list] = clock
+                make, method = (self._without_user, "PATCH") if uri in left else (_deletion, "DELETE")
+                effect = make(route.kind, stored, clock)
+                outcome = Outcome(200, clock, data=effect.new.text, effects=(effect,))
+                done.append((Operation(method, route, identity), outcome))
+        # Together: each group that goes is looked for in all that is changed with it.
+        self.take(*(effect for _, outcome in done for effect in outcome.effects))
+        return done
+
+    def _without_user(self, kind: Kind, stored: Stored, clock: int) -> Effect:
+        """Take the user out of the document of a group too, so that nothing brings the membership back (PD-18)."""
+        data = stored.data()
+        members = [member for member in data.get("members", ()) if member != self._principal]
+        text = dumps({**data, "members": members, "last_modified": clock})
+        permissions = {
+            name: principals - {self._principal} for name, principals in self.work.permissions(stored.uri).items()
+        }
+        return Effect(kind, replace(stored, timestamp=clock, text=text), stored, permissions, clock)
+
+
+def _deletion(kind: Kind, stored: Stored, clock: int) -> Effect:
+    return deletion(kind, stored, clock, clock)
 
 
 def _filled(service: Service, uris: Iterable[str]) -> list[str]:
     """Return the objects in which there may be lists."""
     return [uri for uri in uris if _lists_in(service, uri)]
-
-
-def _read(service: Service, read: Reader, wanted: Plan) -> Snapshot:
-    """Read the objects that change, with their grants, and the clocks below those that go."""
-    targets = _by_bucket((*wanted.gone, *wanted.left), home)
-    seen = Snapshot()
-    for bucket, uris in targets.items():
-        for start in range(0, len(uris), _AT_ONCE):
-            seen.add(read(Wanted(bucket, targets=tuple(uris[start : start + _AT_ONCE]))))
-    for each in with_emptied([], _filled(service, wanted.gone)):
-        seen.add(read(each))
-    return seen
 
 
 def _by_bucket(names: Iterable[str], of: Callable[[str], str]) -> dict[str, list[str]]:

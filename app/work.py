@@ -177,6 +177,12 @@ class Work:
             for gone in [known for known in facts if is_inside(known, uris)]:
                 del facts[gone]
 
+    def forget(self, uris: Iterable[str]) -> None:
+        """Forget objects that are written and that nothing asks for again."""
+        for uri in uris:
+            self.seen.objects.pop(uri, None)
+            self.seen.grants.pop(uri, None)
+
 
 def _pairs(permissions: Permissions) -> frozenset[tuple[str, str]]:
     return frozenset((name, principal) for name, principals in permissions.items() for principal in principals)

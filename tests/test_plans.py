@@ -9,14 +9,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 from psycopg2.extras import execute_values
 from sqlalchemy import event
 
+from app import entries, queries
 from app.factory import create_app
+from app.ids import NameGenerator
+from app.kinds import Kinds, core_kinds
 from backends.storage import LIVING, Filter, Order, Page, Storage, Wanted
+from backends.storage.intervals import OBJECT
+from backends.storage.tables import grants
 from tests.databases import BASICAUTH, database_url, make_app
 from tests.services import empty_database
 
@@ -158,9 +165,11 @@ def looked_at(storage: Any, read: Callable[[], object]) -> tuple[int, str]:
     def keep(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
         sent.append((statement, parameters))
 
-    event.listen(storage.reading, "before_cursor_execute", keep)
+    for engine in (storage.reading, storage.writing):
+        event.listen(engine, "before_cursor_execute", keep)
     read()
-    event.remove(storage.reading, "before_cursor_execute", keep)
+    for engine in (storage.reading, storage.writing):
+        event.remove(engine, "before_cursor_execute", keep)
     raw = storage.reading.raw_connection()
     try:
         if storage.reading.dialect.name == "postgresql":
@@ -266,3 +275,83 @@ def test_what_is_read_of_a_batch_looks_at_few_rows(storage: Any) -> None:
     cost, plan = looked_at(storage, lambda: storage.read(wanted))
 
     assert cost <= most, f"{cost}\n{plan}"
+
+
+KINDS = Kinds()
+for kind in core_kinds(lambda name: NameGenerator()):
+    KINDS.add(kind)
+PERMISSIONS = (
+    "",
+    "_sort=uri",
+    "_sort=-resource_name",
+    "exclude_resource_name=record,group",
+    "resource_name=record&bucket_id=b&collection_id=c",
+    f"lt_uri={LIST}/r5000",
+    f"in_uri={LIST}/r5,{LIST}/r6,{LIST}/r7",
+    "in_bucket_id=a,b,c&_sort=uri",
+)
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_page_of_permissions_looks_at_few_rows(storage: Any, reader: str) -> None:
+    """Whatever somebody may access, the rows that are looked at are those of the page, for each principal and kind."""
+    most = 150 if storage.reading.dialect.name == "postgresql" else 12_000
+
+    for text in PERMISSIONS:
+        for given in ((), ("bucket",)):
+            pairs = parse_qsl(text)
+            query = queries.parse(pairs, "/permissions", queries.Limits(10, 10_000), 0, entries.known_fields(KINDS))
+            wanted = entries.wanted(KINDS, query, (reader, "system.Everyone"), given, counting=False)
+
+            cost, plan = looked_at(storage, lambda wanted=wanted: storage.accessible(wanted))
+
+            assert cost <= most, f"{text} {given} {cost}\n{plan}"
+
+
+def test_what_a_principal_has_is_looked_up(storage: Any) -> None:
+    """The cost of forgetting a user goes with what the user has, not with what others have."""
+    on_postgresql = storage.reading.dialect.name == "postgresql"
+    for holder, has in (("nobody", 0), ("few", 5), ("former", 0), ("crowded", OBJECTS // 2)):
+
+        def read(holder: str = holder) -> None:
+            with storage.transaction() as transaction:
+                transaction.holdings(holder)
+
+        cost, plan = looked_at(storage, read)
+
+        assert cost <= (3 * has + 20 if on_postgresql else 150 * has + 2_000), f"{holder} {cost}\n{plan}"
+
+
+class _Undone(Exception):
+    """Nothing is to stay of what a test ended."""
+
+
+def test_many_grants_end_by_a_plan_that_is_linear(storage: Any) -> None:
+    """Each row is compared with few others: 2,000 that end among 60,000 that do not."""
+    ended = [(B, f"{LIST}/r{number}", 5) for number in range(1, 2_001)]
+    sent: list[tuple[str, Any]] = []
+
+    def keep(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        sent.append((statement, parameters))
+
+    with suppress(_Undone), storage.transaction() as transaction:
+        event.listen(storage.writing, "before_cursor_execute", keep)
+        storage._writes.intervals.end(transaction._connection, grants, OBJECT, ended)
+        event.remove(storage.writing, "before_cursor_execute", keep)
+        raw = transaction._connection.connection
+        if storage.writing.dialect.name == "sqlite":
+            [(statement, parameters)] = sent
+            steps: list[int] = []
+            raw.driver_connection.set_progress_handler(lambda: steps.append(1) or 0, 100)
+            raw.driver_connection.execute(statement, parameters)
+            raw.driver_connection.set_progress_handler(None, 0)
+            assert len(steps) <= 5_000
+        else:
+            raw.cursor().execute("ROLLBACK AND CHAIN")
+            cursor = raw.cursor()
+            [(statement, parameters)] = sent
+            cursor.execute(f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {statement}", parameters)
+            plan = cursor.fetchone()[0][0]["Plan"]
+            rows = sum(node["Actual Loops"] * node["Actual Rows"] for node in _nodes(plan))
+            assert rows <= 400_000, json.dumps(plan, indent=1)
+        raise _Undone

@@ -54,7 +54,8 @@ class Intervals:
         if "bucket" in keys:
             # The literal condition by which a cluster finds the machine.
             found.append(self._dialect.beside(table.c.bucket).in_(bindparam("buckets", expanding=True, type_=Text)))
-        return update(table).values(until=ended.c.until).where(*found, table.c.until == LIVING)
+        # Not `=`: of what has not ended PostgreSQL would expect one row, and compare each row with each that ends.
+        return update(table).values(until=ended.c.until).where(*found, table.c.until >= LIVING)
 
     def _build_beginning(self, table: Table) -> Inserts:
         statement = self._dialect.insert(table)

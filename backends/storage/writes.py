@@ -32,7 +32,6 @@ from sqlalchemy import (
     bindparam,
     case,
     delete,
-    exists,
     literal,
     literal_column,
     or_,
@@ -73,25 +72,34 @@ _ZERO, _ONE, _LAST = (literal_column(str(number), BigInteger) for number in (0, 
 _bucket = bindparam("of_bucket", type_=Text)
 
 
-def _build_holdings() -> CompoundSelect[Any]:
+def _build_holdings(dialect: Dialect) -> CompoundSelect[Any]:
     """Make the statement of what a principal has; whoever holds `write` beside it makes an object not only its own."""
-    holder, other = bindparam("holder", type_=Text), grants.alias("other")
-    held = and_(grants.c.principal == holder, grants.c.until == LIVING)
-    beside = exists().where(
-        other.c.bucket == grants.c.bucket,
-        other.c.uri == grants.c.uri,
-        other.c.permission == "write",
-        other.c.until == LIVING,
-        other.c.principal != holder,
+    holder, other = dialect.rows("holder", [("value", Text())]), grants.alias("other")
+    granted = select(grants.c.bucket, grants.c.uri, grants.c.permission, grants.c.principal).where(
+        grants.c.until == LIVING
     )
+    held = (
+        dialect.look_up(granted, holder, grants.c.principal == holder.c.value).cte("held").prefix_with("MATERIALIZED")
+    )
+    # A value for each row, not EXISTS: of that the planner may make a join that reads all grants that there are.
+    beside = (
+        select(literal_column("1", BigInteger))
+        .where(
+            other.c.bucket == held.c.bucket,
+            other.c.uri == held.c.uri,
+            other.c.permission == "write",
+            other.c.until == LIVING,
+            other.c.principal != held.c.principal,
+        )
+        .limit(1)
+        .scalar_subquery()
+    )
+    joined = select(literal("groups"), members.c.principal).where(members.c.until == LIVING)
     return union_all(
-        select(literal("granted"), grants.c.uri).where(held),
-        select(literal("sole"), grants.c.uri).where(held, grants.c.permission == "write", ~beside),
-        select(literal("groups"), members.c.principal).where(members.c.user_id == holder, members.c.until == LIVING),
+        select(literal("granted"), held.c.uri).distinct(),
+        select(literal("sole"), held.c.uri).where(held.c.permission == "write", beside.is_(None)),
+        dialect.look_up(joined, holder, members.c.user_id == holder.c.value),
     )
-
-
-_holdings = _build_holdings()
 
 
 class Writes:
@@ -105,6 +113,7 @@ class Writes:
         self.starts = Inserts(dialect.insert(clocks).on_conflict_do_nothing(), [column.name for column in clocks.c])
         self.taken = self._build_taken(dialect)
         self.held_by_name = _build_held(dialect)
+        self.holdings = _build_holdings(dialect)
 
     @staticmethod
     def _build_documents(dialect: Dialect) -> Inserts:
@@ -366,7 +375,8 @@ class Writer:
     def holdings(self, principal: str) -> Holdings:
         """Return what a principal has by itself."""
         found: dict[str, set[str]] = {"granted": set(), "sole": set(), "groups": set()}
-        for source, uri in self._connection.execute(_holdings, {"holder": principal}):
+        named = self._dialect.bind_rows("holder", ("value",), [(principal,)])
+        for source, uri in self._connection.execute(self._writes.holdings, named):
             found[source].add(uri)
         return Holdings(**{source: frozenset(uris) for source, uris in found.items()})
 
