@@ -282,6 +282,40 @@ def test_unknown_fields_and_bad_values_are_refused(shared: Client, query: str, d
     assert (answer.status, answer.json["errno"], answer.json["details"]) == (400, 107, [detail])
 
 
+def test_filters_on_timestamps_are_checked_and_then_ignored(shared: Client) -> None:
+    """C-UTIL-31, C-LIST-20, C-LIST-26, C-LIST-28: entries have no timestamp, but what is malformed is refused."""
+    whole = shared.get("/permissions").data
+    refused = {
+        "_since=abc": '"abc" is not a number',
+        "_before=-1": "-1 is less than minimum value 0",
+        "_to=": "Invalid value for _to",
+        "_since=1&_since=2": "\"['1', '2']\" is not a number",
+        "last_modified=x": '"x" is not a number',
+        "gt_last_modified=x": "Invalid value for gt_last_modified",
+        "in_last_modified=5": "Invalid value for in_last_modified",
+        "exclude_last_modified=5,6": "Invalid value for exclude_last_modified",
+        "like_last_modified=5": "Invalid value for like_last_modified",
+        "contains_last_modified=5": "Field 'last_modified' is not an array",
+        "_since=99999999999999999": "Invalid value for _since",
+    }
+
+    for query, description in refused.items():
+        answer = shared.get(f"/permissions?{query}")
+        assert (answer.status, [each["description"] for each in answer.json["details"]]) == (400, [description]), query
+    for query in (
+        "_since=5",
+        '_since="5"',
+        "_since=null",
+        "_before=5",
+        "_to=5",
+        "max_last_modified=5",
+        "has_last_modified=0",
+    ):
+        answer = shared.get(f"/permissions?{query}")
+        assert (answer.status, answer.data) == (200, whole), query
+        assert ("Alert" in answer.headers) == query.startswith("_to")
+
+
 @pytest.mark.parametrize("header", ["If-Match", "If-None-Match"])
 @pytest.mark.parametrize("value", ["*", '"1"', "nonsense", None], ids=["any", "old", "malformed", "as answered"])
 def test_preconditions_mean_nothing(shared: Client, header: str, value: str | None) -> None:

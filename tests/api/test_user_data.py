@@ -205,6 +205,34 @@ def test_events_tell_of_each_list_once(client: Client) -> None:
     assert all(impact["old"]["id"] == impact["new"]["id"] for event in events for impact in event.impacted_objects)
 
 
+@pytest.mark.parametrize("listening", [False, True], ids=["", "and somebody is told"])
+def test_much_ends_some_at_a_time(client: Client, monkeypatch: pytest.MonkeyPatch, listening: bool) -> None:
+    """As at once: one event for each list, each object with a timestamp of its own, groups and counts as they should."""
+    monkeypatch.setattr("app.user_data._AT_ONCE", 2)
+    events: list[Event] = []
+    for number in range(5):
+        client.as_("bob").put(f"{LIST}/more{number}")
+        client.put(f"/buckets/hers/groups/g{number}", {"members": [BOB, CAROL]})
+        client.as_("bob").put(f"/buckets/his{number}")
+    before = client.get(LIST).etag
+    if listening:
+        _listen(client, after=events.append)
+
+    assert forget(client, BOB).status == 200
+
+    gone = client.get(f"{LIST}?_since={before}&_sort=last_modified").data
+    assert {each["id"] for each in gone} == {"his", *(f"more{number}" for number in range(5))}
+    assert len({each["last_modified"] for each in gone}) == 6
+    assert client.head(LIST).headers["Total-Objects"] == "1"
+    assert [group["members"] for group in client.get("/buckets/hers/groups").data] == [[CAROL]] * 6
+    assert client.as_("bob").get("/").json["user"]["principals"].count("/buckets/hers/groups/g1") == 0
+    assert client.as_("admin").head("/buckets").headers["Total-Objects"] == "1"
+    told = [(event.kind.name, event.action, len(event.impacted_objects)) for event in events]
+    assert sorted(told) == (
+        [("bucket", "delete", 6), ("group", "update", 6), ("record", "delete", 6)] if listening else []
+    )
+
+
 def test_listener_that_refuses_undoes_everything(client: Client) -> None:
     """C-EVT-6."""
     permissions = client.as_("bob").get("/permissions").data
