@@ -311,7 +311,7 @@ def test_a_page_of_permissions_looks_at_few_rows(storage: Any, reader: str) -> N
 def test_what_a_principal_has_is_looked_up(storage: Any) -> None:
     """The cost of forgetting a user goes with what the user has, not with what others have."""
     on_postgresql = storage.reading.dialect.name == "postgresql"
-    for holder, has in (("nobody", 0), ("few", 5), ("former", 0), ("crowded", OBJECTS // 2)):
+    for holder, has in (("nobody", 0), ("few", 5), ("former", 0), ("crowded", OBJECTS // 2), ("owner", OBJECTS)):
 
         def read(holder: str = holder) -> None:
             with storage.transaction() as transaction:
