@@ -20,6 +20,7 @@ ApiError
 ├── TooManyFailures     429  errno 117   wrong passwords
 ├── Programmatic        500  errno 999
 ├── Unavailable         503  errno 201
+│   └── Contended       503              a lock was not available in time
 └── ForeignError        an HTTP error of a plugin's view, with the status that it has
 """
 
@@ -295,6 +296,12 @@ class Unavailable(ApiError):
     error = "Service Unavailable"
     message = "Service temporary unavailable due to overloading or maintenance, please retry later."
     retry = True
+
+
+class Contended(Unavailable):
+    """Another transaction kept a lock for longer than a request may wait for it."""
+
+    message = "Another write holds what this request needs; nothing was changed, please retry later."
 
 
 class ForeignError(ApiError):

@@ -177,6 +177,7 @@ def open_storage(settings: Settings, app: Flask) -> Storage:
         settings.storage_pool_recycle,
         settings.storage_max_backlog,
         echo=settings.storage_echo,
+        lock_timeout_seconds=settings.storage_lock_timeout,
     )
     # What a module of somebody else's raises need not be about the URL.
     setting = "storage_url" if name else "storage_backend"

@@ -17,6 +17,10 @@ class BackendError(Exception):
         self.original = original
 
 
+class Busy(BackendError):
+    """Say that a lock was not available within the time limit: nothing was written, and a later try may succeed."""
+
+
 class IntegrityError(BackendError):
     """Say that the database refused a row that contradicts another one."""
 
@@ -35,7 +39,8 @@ class Pool:
     """The connections that a backend keeps (operations.md 1.5); the defaults are those of PostgreSQL.
 
     `max_backlog` is how many threads may wait for one: the next fails at once. -1: any number.
-    `echo` logs every statement, without what is bound to it.
+    `echo` logs every statement, without what is bound to it. `lock_timeout_seconds` is how long a statement of the
+    storage may wait for a lock.
     """
 
     size: int = 25
@@ -45,6 +50,7 @@ class Pool:
     max_backlog: int = -1
     pre_ping: bool = True
     echo: bool = False
+    lock_timeout_seconds: float = 10.0
 
 
 REDIS_POOL = Pool(size=50, timeout_seconds=20.0)

@@ -12,14 +12,14 @@ from email.utils import formatdate
 from urllib.parse import parse_qsl
 
 from app import queries
-from app.errors import ApiError, Clash, NotAllowed, Programmatic, Unauthenticated, Unavailable
+from app.errors import ApiError, Clash, Contended, NotAllowed, Programmatic, Unauthenticated, Unavailable
 from app.operation import Operation, Outcome, Permissions
 from app.perform import Answer
 from app.queries import Query
 from app.service import Service
 from app.settings import Settings
 from app.validation import MAX_AGE_SECONDS
-from backends import BackendError, IntegrityError
+from backends import BackendError, Busy, IntegrityError
 from backends.codec import dumps
 from backends.storage import Conflict, Disconnected
 from blueprints import request_lines
@@ -159,6 +159,8 @@ def refusal(service: Service, error: ApiError) -> Reply:
 
 def failure(error: BackendError) -> ApiError:
     """Return what clients are told of a backend that fails."""
+    if isinstance(error, Busy):
+        return Contended()
     clash = isinstance(error, IntegrityError | Conflict) and not isinstance(error, Disconnected)
     return Clash() if clash else Unavailable()
 

@@ -38,6 +38,7 @@ from gunicorn.http.errors import ParseException
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
 from servers.incoming import BodyTooLarge, Incoming
+from servers.writers import Writers
 
 HEAD_SECONDS = 10.0
 BODY_SECONDS = 10.0
@@ -49,6 +50,7 @@ LINGER_SECONDS = 30.0
 _LINGER_PAUSE_SECONDS = 5.0
 _SWEEP_SECONDS = 0.5
 _READ_BYTES = 64 * 1024
+_READING = ("GET", "HEAD", "OPTIONS")
 _NO_MORE_FILES = (errno.EMFILE, errno.ENFILE)
 
 # The `errno` of each answer, as the application numbers its own.
@@ -119,6 +121,11 @@ class Connection(TConn):  # type: ignore[misc]
         self.deadline = 0.0
         self.expire: Callable[[], None]
 
+    @property
+    def writes(self) -> bool:
+        """Return whether the request may change anything."""
+        return self.incoming.request.method not in _READING
+
     def close(self, graceful: bool = False) -> None:
         """Close the socket."""
         self.incoming.close()
@@ -136,6 +143,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self.waiting: dict[Connection, None] = {}
         self._next_sweep = 0.0
+        self._writers: Writers[Connection] = Writers(self.cfg.threads, self.enqueue_req)
         cfg = self.cfg
         self._reads_itself = not cfg.is_ssl and cfg.proxy_protocol == "off" and cfg.http2_cleartext == "off"
 
@@ -192,6 +200,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         if not isinstance(connection, Connection):
             super().finish_request(connection, future)
             return
+        if connection.writes:
+            self._writers.end()
         connection.kept = not future.cancelled() and future.exception() is None and future.result() is True
         self._send(connection)
 
@@ -282,7 +292,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self._unwatch(connection)
             incoming.request._expected_100_continue = False
             connection.parser = iter((incoming.request,))
-            self.enqueue_req(connection)
+            (self._writers.begin if connection.writes else self.enqueue_req)(connection)
             return
         if incoming.request is not None and incoming.request._expected_100_continue:
             try:

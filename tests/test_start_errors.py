@@ -114,7 +114,7 @@ WRONG: list[tuple[str, str, Mapping[str, str]]] = [
         "record_cache_expires_seconds", "sentry_events_min_level", "history.auto_trim_threshold",
     )),
     *((setting, seconds, {}) for seconds in ("x", "-1", "nan", "inf", "1e308", "") for setting in (
-        "storage_pool_timeout", "heartbeat_timeout_seconds",
+        "storage_pool_timeout", "heartbeat_timeout_seconds", "storage_lock_timeout",
     )),
     *(("eos", date, {}) for date in ("tomorrow", "2030-13-01")),
     ("logging_renderer", "no.where", {}),

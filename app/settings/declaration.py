@@ -31,6 +31,7 @@ from app.settings.values import (
 )
 
 _LABELS = ("method", "endpoint", "status")
+_DAY_SECONDS = 86_400
 
 T = TypeVar("T")
 D = TypeVar("D")
@@ -144,6 +145,14 @@ def rounds(raw: object) -> int:
     return value
 
 
+def lock_timeout(raw: object) -> float:
+    """Read a number of seconds above 0, at most a day: nothing waits without end."""
+    seconds = number(raw)
+    if not 0 < seconds <= _DAY_SECONDS:
+        raise ValueError(f"a number of seconds above 0, at most {_DAY_SECONDS}, is expected, not {raw!r}.")
+    return seconds
+
+
 def not_provided(raw: object) -> bool:
     """Refuse true."""
     if boolean(raw):
@@ -158,6 +167,7 @@ INT_OR_OFF = ("int", whole_or_off)
 LIMIT = ("int", limit)
 MAYBE_INT = ("int", optional(whole))
 FLOAT = ("float", number)
+LOCK_TIMEOUT = ("float", lock_timeout)
 TEXT = ("text", text)
 MAYBE_TEXT = ("text", optional(text))
 ASCENDING = ("list", ascending)

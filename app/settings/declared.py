@@ -18,6 +18,7 @@ from app.settings.declaration import (
     LABELS,
     LIMIT,
     LIST,
+    LOCK_TIMEOUT,
     MAYBE_INT,
     MAYBE_TEXT,
     MODULE,
@@ -122,6 +123,11 @@ class Backends:
     storage_pool_recycle: int = setting(INT_OR_OFF, -1, "replace connections older than these seconds; -1: never")
     storage_max_backlog: int = setting(
         INT_OR_OFF, -1, "threads that may wait for a connection; those beyond fail at once; -1: no bound"
+    )
+    storage_lock_timeout: float = setting(
+        LOCK_TIMEOUT,
+        10.0,
+        "seconds that a write waits for a lock, or for an SQLite file in use, then 503; above 0, at most a day",
     )
     storage_pool_pre_ping: bool = ineffective(
         BOOL, True, "a dead connection is noticed by the statement that fails on it, and replaced"

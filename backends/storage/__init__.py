@@ -453,7 +453,7 @@ class Storage(Protocol):
         """Remove all objects, tombstones, grants, memberships and clocks, and make the clocks of *lists* anew."""
 
     def ping(self, write: bool) -> None:
-        """Ask the database whether it answers, and when *write* whether it takes a write (which is rolled back)."""
+        """Ask the database whether it answers, and when *write* whether it takes writes, without writing anything."""
 
     def close(self) -> None:
         """Give back the connections."""

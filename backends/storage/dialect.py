@@ -79,5 +79,8 @@ class Dialect(Protocol):
     def greatest(self, one: ColumnElement[Any], other: ColumnElement[Any]) -> ColumnElement[Any]:
         """Return the greater of two values."""
 
+    def is_busy(self, error: BaseException | None) -> bool:
+        """Say whether the driver's error means that a lock was not available within the time limit."""
+
     def insert(self, table: Table) -> Any:
         """Return an INSERT that can say what happens on conflict; both databases spell that the same."""

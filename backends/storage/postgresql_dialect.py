@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from psycopg2.errorcodes import LOCK_NOT_AVAILABLE
 from sqlalchemy import (
     ARRAY,
     Column,
@@ -182,6 +183,10 @@ class PostgresqlDialect:
     def greatest(self, one: ColumnElement[Any], other: ColumnElement[Any]) -> ColumnElement[Any]:
         """Return the greater value."""
         return func.greatest(one, other)
+
+    def is_busy(self, error: BaseException | None) -> bool:
+        """Look for SQLSTATE 55P03, `lock_not_available`."""
+        return getattr(error, "pgcode", None) == LOCK_NOT_AVAILABLE
 
     def insert(self, table: Table) -> Insert:
         """Return an INSERT that can say what happens on conflict."""

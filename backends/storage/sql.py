@@ -4,25 +4,35 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, bindparam, delete, func, or_, select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import IntegrityError as DriverIntegrityError
 
-from backends import BackendError, IntegrityError
-from backends.storage import Accessible, Conflict, Disconnected, Snapshot, Uncertain, Wanted
+from backends import BackendError, Busy, IntegrityError, Pool
+from backends.storage import Accessible, Conflict, Disconnected, Snapshot, Uncertain, Wanted, bucket_of
 from backends.storage.accessible import AccessiblePages
 from backends.storage.dialect import Dialect
 from backends.storage.migrations import migrate
 from backends.storage.reads import Reads
 from backends.storage.tables import clocks, documents, grants, members
+from backends.storage.waits import LIMIT, Waits
 from backends.storage.writes import Writer, Writes
 
 _DEADLOCK, _SERIALIZATION = "40P01", "40001"
 
+_BUCKETS: Final = "/buckets"
+_ALIVE = select(clocks.c.list).where(clocks.c.bucket == bindparam("of_bucket"), clocks.c.list == bindparam("of_list"))
+"""A row that every service has, in one bucket: a cluster asks one machine."""
+_WRITABLE = _ALIVE.with_for_update(read=True, key_share=True)
+"""The weakest lock of that row waits for no writer and leaves no dead row, but takes the right to UPDATE the table, and
+a read-only database refuses it. SQLite has no such lock: there BEGIN IMMEDIATE is what a read-only file refuses."""
+
+_EVERYTHING: Final = "/"
+"""What writers of a database without a queue of its own wait for; no list has this name."""
 
 _PURGED = delete(documents).where(
     documents.c.bucket == bindparam("of_bucket"), documents.c.uri == bindparam("gone"), documents.c.deleted
@@ -30,7 +40,7 @@ _PURGED = delete(documents).where(
 
 
 @contextmanager
-def _driver_errors() -> Iterator[None]:
+def _driver_errors(dialect: Dialect) -> Iterator[None]:
     """Turn what the driver raises into `BackendError`, `IntegrityError` or, where another try helps, `Conflict`."""
     try:
         yield
@@ -39,6 +49,8 @@ def _driver_errors() -> Iterator[None]:
     except DBAPIError as error:
         if error.connection_invalidated:
             raise Disconnected(_named(error), error) from error
+        if dialect.is_busy(error.orig):
+            raise Busy(_named(error), error) from error
         again = getattr(error.orig, "pgcode", None) in (_DEADLOCK, _SERIALIZATION)
         raise (Conflict if again else BackendError)(_named(error), error) from error
     except SQLAlchemyError as error:
@@ -69,7 +81,7 @@ class SqlStorage:
     """See `backends.storage.Storage` for what its methods promise.
 
     *reading* is an engine in autocommit: a read is one round trip. *turn* gives the context in which a writing
-    transaction waits for its turn, where the database has no queue of its own.
+    transaction waits for its turn, for some seconds at most, where the database has no queue of its own.
     """
 
     def __init__(
@@ -77,7 +89,7 @@ class SqlStorage:
         reading: Engine,
         writing: Engine,
         dialect: Dialect,
-        turn: Callable[[], AbstractContextManager[Any]] = nullcontext,
+        turn: Callable[[float], AbstractContextManager[Any]] = nullcontext,
         embedded: bool = False,
     ) -> None:
         self.embedded = embedded
@@ -88,6 +100,7 @@ class SqlStorage:
         self._accessible = AccessiblePages(dialect)
         self._writes = Writes(dialect)
         self._next_turn = turn
+        self.waits = Waits(writing.get_execution_options().get(LIMIT, Pool().lock_timeout_seconds))
         self._open: ContextVar[Connection | None] = ContextVar("open", default=None)
 
     def read(self, wanted: Wanted) -> Snapshot:
@@ -104,7 +117,7 @@ class SqlStorage:
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
         """Give the connection of the transaction that this thread has open, else one of those for reads."""
-        with _driver_errors():
+        with _driver_errors(self._dialect):
             connection = self._open.get()
             if connection is not None:
                 yield connection
@@ -117,16 +130,18 @@ class SqlStorage:
         """Wait for the turn to write. Raises RuntimeError in a transaction of this thread: it would wait for itself."""
         if self._open.get() is not None:
             raise RuntimeError("A writing transaction is open already in this request; use perform().")
-        with self._next_turn():
+        with ExitStack() as held:
+            with self.waits.begin((_EVERYTHING,)) as seconds:
+                held.enter_context(self._next_turn(seconds))
             yield
 
     @contextmanager
     def transaction(self) -> Iterator[Writer]:
         """Open a writing transaction."""
-        with _driver_errors(), self._turn(), self.writing.connect() as connection:
+        with _driver_errors(self._dialect), self._turn(), self.writing.connect() as connection:
             before = self._open.set(connection)
             try:
-                yield Writer(connection, self._dialect, self._reads, self._writes)
+                yield Writer(connection, self._dialect, self._reads, self._writes, self.waits)
             finally:
                 self._open.reset(before)
             with _done_or_not():
@@ -145,13 +160,15 @@ class SqlStorage:
 
     def migrate(self, dry_run: bool, report: Callable[[str], None]) -> None:
         """Create or upgrade the tables."""
-        with _driver_errors():
-            migrate(self.writing, dry_run, report)
+        with _driver_errors(self._dialect):
+            migrate(self.writing, dry_run, report, lambda: self._next_turn(self.waits.limit_seconds))
 
     def start(self, lists: Sequence[str]) -> None:
         """Make the clocks of the lists at the top that have none yet; look first, so that a reader's rights do."""
-        with _driver_errors(), self.reading.connect() as connection:
-            known = set(connection.execute(select(clocks.c.list).where(clocks.c.list.in_(lists))).scalars())
+        with _driver_errors(self._dialect), self.reading.connect() as connection:
+            in_buckets = clocks.c.bucket.in_([bucket_of(name) for name in lists])
+            found = connection.execute(select(clocks.c.list).where(in_buckets, clocks.c.list.in_(lists)))
+            known = set(found.scalars())
         new = [name for name in lists if name not in known]
         if new:
             with self.transaction() as writer:
@@ -183,16 +200,14 @@ class SqlStorage:
             writer.start(lists, _now_ms())
 
     def ping(self, write: bool) -> None:
-        """Ask the database for an answer; with *write*, that it takes a row, which is rolled back."""
-        with _driver_errors(), self.reading.connect() as connection:
-            connection.execute(select(clocks.c.list).limit(1)).first()
+        """Ask the database for an answer; with *write*, also whether it takes writes."""
+        row = {"of_bucket": bucket_of(_BUCKETS), "of_list": _BUCKETS}
+        with _driver_errors(self._dialect), self.reading.connect() as connection:
+            connection.execute(_ALIVE, row).first()
         if not write:
             return
-        with _driver_errors(), self._turn(), self.writing.connect() as connection:
-            connection.execute(
-                self._dialect.insert(members).on_conflict_do_nothing(),
-                {"user_id": "__heartbeat__", "principal": "__heartbeat__", "since": 0, "until": 0},
-            )
+        with _driver_errors(self._dialect), self._turn(), self.writing.connect() as connection:
+            connection.execute(_WRITABLE, row).first()
             connection.rollback()
 
     def close(self) -> None:

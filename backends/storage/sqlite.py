@@ -7,19 +7,21 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, event, make_url
 
-from backends import Pool, translated
+from backends import BackendError, Busy, Pool
 from backends.engines import renew_after_fork
 from backends.storage.sql import SqlStorage
 from backends.storage.sqlite_dialect import SqliteDialect, register
 from backends.storage.turn import Turn
+from backends.storage.waits import LIMIT
 
-_BUSY_TIMEOUT_SECONDS = 30
+_DIALECT = SqliteDialect()
 
 
 def temporary_url() -> str:
@@ -48,7 +50,8 @@ def engine_options(url: str, pool: Pool) -> tuple[dict[str, Any], dict[str, Any]
     shared: dict[str, Any] = {
         "url": place.set(database=str(file)),
         "hide_parameters": True,
-        "connect_args": {"timeout": _BUSY_TIMEOUT_SECONDS, "check_same_thread": False},
+        "connect_args": {"timeout": pool.lock_timeout_seconds, "check_same_thread": False},
+        "execution_options": {LIMIT: pool.lock_timeout_seconds},
         "pool_size": pool.size,
         "max_overflow": pool.max_overflow,
         "pool_timeout": pool.timeout_seconds,
@@ -65,32 +68,46 @@ def open_storage(reading: Engine, writing: Engine) -> SqlStorage:
     event.listen(writing, "begin", _begin)
     file = writing.url.database or ""
     turn = Turn(f"{file}.lock")
-    with turn():
-        _prepare_file(file)
-    storage = SqlStorage(reading, writing, SqliteDialect(), turn, embedded=True)
+    storage = SqlStorage(reading, writing, _DIALECT, turn, embedded=True)
+    with turn(storage.waits.limit_seconds):
+        _prepare_file(file, storage.waits.limit_seconds)
     storage.migrate(False, lambda line: None)
     return storage
 
 
-def _prepare_file(file: str) -> None:
+def _prepare_file(file: str, seconds: float) -> None:
     """Switch the file to a write-ahead log, where it stays, and drop what ANALYZE left. Call this in turn.
 
     Readers and a writer work side by side then; SQLite does not wait for others here. With statistics it reads whole
     tables in order to make Bloom filters; the statements are written for an index each.
     """
-    with translated(sqlite3.Error), closing(sqlite3.connect(file, timeout=_BUSY_TIMEOUT_SECONDS)) as connection:
+    with _driver_errors(), closing(sqlite3.connect(file, timeout=seconds)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         for table in ("sqlite_stat1", "sqlite_stat4"):
             connection.execute(f"DROP TABLE IF EXISTS {table}")
 
 
 def _prepare(connection: sqlite3.Connection, _: Any) -> None:
-    """Leave transactions to us, each statement commits by itself; a commit need not wait for the disk in WAL mode."""
+    """Leave transactions to us, each statement commits by itself; a commit waits until it is on the disk.
+
+    With NORMAL in place of FULL a power cut would lose the latest writes, after they were answered.
+    """
     connection.isolation_level = None
-    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA synchronous = FULL")
     register(connection)
 
 
 def _begin(connection: Any) -> None:
     """Take the write lock at once: a reader that becomes a writer later would fail instead of waiting."""
-    connection.connection.driver_connection.execute("BEGIN IMMEDIATE")
+    with _driver_errors():
+        connection.connection.driver_connection.execute("BEGIN IMMEDIATE")
+
+
+@contextmanager
+def _driver_errors() -> Iterator[None]:
+    """Turn what the driver raises where SQLAlchemy does not see it into `BackendError`."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        failure = Busy if _DIALECT.is_busy(error) else BackendError
+        raise failure(f"{type(error).__name__}: {error}", error) from error

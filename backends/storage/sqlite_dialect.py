@@ -189,6 +189,10 @@ class SqliteDialect:
         """Return the greater value: SQLite's `max` of two is PostgreSQL's `greatest`."""
         return func.max(one, other)
 
+    def is_busy(self, error: BaseException | None) -> bool:
+        """Look for SQLITE_BUSY, of which extended codes have more bits."""
+        return isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+
     def insert(self, table: Table) -> Insert:
         """Return an INSERT that can say what happens on conflict."""
         return insert(table)

@@ -62,6 +62,7 @@ from backends.storage.inserts import Inserts
 from backends.storage.intervals import GRANT, MEMBERSHIP, OBJECT, Intervals
 from backends.storage.reads import Reads
 from backends.storage.tables import clocks, documents, grants, members
+from backends.storage.waits import WAIT, Waits
 
 _AT_ONCE = 200
 """How many deleted objects one statement empties: SQLite bounds the depth of an expression."""
@@ -174,11 +175,12 @@ class Writer:
     or to empty any other list (`Unlocked`), so that another try, which locks that list too, takes the place of a fault.
     """
 
-    def __init__(self, connection: Connection, dialect: Dialect, reads: Reads, writes: Writes) -> None:
+    def __init__(self, connection: Connection, dialect: Dialect, reads: Reads, writes: Writes, waits: Waits) -> None:
         self._connection = connection
         self._dialect = dialect
         self._reads = reads
         self._writes = writes
+        self._waits = waits
         self._held: set[str] = set()
         self._emptied: set[str] = set()
 
@@ -198,7 +200,9 @@ class Writer:
                 parameters: dict[str, Any] = {"of_bucket": bucket, "lists": named.get(bucket, []) if not start else []}
                 for number, uri in enumerate(some):
                     parameters |= {f"above_{number}": f"{uri}/", f"below_{number}": f"{uri}0"}
-                rows = self._connection.execute(self._writes.lock(len(some)), parameters)
+                with self._waits.begin((*parameters["lists"], *some)) as seconds:
+                    options = {WAIT: seconds}
+                    rows = self._connection.execute(self._writes.lock(len(some)), parameters, execution_options=options)
                 locked |= {name: Clock(last_modified, count) for name, last_modified, count in rows}
         self._held |= locked.keys()
         return locked

@@ -3,12 +3,14 @@
 import multiprocessing
 import os
 import pathlib
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 
 import pytest
 
-from backends import BackendError
+from backends import BackendError, Busy
 from backends.storage.turn import Turn
 
 _ROUNDS = 200
@@ -20,7 +22,7 @@ multiprocess = multiprocessing.get_context("spawn")
 def count_up(turn: Turn, counter: pathlib.Path) -> None:
     """Increment the number in a file, by reading and then writing it."""
     for _ in range(_ROUNDS):
-        with turn():
+        with turn(60):
             counter.write_text(str(int(counter.read_text()) + 1))
 
 
@@ -87,13 +89,13 @@ def test_a_forked_child_waits_for_its_parent_when_the_parent_was_inside(
     inside, done = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with turn():
+        with turn(60):
             inside.set()
             done.wait(10)
             counter.write_text("written by the parent")
 
     def read() -> None:
-        with turn():
+        with turn(60):
             counter.with_suffix(".seen").write_text(counter.read_text())
 
     holder = threading.Thread(target=hold)
@@ -110,27 +112,27 @@ def test_a_forked_child_waits_for_its_parent_when_the_parent_was_inside(
 
 def test_a_turn_can_be_taken_again_when_the_block_raised(tmp_path: pathlib.Path) -> None:
     turn = Turn(f"{tmp_path}/lock")
-    with pytest.raises(KeyError), turn():
+    with pytest.raises(KeyError), turn(60):
         raise KeyError
 
-    with turn():
+    with turn(60):
         pass
 
 
 def test_a_turn_can_be_taken_again_when_it_was_closed(tmp_path: pathlib.Path) -> None:
     turn = Turn(f"{tmp_path}/lock")
-    with turn():
+    with turn(60):
         pass
     turn.close()
 
-    with turn():
+    with turn(60):
         pass
 
 
 def test_a_turn_fails_as_a_backend_when_its_file_cannot_be_made(tmp_path: pathlib.Path) -> None:
     turn = Turn(f"{tmp_path}/no folder/lock")
 
-    with pytest.raises(BackendError, match="FileNotFoundError"), turn():
+    with pytest.raises(BackendError, match="FileNotFoundError"), turn(60):
         pass
 
 
@@ -138,7 +140,7 @@ def test_a_turn_does_not_follow_a_link(tmp_path: pathlib.Path) -> None:
     """In a folder of all users somebody else may have made it: a file would be made, or locked, where it points to."""
     (tmp_path / "lock").symlink_to(tmp_path / "elsewhere")
 
-    with pytest.raises(BackendError), Turn(f"{tmp_path}/lock")():
+    with pytest.raises(BackendError), Turn(f"{tmp_path}/lock")(60):
         pass
 
     assert not (tmp_path / "elsewhere").exists()
@@ -148,13 +150,13 @@ def test_a_turn_does_not_follow_a_link(tmp_path: pathlib.Path) -> None:
 def test_a_turn_takes_an_ordinary_file_only(tmp_path: pathlib.Path, make: Callable[[str], None]) -> None:
     make(f"{tmp_path}/lock")
 
-    with pytest.raises(BackendError), Turn(f"{tmp_path}/lock")():
+    with pytest.raises(BackendError), Turn(f"{tmp_path}/lock")(60):
         pass
 
 
 def test_other_users_cannot_open_the_file_of_a_turn(tmp_path: pathlib.Path) -> None:
     """Whoever can open it can lock it, and let all writers wait."""
-    with Turn(f"{tmp_path}/lock")():
+    with Turn(f"{tmp_path}/lock")(60):
         pass
 
     assert (tmp_path / "lock").stat().st_mode & 0o007 == 0
@@ -164,8 +166,67 @@ def test_a_turn_ends_when_its_file_cannot_be_unlocked(tmp_path: pathlib.Path) ->
     """What was written in it is committed, and the answer stands."""
     turn = Turn(f"{tmp_path}/lock")
 
-    with turn():
+    with turn(60):
         os.close(turn._file)
 
-    with turn():
+    with turn(60):
+        pass
+
+
+_HOLD = (
+    "import fcntl, sys; file = open(sys.argv[1]); fcntl.flock(file, fcntl.LOCK_EX); print(flush=True); sys.stdin.read()"
+)
+
+
+def test_a_writer_gives_up_when_another_process_has_the_turn_for_too_long(tmp_path: pathlib.Path) -> None:
+    """One thread goes on waiting, however many writers give up, and the next writer goes on with it."""
+    path, ours, theirs = tmp_path / "lock", Turn(f"{tmp_path}/lock"), Turn(f"{tmp_path}/lock")
+    path.touch()
+    command = [sys.executable, "-c", _HOLD, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        for _ in range(20):
+            with pytest.raises(Busy), ours(0.01):
+                pass
+        waiting = [thread for thread in threading.enumerate() if thread.name == "turn"]
+        writer = threading.Thread(target=write_in_turn, args=(ours, tmp_path / "count"))
+        writer.start()
+        holder.communicate()
+    writer.join()
+    for thread in waiting:
+        thread.join()
+
+    assert len(waiting) == 1
+    assert (tmp_path / "count").read_text() == "written"
+    for turn in (theirs, ours, theirs):
+        with turn(60):
+            pass
+
+
+def write_in_turn(turn: Turn, file: pathlib.Path) -> None:
+    with turn(60):
+        file.write_text("written")
+
+
+def test_a_turn_that_came_when_nobody_wanted_it_is_left_to_others(tmp_path: pathlib.Path) -> None:
+    ours, theirs = Turn(f"{tmp_path}/lock"), Turn(f"{tmp_path}/lock")
+    with theirs(60), pytest.raises(Busy), ours(0):
+        pass
+    for thread in threading.enumerate():
+        if thread.name == "turn":
+            thread.join()
+
+    with theirs(0):
+        pass
+    with ours(0):
+        pass
+
+
+def test_a_thread_gives_up_when_another_has_the_turn_for_too_long(tmp_path: pathlib.Path) -> None:
+    turn = Turn(f"{tmp_path}/lock")
+
+    with turn(60), pytest.raises(Busy), turn(0.01):
+        pass
+    with turn(0):
         pass

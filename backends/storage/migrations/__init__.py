@@ -9,7 +9,8 @@ from __future__ import annotations
 import importlib
 import logging
 from collections.abc import Callable
-from typing import Final
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Final
 
 from sqlalchemy import Column, Connection, Engine, MetaData, String, Table, inspect, select
 
@@ -44,10 +45,16 @@ def installed(connection: Connection) -> str | None:
     return version
 
 
-def migrate(engine: Engine, dry_run: bool, report: Report) -> None:
+def migrate(
+    engine: Engine,
+    dry_run: bool,
+    report: Report,
+    turn: Callable[[], AbstractContextManager[Any]] = nullcontext,
+) -> None:
     """Create or upgrade the tables and *report* each step in the words of operations.md 2.4.
 
-    Many processes may do this at once. With *dry_run* the steps are reported and nothing is written. Raises
+    Many processes may do this at once; *turn* gives the context in which one waits for its turn where the database has
+    no queue of its own. With *dry_run* the steps are reported and nothing is written. Raises
     SchemaError when the database holds what this code must not touch (operations.md 3.5).
     """
     with engine.connect() as connection:
@@ -57,7 +64,7 @@ def migrate(engine: Engine, dry_run: bool, report: Report) -> None:
         return
     # What happens is told by us (operations.md 2.4); Alembic would add its own, from its import on.
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    importlib.import_module(_RUNNER).upgrade(engine, dry_run, report)
+    importlib.import_module(_RUNNER).upgrade(engine, dry_run, report, turn=turn)
 
 
 def sql(dialect_name: str, since: str | None = None) -> str:

@@ -20,7 +20,6 @@ from sqlalchemy import Connection, Engine, func, select
 from backends.storage.migrations import VERSION_TABLE, installed
 from backends.storage.migrations.narration import Narration, Plan, Step
 from backends.storage.migrations.preconditions import check
-from backends.storage.turn import Turn
 
 VERSIONS: Final = pathlib.Path(__file__).parent / "versions"
 
@@ -32,7 +31,13 @@ _OPTIONS: Final[dict[str, Any]] = {"version_table": VERSION_TABLE, "transactiona
 _lock = select(func.pg_advisory_xact_lock(_LOCK_KEY))
 
 
-def upgrade(engine: Engine, dry_run: bool, report: Callable[[str], None], versions: pathlib.Path = VERSIONS) -> None:
+def upgrade(
+    engine: Engine,
+    dry_run: bool,
+    report: Callable[[str], None],
+    versions: pathlib.Path = VERSIONS,
+    turn: Callable[[], AbstractContextManager[Any]] = nullcontext,
+) -> None:
     """Run the missing steps of the folder *versions*. See `backends.storage.migrations.migrate` for the rest.
 
     What is missing is asked anew before each step, under the lock: another process may have run it meanwhile.
@@ -47,7 +52,7 @@ def upgrade(engine: Engine, dry_run: bool, report: Callable[[str], None], versio
             tell.step(first, step)
         tell.end(first)
         return
-    with _turn(engine):
+    with turn():
         first = _run_next(engine, steps, tell, None)
         for _ in first.missing[1:]:
             _run_next(engine, steps, tell, first)
@@ -121,11 +126,3 @@ def _alone(engine: Engine, steps: _Steps) -> Iterator[tuple[Connection, Migratio
                 # Python's driver does not open transactions for DDL by itself.
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             yield connection, context
-
-
-def _turn(engine: Engine) -> AbstractContextManager[None]:
-    """Return the turn of the database's writers, where it is a file."""
-    file = engine.url.database
-    if engine.dialect.name != "sqlite" or not file or file.startswith((":", "file:")):
-        return nullcontext()
-    return Turn(f"{file}.lock")()

@@ -1,0 +1,63 @@
+"""How long threads may wait for locks, of which few may wait long (`storage_lock_timeout`)."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+import pytest
+
+from backends import Busy
+from backends.storage.waits import BRIEF_SECONDS, PATIENT, Waits
+
+LIMIT = 10.0
+
+
+class _Clock:
+    """A clock that goes on when a test says so."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def _begin(stack: ExitStack, waits: Waits, *names: str) -> float:
+    return stack.enter_context(waits.begin(names))
+
+
+def test_few_threads_wait_long_and_none_once_one_has_waited_too_long() -> None:
+    clock = _Clock()
+    waits = Waits(LIMIT, clock)
+
+    with ExitStack() as stack:
+        first = [_begin(stack, waits, "a") for _ in range(PATIENT)]
+        others = [_begin(stack, waits, name) for name in "aabc"]
+        clock.now += BRIEF_SECONDS
+        in_time = _begin(stack, waits, "a", "d")
+        clock.now += 0.001
+        with pytest.raises(Busy), waits.begin(("d", "a")):
+            pass
+        elsewhere = _begin(stack, waits, "e")
+    later = [_begin(stack, waits, "a") for _ in range(PATIENT)]
+
+    assert first == later == [LIMIT] * PATIENT
+    assert others == [BRIEF_SECONDS] * 4
+    assert in_time == BRIEF_SECONDS
+    assert 0 < elsewhere < BRIEF_SECONDS
+
+
+def test_a_short_limit_is_nobodys_minimum() -> None:
+    waits = Waits(0.1)
+
+    with ExitStack() as stack:
+        assert {_begin(stack, waits, "a") for _ in range(PATIENT + 1)} == {0.1}
+
+
+def test_a_thread_that_fails_does_not_wait_any_more() -> None:
+    waits = Waits(LIMIT)
+    for _ in range(PATIENT):
+        with pytest.raises(KeyError), waits.begin(("a",)):
+            raise KeyError
+
+    with waits.begin(("a",)) as seconds:
+        assert seconds == LIMIT

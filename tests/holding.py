@@ -1,0 +1,27 @@
+"""Somebody who holds what writers need: the clock of a list on PostgreSQL, the whole file on SQLite."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+import psycopg2
+
+MIGRATION_LOCK = 0x6B696E746F
+
+
+@contextmanager
+def hold(
+    url: str, list: str, statement: str = "SELECT 1 FROM clocks WHERE list = %s FOR NO KEY UPDATE"
+) -> Iterator[None]:
+    """Hold it until the block ends, in a session of our own."""
+    if url.startswith("sqlite"):
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            yield
+        return
+    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        cursor.execute(statement, (list,) if "%s" in statement else None)
+        yield
+        connection.rollback()
