@@ -29,6 +29,11 @@ SORTS = {
     "a list of collections": f"{BUCKET}/collections",
 }
 
+HEALTH: Mapping[str, Callable[[Client], Any]] = {
+    "the heartbeat": lambda c: c.get("/__heartbeat__"),
+    "the start": lambda c: c.app.extensions["kinto"].start(),
+}
+
 ACROSS: Mapping[str, Callable[[Client], Any]] = {
     "the permissions of somebody": lambda c: c.get("/permissions"),
     "the removal of somebody's data": lambda c: c.as_("gone").delete(f"/__user_data__/{c.as_('gone').id}"),
@@ -110,7 +115,7 @@ def sent(request: pytest.FixtureRequest) -> Iterator[Sent]:
     reads = {name: ask for name, (ask, _) in {**READS, **WRITES}.items()}
     lists: dict[str, Callable[[Client], Any]] = {name: methodcaller("get", path) for name, path in SORTS.items()}
     found = {}
-    for name, ask in {**reads, **REFUSED, **lists, "the next page": _next_page, **ACROSS}.items():
+    for name, ask in {**reads, **REFUSED, **lists, "the next page": _next_page, **HEALTH, **ACROSS}.items():
         _prepare(client)
         with counted(client) as counter:
             ask(client)
@@ -145,6 +150,7 @@ def test_every_table_has_a_condition_on_its_bucket_in_every_branch(sent: Sent) -
 
     assert wrong == set()
     assert any(HOLDINGS.match(statement) for statement in sent["DELETE of a group"])
+    assert all("clocks" in statement for name in HEALTH for statement in sent[name])
 
 
 def test_no_statement_asks_for_time_or_chance(sent: Sent) -> None:
@@ -198,7 +204,8 @@ def test_rows_are_locked_in_one_bucket_and_in_order(sent: Sent) -> None:
         ), name
         assert re.search(r" ORDER BY clocks\.list( FOR NO KEY UPDATE)?$", lock), name
     locking = {statement for statements in sent.values() for statement in statements if " FOR " in statement}
-    assert all(" FOR NO KEY UPDATE" in statement and "clocks.bucket = " in statement for statement in locking)
+    locks = re.compile(r"clocks\.bucket = .* FOR (NO KEY UPDATE|KEY SHARE)$")
+    assert all(locks.search(statement) for statement in locking)
 
 
 @pytest.mark.parametrize("table", metadata.sorted_tables, ids=lambda table: table.name)

@@ -1,6 +1,9 @@
 """Keep the cache in a PostgreSQL table of Kinto's shape, outside the transactions of the storage (operations.md 4.5).
 
 The database's clock decides what has expired, in UTC whatever the time zone of the session.
+
+The statements run on a cluster too (Citus), where the key says which machine has a row: what a write returns depends on
+nothing but the row, and rows are locked by their keys alone.
 """
 
 import hashlib
@@ -37,15 +40,14 @@ _SET: Final = text(
     f"INSERT INTO cache (key, value, ttl) VALUES (:key, :value, {_ENDS})"
     " ON CONFLICT (key) DO UPDATE SET value = EXCLUDED.value, ttl = EXCLUDED.ttl"
 )
-_DELETE: Final = text(f"DELETE FROM cache WHERE key = :key RETURNING value, {_LIVING}")
+# What has expired is left to the purge.
+_DELETE: Final = text(f"DELETE FROM cache WHERE key = :key AND {_LIVING} RETURNING value")
 _EXPIRE: Final = text(f"UPDATE cache SET ttl = {_ENDS} WHERE key = :key AND {_LIVING}")
 _TTL: Final = text(f"SELECT EXTRACT(EPOCH FROM ttl - {_NOW}) FROM cache WHERE key = :key AND ttl > {_NOW}")
 _FLUSH: Final = text("DELETE FROM cache WHERE starts_with(key, :prefix)")
-# Rows that another worker is about to remove or renew are left to it: nobody waits for a purge.
-_PURGE: Final = text(
-    "DELETE FROM cache WHERE key IN"
-    f" (SELECT key FROM cache WHERE ttl <= {_NOW} ORDER BY ttl LIMIT 10000 FOR UPDATE SKIP LOCKED)"
-)
+_EXPIRED: Final = text(f"SELECT key FROM cache WHERE ttl <= {_NOW} ORDER BY ttl, key LIMIT 10000")
+# A row that was renewed meanwhile stays.
+_PURGE: Final = text(f"DELETE FROM cache WHERE key = ANY(:keys) AND ttl <= {_NOW}")
 
 
 class PostgreSQLCache(Cache):
@@ -70,12 +72,18 @@ class PostgreSQLCache(Cache):
         self._run(_SET, key=self._full(key), value=text_of_value, ttl_seconds=ttl_seconds)
         if time.monotonic() >= self._next_purge:
             self._next_purge = time.monotonic() + _SECONDS_BETWEEN_PURGES
-            with limit(_MAINTENANCE_SECONDS):
-                self._run(_PURGE)
+            self._purge()
 
     def delete(self, key: str) -> Json | None:
         row = self._run(_DELETE, key=self._full(key))
-        return decode(row[0]) if row and row[1] else None
+        return decode(row[0]) if row else None
+
+    def _purge(self) -> None:
+        """Remove the rows that expired first. Their keys are sorted: two purges lock them in the same order."""
+        with limit(_MAINTENANCE_SECONDS), self._breaker.call(), self._engine.connect() as connection:
+            keys = sorted(connection.execute(_EXPIRED).scalars())
+            if keys:
+                connection.execute(_PURGE, {"keys": keys})
 
     def expire(self, key: str, ttl_seconds: float) -> None:
         self._run(_EXPIRE, key=self._full(key), ttl_seconds=ttl_seconds)

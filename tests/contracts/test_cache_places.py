@@ -1,15 +1,18 @@
 """Test what is particular to one cache backend or to the way it is chosen (operations.md 1.9 and 4.2 to 4.5)."""
 
 import json
+import re
 import subprocess
 import sys
 import threading
+from collections import Counter
 from pathlib import Path
 
 import psycopg2
 import pymemcache
 import pytest
 import redis
+from sqlalchemy import event
 
 from backends import BackendError, Pool
 from backends.cache import Cache, load
@@ -309,6 +312,30 @@ def test_postgresql_removes_what_has_expired_at_writes_and_never_at_reads(empty_
     assert rows(empty_postgresql_url) == ["first", "second"]
     writer.close()
     other.close()
+
+
+def test_postgresql_is_asked_what_a_cluster_can_answer(empty_postgresql_url):
+    """What a write returns depends on its row alone; a row is found by its key, and nothing else is locked."""
+    cache, statements = load("postgresql", url=empty_postgresql_url), []
+    cache.initialize()
+    event.listen(cache._engine, "before_cursor_execute", lambda *sent: statements.append(sent[2]))
+    cache.set("key", 1, 60)
+    cache.expire("key", 0)
+    expired = cache.get("key"), cache.ttl("key"), cache.delete("key")
+    cache._purge()
+    cache.set("key", 2, 60)
+    living = cache.get("key"), cache.ttl("key") > 50, cache.delete("key"), cache.get("key")
+    cache.flush()
+    cache.close()
+
+    assert expired == (None, -1.0, None)
+    assert living == (2, True, 2, None)
+    kinds = Counter(statement.split()[0] for statement in statements)
+    assert set(kinds) == {"INSERT", "UPDATE", "SELECT", "DELETE"}
+    by_key = re.compile(r"WHERE (key = (%\(key\)s|ANY\()|starts_with\(key, )|^INSERT INTO cache \(key, ")
+    assert all(by_key.search(statement) for statement in statements if not statement.startswith("SELECT key FROM"))
+    assert not [statement for statement in statements if re.search(r"RETURNING .*\(", statement)]
+    assert not [statement for statement in statements if " FOR " in statement]
 
 
 def test_postgresql_keeps_lives_when_the_time_zone_of_the_session_is_not_utc(empty_postgresql_url):

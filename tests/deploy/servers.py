@@ -163,13 +163,13 @@ def apache(site: str) -> Iterator[str]:
         head = _APACHE.format(port=port, folder=place, includes="\n".join(modules))
         file = place / "apache.conf"
         file.write_text(f"{head}\n{site}", encoding="utf-8")
-        command = [*_not_as_root(), "apache2", "-f", str(file), "-DFOREGROUND"]
+        command = [*not_as_root(), "apache2", "-f", str(file), "-DFOREGROUND"]
         url = f"http://127.0.0.1:{port}/v1"
         with running(command, lambda: answers(port), as_environment({})):
             yield url
 
 
-def _not_as_root() -> Sequence[str]:
+def not_as_root() -> Sequence[str]:
     """Return what makes a command somebody else's than root's: Apache never serves as root.
 
     The capability lets it read a virtualenv that root made for itself.
