@@ -78,3 +78,19 @@ def test_a_database_of_the_process_outlives_its_forked_workers_and_goes_with_it(
     assert workers == [["0", "200"]] * 2
     assert there == "True"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_answered_write_is_on_the_disk(tmp_path: Path) -> None:
+    """With NORMAL (1) a power cut would lose the latest commits of a write-ahead log (sqlite.org/pragma.html)."""
+    app = create_app({**BASICAUTH, "kinto.storage_url": f"sqlite:///{tmp_path}/kinto.sqlite"})
+    storage = app.extensions["kinto"].storage
+
+    with storage.writing.connect() as writing, storage.reading.connect() as reading:
+        pragmas = [
+            connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+            for connection in (writing, reading)
+            for name in ("synchronous", "journal_mode")
+        ]
+    app.extensions["kinto"].close()
+
+    assert pragmas == [2, "wal"] * 2
