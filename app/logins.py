@@ -35,16 +35,22 @@ class Caller:
     """Where a request comes from, and what was found out about the passwords in it, each compared at most once.
 
     `checks` has for the value of a Login and a hash whether they fit, `made` for a hash that the request made the value
-    of the Login that fits.
+    of the Login that fits, `recalled` the values of Logins that were remembered.
     """
 
     address: str = ""
     checks: dict[tuple[str, str | None], bool] = field(default_factory=dict)
     made: dict[str, str] = field(default_factory=dict)
+    recalled: set[str] = field(default_factory=set)
 
     def knows(self, login: Login, secret: str | None) -> bool | None:
-        """Return whether a login fits a hash, None where that was not found out yet."""
+        """Return whether a login fits a hash, None where that was not found out yet.
+
+        A login that was found out about fits no user that has gone since: a comparison would take long for nothing.
+        """
         if secret == PENDING:
+            return False
+        if secret is None and (login.value in self.recalled or any(value == login.value for value, _ in self.checks)):
             return False
         if secret in self.made:
             return hmac.compare_digest(self.made[secret], login.value)

@@ -11,7 +11,8 @@ import pytest
 from app.errors import Forbidden
 from app.events import Context, Event, Listener
 from app.operation import Effect
-from backends.storage import Stored, Wanted
+from backends import BackendError
+from backends.storage import Conflict, Stored, Unlocked, Wanted
 from tests.client import Client
 
 B = "/buckets/b"
@@ -366,3 +367,25 @@ def test_nobody_is_told_after_a_rollback(stocked: Client, lone: bool) -> None:
 
     assert answer.status == 500
     assert (len(heard.before) > 0, heard.after) == (True, [])
+
+
+def test_listeners_before_the_commit_are_told_by_every_try_and_those_after_it_once(stocked: Client) -> None:
+    """docs/plugins.md: what a try wrote is undone; what a listener did outside the database is not."""
+    heard = listen(stocked)
+    tries: list[BackendError] = [Conflict("a deadlock"), Unlocked([f"{B}/groups"])]
+
+    def fail(event: Event, context: Context) -> None:
+        if tries:
+            raise tries.pop()
+
+    stocked.app.extensions["kinto"].add_listener(Listener(fail, actions=ALL))
+
+    answer = stocked.batch(
+        {"method": "POST", "path": RECORDS}, {"method": "PUT", "path": R, "body": {"data": {"n": 2}}}
+    )
+
+    assert answer.status == 200
+    ids = [[one["new"]["id"] for one in event.impacted_objects] for event in heard.after]
+    assert len(heard.before) == 2 + len(heard.after) == 4
+    assert ids[1] == ["r"]
+    assert sorted(one["id"] for one in stocked.get(RECORDS).data) == sorted([*ids[0], "r", "s"])

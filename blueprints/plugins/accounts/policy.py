@@ -42,6 +42,7 @@ class AccountsPolicy:
 
         recalled = self._logins.recall(login)
         if recalled is not None:
+            caller().recalled.add(login.value)
             proof = Proof(user_of(name), *recalled, authorization, forget)
             return Identity(f"{PREFIX}{name}", KIND, proof)
         state = _state(user_of(name), read)
