@@ -9,6 +9,7 @@ import os
 import selectors
 import socket
 import struct
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -34,8 +35,11 @@ def _application(_: Any, start_response: Callable[..., Any]) -> Sequence[bytes]:
 class _Worker(Worker):
     """A worker in this process: nobody forked it, no signal reaches it."""
 
-    def __init__(self, listener: socket.socket) -> None:
+    answered = 0
+
+    def __init__(self, listener: socket.socket, threads: int = 1) -> None:
         cfg = Config()
+        cfg.set("threads", threads)
         super().__init__(1, os.getppid(), [listener], None, 30, cfg, Logger(cfg))
         self.wsgi = _application
         self.tpool = self.get_thread_pool()
@@ -45,6 +49,10 @@ class _Worker(Worker):
 
     def is_parent_alive(self) -> bool:
         return True
+
+    def finish_request(self, connection: Any, future: Any) -> None:
+        super().finish_request(connection, future)
+        self.answered += 1
 
     def only(self) -> Connection:
         """Return the one connection that waits."""
@@ -127,6 +135,39 @@ def test_a_worker_that_is_told_to_stop_while_it_starts_answers_those_that_wait(
         worker.run()
 
         assert [status(read_all(each)) for each in clients] == [200] * len(clients)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 8])
+def test_threads_are_kept_for_requests_that_do_not_write(listener: socket.socket, threads: int) -> None:
+    """Those that write wait in line without a thread, and each of them is answered in the end."""
+    worker, release = _Worker(listener, threads), threading.Event()
+
+    def application(environ: Any, start_response: Callable[..., Any]) -> Sequence[bytes]:
+        if environ["REQUEST_METHOD"] != "GET":
+            release.wait()
+        return _application(environ, start_response)
+
+    worker.wsgi = application
+    methods = [*("PUT", "POST", "PATCH", "DELETE") * 3, "GET"]
+    with contextlib.ExitStack() as stack:
+        stack.callback(release.set)
+        clients = [stack.enter_context(socket.create_connection(listener.getsockname(), timeout=30)) for _ in methods]
+        for client, method in zip(clients, methods, strict=True):
+            client.sendall(head(method, "/", "Connection: close"))
+            worker.accept(listener)
+        if threads > 1:
+            worker.work_until(lambda: worker.answered == 1)
+            assert status(clients[-1].recv(65536)) == 200
+        release.set()
+        worker.work_until(lambda: worker.answered == len(methods))
+        for client in clients:
+            client.shutdown(socket.SHUT_WR)
+        answers = [status(read_all(client)) for client in clients[:-1]]
+    worker.murder_keepalived(force=True)
+    worker.tpool.shutdown()
+    worker.tmp.close()
+
+    assert answers == [200] * 12
 
 
 def test_a_worker_that_is_told_to_stop_while_it_is_full_disables_twice(
