@@ -21,15 +21,12 @@ ONLY_READS = {"storage": False, "permission": True, "cache": True}
 
 @contextmanager
 def _alone(url: str, client: Client) -> Iterator[Any]:
-    """Give a cursor beside a service, all of whose sessions have ended."""
+    """Give a cursor beside a service, after all sessions of the database but its own have ended."""
     client.app.extensions["kinto"].storage.close()
     with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
         connection.autocommit = True
         others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        while True:
-            cursor.execute(f"SELECT count(*) {others} AND backend_type = 'client backend'")
-            if cursor.fetchone() == (0,):
-                break
+        cursor.execute(f"SELECT pg_terminate_backend(pid, 5000) {others} AND backend_type = 'client backend'")
         yield cursor
 
 
