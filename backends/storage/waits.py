@@ -9,8 +9,8 @@ does a lot, and other requests for the same lists fail at once.
 
     PUT /buckets/b/collections/c/records/1   waits 10 s (storage_lock_timeout), then 503
     PUT /buckets/b/collections/c/records/2   waits 10 s, then 503
-    PUT /buckets/b/collections/c/records/3   waits 3 s, then 503
-    PUT /buckets/b/collections/c/records/4   three seconds later: 503 at once
+    PUT /buckets/b/collections/c/records/3   waits 5 s, then 503
+    PUT /buckets/b/collections/c/records/4   five seconds later: 503 at once
     PUT /buckets/b/collections/d/records/1   locked at once, as ever
 """
 
@@ -32,7 +32,7 @@ WAIT: Final = "lock_wait_seconds"
 """The option of an execution that has the limit of its statement and of those that follow."""
 PATIENT: Final = 2
 """How many threads of a process may wait for the whole limit."""
-BRIEF_SECONDS: Final = 3.0
+BRIEF_SECONDS: Final = 5.0
 """How long the others may wait, and after which time a thread that waits is overdue."""
 _OVERDUE_SHARE: Final = 0.1
 """The part of `BRIEF_SECONDS` that is left to others while as many are overdue as may wait: nobody knows for what."""
