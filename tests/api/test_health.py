@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -74,16 +75,19 @@ def test_the_heartbeat_knows_who_may_only_read(postgresql_url: str, started: boo
     with _alone(postgresql_url, client) as cursor:
         if not started:
             cursor.execute("DELETE FROM clocks")
-        cursor.execute("CREATE ROLE kinto_reader; GRANT SELECT ON ALL TABLES IN SCHEMA public TO kinto_reader")
+        # Roles belong to the whole server.
+        role = f"kinto_test_{uuid.uuid4().hex[:12]}"
+        cursor.execute(f"CREATE ROLE {role}; GRANT USAGE ON SCHEMA public TO {role}")
+        cursor.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")
         try:
             cursor.execute("SELECT current_user, current_database()")
             user, name = cursor.fetchone()
-            cursor.execute(f"ALTER ROLE {user} IN DATABASE {name} SET role = 'kinto_reader'")
+            cursor.execute(f"ALTER ROLE {user} IN DATABASE {name} SET role = '{role}'")
             reader = client.get("/__heartbeat__")
         finally:
             cursor.execute(f"ALTER ROLE {user} IN DATABASE {name} RESET role")
             client.app.extensions["kinto"].storage.close()
-            cursor.execute("DROP OWNED BY kinto_reader; DROP ROLE kinto_reader")
+            cursor.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
 
     assert (reader.status, reader.json) == (503, ONLY_READS)
     assert client.get("/__heartbeat__").json == HEALTHY
