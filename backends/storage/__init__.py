@@ -19,6 +19,12 @@ from backends.codec import loads
 LIVING: Final = 9223372036854775807
 """What `until` says of a grant or a membership that has not ended."""
 
+LATEST: Final = 253402300799999
+"""The greatest timestamp in ms that the tables hold, the end of the year 9999: there is no later HTTP date.
+
+The greatest that a client may choose is a year earlier (`app.saving.LAST_TIMESTAMP`), so that its list can go on.
+"""
+
 
 class Missing:
     """The value of a field that an object does not have: greater than every JSON value (C-LIST-35)."""

@@ -2,19 +2,35 @@
 
 documents  an object or its tombstone; one at the top stands twice, under its own bucket and in the directory
 grants     who could do what, since when, until when (`LIVING`: still)
-clocks     a list's newest timestamp (its row is the lock), where its present life began, how many objects live in it
+clocks     a list's newest timestamp (its row is the lock), where its present life began, how many objects live in it,
+           and the highest timestamp that it had before `kinto check --repair` set it back, NULL where it never did
 members    who was in which group, since when, until when
+
+Constraints bound every timestamp (0 to `LATEST`, `until` may be `LIVING`). What clients choose is bounded where it is
+read, so that no request meets a constraint.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, MetaData, Table, Text, func, literal_column
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    func,
+    literal_column,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql.elements import ColumnElement
 
-from backends.storage import LIVING
+from backends.storage import LATEST, LIVING
 
 metadata: Final = MetaData()
 
@@ -32,6 +48,9 @@ def last_segment(path: ColumnElement[str]) -> ColumnElement[str]:
     return func.substr(path, before + literal_column("1", Integer), type_=Text)
 
 
+_RANGE: Final = f"BETWEEN 0 AND {LATEST}"
+_INTERVAL: Final = f"since {_RANGE} AND (until = {LIVING} OR until {_RANGE})"
+
 documents: Final = Table(
     "documents",
     metadata,
@@ -42,6 +61,7 @@ documents: Final = Table(
     Column("last_modified", BigInteger, nullable=False),
     Column("deleted", Boolean, nullable=False),
     Column("data", _Json, nullable=False),
+    CheckConstraint(f"born {_RANGE} AND last_modified {_RANGE}", "documents_range"),
     Index("documents_in_list", "bucket", "list", "deleted", "last_modified", "uri"),
 )
 
@@ -55,6 +75,7 @@ grants: Final = Table(
     Column("principal", _Key, primary_key=True),
     Column("since", BigInteger, primary_key=True),
     Column("until", BigInteger, nullable=False),
+    CheckConstraint(_INTERVAL, "grants_range"),
     Index("grants_of_principal", "principal", "list", "until", "uri", "bucket"),
 )
 
@@ -78,6 +99,11 @@ clocks: Final = Table(
     Column("last_modified", BigInteger, nullable=False),
     Column("floor", BigInteger, nullable=False),
     Column("count", BigInteger, nullable=False),
+    Column("former", BigInteger),
+    # A row with the floor 0 is never stored: the upsert that moves a clock proposes it, with the change of the count.
+    CheckConstraint(
+        f"last_modified {_RANGE} AND floor {_RANGE} AND former >= 0 AND (count >= 0 OR floor = 0)", "clocks_range"
+    ),
 )
 
 members: Final = Table(
@@ -87,5 +113,6 @@ members: Final = Table(
     Column("principal", _Key, primary_key=True),
     Column("since", BigInteger, primary_key=True),
     Column("until", BigInteger, nullable=False),
+    CheckConstraint(_INTERVAL, "members_range"),
     Index("members_of_group", "principal"),
 )

@@ -16,6 +16,9 @@ down_revision = None
 
 _TOP_LISTS = ("/accounts", "/buckets")
 
+_RANGE = "BETWEEN 0 AND 253402300799999"
+_INTERVAL = f"since {_RANGE} AND (until = 9223372036854775807 OR until {_RANGE})"
+
 
 def upgrade() -> None:
     """Make tables and clocks."""
@@ -31,6 +34,7 @@ def upgrade() -> None:
         sa.Column("last_modified", sa.BigInteger, nullable=False),
         sa.Column("deleted", sa.Boolean, nullable=False),
         sa.Column("data", json, nullable=False),
+        sa.CheckConstraint(f"born {_RANGE} AND last_modified {_RANGE}", "documents_range"),
     )
     op.create_index("documents_in_list", "documents", ["bucket", "list", "deleted", "last_modified", "uri"])
 
@@ -43,6 +47,7 @@ def upgrade() -> None:
         sa.Column("principal", key, primary_key=True),
         sa.Column("since", sa.BigInteger, primary_key=True),
         sa.Column("until", sa.BigInteger, nullable=False),
+        sa.CheckConstraint(_INTERVAL, "grants_range"),
     )
     op.create_index("grants_of_principal", "grants", ["principal", "list", "until", "uri", "bucket"])
     kind = sa.text("substr(list, length(rtrim(list, replace(list, '/', ''))) + 1)")
@@ -62,6 +67,10 @@ def upgrade() -> None:
         sa.Column("last_modified", sa.BigInteger, nullable=False),
         sa.Column("floor", sa.BigInteger, nullable=False),
         sa.Column("count", sa.BigInteger, nullable=False),
+        sa.Column("former", sa.BigInteger),
+        sa.CheckConstraint(
+            f"last_modified {_RANGE} AND floor {_RANGE} AND former >= 0 AND (count >= 0 OR floor = 0)", "clocks_range"
+        ),
     )
 
     op.create_table(
@@ -70,6 +79,7 @@ def upgrade() -> None:
         sa.Column("principal", key, primary_key=True),
         sa.Column("since", sa.BigInteger, primary_key=True),
         sa.Column("until", sa.BigInteger, nullable=False),
+        sa.CheckConstraint(_INTERVAL, "members_range"),
     )
     op.create_index("members_of_group", "members", ["principal"])
 
