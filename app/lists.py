@@ -25,7 +25,7 @@ def get(operation: Operation, seen: Work, rules: Rules) -> Outcome:
     if operation.conditions.fresh(timestamp):
         return Outcome(200, timestamp, fresh=True)
     _expect_list_unmodified(operation, timestamp)
-    query = _expect_query(operation, timestamp)
+    query = _expect_query(operation, seen)
     expires = cache_expires(operation, seen)
     if operation.method == "HEAD":
         return Outcome(200, timestamp, total=seen.seen.total, cache_expires=expires)
@@ -49,7 +49,7 @@ def delete(operation: Operation, seen: Work, rules: Rules) -> Outcome:
     expect_valid(operation)
     clock = seen.clock(operation.route.uri)
     _expect_list_unmodified(operation, clock)
-    query = _expect_query(operation, clock)
+    query = _expect_query(operation, seen)
     rows = seen.seen.page[: query.limit]
     effects = []
     for stored in rows:
@@ -82,10 +82,10 @@ def _expect_list_unmodified(operation: Operation, timestamp: int) -> None:
         raise Modified(timestamp)
 
 
-def _expect_query(operation: Operation, clock: int) -> queries.Query:
+def _expect_query(operation: Operation, seen: Work) -> queries.Query:
     query = operation.query
     assert query is not None, "an operation on a list has a query"
-    refusal = query.refused(clock)
+    refusal = query.refused(seen.latest(operation.route.uri))
     if refusal:
         raise Invalid(refusal)
     return query

@@ -160,8 +160,8 @@ def _read(service: Service, steps: Sequence[Operation | View]) -> list[Answer | 
             continue
         facts, operation = work, step
         if step.pages:
-            operation = wanted_by.resume(step, read)
-            facts = Work(read(wanted_by.listed(service, operation, read)), work.now)
+            operation, page = wanted_by.read_list(service, step, read)
+            facts = Work(page, work.now)
         try:
             outcome = service.decide(operation, facts)
         except ApiError as error:
@@ -283,9 +283,9 @@ class _Run(Writing):
         """Decide one operation and take over what it changes."""
         if operation.pages:
             self.flush()
-            operation = wanted_by.resume(operation, self._read)
-            listed = wanted_by.listed(self.service, operation, self._read)
-            page = self._read(replace(listed, bodies=True))
+            operation, page = wanted_by.read_list(
+                self.service, operation, lambda wanted: self._read(replace(wanted, bodies=True))
+            )
             self.work.seen.add(page)
             self.work.seen.page, self.work.seen.total = page.page, page.total
             self.work.seen.full, self.work.seen.shares = page.full, page.shares

@@ -18,7 +18,7 @@ from app.filters import MAX_FILTERS, MAX_VALUES, read_filters, too_many_filters
 from app.parameters import Fields, Wrong, only_number, only_text, read_number, value_error
 from backends import Json
 from backends.codec import loads
-from backends.storage import NEWEST_FIRST, Filter, Order, Stored
+from backends.storage import NEWEST_FIRST, Clock, Filter, Order, Stored
 from backends.storage.values import value_at
 
 Pairs = Iterable[tuple[str, str]]
@@ -72,12 +72,23 @@ class Query:
     anchors: tuple[tokens.Anchor, ...] = ()
     ahead: int | None = None
 
-    def refused(self, clock: int) -> Problem | None:
-        """Return why the query is refused on a list whose timestamp is *clock* (C-LIST-28).
+    def refused(self, latest: int) -> Problem | None:
+        """Return why the query is refused on a list whose highest timestamp was *latest* (C-LIST-28).
 
-        The `ETag` of the list is always accepted back, however far ahead it is.
+        What was the `ETag` of the list is always accepted back, however far ahead it is.
         """
-        return None if self.ahead is not None and self.ahead <= clock else self.refusal
+        return None if self.ahead is not None and self.ahead <= latest else self.refusal
+
+    def from_beginning(self, clock: Clock | None) -> Query:
+        """Return a query for all of the list where `_since` is of a time before its clock was set back."""
+        if clock is None or not clock.former:
+            return self
+        kept = tuple(
+            each
+            for each in self.filters
+            if (each.path, each.operator) != (("last_modified",), "gt") or not clock.outdates(each.value)
+        )
+        return self if kept == self.filters else replace(self, filters=kept)
 
 
 def parse(

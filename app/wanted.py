@@ -10,7 +10,7 @@ from app.identity import Reader
 from app.operation import Operation
 from app.permissions import is_among
 from app.service import Service
-from backends.storage import LIVING, Filter, Page, Wanted, bucket_of
+from backends.storage import LIVING, Filter, Page, Snapshot, Wanted, bucket_of
 
 
 def objects(service: Service, operations: Sequence[Operation], writing: bool) -> list[Wanted]:
@@ -87,6 +87,21 @@ def resume(operation: Operation, read: Reader) -> Operation:
     uris = tuple(f"{list}/{anchor.id}" for anchor in query.anchors)
     objects = read(Wanted(operation.route.bucket, targets=uris)).objects
     return replace(operation, query=queries.resume(query, objects.values()))
+
+
+def read_list(service: Service, operation: Operation, read: Reader) -> tuple[Operation, Snapshot]:
+    """Read a page of a list, or what a DELETE of the list may delete; return it with what was asked.
+
+    For a client that synchronised before the clock of the list was set back it is read again, from the beginning.
+    """
+    operation = resume(operation, read)
+    seen, query = read(listed(service, operation, read)), operation.query
+    if query is not None and operation.reads:
+        begun = query.from_beginning(seen.clocks.get(operation.route.uri))
+        if begun is not query:
+            operation = replace(operation, query=begun)
+            seen = read(listed(service, operation, read))
+    return operation, seen
 
 
 def listed(service: Service, operation: Operation, read: Reader) -> Wanted:

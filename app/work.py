@@ -77,6 +77,11 @@ class Work:
         clock = self.seen.clocks.get(list)
         return clock.last_modified if clock else 0
 
+    def latest(self, list: str) -> int:
+        """Return the highest timestamp that a list ever gave out (C-LIST-28)."""
+        clock = self.seen.clocks.get(list)
+        return max(clock.last_modified, clock.former) if clock else 0
+
     def apply(self, effect: Effect, children: Iterable[str]) -> None:
         """Take over what an operation changed. *children* are the lists that start with the object when it is new."""
         uri, list = effect.new.uri, list_of(effect.new.uri)
@@ -97,10 +102,10 @@ class Work:
     def _move(self, list: str, timestamp: int, count: int) -> None:
         moved = self._moves.get(list, Move(list, 0))
         self._moves[list] = Move(list, timestamp, moved.count + count, moved.starts)
-        known = self.seen.clocks.get(list)
-        if known is None or timestamp > known.last_modified:
+        known = self.seen.clocks.get(list, Clock(0, 0))
+        if timestamp > known.last_modified:
             self.deferred.moved.add(list)
-        self.seen.clocks[list] = Clock(timestamp, (known.count if known else 0) + count)
+        self.seen.clocks[list] = replace(known, last_modified=timestamp, count=known.count + count)
 
     def unseen(self, list: str) -> int:
         """Return a timestamp of a list that no poller has passed, for what begins or ends in it.

@@ -17,8 +17,10 @@ log: Final = logging.getLogger("kinto.command")
 
 FAILED: Final = 1
 WRONG_USAGE: Final = 2
+READONLY: Final = 51
 
 _COMMANDS: Final = {
+    "check": "Report lists whose numbers are wrong, and mend them.",
     "create-user": "Create an account, or give one a new password.",
     "flush-cache": "Empty the cache.",
     "init": "Write a first ini file.",

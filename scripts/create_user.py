@@ -9,9 +9,8 @@ import click
 from app.errors import Invalid
 from app.factory import create_app
 from app.service import Service
-from scripts.command import FAILED, Command, log, settings_of
+from scripts.command import FAILED, READONLY, Command, log, settings_of
 
-READONLY: Final = 51
 NO_PLUGIN: Final = 52
 ABORTED: Final = 53
 VOLATILE: Final = 54

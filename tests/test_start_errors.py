@@ -159,7 +159,7 @@ def test_a_wrong_value_is_one_line_that_begins_with_the_setting(
         "\x00\x01",
     ],
 )
-@pytest.mark.parametrize("command", ["start", "migrate", "flush-cache", "purge-deleted"])
+@pytest.mark.parametrize("command", ["start", "migrate", "flush-cache", "purge-deleted", "check"])
 def test_a_file_without_a_section_to_read_is_one_line(
     content: str, command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

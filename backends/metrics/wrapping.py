@@ -109,6 +109,10 @@ class TimedStorage:
         with _timed(self._observe, calls.PURGE):
             return self._storage.purge(lists, keep)
 
+    def check(self, now: int, latest: int, repair: bool, report: Callable[[str], None]) -> int:
+        """Report lists that are wrong, and mend them."""
+        return self._storage.check(now, latest, repair, report)
+
     def flush(self, lists: Sequence[str] = ()) -> None:
         """Remove everything, timed."""
         with _timed(self._observe, calls.FLUSH):

@@ -98,10 +98,21 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """A list's clock: its newest timestamp in ms, and how many living objects it holds."""
+    """A list's clock: its newest timestamp in ms, and how many living objects it holds.
+
+    `former` is the highest timestamp that the list had before `kinto check --repair` set its clock back, else 0.
+    """
 
     last_modified: int
     count: int
+    former: int = 0
+
+    def outdates(self, since: int) -> bool:
+        """Say whether a client that synchronised up to *since* did so before the clock was set back.
+
+        Once the clock has passed `former` again, what the list gave out before and after cannot be told apart.
+        """
+        return 0 < since <= self.former and (since > self.last_modified or self.former <= self.last_modified)
 
 
 @dataclass(frozen=True, slots=True)
@@ -454,6 +465,13 @@ class Storage(Protocol):
 
     def purge(self, lists: Sequence[str], keep: int) -> int:
         """Delete all tombstones but the newest *keep* of each list that matches a LIKE pattern; return how many."""
+
+    def check(self, now: int, latest: int, repair: bool, report: Callable[[str], None]) -> int:
+        """Report each list whose clock, timestamps or count are wrong; return how many there are.
+
+        Timestamps from 0 to *latest* are in range. With *repair* each of the lists is mended in a transaction of its
+        own, in which its clock is locked.
+        """
 
     def flush(self, lists: Sequence[str] = ()) -> None:
         """Remove all objects, tombstones, grants, memberships and clocks, and make the clocks of *lists* anew."""

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Text,
     bindparam,
     case,
+    func,
     literal,
     literal_column,
     select,
@@ -81,8 +82,13 @@ def living_grants() -> Select[Any]:
 def clocks_branch(dialect: Dialect) -> Select[Any]:
     """Return the branch of the clocks of the lists that are bound as `clocks`."""
     lists = dialect.rows("clocks", VALUE)
-    found = branch(CLOCK, a=clocks.c.list, n=clocks.c.last_modified, m=clocks.c.count).where(clocks.c.bucket == BUCKET)
-    return dialect.look_up(found, lists, clocks.c.list == lists.c.value)
+    return dialect.look_up(_clock_branch(), lists, clocks.c.list == lists.c.value)
+
+
+def _clock_branch() -> Select[Any]:
+    former = func.coalesce(clocks.c.former, literal_column("0"))
+    columns = {"a": clocks.c.list, "n": clocks.c.last_modified, "m": clocks.c.count, "d": former}
+    return branch(CLOCK, **columns).where(clocks.c.bucket == BUCKET)
 
 
 def documents_branch(dialect: Dialect, objects: FromClause, text: ColumnElement[str]) -> Select[Any]:
@@ -94,8 +100,7 @@ def documents_branch(dialect: Dialect, objects: FromClause, text: ColumnElement[
 def emptied_branch(dialect: Dialect) -> Select[Any]:
     """Return the branch of all clocks below the objects that are bound as `emptied`."""
     ranges = dialect.rows("emptied", RANGE)
-    found = branch(CLOCK, a=clocks.c.list, n=clocks.c.last_modified, m=clocks.c.count).where(clocks.c.bucket == BUCKET)
-    return dialect.look_up(found, ranges, clocks.c.list > ranges.c.above, clocks.c.list < ranges.c.below)
+    return dialect.look_up(_clock_branch(), ranges, clocks.c.list > ranges.c.above, clocks.c.list < ranges.c.below)
 
 
 def members_branch(dialect: Dialect) -> Select[Any]:

@@ -48,6 +48,9 @@ class Dialect(Protocol):
     def member(self, document: ColumnElement[Any], name: str) -> ColumnElement[str]:
         """Return a string that the document holds under a name, NULL where it holds none."""
 
+    def with_number(self, document: ColumnElement[Any], name: str, number: ColumnElement[Any]) -> ColumnElement[Any]:
+        """Return the document with another number under a name."""
+
     def rows(self, name: str, columns: Sequence[tuple[str, Any]]) -> FromClause:
         """Return a table of bound values: *columns* are names and types, *name* is how `bind_rows` finds it."""
 

@@ -140,6 +140,10 @@ class PostgresqlDialect:
         value = _get(document, (name,))
         return case((_type(value) == _STRING, _string(value)))
 
+    def with_number(self, document: ColumnElement[Any], name: str, number: ColumnElement[Any]) -> ColumnElement[Any]:
+        """Put an object with the number over the document."""
+        return document.op("||", return_type=JSONB())(func.jsonb_build_object(literal(name, Text), number, type_=JSONB))
+
     def rows(self, name: str, columns: Sequence[tuple[str, Any]]) -> FromClause:
         """Return the values of one bound array for each column, side by side."""
         arrays = (cast(bindparam(f"{name}_{column}", type_=ARRAY(kind)), ARRAY(kind)) for column, kind in columns)

@@ -147,7 +147,7 @@ def collect(rows: Iterable[Any]) -> Snapshot:
         elif source == GROUP:
             seen.groups.setdefault(a, set()).add(b)
         elif source == CLOCK:
-            seen.clocks[a] = Clock(n, m)
+            seen.clocks[a] = Clock(n, m, d)
         elif source == TOTAL:
             seen.total += n
         elif source == FULL:

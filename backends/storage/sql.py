@@ -18,6 +18,7 @@ from backends.storage.accessible import AccessiblePages
 from backends.storage.dialect import Dialect
 from backends.storage.migrations import migrate
 from backends.storage.reads import Reads
+from backends.storage.repair import Repairs
 from backends.storage.tables import clocks, documents, grants, members
 from backends.storage.waits import LIMIT, Waits
 from backends.storage.writes import Writer, Writes
@@ -99,6 +100,7 @@ class SqlStorage:
         self._reads = Reads(dialect)
         self._accessible = AccessiblePages(dialect)
         self._writes = Writes(dialect)
+        self._repairs = Repairs(dialect)
         self._next_turn = turn
         self.waits = Waits(writing.get_execution_options().get(LIMIT, Pool().lock_timeout_seconds))
         self._open: ContextVar[Connection | None] = ContextVar("open", default=None)
@@ -191,6 +193,26 @@ class SqlStorage:
             if gone:
                 writer._connection.execute(_PURGED, gone)
             return len(gone)
+
+    def check(self, now: int, latest: int, repair: bool, report: Callable[[str], None]) -> int:
+        """Report lists that are wrong, and with *repair* mend them one after the other."""
+        wrong = 0
+        with _driver_errors(self._dialect), self.reading.connect() as connection:
+            for state in self._repairs.states(connection, latest):
+                faults = state.faults(latest)
+                if faults:
+                    wrong += 1
+                    report(f"{state.name}: {', '.join(faults)}.")
+                    if repair:
+                        self._mend(state.name, now, latest, report)
+        return wrong
+
+    def _mend(self, name: str, now: int, latest: int, report: Callable[[str], None]) -> None:
+        with self.transaction() as writer:
+            writer.lock((name,))
+            done = self._repairs.mend(writer._connection, name, now, latest)
+        if done:
+            report(f"{name}: mended: {done}.")
 
     def flush(self, lists: Sequence[str] = ()) -> None:
         """Remove everything but the tables; the clocks of *lists* are made in the same transaction."""

@@ -140,6 +140,10 @@ class SqliteDialect:
         kind = func.json_type(document, path, type_=Text)
         return case((kind == literal("text", Text), func.json_extract(document, path, type_=Text)))
 
+    def with_number(self, document: ColumnElement[Any], name: str, number: ColumnElement[Any]) -> ColumnElement[Any]:
+        """Set the number; `json_set` leaves the rest as it is, long integers too."""
+        return func.json_set(document, literal(f'$."{name}"', Text), number, type_=Text)
+
     def rows(self, name: str, columns: Sequence[tuple[str, Any]]) -> FromClause:
         """Return the elements of one bound JSON array of arrays."""
         each = func.json_each(bindparam(name, type_=Text)).table_valued("value", name=f"{name}_each")
