@@ -87,8 +87,7 @@ def save(
     document = {**attributes, "id": id, "last_modified": timestamp}
     if rules.schema_validation:
         document = _validated(operation, seen, document)
-    born = former.born if former else timestamp
-    stored = Stored(uri, timestamp, False, born, dumps(document))
+    stored = Stored(uri, timestamp, False, timestamp, dumps(document))
     permissions = {name: frozenset(principals) for name, principals in granted.items() if principals}
     if rules.explicit_permissions:
         writer = kind.behaviour.writer(operation.identity, id)

@@ -85,19 +85,31 @@ class Work:
     def apply(self, effect: Effect, children: Iterable[str]) -> None:
         """Take over what an operation changed. *children* are the lists that start with the object when it is new."""
         uri, list = effect.new.uri, list_of(effect.new.uri)
+        former, before = self.seen.objects.get(uri), self.clock(list)
         self._before.setdefault(uri, self.permissions(uri))
         if effect.kind.membership:
             known = self.seen.members.get(uri, members(effect.old))
             self.deferred.members.setdefault(uri, frozenset(known))
             self.deferred.groups[uri] = effect
-        self._effects[uri] = effect
-        self.seen.objects[uri] = effect.new
         self.seen.grants[uri] = {name: set(principals) for name, principals in effect.permissions.items()}
         self._move(list, effect.clock, (not effect.new.deleted) - (effect.old is not None))
         self._stamps[uri] = self.unseen(list)
+        born = effect.old.born if effect.old else self._birth(former, before, self._stamps[uri])
+        self._effects[uri] = replace(effect, new=replace(effect.new, born=born))
+        self.seen.objects[uri] = self._effects[uri].new
         if effect.action == "create":
             for child in children:
                 self.start(child)
+
+    def _birth(self, former: Stored | None, before: int, stamp: int) -> int:
+        """Return the `born` of an object that is created: the timestamp that its list gives out next.
+
+        A timestamp that the client chose has no part in it. *before* is the list's clock before the write, *stamp* one
+        that no poller has passed. An object that is created again gets a greater one than its tombstone, *former*, has:
+        timestamps of the past leave the clock where it is.
+        """
+        born = min(stamp, next_timestamp(before, self.now))
+        return next_timestamp(former.born, born) if former else born
 
     def _move(self, list: str, timestamp: int, count: int) -> None:
         moved = self._moves.get(list, Move(list, 0))

@@ -77,7 +77,11 @@ def like_pattern(lists: Sequence[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An object, or its tombstone, as it is stored: `text` is its JSON document with `id` and `last_modified`."""
+    """An object, or its tombstone, as it is stored: `text` is its JSON document with `id` and `last_modified`.
+
+    `born` is the timestamp that its list gave to the write that created it (`app.work.Work.apply`): updates and the
+    tombstone keep it, an object that is created again gets another one.
+    """
 
     uri: str
     timestamp: int
@@ -177,7 +181,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class UserState:
-    """What a login depends on: when the user's object was first created, and its secret (None: not a string)."""
+    """What a login depends on: when the user's object was created, and its secret (None: not a string)."""
 
     born: int
     secret: str | None = field(repr=False)

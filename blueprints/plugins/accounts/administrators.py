@@ -77,11 +77,11 @@ def _names(principals: frozenset[str]) -> Iterator[str]:
 
 def _with_password(service: Service, work: Work, uri: str, secret: str) -> Effect:
     """Return the account as it is with a password, whether it was there or not."""
-    old, former = work.living(uri), work.seen.objects.get(uri)
+    old = work.living(uri)
     clock = next_timestamp(work.clock(LIST), work.now)
     id = uri.rpartition("/")[2]
     document = {**(old.data() if old else {}), "id": id, "last_modified": clock, PASSWORD: secret}
-    new = Stored(uri, clock, False, former.born if former else clock, dumps(document))
+    new = Stored(uri, clock, False, clock, dumps(document))
     granted = work.permissions(uri)
     writers = granted.get("write", frozenset()) | {f"{PREFIX}{id}"}
     return Effect(service.kinds[KIND], new, old, {**granted, "write": writers}, clock)
