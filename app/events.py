@@ -59,8 +59,15 @@ class Event:
 class Context(Protocol):
     """What a listener before the commit may do in the transaction of the request."""
 
+    def stamp(self, list: str) -> int | None:
+        """Return the timestamp for one object that the listener writes to a list, unique in it.
+
+        The list may be any, also one that the request did not name; it is locked from here on. None where the object
+        that the list is in does not exist, or no longer at the end of the request: then nothing can be written to it.
+        """
+
     def apply(self, effect: Effect) -> None:
-        """Write one more object in the same transaction."""
+        """Write one more object in the same transaction. `effect.clock` and its timestamp are those of `stamp`."""
 
     def withdraw(self, principal: str) -> None:
         """End all that was granted to a principal, and its memberships."""
@@ -68,6 +75,10 @@ class Context(Protocol):
 
 class Reading:
     """The context of a request that only reads: nothing can be written in it."""
+
+    def stamp(self, list: str) -> int | None:
+        """Refuse a timestamp."""
+        raise TypeError(f"A request that only reads cannot write to {list}")
 
     def apply(self, effect: Effect) -> None:
         """Refuse to write an object."""

@@ -128,6 +128,16 @@ class Work:
         clock = self.clock(list)
         return clock if list in self.deferred.moved else min(clock + 1, _NO_NEXT)
 
+    def moves(self, list: str) -> bool:
+        """Say whether a change of the list's clock is pending."""
+        return list in self._moves
+
+    def allocate(self, list: str) -> int:
+        """Give out the next timestamp of a list. The clock takes it, so that nobody else gets it."""
+        timestamp = next_timestamp(self.clock(list), self.now)
+        self._move(list, timestamp, 0)
+        return timestamp
+
     def start(self, list: str) -> None:
         """Start a list with its parent: now, or above its former clock, which outlives it.
 

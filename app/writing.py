@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from app.errors import Clash
@@ -13,7 +14,7 @@ from app.operation import Effect, Operation, Outcome
 from app.schema_compiling import NotCompiled, compile_schema
 from app.service import Service
 from app.work import Work, now_ms
-from backends.storage import Conflict, Held, Principals, Snapshot, Transaction, Unlocked
+from backends.storage import Conflict, Held, Principals, Snapshot, Transaction, Unlocked, Wanted, home, list_of
 
 _TRIES = 3
 _MOST_LOCKS = 10
@@ -67,8 +68,32 @@ class Writing:
         self._heard: Operation | None = None
         self._caused: list[tuple[Operation, Outcome]] = []
 
+    def stamp(self, list: str) -> int | None:
+        """Return a timestamp for an object that a listener writes to a list, which is locked from here on.
+
+        None where the object that the list is in does not exist, or no longer. A list that has no clock, since its kind
+        is newer than its parent, is started. Raises Unlocked where a lock is missing that must be taken earlier: the
+        request starts again with it.
+        """
+        if not self.work.moves(list):
+            self.work.seen.clocks |= self.transaction.lock_last(list)
+        parent = list_of(list)
+        if parent and parent not in self.work.seen.objects:
+            self.work.seen.add(self.transaction.read(Wanted(home(parent), ancestors=(parent,))))
+        if parent and self.work.living(parent) is None:
+            return None
+        if list not in self.work.seen.clocks:
+            self.transaction.expect_held((list_of(parent),))
+            self.work.start(list)
+        return self.work.allocate(list)
+
     def apply(self, effect: Effect) -> None:
-        """Write one more object for a listener. Listeners are told of it by an event of its own (P-EVT-6)."""
+        """Write one more object for a listener. Listeners are told of it by an event of its own (P-EVT-6).
+
+        The clock of its list never goes back, in whatever order a listener uses the timestamps that it got.
+        """
+        clock = max(effect.clock, self.work.clock(list_of(effect.new.uri)))
+        effect = replace(effect, clock=clock)
         self.take(effect)
         if self._heard:
             self._caused.append((self._heard, Outcome(200, effect.clock, effects=(effect,))))
@@ -117,7 +142,7 @@ class Writing:
         wished = [(change.stored.uri, change.stored.timestamp) for change in changes if change.past]
         if wished:
             changed = {change.stored.uri for change in changes}
-            new = [(change.stored.uri.rpartition("/")[0], change.stored.timestamp) for change in changes]
+            new = [(list_of(change.stored.uri), change.stored.timestamp) for change in changes]
             if len(set(new)) < len(new) or self.transaction.taken(wished) - changed:
                 raise Clash
         self.transaction.write(changes, moves)

@@ -145,6 +145,11 @@ class TimedTransaction:
         with _timed(self._observe, calls.TIMESTAMP):
             return self._transaction.lock(lists, below)
 
+    def lock_last(self, name: str) -> dict[str, Clock]:
+        """Lock one more clock, timed as the question for its timestamp."""
+        with _timed(self._observe, calls.TIMESTAMP):
+            return self._transaction.lock_last(name)
+
     def expect_held(self, lists: Iterable[str]) -> None:
         """Raise Unlocked for lists that are not held."""
         self._transaction.expect_held(lists)

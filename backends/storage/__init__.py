@@ -387,6 +387,12 @@ class Transaction(Protocol):
         Call this before reading anything that the transaction will write. The rows stay locked until its end.
         """
 
+    def lock_last(self, name: str) -> dict[str, Clock]:
+        """Lock one more list, after all others; return its clock, nothing for a list that has none.
+
+        Raises Unlocked where a list is held that comes after it: another try locks both in their order.
+        """
+
     def expect_held(self, lists: Iterable[str]) -> None:
         """Raise Unlocked for lists that the transaction neither locked nor started."""
 

@@ -211,6 +211,15 @@ class Writer:
         self._held |= locked.keys()
         return locked
 
+    def lock_last(self, name: str) -> dict[str, Clock]:
+        """Lock one more list, unless that would be against the order in which all lock."""
+        place = bucket_of(name), name
+        if name in self._held or all((bucket_of(held), held) < place for held in self._held):
+            return self.lock((name,))
+        if self.read(Wanted(bucket_of(name), clocks=(name,))).clocks:
+            raise Unlocked((name,))
+        return {}
+
     def expect_held(self, lists: Iterable[str]) -> None:
         """Raise Unlocked for lists that the transaction neither locked nor started."""
         missing = set(lists) - self._held
