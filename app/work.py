@@ -94,22 +94,13 @@ class Work:
         self.seen.grants[uri] = {name: set(principals) for name, principals in effect.permissions.items()}
         self._move(list, effect.clock, (not effect.new.deleted) - (effect.old is not None))
         self._stamps[uri] = self.unseen(list)
-        born = effect.old.born if effect.old else self._birth(former, before, self._stamps[uri])
+        # The next timestamp of the list, whatever the client chose; it outlives the tombstone.
+        born = former.born if former else min(self._stamps[uri], next_timestamp(before, self.now))
         self._effects[uri] = replace(effect, new=replace(effect.new, born=born))
         self.seen.objects[uri] = self._effects[uri].new
         if effect.action == "create":
             for child in children:
                 self.start(child)
-
-    def _birth(self, former: Stored | None, before: int, stamp: int) -> int:
-        """Return the `born` of an object that is created: the timestamp that its list gives out next.
-
-        A timestamp that the client chose has no part in it. *before* is the list's clock before the write, *stamp* one
-        that no poller has passed. An object that is created again gets a greater one than its tombstone, *former*, has:
-        timestamps of the past leave the clock where it is.
-        """
-        born = min(stamp, next_timestamp(before, self.now))
-        return next_timestamp(former.born, born) if former else born
 
     def _move(self, list: str, timestamp: int, count: int) -> None:
         moved = self._moves.get(list, Move(list, 0))

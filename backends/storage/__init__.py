@@ -79,8 +79,8 @@ def like_pattern(lists: Sequence[str]) -> str:
 class Stored:
     """An object, or its tombstone, as it is stored: `text` is its JSON document with `id` and `last_modified`.
 
-    `born` is the timestamp that its list gave to the write that created it (`app.work.Work.apply`): updates and the
-    tombstone keep it, an object that is created again gets another one.
+    `born` is the timestamp that its list gave to the write that first created it (`app.work.Work.apply`): updates, the
+    tombstone and re-creation keep it.
     """
 
     uri: str

@@ -121,7 +121,7 @@ class Writes:
     @staticmethod
     def _build_documents(dialect: Dialect) -> Inserts:
         statement = dialect.insert(documents)
-        replaced = {name: statement.excluded[name] for name in ("born", "last_modified", "deleted", "data")}
+        replaced = {name: statement.excluded[name] for name in ("last_modified", "deleted", "data")}
         upsert = statement.on_conflict_do_update(index_elements=[documents.c.bucket, documents.c.uri], set_=replaced)
         return Inserts(upsert, [column.name for column in documents.c])
 
