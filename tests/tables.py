@@ -1,0 +1,151 @@
+"""The rows of a storage, and the rules that every committed state of them keeps (docs/architecture.md, The tables)."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Engine, NullPool, create_engine, event, select
+
+from backends.storage import LIVING, at_top, bucket_of, home, homes, list_of
+from backends.storage.tables import clocks, documents, grants, members
+
+Rows = dict[tuple[str, ...], Any]
+
+
+@dataclass(frozen=True)
+class Tables:
+    """All rows: documents by (bucket, uri), clocks by (bucket, list), and lists of grants and memberships."""
+
+    documents: Rows
+    clocks: Rows
+    grants: list[Any]
+    members: list[Any]
+
+    @property
+    def living(self) -> set[str]:
+        """Return the URIs of living objects."""
+        return {row.uri for row in self.documents.values() if not row.deleted and row.bucket == home(row.uri)}
+
+    @property
+    def memberships(self) -> set[tuple[str, str]]:
+        """Return who is in which group: pairs of user and group."""
+        return {(row.user_id, row.principal) for row in self.members if row.until == LIVING}
+
+    @property
+    def granted(self) -> set[tuple[str, ...]]:
+        """Return the living grants."""
+        return {(row.bucket, row.uri, row.permission, row.principal) for row in self.grants if row.until == LIVING}
+
+
+def read_tables(connection: Connection) -> Tables:
+    """Read all rows."""
+    return Tables(
+        {(row.bucket, row.uri): row for row in connection.execute(select(documents))},
+        {(row.bucket, row.list): row for row in connection.execute(select(clocks))},
+        list(connection.execute(select(grants))),
+        list(connection.execute(select(members))),
+    )
+
+
+def snapshot_engine(url: str) -> Engine:
+    """Return an engine whose transactions see one moment of the database."""
+    if url.startswith("sqlite"):
+        engine = create_engine(url, poolclass=NullPool)
+        event.listen(engine, "connect", _leave_transactions_to_us)
+        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+        return engine
+    place = url.replace("postgresql://", "postgresql+psycopg2://")
+    return create_engine(place, isolation_level="REPEATABLE READ", poolclass=NullPool)
+
+
+def _leave_transactions_to_us(connection: Any, _: Any) -> None:
+    connection.isolation_level = None
+
+
+def faults(tables: Tables) -> list[str]:
+    """Return what is wrong with the rows, a line for each fault."""
+    return [*_of_documents(tables), *_of_clocks(tables), *_of_intervals(tables)]
+
+
+def _of_documents(tables: Tables) -> Iterator[str]:
+    living = tables.living
+    stamps = Counter(
+        (list_of(uri), row.last_modified) for (bucket, uri), row in tables.documents.items() if bucket == home(uri)
+    )
+    yield from (
+        f"two objects of {name} have the timestamp {stamp}" for (name, stamp), many in stamps.items() if many > 1
+    )
+    for (bucket, uri), row in tables.documents.items():
+        document = row.data if isinstance(row.data, dict) else json.loads(row.data)
+        parent = list_of(row.list) if row.list.count("/") > 1 else None
+        if row.list != list_of(uri) or bucket not in homes(uri):
+            yield f"{uri} is stored in {row.list} of {bucket}"
+        if (document["id"], document["last_modified"]) != (uri.rpartition("/")[2], row.last_modified):
+            yield f"the document of {uri} has another id or timestamp than its row"
+        if parent is not None and parent not in living:
+            yield f"{uri} is an orphan"
+        if at_top(uri):
+            yield from _of_copies(tables, bucket, uri, row)
+
+
+def _of_copies(tables: Tables, bucket: str, uri: str, row: Any) -> Iterator[str]:
+    """An object at the top is stored twice while it lives: in the directory and in its own bucket."""
+    other = tables.documents.get((bucket_of(uri) if bucket == home(uri) else home(uri), uri))
+    if (other is None) != bool(row.deleted):
+        yield f"{uri} has {'a' if other else 'no'} copy beside {bucket}"
+    elif other is not None and tuple(other)[1:] != tuple(row)[1:]:
+        yield f"the copies of {uri} differ"
+
+
+def _of_clocks(tables: Tables) -> Iterator[str]:
+    counts: Counter[str] = Counter(map(list_of, tables.living))
+    newest: dict[str, int] = {}
+    for (bucket, uri), row in tables.documents.items():
+        if bucket == home(uri):
+            newest[row.list] = max(newest.get(row.list, 0), row.last_modified)
+    for (bucket, name), clock in tables.clocks.items():
+        parent = list_of(name) if name.count("/") > 1 else None
+        if bucket != bucket_of(name):
+            yield f"the clock of {name} is stored in {bucket}"
+        if parent is not None and parent not in tables.living:
+            continue
+        if clock.count != counts[name]:
+            yield f"{name} counts {clock.count} and holds {counts[name]}"
+        if clock.last_modified < newest.get(name, 0):
+            yield f"{name} is at {clock.last_modified} and holds {newest[name]}"
+        if clock.floor > clock.last_modified:
+            yield f"{name} starts at {clock.floor}, above its clock {clock.last_modified}"
+    known = {name for _, name in tables.clocks}
+    yield from (f"{name} has objects and no clock" for name in newest.keys() - known)
+
+
+def _of_intervals(tables: Tables) -> Iterator[str]:
+    living = tables.living
+    times = {name: clock.last_modified for (_, name), clock in tables.clocks.items()}
+    rows: list[tuple[str, tuple[str, ...], Any]] = [
+        *((row.uri, (row.bucket, row.uri, row.permission, row.principal), row) for row in tables.grants),
+        *((row.principal, (row.user_id, row.principal), row) for row in tables.members),
+    ]
+    yield from (
+        f"{key} began twice and has not ended" for key in _twice(key for _, key, row in rows if row.until == LIVING)
+    )
+    for uri, key, row in rows:
+        # What begins or ends while the clock stays is stamped one above it.
+        if row.since > times.get(list_of(uri), 0) + 1 or LIVING > row.until > times.get(list_of(uri), 0) + 1:
+            yield f"{key} has a timestamp that its list has not reached: {row.since} to {row.until}"
+        if row.since > row.until:
+            yield f"{key} ended before it began: {row.since} to {row.until}"
+        if row.until == LIVING and uri not in living:
+            yield f"{key} goes on although {uri} is gone"
+    copies = {(uri, permission, principal): set[str]() for _, uri, permission, principal in tables.granted}
+    for bucket, *grant in tables.granted:
+        copies[tuple(grant)].add(bucket)
+    yield from (f"{grant} is in {found} alone" for grant, found in copies.items() if found != set(homes(grant[0])))
+
+
+def _twice(keys: Iterable[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    return [key for key, many in Counter(keys).items() if many > 1]

@@ -1,0 +1,45 @@
+"""Random histories on both databases: a batch does what its requests do one by one (C-BATCH-21, C-OBJ-61, C-PERM-23).
+
+`KINTO_TEST_HISTORIES=1000 pytest tests/test_histories.py` looks at more of them.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+
+from tests.client import Client
+from tests.databases import BASICAUTH, DATABASES, database_url, keep_app
+from tests.histories import FIRST, SETTINGS, Chunk, Run, ask_in_batches, ask_one_by_one, differences, histories
+
+EXAMPLES = int(os.environ.get("KINTO_TEST_HISTORIES", "12"))
+
+
+@pytest.fixture(scope="module")
+def services(request: pytest.FixtureRequest) -> dict[str, Run]:
+    """Give a service on each database, which all histories share."""
+    settings = {**BASICAUTH, **SETTINGS}
+    return {name: Run(Client(keep_app(database_url(name, request), settings))) for name in DATABASES}
+
+
+@given(history=histories)
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+def test_batches_give_what_single_requests_give_on_both_databases(
+    services: dict[str, Run], history: list[Chunk]
+) -> None:
+    """Answers and timestamps, then all rows, and what everybody sees in every list."""
+    sqlite, postgresql = services.values()
+    told = ask_one_by_one(sqlite, [FIRST, *history])
+
+    for other in (
+        ask_one_by_one(postgresql, told.chunks),
+        *(ask_in_batches(run, told) for run in (sqlite, postgresql)),
+    ):
+        assert differences(told, other) == []
