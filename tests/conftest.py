@@ -1,10 +1,18 @@
-"""Give every test the servers of `tests/services.py`: each is started at its first use and stopped at the end."""
+"""Give every test the servers of `tests/services.py`, each started at its first use, and look at what it sends."""
 
 from collections.abc import Iterator
 
 import pytest
 
 from tests import services
+from tests.statements import SUITE
+
+
+@pytest.fixture(autouse=True)
+def statements_keep_the_rules() -> Iterator[None]:
+    """Fail a test in which the service sent PostgreSQL a statement that a cluster cannot route."""
+    yield
+    assert SUITE.take() == []
 
 
 @pytest.fixture(scope="session")
