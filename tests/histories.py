@@ -229,6 +229,93 @@ FIRST = Chunk(
 )
 
 
+def _asked(method: str, path: str, who: str = "alice") -> Request:
+    return Request(who, method, path)
+
+
+_GROUP, _LIST = GROUPS[0], f"{BUCKETS[0]}/collections/c/records"
+_R, _NEW = f"{_LIST}/r", f"{BUCKETS[0]}/collections/new"
+_DORA = "account:dora"
+_NEW_LIFE = (_asked("DELETE", "/accounts/dora", "dora"), _put("/accounts/dora", {"password": "pw"}, "nobody"))
+_READS = tuple(
+    _asked("GET", path, "bob") for path in (BUCKETS[0], f"{BUCKETS[0]}/collections", _R, _LIST, "/permissions")
+)
+
+
+def _repeat(*requests: Request) -> tuple[Chunk, ...]:
+    """Ask three times at one moment, one by one; then twice more in a batch, and at last all but the last."""
+    alone = tuple(Chunk(0, (request,), True) for request in requests * 3)
+    return (*alone, Chunk(0, requests * 2), Chunk(0, requests[:-1]))
+
+
+def _in_the_past(path: str, data: dict[str, Any], number: int, **permissions: list[str]) -> Request:
+    """Write at a timestamp that leaves the clock where it is."""
+    return _put(path, {**data, "last_modified": START_MS - 1000 - number}, **permissions)
+
+
+KNOWN: Mapping[str, tuple[Chunk, ...]] = {
+    "what a user who is made anew is granted in the batch": (Chunk(1, (*_NEW_LIFE, _put(_R, {}, read=[_DORA]))),),
+    "the group that a user who is made anew joins in the batch": (
+        Chunk(1, (*_NEW_LIFE, _put(_GROUP, {"members": [_DORA]}))),
+        Chunk(1, (_put(_GROUP, {"members": []}), *_NEW_LIFE, _put(_GROUP, {"members": [_DORA]}))),
+    ),
+    "a group that named a deleted user takes that user in": (
+        Chunk(1, (_put(_GROUP, {"members": [_DORA]}),), alone=True),
+        *(Chunk(1, (request,), alone=True) for request in _NEW_LIFE),
+        Chunk(1, (_put(_GROUP, {"members": [_DORA]}),), alone=True),
+    ),
+    "a change of a group shows at the end of its batch": (
+        Chunk(1, (_put(_GROUP, {"members": []}), *_READS)),
+        Chunk(1, (_put(_GROUP, {"members": [BOB]}), *_READS, _put(_R, {}), *_READS)),
+        Chunk(1, (_asked("DELETE", _GROUP), *_READS, _put(_GROUP, {"members": [BOB]}), *_READS)),
+        Chunk(1, _READS),
+    ),
+    "grants begin and end at one timestamp": _repeat(_put(_R, {}, read=[BOB]), _put(_R, {}, read=[CAROL])),
+    "grants begin and end while the clock stays": _repeat(
+        _in_the_past(_R, {}, 1, read=[BOB]), _in_the_past(f"{_LIST}/s", {}, 2, read=[BOB]), _asked("DELETE", _R)
+    ),
+    "members join and leave at one timestamp": _repeat(
+        _put(_GROUP, {"members": [BOB]}), _put(_GROUP, {"members": [CAROL]}), _put(_GROUP, {"members": []})
+    ),
+    "a group comes and goes at one timestamp": _repeat(
+        _put(_GROUP, {"members": [BOB]}), _put(_R, {}, read=[_GROUP]), _asked("DELETE", _GROUP)
+    ),
+    "a user comes and goes at one timestamp": _repeat(
+        *_NEW_LIFE, _put(_GROUP, {"members": [_DORA]}), _put(_R, {}, read=[_DORA]), _put(_R, {"n": 2})
+    ),
+    "a list starts and goes on in one batch": (
+        Chunk(
+            1,
+            (
+                _put(_NEW, {}),
+                _put(f"{_NEW}/records/r", {}),
+                _asked("GET", f"{_NEW}/records"),
+                _put(f"{_NEW}/records/s", {}),
+                _asked("DELETE", f"{_NEW}/records"),
+                _asked("DELETE", _NEW),
+                _put(_NEW, {}),
+                _put(f"{_NEW}/records/r", {}),
+            ),
+        ),
+    ),
+}
+"""What once went wrong (docs/architecture.md, "What a transaction refuses"), by what it is about."""
+
+LEFT: Mapping[str, tuple[tuple[str, ...], ...]] = {
+    "what a user who is made anew is granted in the batch": ((BUCKETS[0], _R, "read", _DORA),),
+    "the group that a user who is made anew joins in the batch": ((_DORA, _GROUP),),
+    "a group that named a deleted user takes that user in": ((_DORA, _GROUP),),
+    "a change of a group shows at the end of its batch": ((BOB, _GROUP),),
+    "grants begin and end at one timestamp": ((BUCKETS[0], _R, "read", BOB),),
+    "grants begin and end while the clock stays": ((BUCKETS[0], _R, "read", BOB),),
+    "members join and leave at one timestamp": ((CAROL, _GROUP),),
+    "a group comes and goes at one timestamp": ((BOB, _GROUP), (BUCKETS[0], _R, "read", _GROUP)),
+    "a user comes and goes at one timestamp": ((_DORA, _GROUP), (BUCKETS[0], _R, "read", _DORA)),
+    "a list starts and goes on in one batch": (),
+}
+"""Which grants and memberships there are after each of them."""
+
+
 # What comes of it.
 
 

@@ -6,13 +6,28 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, note, settings
+from hypothesis import HealthCheck, Phase, given, settings
 
 from tests.client import Client
 from tests.databases import BASICAUTH, DATABASES, database_url, keep_app
-from tests.histories import FIRST, SETTINGS, Chunk, Run, ask_in_batches, ask_one_by_one, differences, histories
+from tests.histories import (
+    FIRST,
+    KNOWN,
+    LEFT,
+    SETTINGS,
+    Chunk,
+    Request,
+    Run,
+    Shown,
+    Told,
+    ask_in_batches,
+    ask_one_by_one,
+    differences,
+    histories,
+)
 
 MORE = os.environ.get("KINTO_TEST_HISTORIES")
 
@@ -22,6 +37,17 @@ def services(request: pytest.FixtureRequest) -> dict[str, Run]:
     """Give a service on each database, which all histories share."""
     settings = {**BASICAUTH, **SETTINGS}
     return {name: Run(Client(keep_app(database_url(name, request), settings))) for name in DATABASES}
+
+
+def _assert_all_ways_lead_to_one_end(services: dict[str, Run], history: Sequence[Chunk]) -> Told:
+    """Compare answers and timestamps, then all rows, and what people see in every list."""
+    sqlite, postgresql = services.values()
+    told = ask_one_by_one(sqlite, [FIRST, *history])
+    others = [ask_one_by_one(postgresql, told.chunks), *(ask_in_batches(run, told) for run in (sqlite, postgresql))]
+    asked = "\n".join(map(repr, told.chunks))
+    for other in others:
+        assert differences(told, other) == [], asked
+    return told
 
 
 @given(history=histories)
@@ -34,13 +60,19 @@ def services(request: pytest.FixtureRequest) -> dict[str, Run]:
 def test_batches_give_what_single_requests_give_on_both_databases(
     services: dict[str, Run], history: list[Chunk]
 ) -> None:
-    """Answers and timestamps, then all rows, and what everybody sees in every list."""
-    sqlite, postgresql = services.values()
-    told = ask_one_by_one(sqlite, [FIRST, *history])
-    note("\n".join(map(repr, told.chunks)))
+    _assert_all_ways_lead_to_one_end(services, history)
 
-    for other in (
-        ask_one_by_one(postgresql, told.chunks),
-        *(ask_in_batches(run, told) for run in (sqlite, postgresql)),
-    ):
-        assert differences(told, other) == []
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_what_once_went_wrong_goes_right(services: dict[str, Run], name: str) -> None:
+    told = _assert_all_ways_lead_to_one_end(services, KNOWN[name])
+
+    refused = [(asked, given) for asked, given in _pairs(told) if given[0] >= 400 and asked.method != "GET"]
+    assert refused == []
+    assert told.end is not None
+    assert [row for row in LEFT[name] if row not in told.end["grants"] | told.end["memberships"]] == []
+
+
+def _pairs(told: Told) -> list[tuple[Request, Shown]]:
+    chunks = zip(told.chunks, told.answers, strict=True)
+    return [pair for chunk, answers in chunks for pair in zip(chunk.requests, answers, strict=True)]

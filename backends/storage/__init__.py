@@ -253,6 +253,7 @@ class Snapshot:
     `full` says that the page is of the whole list, `shares` that some object of the list is shared with the reader,
     whatever the filters say of it. `users` has the state of those that exist. `permissions` are those of the readers by
     URI, of what `Accessible` asks for.
+    `members` has every group that was asked for, also one that nobody is in.
     """
 
     objects: dict[str, Stored] = field(default_factory=dict)

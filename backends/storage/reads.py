@@ -91,7 +91,9 @@ class Reads:
         if page is None:
             named = wanted.targets, wanted.ancestors, wanted.clocks, wanted.groups, wanted.emptied
             shape = _Shape(tuple(map(bool, named)), wanted.bodies, wanted.sparing, wanted.private, users)
-            return collect(connection.execute(self._objects(shape), parameters))
+            seen = collect(connection.execute(self._objects(shape), parameters))
+            seen.members = {group: seen.members.get(group, set()) for group in wanted.groups}
+            return seen
         parameters |= {
             "list": page.list,
             "limit": page.limit,
