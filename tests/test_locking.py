@@ -225,6 +225,31 @@ def test_a_batch_starts_again_when_its_list_was_born_while_it_waited(client: Cli
     assert entries[2]["body"]["data"]["last_modified"] == others.clock(RECORDS) == FAR + 2
 
 
+def test_a_list_that_was_born_while_its_deletion_waited_is_deleted_under_its_lock(
+    client: Client, others: Others
+) -> None:
+    """C-PRE-1, C-PRE-2: without it another writer gives out the timestamps of the tombstones too."""
+    client.put(f"{GROUPS}/g")
+    creator, commit_collection = others.begin(COLLECTIONS)
+    _, release_groups = others.begin(GROUPS)
+
+    batch = Asked(lambda: client.batch({"method": "PUT", "path": f"{GROUPS}/g"}, {"method": "DELETE", "path": RECORDS}))
+    others.settle(batch)
+    _create_collection(creator)
+    _create_record(creator)
+    commit_collection()
+    others.settle(batch)
+    writer, commit_record = others.begin(RECORDS)
+    writer.write([_created(f"{RECORDS}/other", FAR + 2)], [Move(RECORDS, FAR + 2, 1)])
+    release_groups()
+    others.settle(batch)
+    commit_record()
+
+    deleted = batch.answer().json["responses"][1]["body"]["data"]
+    assert {each["id"]: each["last_modified"] for each in deleted} == {"other": FAR + 3, "r": FAR + 4}
+    assert others.clock(RECORDS) == FAR + 4
+
+
 def test_who_is_forgotten_loses_what_was_granted_in_another_list_meanwhile(client: Client, others: Others) -> None:
     """C-PRE-1, C-UTIL-37: the deletion begins again, since it has not locked that list."""
     owner = client.as_("bob")

@@ -3,6 +3,16 @@
 Rows of `grants` and `members` are intervals in timestamps of their list: of the list that the object, or the group, is
 in. A row that has not ended has `until` = `LIVING`. A row is known by what it says and when it began, so that it can
 end at any timestamp, and what begins again when it ended, at the same timestamp, goes on.
+
+What ends is looked up first, each row by itself (`Dialect.look_up`), and the rows that were found are written anew by
+their keys. With an `UPDATE ... FROM unnest(...)` a database that has no statistics, or old ones, may compare each row of
+the bucket with each that ends.
+
+    INSERT INTO grants (bucket, uri, ..., until) SELECT each.bucket, each.uri, ..., each.until
+    FROM unnest(...) AS ended(bucket, uri, permission, principal, until) JOIN LATERAL (SELECT ..., ended.until
+    FROM grants WHERE grants.bucket IN (...) AND grants.until = 9223372036854775807 AND grants.bucket = ended.bucket
+    AND ... OFFSET 0) AS each ON true
+    ON CONFLICT (bucket, uri, permission, principal, since) DO UPDATE SET until = excluded.until
 """
 
 from __future__ import annotations
@@ -11,7 +21,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Connection, Table, Text, Update, bindparam, update
+from sqlalchemy import BigInteger, Connection, Insert, Table, Text, bindparam, select
 
 from backends.storage import LIVING
 from backends.storage.dialect import Dialect
@@ -48,18 +58,23 @@ class Intervals:
                 parameters["buckets"] = sorted({row[0] for row in some})
             connection.execute(self._ending(table, tuple(keys)), parameters)
 
-    def _build_ending(self, table: Table, keys: tuple[str, ...]) -> Update:
+    def _build_ending(self, table: Table, keys: tuple[str, ...]) -> Insert:
         ended = self._dialect.rows("ended", [*((key, Text()) for key in keys), ("until", BigInteger())])
-        found = [table.c[key] == ended.c[key] for key in keys]
+        columns = [ended.c.until if column.name == "until" else column for column in table.c]
+        found = select(*columns).where(table.c.until == LIVING)
         if "bucket" in keys:
             # The literal condition by which a cluster finds the machine.
-            found.append(self._dialect.beside(table.c.bucket).in_(bindparam("buckets", expanding=True, type_=Text)))
-        # Not `=`: of what has not ended PostgreSQL would expect one row, and compare each row with each that ends.
-        return update(table).values(until=ended.c.until).where(*found, table.c.until >= LIVING)
+            buckets = bindparam("buckets", expanding=True, type_=Text)
+            found = found.where(self._dialect.beside(table.c.bucket).in_(buckets))
+        looked_up = self._dialect.look_up(found, ended, *(table.c[key] == ended.c[key] for key in keys))
+        return self._until_of_new(self._dialect.insert(table).from_select(list(table.c.keys()), looked_up), table)
 
     def _build_beginning(self, table: Table) -> Inserts:
-        statement = self._dialect.insert(table)
-        again = statement.on_conflict_do_update(
+        return Inserts(self._until_of_new(self._dialect.insert(table), table), [column.name for column in table.c])
+
+    @staticmethod
+    def _until_of_new(statement: Any, table: Table) -> Any:
+        """Return an INSERT that sets only the end of rows that are there."""
+        return statement.on_conflict_do_update(
             index_elements=list(table.primary_key), set_={"until": statement.excluded.until}
         )
-        return Inserts(again, [column.name for column in table.c])

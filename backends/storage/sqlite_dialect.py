@@ -160,7 +160,7 @@ class SqliteDialect:
 
     def look_up(self, found: Select[Any], keys: FromClause, *conditions: ColumnElement[bool]) -> Select[Any]:
         """Join with *keys* on the left: SQLite reads the left side of a CROSS JOIN first, whatever it expects."""
-        [table] = found.columns_clause_froms
+        [table] = (each for each in found.columns_clause_froms if each is not keys)
         return found.select_from(_CrossJoin(keys, table, and_(*conditions)))
 
     def look_up_first(self, found: Select[Any], keys: FromClause, order: ColumnElement[Any], limit: Any) -> Select[Any]:

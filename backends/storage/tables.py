@@ -114,5 +114,5 @@ members: Final = Table(
     Column("since", BigInteger, primary_key=True),
     Column("until", BigInteger, nullable=False),
     CheckConstraint(_INTERVAL, "members_range"),
-    Index("members_of_group", "principal"),
+    Index("members_of_group", "principal", "until", "user_id"),
 )

@@ -11,9 +11,6 @@ Theory of operation, on the rules of docs/architecture.md ("What a transaction r
 - `Writer.write` moves the clocks first and writes objects and grants after it. The upsert of the clocks returns what it
   has stored; a list that starts later than expected had a clock that nobody read.
 - Grants and memberships begin and end in `backends/storage/intervals.py` alone.
-
-    UPDATE grants SET until = ended.until FROM unnest(...) AS ended(bucket, uri, permission, principal, until)
-    WHERE grants.bucket = ended.bucket AND ... AND grants.bucket IN (...) AND grants.until = 9223372036854775807
 """
 
 from __future__ import annotations

@@ -94,3 +94,26 @@ def test_a_deleted_group_grants_nothing_to_what_follows(client_with: ClientMaker
 
     assert seen == [(403, None), (403, None), (403, None), (200, []), True, ["/"], (403, None)]
     assert [_seen(entry) for entry in client.batch(*reads).json["responses"]][4] is False
+
+
+def test_thousands_of_members_and_readers_go_at_once(client: Client) -> None:
+    """By PUT, in a batch and by a plural DELETE; no statement grows with the square of them (docs/architecture.md, R3)."""
+    many = [f"account:{number}" for number in range(4_000)]
+    client.put("/buckets/b")
+    client.put("/buckets/b/collections/c")
+    record = "/buckets/b/collections/c/records/r"
+    for id in "ghi":
+        assert client.put(f"/buckets/b/groups/{id}", {"members": many}).status == 201
+    for path in (record, "/buckets/b/collections/c"):
+        assert client.put(path, {}, {"read": many}).status in (200, 201)
+
+    answers = [
+        client.put("/buckets/b/groups/g", {"members": []}),
+        client.put(record, {}, {"read": [BOB]}),
+        client.delete("/buckets/b/groups"),
+        client.batch({"method": "DELETE", "path": "/buckets/b/collections/c"}, {"method": "PUT", "path": GROUP}),
+    ]
+
+    assert [answer.status for answer in answers] == [200] * 4
+    assert client.get(record).status == 404
+    assert client.head("/buckets/b/groups").headers["Total-Objects"] == "1"

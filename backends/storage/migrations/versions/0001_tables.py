@@ -81,7 +81,7 @@ def upgrade() -> None:
         sa.Column("until", sa.BigInteger, nullable=False),
         sa.CheckConstraint(_INTERVAL, "members_range"),
     )
-    op.create_index("members_of_group", "members", ["principal"])
+    op.create_index("members_of_group", "members", ["principal", "until", "user_id"])
 
     # They have no parent to be born with, and a service whose role may only read cannot make them (O-PG-6).
     now = time.time_ns() // 1_000_000
