@@ -2,8 +2,10 @@
 
     python -m tests.racing writer URL SEED ROUNDS
     python -m tests.racing poller URL LIST LIMIT
+    python -m tests.racing watcher URL_OF_THE_DATABASE
 
-Each prints one JSON document when it ends; the poller goes on until its standard input is closed.
+Each prints one JSON document when it ends; poller and watcher go on until their standard input is closed. The watcher
+holds the rows of one moment after the other against the rules of the tables.
 """
 
 from __future__ import annotations
@@ -13,16 +15,54 @@ import json
 import random
 import select
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from tests.client import basic
+from tests.client import basic, user_id
+from tests.tables import faults, read_tables, snapshot_engine
 
 BUCKETS = ("/buckets/one", "/buckets/two")
 LISTS = tuple(f"{bucket}/collections/c{number}/records" for bucket in BUCKETS for number in range(6))
 COUNTER = f"{BUCKETS[0]}/collections/c0/records/counter"
 DOOMED = "/buckets/doomed"
+CONTEST_NS = 200_000_000
+"""How long processes contend for one collection."""
+EVE = user_id("eve")
+
+
+def _body(data: Any, *readers: str) -> dict[str, Any]:
+    return {"data": data, "permissions": {"read": [*readers]}}
+
+
+def _doomed(chance: random.Random) -> tuple[str, str, Any]:
+    """Make up a request on objects, groups and users that others delete: seven in ten make them, or make them anew."""
+    collection, group, account = (
+        f"{DOOMED}/{kind}{chance.randrange(2)}" for kind in ("collections/c", "groups/g", "accounts/a")
+    )
+    account = account.removeprefix(DOOMED)
+    reader = chance.choice((EVE, group, f"account:{account[-2:]}"))
+    record = f"{collection}/records/r{chance.randrange(4)}"
+    members = chance.sample(["bob", EVE, "account:a0", "account:a1"], 2)
+    makes: tuple[tuple[str, str, Any], ...] = (
+        ("PUT", DOOMED, _body({}, reader)),
+        ("PUT", DOOMED, None),
+        ("PUT", collection, _body({}, reader)),
+        ("PUT", collection, None),
+        ("PUT", group, {"data": {"members": members}}),
+        ("PUT", group, {"data": {"members": members}}),
+        ("PUT", record, _body({}, reader)),
+        ("PATCH", record, {"permissions": {"read": [reader]}}),
+        ("POST", f"{collection}/records", _body({}, reader)),
+        ("POST", f"{collection}/records", None),
+        ("PUT", account, {"data": {"password": "pw"}}),
+    )
+    ends: tuple[str, ...] = (
+        *(DOOMED, collection, collection, f"{DOOMED}/collections", group, f"{DOOMED}/groups", record),
+        *(f"{collection}/records", account, "/accounts", f"/__user_data__/{EVE}"),
+    )
+    return chance.choice(makes) if chance.random() < 0.7 else ("DELETE", chance.choice(ends), None)
 
 
 class Connection:
@@ -62,7 +102,7 @@ class Writer:
     def run(self, rounds: int) -> dict[str, Any]:
         """Do this many rounds of everything."""
         for number in range(rounds):
-            for act in (self._increment, self._single, self._batch, self._doom):
+            for act in (self._increment, self._single, self._batch, self._doom, self._contest):
                 act(number)
         return {"seen": self.seen, "increments": self.increments}
 
@@ -74,14 +114,15 @@ class Writer:
         uri = f"{list}/r{self._random.randrange(6)}"
         method = self._random.choice(("PUT", "PUT", "PATCH", "DELETE", "POST"))
         body = None if method == "DELETE" else {"data": {"by": self._seed, "round": number}}
-        status, _, answer = self._connection.ask(method, list if method == "POST" else uri, body)
-        if method == "POST" and status == 201:
-            uri = f"{list}/{answer['data']['id']}"
-        self._note(method, uri, status, answer)
+        path = list if method == "POST" else uri
+        status, _, answer = self._connection.ask(method, path, body)
+        self._note(method, path, status, answer)
 
     def _batch(self, number: int) -> None:
         lists = [*LISTS] if self._seed % 2 else [*reversed(LISTS)]
-        requests = [self._member(list, number) for list in lists]
+        self._ask_batch([self._member(list, number) for list in lists])
+
+    def _ask_batch(self, requests: list[dict[str, Any]]) -> None:
         status, _, answer = self._connection.ask("POST", "/batch", {"requests": requests})
         if status != 200:
             self._note("POST", "/batch", status, answer)
@@ -107,26 +148,27 @@ class Writer:
                 return
 
     def _doom(self, number: int) -> None:
-        """Delete and make anew what others write into."""
-        collection = f"{DOOMED}/collections/c{self._random.randrange(2)}"
-        record = f"{collection}/records/r{self._random.randrange(4)}"
-        asked = [
-            ("PUT", record, {}),
-            ("POST", f"{collection}/records", {}),
-            ("PUT", collection, {}),
-            ("PUT", f"{DOOMED}/groups/g", {"data": {"members": ["bob"]}}),
-        ]
-        if number % 3 == self._seed % 3:
-            asked.append(self._random.choice((("DELETE", collection, None), ("DELETE", DOOMED, None))))
-            asked.append(("PUT", DOOMED, {}))
-        self._random.shuffle(asked)
-        for method, path, body in asked:
+        """Delete and make anew what others write into: alone, and some of it as a batch."""
+        for _ in range(6):
+            method, path, body = _doomed(self._random)
             status, _, answer = self._connection.ask(method, path, body)
             self._note(method, path, status, answer)
-        if number % 4 == 0:
-            members = [{"method": method, "path": path, "body": body or {}} for method, path, body in asked]
-            status, _, answer = self._connection.ask("POST", "/batch", {"requests": members})
-            self._note("POST", "/batch", status, answer)
+        if number % 2 == self._seed % 2:
+            drawn = (_doomed(self._random) for _ in range(5))
+            members = [{"method": method, "path": path, "body": body or {}} for method, path, body in drawn]
+            self._ask_batch([member for member in members if not member["path"].startswith("/__")])
+
+    def _contest(self, number: int) -> None:
+        """Make, fill and delete a collection that never was before, all processes the same one at the same time.
+
+        Its list has no clock that a deletion could lock: it is born while the deletion waits.
+        """
+        for _ in range(8):
+            collection = f"{BUCKETS[1]}/collections/new-{time.monotonic_ns() // CONTEST_NS}"
+            record = f"{collection}/records/r{self._seed}"
+            asked = (("PUT", collection), ("DELETE", collection), ("PUT", record), ("PUT", record))[self._seed % 4]
+            status, _, answer = self._connection.ask(*asked)
+            self._note(*asked, status, answer)
 
 
 def poll(url: str, list: str, limit: int, stop: Any) -> dict[str, Any]:
@@ -159,6 +201,18 @@ def _pages(connection: Connection, path: str) -> Iterator[dict[str, Any]]:
         path = f"{next_page.path}?{next_page.query}" if next_page.path else ""
 
 
+def watch(url: str, stop: Any) -> dict[str, Any]:
+    """Read all rows of one moment after the other until *stop*; return the faults found and the number of looks."""
+    engine = snapshot_engine(url)
+    found: dict[str, None] = {}
+    looks = 0
+    while not stop(0.05):
+        with engine.connect() as connection:
+            found |= dict.fromkeys(faults(read_tables(connection)))
+        looks += 1
+    return {"faults": [*found], "looks": looks}
+
+
 def _closed(timeout_seconds: float) -> bool:
     readable, _, _ = select.select([sys.stdin], [], [], timeout_seconds)
     return bool(readable) and not sys.stdin.read(1)
@@ -168,6 +222,8 @@ def main(role: str, url: str, *more: str) -> None:
     """Play a role and print what was seen."""
     if role == "writer":
         print(json.dumps(Writer(url, int(more[0])).run(int(more[1]))))
+    elif role == "watcher":
+        print(json.dumps(watch(url, _closed)))
     else:
         print(json.dumps(poll(url, more[0], int(more[1]), _closed)))
 

@@ -21,7 +21,7 @@ from app import entries, queries
 from app.factory import create_app
 from app.ids import NameGenerator
 from app.kinds import Kinds, core_kinds
-from backends.storage import LIVING, Filter, Order, Page, Storage, Wanted
+from backends.storage import LIVING, Filter, Held, Order, Page, Storage, Wanted
 from backends.storage.intervals import OBJECT
 from backends.storage.tables import grants
 from tests.databases import BASICAUTH, database_url, make_app
@@ -158,8 +158,11 @@ def storage(request: pytest.FixtureRequest) -> Iterator[Storage]:
     service.close()
 
 
-def looked_at(storage: Any, read: Callable[[], object]) -> tuple[int, str]:
-    """Return how much a read looks at, in rows or in instructions, and how to show it."""
+def looked_at(storage: Any, act: Callable[[], object]) -> tuple[int, str]:
+    """Return how much of the tables is looked at, in rows or in instructions, and how to show it.
+
+    What is written is written once more.
+    """
     sent: list[tuple[str, Any]] = []
 
     def keep(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
@@ -167,7 +170,7 @@ def looked_at(storage: Any, read: Callable[[], object]) -> tuple[int, str]:
 
     for engine in (storage.reading, storage.writing):
         event.listen(engine, "before_cursor_execute", keep)
-    read()
+    act()
     for engine in (storage.reading, storage.writing):
         event.remove(engine, "before_cursor_execute", keep)
     raw = storage.reading.raw_connection()
@@ -357,3 +360,27 @@ def test_many_grants_end_by_a_plan_that_is_linear(storage: Any, request: pytest.
             rows = sum(node["Actual Loops"] * node["Actual Rows"] for node in _nodes(plan))
             assert rows <= 400_000, json.dumps(plan, indent=1)
         raise _Undone
+
+
+ENDED: dict[str, Held] = {
+    "readers of one object": Held(grants=frozenset((C, "read", f"reader{n}") for n in range(1_000, 1_200))),
+    "somebody's objects": Held(grants=frozenset((f"{LIST}/r{n}", "read", "crowded") for n in range(1_001, 1_401, 2))),
+    "members of one group": Held(members=frozenset((f"member{n}", GROUP) for n in range(1_000, 1_200))),
+    "members of many groups": Held(memberships=frozenset(("member7", f"{B}/groups/g{n}") for n in range(200))),
+}
+
+
+@pytest.mark.parametrize("ended", ENDED.values(), ids=ENDED.keys())
+def test_what_ends_is_looked_up_by_itself(storage: Any, ended: Held) -> None:
+    """Not by the square of how many there are: 200 take a few rows each, whatever else is in the bucket."""
+    most = 1_000 if storage.reading.dialect.name == "postgresql" else 60_000
+
+    def end() -> None:
+        with storage.transaction() as transaction:
+            transaction.start(ended.lists(), 1)
+            transaction.end(ended, lambda name: NEWEST)
+            transaction.rollback()
+
+    cost, plan = looked_at(storage, end)
+
+    assert cost <= most, f"{cost}\n{plan}"

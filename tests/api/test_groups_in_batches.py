@@ -97,7 +97,7 @@ def test_a_deleted_group_grants_nothing_to_what_follows(client_with: ClientMaker
 
 
 def test_thousands_of_members_and_readers_go_at_once(client: Client) -> None:
-    """By PUT, in a batch and by a plural DELETE; no statement grows with the square of them (docs/architecture.md, R3)."""
+    """By PUT, in a batch and by a plural DELETE: no statement grows with their square (docs/architecture.md, R3)."""
     many = [f"account:{number}" for number in range(4_000)]
     client.put("/buckets/b")
     client.put("/buckets/b/collections/c")
