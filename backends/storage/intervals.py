@@ -5,8 +5,8 @@ in. A row that has not ended has `until` = `LIVING`. A row is known by what it s
 end at any timestamp, and what begins again when it ended, at the same timestamp, goes on.
 
 What ends is looked up first, each row by itself (`Dialect.look_up`), and the rows that were found are written anew by
-their keys. With an `UPDATE ... FROM unnest(...)` a database that has no statistics, or old ones, may compare each row of
-the bucket with each that ends.
+their keys. With an `UPDATE ... FROM unnest(...)` a database without statistics, or with old ones, may compare each row
+of the bucket with each that ends.
 
     INSERT INTO grants (bucket, uri, ..., until) SELECT each.bucket, each.uri, ..., each.until
     FROM unnest(...) AS ended(bucket, uri, permission, principal, until) JOIN LATERAL (SELECT ..., ended.until
@@ -67,7 +67,9 @@ class Intervals:
             buckets = bindparam("buckets", expanding=True, type_=Text)
             found = found.where(self._dialect.beside(table.c.bucket).in_(buckets))
         looked_up = self._dialect.look_up(found, ended, *(table.c[key] == ended.c[key] for key in keys))
-        return self._until_of_new(self._dialect.insert(table).from_select(list(table.c.keys()), looked_up), table)
+        written = self._dialect.insert(table).from_select(list(table.c.keys()), looked_up)
+        ending: Insert = self._until_of_new(written, table)
+        return ending
 
     def _build_beginning(self, table: Table) -> Inserts:
         return Inserts(self._until_of_new(self._dialect.insert(table), table), [column.name for column in table.c])
