@@ -31,6 +31,8 @@ SETTINGS = {
     "multiauth.policy.account.use": "kinto.plugins.accounts.AccountsPolicy",
     "kinto.account_write_principals": user_id("alice"),
     "kinto.account_create_principals": user_id("alice"),
+    # Whoever sees of a list what is shared alone, sees no tombstones of it (C-PERM-16).
+    "kinto.bucket_read_principals": user_id("alice"),
     "kinto.account_bcrypt_rounds": 4,
     "kinto.account_login_failures_per_account": 0,
     "kinto.account_login_failures_per_address": 0,
