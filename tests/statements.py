@@ -22,8 +22,6 @@ EXCEPTIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "SqlStorage.accessible": ("bucket",),  # GET /permissions: what somebody holds anywhere
     "SqlStorage.purge": ("bucket",),
     "SqlStorage.flush": ("bucket",),
-    "SqlStorage.start": ("bucket",),
-    "SqlStorage.ping": ("bucket",),
     "Writer.held_by": ("bucket",),  # what deleted users and groups hold is in all buckets
     "Writer.holdings": ("bucket",),  # what a user to forget holds is in all buckets
     "Intervals.end": ("rows",),  # its rows come from the same table, by their buckets

@@ -31,6 +31,9 @@ SORTS = {
 ACROSS: Mapping[str, Callable[[Client], Any]] = {
     "purge": lambda c: c.app.extensions["kinto"].storage.purge(["/buckets/%/collections/%/records"], 1),
     "flush": lambda c: c.app.extensions["kinto"].storage.flush(),
+}
+
+HEALTH: Mapping[str, Callable[[Client], Any]] = {
     "the start": lambda c: c.app.extensions["kinto"].start(),
     "the heartbeat": lambda c: c.get("/__heartbeat__"),
 }
@@ -44,7 +47,7 @@ def sent(request: pytest.FixtureRequest) -> Iterator[Sent]:
     """Give what each of the typical requests sent to the database."""
     client = Client(make_app(database_url(request.param, request), WITH_ACCOUNTS))
     lists = {name: Budget(methodcaller("get", path), 1) for name, path in SORTS.items()}
-    others = {name: Budget(ask, 0) for name, ask in ACROSS.items()}
+    others = {name: Budget(ask, 0) for name, ask in {**ACROSS, **HEALTH}.items()}
     found = {}
     for name, budget in {**BUDGETS, **lists, **others}.items():
         fill(client, budget)
