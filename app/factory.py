@@ -45,11 +45,13 @@ _PLUGIN_FOLDER: Final = "kinto.plugins."
 _BUILT_IN: Final = ("accounts", "flush", "prometheus", "statsd")
 
 
-def create_app(settings: Mapping[str, Any] | Settings | None = None, measured: bool = True) -> Flask:
+def create_app(
+    settings: Mapping[str, Any] | Settings | None = None, measured: bool = True, storage: Storage | None = None
+) -> Flask:
     """Make an application from settings as `kinto.ini` names them, or from environment and ini file without any.
 
-    May be called many times in a process: two applications share nothing. Commands, which answer nobody, have it not
-    *measured*. Raises SettingError.
+    May be called many times in a process: two applications share nothing but a *storage* that is passed to both, in
+    the place of the one of their settings. Commands, which answer nobody, have it not *measured*. Raises SettingError.
     """
     known = settings if isinstance(settings, Settings) else load(settings)
     if measured:
@@ -60,7 +62,7 @@ def create_app(settings: Mapping[str, Any] | Settings | None = None, measured: b
     app = Flask("kinto", static_folder=None)
     app.url_map.merge_slashes = False
     measuring = open_measuring(known) if measured else None
-    service = create_service(known, app, measuring.service if measuring else Service)
+    service = create_service(known, app, measuring.service if measuring else Service, storage)
     if measuring:
         measuring.attach(app, service)
     exchange(app, service)
@@ -132,12 +134,20 @@ def open_sentry(settings: Settings) -> None:
         sentry.say(f"Running {running}.")
 
 
-def create_service(settings: Settings, app: Flask | None = None, make: Callable[..., Service] = Service) -> Service:
-    """Make what an application is made of, without its URLs: all that commands need. *make* puts it together."""
+def create_service(
+    settings: Settings,
+    app: Flask | None = None,
+    make: Callable[..., Service] = Service,
+    storage: Storage | None = None,
+) -> Service:
+    """Make what an application is made of, without its URLs: all that commands need. *make* puts it together.
+
+    *storage* is one that is open already, in the place of the one of the settings.
+    """
     _load_generator("id_generator", settings.default_id_generator)
     for kind in settings.kinds_with_generators():
         generator(settings, kind)
-    opened = open_storage(settings, app or Flask("kinto", static_folder=None))
+    opened = storage or open_storage(settings, app or Flask("kinto", static_folder=None))
     service = make(settings, opened, open_cache(settings), lambda kind: generator(settings, kind))
     storage = service.storage
     service.add_heartbeat("storage", lambda: alive(storage, not settings.readonly))

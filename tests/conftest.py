@@ -1,5 +1,6 @@
 """Give every test the servers of `tests/services.py`, each started at its first use, and look at what it sends."""
 
+import gc
 from collections.abc import Iterator
 
 import pytest
@@ -13,6 +14,12 @@ def statements_keep_the_rules() -> Iterator[None]:
     """Fail a test in which the service sent PostgreSQL a statement that a cluster cannot route."""
     yield
     assert SUITE.take() == []
+
+
+def pytest_collection_finish() -> None:
+    """Leave modules and thousands of collected tests out of each later garbage collection, and collect less often."""
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 20)
 
 
 @pytest.fixture(scope="session")

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Mapping
+from copy import copy
 from functools import cache
 from typing import Any
 
 import pytest
 from flask import Flask
 
-from app.factory import create_app
+from app.factory import create_app, open_storage
 from app.service import Service
+from app.settings import load
+from backends import BackendError
+from backends.storage import Disconnected, Storage
 from backends.storage.migrations import SchemaError
-from tests.services import empty_database
+from tests.services import SETTING_PREFIXES, empty_database
 
 BASICAUTH: Mapping[str, Any] = {"multiauth.policies": "basicauth", "kinto.userid_hmac_secret": "golden-secret"}
 DATABASES = ("sqlite", "postgresql")
@@ -47,9 +52,13 @@ def make_tables(url: str, service: Service) -> None:
         service.storage.migrate(False, lambda line: None)
 
 
-def make_app(url: str, settings: Mapping[str, Any]) -> Flask:
+_apps: dict[tuple[Any, ...], tuple[Flask, list[Any]]] = {}
+_storages: dict[tuple[Any, ...], tuple[Storage, dict[str, Any]]] = {}
+
+
+def make_app(url: str, settings: Mapping[str, Any], storage: Storage | None = None) -> Flask:
     """Make an application on an emptied database; its tables are made where they are missing."""
-    app = create_app({"kinto.storage_url": url, **settings})
+    app = create_app({"kinto.storage_url": url, **settings}, storage=storage)
     service = app.extensions["kinto"]
     make_tables(url, service)
     service.storage.flush()
@@ -57,19 +66,80 @@ def make_app(url: str, settings: Mapping[str, Any]) -> Flask:
     return app
 
 
-_kept: dict[tuple[Any, ...], Flask] = {}
+def new_app(url: str, settings: Mapping[str, Any]) -> Flask:
+    """Make an application on an emptied database, on the storage that all applications of tests share."""
+    storage = keep_storage(url, settings)
+    try:
+        return make_app(url, settings, storage)
+    except Disconnected:
+        # A test has ended connections that were kept for the next one.
+        storage.close()
+        return make_app(url, settings, storage)
 
 
 def keep_app(url: str, settings: Mapping[str, Any]) -> Flask:
-    """Return the application of a database and settings that all tests share which leave it as it is, on no data.
+    """Return the application of a database and settings that tests share, on no data.
 
-    A new one compiles every statement anew, which takes longer than most tests.
+    An application that a test has changed is not used again. Not for settings that name a module of the test: another
+    test may give its name to another module.
     """
-    key = (url, *sorted(settings.items()))
-    if key not in _kept:
-        _kept[key] = make_app(url, settings)
-        return _kept[key]
-    service = _kept[key].extensions["kinto"]
-    make_tables(url, service)
-    service.flush()
-    return _kept[key]
+    key = (url, *_as_key(settings))
+    app, parts = _apps.get(key, (None, None))
+    if app is None or _parts(app) != parts or not _emptied(url, app.extensions["kinto"]):
+        app = new_app(url, settings)
+        _apps[key] = app, _parts(app)
+    return app
+
+
+def _emptied(url: str, service: Service) -> bool:
+    """Remove all data; say whether that succeeded: a test may have ended connections, the cache of another is down."""
+    try:
+        make_tables(url, service)
+        service.flush()
+    except BackendError:
+        return False
+    return True
+
+
+def keep_storage(url: str, settings: Mapping[str, Any]) -> Storage:
+    """Return the storage that applications of a database share: compiling its statements takes longer than most tests.
+
+    It is not used again when a test, or a plugin of a test, has changed it.
+    """
+    named = {name: value for name, value in settings.items() if "storage" in name}
+    key = (url, *_as_key(named))
+    if key not in _storages or _storages[key][1] != _attributes(_storages[key][0]):
+        storage = open_storage(load({**named, "kinto.storage_url": url}), Flask("kinto"))
+        _storages[key] = storage, _attributes(storage)
+    return _storages[key][0]
+
+
+def _as_key(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what tells apart applications of one database: settings, those of the environment as well."""
+    inherited = [(name, value) for name, value in os.environ.items() if name.startswith(SETTING_PREFIXES)]
+    return sorted([*inherited, *((name, repr(value)) for name, value in settings.items())])
+
+
+def _parts(app: Flask) -> list[Any]:
+    """Return what a test may add to an application or replace in it."""
+    service = app.extensions["kinto"]
+    caches = [service.cache, getattr(service.cache, "_cache", service.cache)]
+    return [
+        app.wsgi_app,
+        dict(app.extensions),
+        [_attributes(each) for each in (service, service.kinds, service.storage, _innermost(app))],
+        [list(vars(each)) for each in caches],
+    ]
+
+
+def _innermost(app: Flask) -> Any:
+    """Return the storage of an application without what measures it."""
+    storage = app.extensions["kinto"].storage
+    return getattr(storage, "_storage", storage)
+
+
+def _attributes(holder: Any) -> dict[str, Any]:
+    """Return the attributes of an object, and copies of those that are collections."""
+    return {
+        name: copy(value) if isinstance(value, list | dict | set) else value for name, value in vars(holder).items()
+    }

@@ -2,15 +2,51 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
+import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+
+_FORKING = """
+import json, os, socket, sys
+import app.factory, backends.cache.memory, backends.sentry, backends.storage.migrations.runner, backends.storage.sqlite
+
+asking = socket.socket(fileno=int(sys.argv[1]))
+while True:
+    text, files, _, _ = socket.recv_fds(asking, 1_000_000, 3)
+    if not text:
+        sys.exit()
+    child = os.fork()
+    if not child:
+        break
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    for each in files:
+        os.close(each)
+    asking.send(json.dumps(status).encode())
+asking.close()
+for number, each in enumerate(files):
+    os.dup2(each, number)
+    os.close(each)
+given = json.loads(text)
+sys.argv[1:] = []
+os.environ.clear()
+os.environ.update(given["environ"])
+os.chdir(given["folder"])
+exec(compile(given["program"], "<string>", "exec"), {"__name__": "__main__"})
+"""
+"""Runs each program that it is sent in a fork, which has the modules of the application already.
+
+A message has the program with its environment and folder, and its standard files; the answer is the exit code.
+"""
 
 _PROGRAM = """
 import json, sys
@@ -28,6 +64,25 @@ service.close()
 Request = Mapping[str, Any]
 
 
+@cache
+def _forking() -> socket.socket:
+    """Return the socket of a process that forks, which ends when this one does."""
+    ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    command = [sys.executable, "-c", _FORKING, str(its.fileno())]
+    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)}
+    # A path beside the checkout, so that nobody's `.env` and `config/kinto.ini` are read.
+    process = subprocess.Popen(command, pass_fds=[its.fileno()], env=environ, cwd=tempfile.gettempdir())
+    its.close()
+    ours.settimeout(60)
+
+    def end() -> None:
+        ours.close()
+        process.wait()
+
+    atexit.register(end)
+    return ours
+
+
 def served(
     *requests: Request,
     ini: str | None = None,
@@ -43,18 +98,20 @@ def served(
     if ini is not None:
         (folder / "kinto.ini").write_text(ini)
         given["KINTO_INI"] = str(folder / "kinto.ini")
-    # A path beside the checkout, so that nobody's `.env` and `config/kinto.ini` are read.
-    command = [sys.executable, "-c", _PROGRAM]
-    return subprocess.run(
-        command,
-        input=json.dumps(requests),
-        stdout=stdout,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=folder,
-        env=given,
-        timeout=60,
-    )
+    message = json.dumps({"program": _PROGRAM, "environ": given, "folder": str(folder)}).encode()
+    with (
+        tempfile.TemporaryFile("w+") as asked,
+        tempfile.TemporaryFile("w+") as output,
+        tempfile.TemporaryFile("w+") as errors,
+    ):
+        json.dump(requests, asked)
+        asked.seek(0)
+        files = [asked.fileno(), output.fileno() if stdout == subprocess.PIPE else stdout, errors.fileno()]
+        socket.send_fds(_forking(), [message], files)
+        returncode = json.loads(_forking().recv(100))
+        output.seek(0)
+        errors.seek(0)
+        return subprocess.CompletedProcess("served", returncode, output.read(), errors.read())
 
 
 def json_lines(text: str) -> Sequence[dict[str, Any]]:

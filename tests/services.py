@@ -22,7 +22,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 _SERVICES_ARE_REQUIRED = os.environ.get("KINTO_TEST_REQUIRE_SERVICES") == "1"
-_SETTING_PREFIXES = ("KINTO_", "MULTIAUTH_", "PROMETHEUS_", "SENTRY_", "STATSD_")
+SETTING_PREFIXES = ("KINTO_", "MULTIAUTH_", "PROMETHEUS_", "SENTRY_", "STATSD_")
 _PLATFORM_VARIABLES = ("DATABASE_URL", "REDIS_URL", "PORT", "WEB_CONCURRENCY")
 _START_SECONDS = 30.0
 
@@ -177,7 +177,7 @@ def as_environment(settings: Mapping[str, Any]) -> dict[str, str]:
     inherited = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(_SETTING_PREFIXES) and name not in _PLATFORM_VARIABLES
+        if not name.startswith(SETTING_PREFIXES) and name not in _PLATFORM_VARIABLES
     }
     return inherited | {
         name.upper().replace(".", "_").replace("-", "_"): _as_text(value) for name, value in settings.items()

@@ -7,7 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-_QUIET_SECONDS = 0.2
+from backends.metrics import soon
+
+_QUIET_SECONDS = 0.02
+"""How long no packet comes before none is expected: another thread may be sending what it took from the queue."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,7 @@ class Line:
 
 
 class StatsdServer:
-    """Keeps what arrives on a port of 127.0.0.1."""
+    """Keeps what arrives on a port of 127.0.0.1 from this process."""
 
     def __init__(self, listening: socket.socket) -> None:
         self._listening = listening
@@ -28,8 +31,9 @@ class StatsdServer:
         self.url = f"udp://127.0.0.1:{listening.getsockname()[1]}"
 
     def packets(self) -> list[str]:
-        """Return the packets that came since the last time, once no more come."""
+        """Send what waits in this process; return the packets that came since the last time, once no more come."""
         found = []
+        soon.flush_all()
         while True:
             try:
                 found.append(self._listening.recv(65_535).decode("ascii"))

@@ -89,7 +89,8 @@ class Soon(Generic[Item]):
 _all: Final[WeakSet[Soon[Any]]] = WeakSet()
 
 
-def _flush_all() -> None:
+def flush_all() -> None:
+    """Deal with all that waits in this process."""
     for each in _all:
         each.flush()
 
@@ -100,5 +101,5 @@ def _begin_all() -> None:
         each.begin()
 
 
-atexit.register(_flush_all)
+atexit.register(flush_all)
 os.register_at_fork(after_in_child=_begin_all)

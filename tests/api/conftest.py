@@ -1,35 +1,36 @@
 """A client on SQLite and on PostgreSQL: `client` with the usual settings, `client_with(settings)` with others.
 
-`client_with(settings, kept=True)` is for tests that leave the service as it is: they share one, which is faster.
+Tests share the application of the same settings, which is faster. A second one in a test is new, and so is that of
+`client_with(settings, kept=False)`: for settings that name a module of the test, for tests of what the start does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tests.client import Client
-from tests.databases import BASICAUTH, DATABASES, database_url, keep_app, make_app
+from tests.databases import BASICAUTH, DATABASES, database_url, keep_app, new_app
 
 ClientMaker = Callable[..., Client]
 
 
 @pytest.fixture(params=DATABASES)
-def client_with(request: pytest.FixtureRequest) -> Iterator[ClientMaker]:
+def client_with(request: pytest.FixtureRequest) -> ClientMaker:
     """Make clients of applications with settings of their own: `client_with({"kinto.paginate_by": 2})`."""
     url = database_url(request.param, request)
-    made = []
+    shared: list[dict[str, Any]] = []
 
-    def make(settings: dict[str, Any] | None = None, kept: bool = False) -> Client:
-        app = (keep_app if kept else make_app)(url, {**BASICAUTH, **(settings or {})})
-        made.append(app)
-        return Client(app)
+    def make(settings: dict[str, Any] | None = None, kept: bool = True) -> Client:
+        chosen = {**BASICAUTH, **(settings or {})}
+        if not kept or chosen in shared:
+            return Client(new_app(url, chosen))
+        shared.append(chosen)
+        return Client(keep_app(url, chosen))
 
-    yield make
-    for app in made:
-        app.extensions["kinto"].close()
+    return make
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ def encoded(credentials: bytes) -> str:
 @pytest.fixture
 def client(client_with: ClientMaker) -> Client:
     """Return alice's client of an empty service; no test of this file changes the application."""
-    return client_with(SECRET, kept=True)
+    return client_with(SECRET)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_the_user_id_is_the_hmac_of(client: Client, name: str, password: str, ex
 )
 def test_a_secret_is_text_when_it(client_with: ClientMaker, secret: str, expected: str | None) -> None:
     """P-BASIC-1, P-BASIC-8."""
-    client = client_with({"kinto.userid_hmac_secret": secret}, kept=True)
+    client = client_with({"kinto.userid_hmac_secret": secret})
 
     id = user(client, basic("a", "b"))["id"]
 
@@ -123,7 +123,7 @@ def test_a_policy_of_another_name_is_the_prefix_and_no_capability(client_with: C
     """P-BASIC-4."""
     use = "kinto.core.authentication.BasicAuthAuthenticationPolicy"
     policy = {"multiauth.policies": name, f"multiauth.policy.{name}.use": use}
-    client = client_with({**SECRET, **policy}, kept=True)
+    client = client_with({**SECRET, **policy})
 
     assert user(client, basic("a", "b"))["id"] == f"foo:{AB}"
     assert "basicauth" not in client.get("/").json["capabilities"]
@@ -131,7 +131,7 @@ def test_a_policy_of_another_name_is_the_prefix_and_no_capability(client_with: C
 
 def test_a_challenge_names_the_realm_of_the_settings(client_with: ClientMaker) -> None:
     """P-BASIC-5."""
-    client = client_with({"multiauth.policy.basicauth.realm": "Here"}, kept=True)
+    client = client_with({"multiauth.policy.basicauth.realm": "Here"})
 
     answer = client.as_(None).put("/buckets/b")
 

@@ -22,7 +22,7 @@ def client(client_with: ClientMaker) -> Client:
         "kinto.experimental_permissions_endpoint": True,
         "kinto.cors_origins": "https://good.example",
     }
-    return client_with(settings, kept=True)
+    return client_with(settings)
 
 
 PREFIXES = ["", "/v1"]

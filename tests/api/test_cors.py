@@ -20,7 +20,7 @@ OF_TOTALS = OF_LISTS | {"Total-Objects", "Total-Records"}
 @pytest.fixture
 def client(client_with: ClientMaker) -> Client:
     """Return alice's client of an empty service; no test of this file changes the application."""
-    return client_with(kept=True)
+    return client_with()
 
 
 def words(listed: str) -> set[str]:

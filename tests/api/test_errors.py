@@ -27,7 +27,7 @@ NOTHING: Mapping[str, str] = {}
 @pytest.fixture
 def owner(client_with: ClientMaker) -> Client:
     """Return alice's client; she owns bucket b with collection c and record r in it."""
-    client = client_with(kept=True)
+    client = client_with()
     for uri in (B, C, R):
         client.put(uri)
     return client
@@ -649,7 +649,7 @@ def test_a_list_below_a_wildcard_is_not_found_by_who_may_create_buckets(
     client_with: ClientMaker, method: str, path: str
 ) -> None:
     """As Kinto 26.5: 404 with details on lists, and 403 or 401 for everybody else."""
-    client = client_with({"kinto.bucket_create_principals": "system.Authenticated"}, kept=True)
+    client = client_with({"kinto.bucket_create_principals": "system.Authenticated"})
 
     answer = client.ask(method, path)
 

@@ -16,7 +16,7 @@ B, C, G = "/buckets/b", "/buckets/b/collections/c", "/buckets/b/groups/g"
 @pytest.fixture
 def owner(client_with: ClientMaker) -> Client:
     """Return alice's client; group g may read collection c."""
-    client = client_with(kept=True)
+    client = client_with()
     client.put(B)
     client.put(C, permissions={"read": [G]})
     return client

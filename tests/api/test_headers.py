@@ -21,7 +21,7 @@ POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none';"
 @pytest.fixture
 def client(client_with: ClientMaker) -> Client:
     """Return alice's client of an empty service; no test of this file changes the application."""
-    return client_with(kept=True)
+    return client_with()
 
 
 EVERYWHERE: dict[str, tuple[tuple[Any, ...], int]] = {

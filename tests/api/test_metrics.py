@@ -27,10 +27,17 @@ RECORD = f"{LIST}/r"
 Ask = Callable[[Client], Answer]
 
 
-@pytest.fixture
-def server() -> Iterator[StatsdServer]:
+@pytest.fixture(scope="module")
+def _listening() -> Iterator[StatsdServer]:
     with statsd_server() as listening:
         yield listening
+
+
+@pytest.fixture
+def server(_listening: StatsdServer) -> StatsdServer:
+    """Return a server that has no packets; its URL stays the same, so that applications are shared."""
+    _listening.packets()
+    return _listening
 
 
 @pytest.fixture
@@ -397,8 +404,8 @@ class TestBackend:
     """`statsd_backend` is a class of one's own, or one of the old names."""
 
     def test_a_class_of_ones_own_gets_what_is_measured(self, client_with: ClientMaker) -> None:
-        url = "udp://carbon.server:8126"
-        client = client_with({"kinto.statsd_url": url, "kinto.statsd_backend": f"{__name__}.Recording"})
+        settings = {"kinto.statsd_url": "udp://carbon.server:8126", "kinto.statsd_backend": f"{__name__}.Recording"}
+        client = client_with(settings, kept=False)
 
         client.get("/")
         client.app.extensions["kinto"].close()
@@ -420,9 +427,11 @@ class TestBackend:
         self, client_with: ClientMaker, caplog: pytest.LogCaptureFixture
     ) -> None:
         """O-MON-15."""
-        client = client_with({"kinto.statsd_url": "udp://x", "kinto.statsd_backend": f"{__name__}.Failing"})
+        settings = {"kinto.statsd_url": "udp://x", "kinto.statsd_backend": f"{__name__}.Failing"}
+        client = client_with(settings, kept=False)
 
         assert [client.get("/").status for _ in range(50)] == [200] * 50
+        client.app.extensions["kinto"].close()
         assert "Measurements are lost." in caplog.messages
 
     @pytest.mark.parametrize("name", ["kinto.core.statsd", "cliquet.statsd"])

@@ -21,7 +21,7 @@ B = "/buckets/b"
 @pytest.fixture
 def client(client_with: ClientMaker) -> Client:
     """Return alice's client of a service with a bucket."""
-    client = client_with({"kinto.experimental_permissions_endpoint": True}, kept=True)
+    client = client_with({"kinto.experimental_permissions_endpoint": True})
     client.put(B)
     return client
 

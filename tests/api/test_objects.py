@@ -27,7 +27,7 @@ every_kind = pytest.mark.parametrize("kind", LISTS)
 @pytest.fixture
 def owner(client_with: ClientMaker) -> Client:
     """Return alice's client; she owns bucket b with collection c in it, and may read what there is of buckets."""
-    client = client_with({"kinto.bucket_read_principals": user_id("alice")}, kept=True)
+    client = client_with({"kinto.bucket_read_principals": user_id("alice")})
     for uri in (B, C):
         client.put(uri)
     return client

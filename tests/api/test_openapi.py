@@ -131,8 +131,9 @@ def test_document_takes_host_and_scheme_from_the_settings(client_with: ClientMak
     assert (api["host"], api["schemes"]) == ("kinto.example.org:8443", ["https"])
 
 
-def test_document_keeps_the_host_of_the_first_request(client: Client) -> None:
+def test_document_keeps_the_host_of_the_first_request(client_with: ClientMaker) -> None:
     """C-UTIL-21."""
+    client = client_with(kept=False)
     first = client.get("/__api__", host="first.example.org").json
 
     second = client.get("/__api__", host="second.example.org").json

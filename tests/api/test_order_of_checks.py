@@ -108,7 +108,7 @@ CASES = {
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
 def test_the_first_check_that_fails_gives_the_answer(client_with: ClientMaker, case: Case) -> None:
     """C-URL-28."""
-    alice = client_with(dict(case.settings), kept=True)
+    alice = client_with(dict(case.settings))
     for uri in (B, C, R, f"{B}/groups/g"):
         alice.put(uri)
 
@@ -120,7 +120,7 @@ def test_the_first_check_that_fails_gives_the_answer(client_with: ClientMaker, c
 
 def test_304_is_answered_before_412_and_before_filters_are_looked_at(client_with: ClientMaker) -> None:
     """C-URL-28: steps 13 and 14."""
-    client = client_with(kept=True)
+    client = client_with()
     client.put(B)
     etag = client.get("/buckets").headers["ETag"]
 
@@ -153,7 +153,7 @@ def test_what_one_step_finds_is_told_together(
     client_with: ClientMaker, path: str, headers: Mapping[str, str], body: Any, names: list[str] | None
 ) -> None:
     """C-URL-28: steps 11 and 14; C-ERR-15."""
-    client = client_with(kept=True)
+    client = client_with()
     client.put(B)
 
     answer = client.ask(*path.split(" "), body, headers)

@@ -17,7 +17,7 @@ LIST = f"{B}/collections/c/records"
 @pytest.fixture
 def client(client_with: ClientMaker) -> Client:
     """Return alice's client of an empty service; no test of this file changes the application."""
-    return client_with(kept=True)
+    return client_with()
 
 
 def fill(client: Client, count: int, list: str = LIST) -> None:

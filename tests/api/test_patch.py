@@ -21,7 +21,7 @@ DATA = {"a": 1, "o": {"x": 1, "y": {"z": 1}}, "l": [1, 2], "n": None}
 @pytest.fixture
 def owner(client_with: ClientMaker) -> Client:
     """Return alice's client; she owns record r, which bob may read and dave may write."""
-    client = client_with(kept=True)
+    client = client_with()
     for uri in (B, C):
         client.put(uri)
     client.put(R, DATA, {"read": [BOB], "write": [DAVE]})

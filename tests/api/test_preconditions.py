@@ -21,7 +21,7 @@ FREE = f"{RECORDS}/free"
 @pytest.fixture
 def client(client_with: ClientMaker) -> Client:
     """Return alice's client of an empty service; no test of this file changes the application."""
-    return client_with(kept=True)
+    return client_with()
 
 
 VERBS: dict[str, tuple[Any, ...]] = {

@@ -113,7 +113,7 @@ def state(client: Client) -> list[Any]:
 def test_a_request_that_did_not_arrive_whole_changes_nothing(
     client_with: ClientMaker, caplog: pytest.LogCaptureFixture, sent: Request, failure: Any
 ) -> None:
-    client = client_with(FLUSH, kept=True)
+    client = client_with(FLUSH)
     client.put("/buckets/b", {"written": False})
     before = state(client)
     method, path, raw = sent
@@ -131,13 +131,13 @@ def test_a_request_that_did_not_arrive_whole_changes_nothing(
 def test_a_body_of_which_the_client_says_that_it_is_empty_is_an_empty_object(
     client_with: ClientMaker, environ: dict[str, str]
 ) -> None:
-    client = client_with(FLUSH, kept=True)
+    client = client_with(FLUSH)
 
     assert send(client, "PUT", "/buckets/empty", io.BytesIO(b"of the next request"), **environ).status in (200, 201)
 
 
 def test_a_body_that_the_server_hands_over_in_pieces_is_read_whole(client_with: ClientMaker) -> None:
-    client = client_with(FLUSH, kept=True)
+    client = client_with(FLUSH)
     raw = json.dumps({"data": {"text": "x" * 3_000_000}}).encode()
 
     class Trickle(io.BytesIO):

@@ -28,7 +28,7 @@ SCHEMA: dict[str, Any] = {
 @pytest.fixture
 def client(client_with: ClientMaker) -> Client:
     """Alice's client of a service that applies schemas, with a collection that has one and the record `r`."""
-    client = client_with(ON, kept=True)
+    client = client_with(ON)
     client.put(B)
     client.put(C, {"schema": SCHEMA})
     client.put(R, {"title": "one"})

@@ -21,7 +21,7 @@ BOB = user_id("bob")
 @pytest.fixture
 def client(client_with: ClientMaker) -> Client:
     """Return alice's client of an empty service; no test of this file changes the application."""
-    return client_with(kept=True)
+    return client_with()
 
 
 @pytest.fixture

@@ -64,7 +64,9 @@ def upgrade():
         op.create_index("clocks_later", "clocks", ["floor"], if_not_exists=True, postgresql_concurrently=True)
 """
 
-multiprocess = multiprocessing.get_context("spawn")
+# Their imports would take longer than what they do.
+multiprocess = multiprocessing.get_context("forkserver")
+multiprocess.set_forkserver_preload(["backends.storage.migrations.runner", "pytest", "tests.migrating"])
 
 
 @pytest.fixture

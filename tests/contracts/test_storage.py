@@ -6,7 +6,7 @@ Kinto's backends bind in meaning only (docs/contract/DECISIONS.md): here their r
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -36,7 +36,7 @@ from backends.storage import (
     Wanted,
     list_of,
 )
-from tests.databases import DATABASES, database_url, make_app
+from tests.databases import DATABASES, database_url, keep_app
 
 BUCKET = "/buckets/a_b"
 COLLECTIONS = f"{BUCKET}/collections"
@@ -45,11 +45,10 @@ ALICE, BOB, GROUP = "account:alice", "account:bob", f"{BUCKET}/groups/g"
 
 
 @pytest.fixture(params=DATABASES)
-def storage(request: pytest.FixtureRequest) -> Iterator[Storage]:
-    """Give an empty storage."""
-    service = make_app(database_url(request.param, request), {}).extensions["kinto"]
-    yield service.storage
-    service.close()
+def storage(request: pytest.FixtureRequest) -> Storage:
+    """Return an empty storage."""
+    storage: Storage = keep_app(database_url(request.param, request), {}).extensions["kinto"].storage
+    return storage
 
 
 def stored(uri: str, timestamp: int, deleted: bool = False, **data: Any) -> Stored:

@@ -12,7 +12,7 @@ from urllib.parse import unquote_to_bytes
 import pytest
 
 from backends import BackendError
-from tests.databases import BASICAUTH, DATABASES, database_url, make_app
+from tests.databases import BASICAUTH, DATABASES, database_url, keep_app
 from tests.golden.matcher import HOST_HEADER, Matcher
 
 EXCHANGES = Path(__file__).parent / "exchanges"
@@ -76,9 +76,8 @@ class _BoomingTransaction:
 @pytest.mark.parametrize("database", DATABASES)
 @pytest.mark.parametrize("golden", GOLDENS.values(), ids=GOLDENS.keys())
 def test_the_service_answers_as_recorded(golden: dict[str, Any], database: str, request: pytest.FixtureRequest) -> None:
-    app = make_app(
-        database_url(database, request), {**BASICAUTH, "kinto.project_version": "26.5.0", **golden["settings"]}
-    )
+    settings = {**BASICAUTH, "kinto.project_version": "26.5.0", **golden["settings"]}
+    app = keep_app(database_url(database, request), settings)
     if golden.get("requires"):
         service = app.extensions["kinto"]
         service.storage = Boom(service.storage, golden["requires"].removeprefix("fault:"))
@@ -110,5 +109,3 @@ def test_the_service_answers_as_recorded(golden: dict[str, Any], database: str, 
         matcher.order(golden.get("timestamp_order", []))
 
     assert matcher.problems == []
-    service = app.extensions["kinto"]
-    getattr(service.storage, "_storage", service.storage).close()

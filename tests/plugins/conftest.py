@@ -30,7 +30,7 @@ def client_of(client_with: ClientMaker, monkeypatch: pytest.MonkeyPatch) -> Make
         module.__spec__ = ModuleSpec(module.__name__, None)
         vars(module)["attach"] = attach
         monkeypatch.setitem(sys.modules, module.__name__, module)
-        return client_with({"kinto.includes": module.__name__})
+        return client_with({"kinto.includes": module.__name__}, kept=False)
 
     return make
 

@@ -6,7 +6,7 @@ hears of.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ from app.factory import create_app
 from app.service import Service
 from blueprints.plugins.accounts import create_user
 from tests.client import Client, basic
+from tests.databases import keep_storage
 from tests.plugins.conftest import ClientMaker
 from tests.plugins.people import ONLY_ACCOUNTS, People
 from tests.test_budget import counted
@@ -45,12 +46,10 @@ def here(client_with: ClientMaker) -> People:
 
 
 @pytest.fixture
-def there(here: People) -> Iterator[People]:
+def there(here: People) -> People:
     """Return the same people as another worker knows them."""
     url = here.service.settings.storage_url
-    app = create_app({"kinto.storage_url": url, **SETTINGS})
-    yield People(Client(app))
-    app.extensions["kinto"].close()
+    return People(Client(create_app({"kinto.storage_url": url, **SETTINGS}, storage=keep_storage(url, SETTINGS))))
 
 
 def change_password(there: People) -> None:

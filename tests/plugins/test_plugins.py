@@ -41,7 +41,7 @@ def client(client_with: ClientMaker, tmp_path: Path, monkeypatch: pytest.MonkeyP
     example = re.search(r"```python\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
     assert example is not None
     add_module(tmp_path, monkeypatch, NAME, example[1])
-    return client_with(dict(STARS))
+    return client_with(dict(STARS), kept=False)
 
 
 def test_a_plugin_shows_itself_in_the_hello_view(client: Client) -> None:

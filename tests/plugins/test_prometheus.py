@@ -52,7 +52,7 @@ def _labels(name: str, samples: Mapping[str, float]) -> list[str]:
 
 @pytest.fixture
 def client(client_with: ClientMaker) -> Client:
-    return _filled(client_with(PROMETHEUS))
+    return _filled(client_with(PROMETHEUS, kept=False))
 
 
 class TestPage:
@@ -111,7 +111,7 @@ class TestPage:
             assert after[name] == before[name] + 1
 
     def test_methods_show_from_the_start(self, client_with: ClientMaker) -> None:
-        samples = _scraped(client_with(PROMETHEUS))
+        samples = _scraped(client_with(PROMETHEUS, kept=False))
 
         assert samples['kinto_backend_cache_seconds_count{method="ttl"}'] == 0
         assert samples['kinto_backend_storage_seconds_count{method="delete_all"}'] == 0
@@ -189,7 +189,7 @@ class TestSettings:
             "kinto.prometheus_disabled_metrics": "remotesettings_request_size request_summary",
         }
 
-        client = client_with(settings)
+        client = client_with(settings, kept=False)
 
         assert client.get("/").json["capabilities"]["prometheus"] == {
             "description": "Prometheus metrics.",
@@ -202,7 +202,7 @@ class TestSettings:
         assert not {"remotesettings_request_size_count", "remotesettings_request_summary_total"} & names
 
     def test_labels_are_the_parts_of_urls_that_the_setting_names(self, client_with: ClientMaker) -> None:
-        client = _filled(client_with({**PROMETHEUS, "kinto.metrics_matchdict_fields": "bucket_id"}))
+        client = _filled(client_with({**PROMETHEUS, "kinto.metrics_matchdict_fields": "bucket_id"}, kept=False))
 
         labels = '{bucket_id="b",endpoint="record-object",method="put",status="201"}'
         assert _scraped(client)[f"kinto_request_summary_total{labels}"] == 1
@@ -214,7 +214,7 @@ class TestSettings:
             "kinto.prometheus_created_metrics_enabled": False,
         }
 
-        samples = _scraped(client_with(settings))
+        samples = _scraped(client_with(settings, kept=False))
 
         bounds = [
             name.split('"')[1] for name in samples if "storage" in name and 'method="get"' in name and "le=" in name
@@ -230,7 +230,7 @@ class TestSettings:
     def test_statsd_runs_beside_it(self, client_with: ClientMaker) -> None:
         """O-MON-14."""
         with statsd_server() as server:
-            client = client_with({**PROMETHEUS, "kinto.statsd_url": server.url}).as_(None)
+            client = client_with({**PROMETHEUS, "kinto.statsd_url": server.url}, kept=False).as_(None)
             client.get("/")
 
             assert "kinto.view.hello.GET" in server.names()
@@ -330,7 +330,7 @@ class TestBound:
         )
 
     def test_invented_users_are_bounded(self, client_with: ClientMaker) -> None:
-        client = client_with({**PROMETHEUS, "kinto.metrics_max_label_values": 3})
+        client = client_with({**PROMETHEUS, "kinto.metrics_max_label_values": 3}, kept=False)
 
         for number in range(20):
             client.as_(f"nobody{number}").get("/")
@@ -341,7 +341,7 @@ class TestBound:
         assert sum('userid="other"' in labels for labels in users) == 1
 
     def test_ids_are_bounded_at_each_depth(self, client_with: ClientMaker) -> None:
-        client = client_with({**PROMETHEUS, "kinto.metrics_max_label_values": 3})
+        client = client_with({**PROMETHEUS, "kinto.metrics_max_label_values": 3}, kept=False)
 
         for bucket in range(6):
             client.put(f"/buckets/b{bucket}")

@@ -53,7 +53,8 @@ def people(client_with: ClientMaker, monkeypatch: pytest.MonkeyPatch) -> People:
     module.__spec__ = ModuleSpec(module.__name__, None)
     vars(module)["attach"] = attach
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    made = People(client_with({**SETTINGS, "kinto.includes": f"kinto.plugins.accounts {module.__name__}"}))
+    settings = {**SETTINGS, "kinto.includes": f"kinto.plugins.accounts {module.__name__}"}
+    made = People(client_with(settings, kept=False))
     made.sign_up("alice")
     made.sign_up("admin")
     made("alice").ask("PUT", "/buckets/b")
