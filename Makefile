@@ -38,8 +38,9 @@ serve: export KINTO_USERID_HMAC_SECRET ?= $(shell cat $(DATA)/secret 2>/dev/null
 serve: install $(DATA)/secret  ## Serve http://127.0.0.1:8888/v1/ from an embedded database (PORT=8888)
 	$(BIN)/gunicorn wsgi:app --bind 127.0.0.1:$(PORT)
 
+# Three workers for two cores: many tests wait for servers. A worker that has none left takes over tests of another.
 test: install  ## Run all tests, or those of T (T=tests/api/test_batch.py)
-	$(BIN)/pytest -n 2 $(T)
+	$(BIN)/pytest -n 3 --dist worksteal $(T)
 
 test-fast: install  ## Run the tests that need no server and no database
 	$(BIN)/pytest -q tests/rules tests/test_architecture.py tests/test_documentation.py tests/test_settings_doc.py

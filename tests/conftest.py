@@ -29,11 +29,17 @@ def postgresql_url() -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def _postgresql_url_to_empty() -> Iterator[str]:
+    with services.postgresql_database() as url:
+        yield url
+
+
 @pytest.fixture
-def empty_postgresql_url(postgresql_url: str) -> str:
-    """Give the URL of that database, without any table."""
-    services.empty_database(postgresql_url)
-    return postgresql_url
+def empty_postgresql_url(_postgresql_url_to_empty: str) -> str:
+    """Give the URL of another such database, without any table."""
+    services.empty_database(_postgresql_url_to_empty)
+    return _postgresql_url_to_empty
 
 
 @pytest.fixture(scope="session")

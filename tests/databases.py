@@ -72,7 +72,6 @@ def new_app(url: str, settings: Mapping[str, Any]) -> Flask:
     try:
         return make_app(url, settings, storage)
     except Disconnected:
-        # A test has ended connections that were kept for the next one.
         storage.close()
         return make_app(url, settings, storage)
 
@@ -92,11 +91,12 @@ def keep_app(url: str, settings: Mapping[str, Any]) -> Flask:
 
 
 def _emptied(url: str, service: Service) -> bool:
-    """Remove all data; say whether that succeeded: a test may have ended connections, the cache of another is down."""
+    """Remove all data; say whether that succeeded: a test may have ended connections, the cache of a test be down."""
     try:
         make_tables(url, service)
         service.flush()
     except BackendError:
+        service.storage.close()
         return False
     return True
 
