@@ -337,16 +337,25 @@ def counted(cost: Cost) -> Iterator[None]:
         cost.memory = max(cost.memory, highest - start)
 
 
-@pytest.fixture(scope="module", params=DATABASES)
-def app(request: pytest.FixtureRequest) -> Iterator[Flask]:
-    """Make a service with a bucket of alice's, with an object of each kind in it."""
-    settings = {**BASICAUTH, "kinto.experimental_permissions_endpoint": True}
-    app = make_app(database_url(request.param, request), settings)
-    send(app, put({}, "/buckets/b"))
-    send(app, put({"data": {"members": ["bob"]}}, "/buckets/b/groups/g"))
-    send(app, put({}, "/buckets/b/collections/c"))
-    yield app
-    app.extensions["kinto"].close()
+@pytest.fixture(scope="module")
+def _apps() -> Iterator[dict[str, Flask]]:
+    """Keep the services of this module, one for each database: tests come in an order that would make more of them."""
+    made: dict[str, Flask] = {}
+    yield made
+    for app in made.values():
+        app.extensions["kinto"].close()
+
+
+@pytest.fixture(params=DATABASES)
+def app(request: pytest.FixtureRequest, _apps: dict[str, Flask]) -> Flask:
+    """Return a service with a bucket of alice's, with an object of each kind in it."""
+    if request.param not in _apps:
+        settings = {**BASICAUTH, "kinto.experimental_permissions_endpoint": True}
+        app = _apps[request.param] = make_app(database_url(request.param, request), settings)
+        send(app, put({}, "/buckets/b"))
+        send(app, put({"data": {"members": ["bob"]}}, "/buckets/b/groups/g"))
+        send(app, put({}, "/buckets/b/collections/c"))
+    return _apps[request.param]
 
 
 def send(
