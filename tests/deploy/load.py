@@ -1,4 +1,4 @@
-"""Clients that write and read without pause over connections that they keep, and note what they are answered."""
+"""Clients that write and read all the time over connections that they keep, and note what they are answered."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from tests.client import basic
 from tests.deploy.asking import ask
 
 _CLIENTS = 4
+_PAUSE_SECONDS = 0.01
+"""Between two requests of a client: a server that starts its workers anew needs the processor as well."""
 
 
 @dataclass
@@ -50,6 +52,7 @@ class Load:
             except (OSError, http.client.HTTPException) as error:
                 self.lost.append(f"{method}: {error!r}")
                 connection.close()
+            self.ended.wait(_PAUSE_SECONDS)
         connection.close()
 
     def done(self) -> None:
