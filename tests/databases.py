@@ -84,16 +84,15 @@ def keep_app(url: str, settings: Mapping[str, Any]) -> Flask:
     """
     key = (url, *_as_key(settings))
     app, parts = _apps.get(key, (None, None))
-    if app is None or _parts(app) != parts or not _emptied(url, app.extensions["kinto"]):
+    if app is None or _parts(app) != parts or not _emptied(app.extensions["kinto"]):
         app = new_app(url, settings)
         _apps[key] = app, _parts(app)
     return app
 
 
-def _emptied(url: str, service: Service) -> bool:
+def _emptied(service: Service) -> bool:
     """Remove all data; say whether that succeeded: a test may have ended connections, the cache of a test be down."""
     try:
-        make_tables(url, service)
         service.flush()
     except BackendError:
         service.storage.close()
