@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from copy import copy
 from functools import cache
 from typing import Any
@@ -38,9 +38,6 @@ def database_url(name: str, request: pytest.FixtureRequest) -> str:
         return sqlite_url()
     url: str = request.getfixturevalue("postgresql_url")
     return url
-
-
-AppMaker = Callable[..., Flask]
 
 
 def make_tables(url: str, service: Service) -> None:
@@ -84,14 +81,14 @@ def keep_app(url: str, settings: Mapping[str, Any]) -> Flask:
     """
     key = (url, *_as_key(settings))
     app, parts = _apps.get(key, (None, None))
-    if app is None or _parts(app) != parts or not _emptied(app.extensions["kinto"]):
+    if app is None or _parts(app) != parts or not _remove_data(app.extensions["kinto"]):
         app = new_app(url, settings)
         _apps[key] = app, _parts(app)
     return app
 
 
-def _emptied(service: Service) -> bool:
-    """Remove all data; say whether that succeeded: a test may have ended connections, the cache of a test be down."""
+def _remove_data(service: Service) -> bool:
+    """Remove all data; return whether that succeeded: a test may have ended connections, or its cache is down."""
     try:
         service.flush()
     except BackendError:
