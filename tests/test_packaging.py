@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import re
 import tomllib
+from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,7 @@ def _requirements() -> dict[str, Requirement]:
     return {requirement.name: requirement for requirement in found}
 
 
+@cache
 def _imported() -> set[str]:
     """Return the packages that files import, by statements or by their name."""
     names = set()
@@ -45,11 +48,15 @@ def _imported() -> set[str]:
     return {name.partition(".")[0] for name in names}
 
 
+@cache
+def _installed() -> Mapping[str, list[str]]:
+    """Return the packages of each module; finding them takes half a second."""
+    return packages_distributions()
+
+
 @pytest.mark.parametrize("name", _requirements())
 def test_a_required_package_is_imported(name: str) -> None:
-    modules = {
-        module for module, packages in packages_distributions().items() if name in map(canonicalize_name, packages)
-    }
+    modules = {module for module, packages in _installed().items() if name in map(canonicalize_name, packages)}
 
     assert modules & _imported() or name in LOADED_BY_NAME
 
