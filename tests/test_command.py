@@ -79,6 +79,8 @@ def write(folder: Path, settings: Mapping[str, object]) -> str:
         pytest.param(["start", "--port", "http"], id="a port that is no number"),
         pytest.param(["purge-deleted", "record", "ten"], id="a count that is no number"),
         pytest.param(["purge-deleted", "10"], id="no kind"),
+        pytest.param(["purge-deleted", "10", "--older-than", "1"], id="no kind of an age"),
+        pytest.param(["purge-deleted", "record", "--older-than", "-1"], id="an age in the future"),
         pytest.param(["init", "--backend", "redis"], id="an unknown backend"),
     ],
 )
@@ -397,6 +399,24 @@ def test_purge_deleted_keeps_the_newest_tombstones_of_each_list_and_all_that_liv
     answer = client.get(f"{RECORDS}?_since=0", headers=CREDENTIALS)
     assert [each["id"] for each in answer.get_json()["data"]] == ["three"]
     assert client.get(other, headers=CREDENTIALS).status_code == 200
+
+
+def test_purge_deleted_removes_what_is_older_than_some_days(ini: str) -> None:
+    """Beside a count, or without one."""
+    client = application(ini).test_client()
+    for path in ("/v1/buckets/b", "/v1/buckets/b/collections/c", f"{RECORDS}/one"):
+        client.put(path, headers=CREDENTIALS)
+    client.delete(f"{RECORDS}/one", headers=CREDENTIALS)
+
+    recent = kinto("purge-deleted", "record", "10", "--older-than", "1.5", "--ini", ini)
+    old = kinto("purge-deleted", "record", "--older-than", "0", "--ini", ini)
+
+    assert lines(recent) == [
+        "INFO   Keep only 10 tombstones per parent and resource.",
+        "INFO   Keep only tombstones of the last 1.5 days.",
+        "INFO   0 tombstone(s) deleted.",
+    ]
+    assert lines(old) == ["INFO   Keep only tombstones of the last 0 days.", "INFO   1 tombstone(s) deleted."]
 
 
 # flush-cache

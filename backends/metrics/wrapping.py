@@ -104,10 +104,10 @@ class TimedStorage:
         """Make the clocks of the lists at the top."""
         self._storage.start(lists)
 
-    def purge(self, lists: Sequence[str], keep: int) -> int:
-        """Delete old tombstones, timed."""
+    def purge(self, lists: Sequence[str], keep: int | None, before: int | None = None) -> int:
+        """Remove what has ended, timed."""
         with _timed(self._observe, calls.PURGE):
-            return self._storage.purge(lists, keep)
+            return self._storage.purge(lists, keep, before)
 
     def check(self, now: int, latest: int, repair: bool, report: Callable[[str], None]) -> int:
         """Report lists that are wrong, and mend them."""

@@ -474,8 +474,13 @@ class Storage(Protocol):
     def start(self, lists: Sequence[str]) -> None:
         """Make the clocks of the lists at the top that have none yet."""
 
-    def purge(self, lists: Sequence[str], keep: int) -> int:
-        """Delete all tombstones but the newest *keep* of each list that matches a LIKE pattern; return how many."""
+    def purge(self, lists: Sequence[str], keep: int | None, before: int | None = None) -> int:
+        """Remove what has ended in each list that matches a LIKE pattern; return how many tombstones.
+
+        Tombstones but the newest *keep*, and those older than *before* (a timestamp in ms, exclusive); with them the
+        grants and memberships that ended by then, or by as many ends or as much time. Commits in batches of 1,000 rows;
+        at each commit the `floor` of a list is at or above what was removed of it.
+        """
 
     def check(self, now: int, latest: int, repair: bool, report: Callable[[str], None]) -> int:
         """Report each list whose clock, timestamps or count are wrong; return how many there are.

@@ -76,6 +76,9 @@ class Dialect(Protocol):
     def json(self, text: ColumnElement[str]) -> ColumnElement[Any]:
         """Return a document that is nothing but a text, so that `like` can be asked of it."""
 
+    def among(self, columns: Sequence[Column[Any]], keys: FromClause) -> ColumnElement[bool]:
+        """Say, in a DELETE, that *columns* are a row of *keys*, in the same order."""
+
     def beside(self, column: Column[Any]) -> ColumnElement[Any]:
         """Return a column for a condition that is there for a cluster alone: no index is to be chosen by it."""
 

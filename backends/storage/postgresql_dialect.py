@@ -180,6 +180,10 @@ class PostgresqlDialect:
         """Return the text as JSONB."""
         return func.to_jsonb(text, type_=JSONB)
 
+    def among(self, columns: Sequence[Column[Any]], keys: FromClause) -> ColumnElement[bool]:
+        """Compare one by one: the DELETE gets a USING."""
+        return and_(*(column == key for column, key in zip(columns, keys.c, strict=True)))
+
     def beside(self, column: Column[Any]) -> ColumnElement[Any]:
         """Return the column: the planner looks up what is selective."""
         return column

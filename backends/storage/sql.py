@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from contextvars import ContextVar
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, bindparam, delete, func, or_, select
+from sqlalchemy import Connection, Engine, bindparam, delete, select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import IntegrityError as DriverIntegrityError
 
@@ -17,6 +17,7 @@ from backends.storage import Accessible, Conflict, Disconnected, Snapshot, Uncer
 from backends.storage.accessible import AccessiblePages
 from backends.storage.dialect import Dialect
 from backends.storage.migrations import migrate
+from backends.storage.purge import Purge
 from backends.storage.reads import Reads
 from backends.storage.repair import Repairs
 from backends.storage.tables import clocks, documents, grants, members
@@ -34,10 +35,6 @@ a read-only database refuses it. SQLite has no such lock: there BEGIN IMMEDIATE 
 
 _EVERYTHING: Final = "/"
 """What writers of a database without a queue of its own wait for; no list has this name."""
-
-_PURGED = delete(documents).where(
-    documents.c.bucket == bindparam("of_bucket"), documents.c.uri == bindparam("gone"), documents.c.deleted
-)
 
 
 @contextmanager
@@ -101,6 +98,7 @@ class SqlStorage:
         self._accessible = AccessiblePages(dialect)
         self._writes = Writes(dialect)
         self._repairs = Repairs(dialect)
+        self._purge = Purge(dialect, self._reading, self.transaction)
         self._next_turn = turn
         self.waits = Waits(writing.get_execution_options().get(LIMIT, Pool().lock_timeout_seconds))
         self._open: ContextVar[Connection | None] = ContextVar("open", default=None)
@@ -127,11 +125,15 @@ class SqlStorage:
             with self.reading.connect() as connection:
                 yield connection
 
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """Wait for the turn to write. Raises RuntimeError in a transaction of this thread: it would wait for itself."""
+    def _expect_no_transaction(self) -> None:
+        """Raise RuntimeError in a transaction of this thread: whatever waits for another would wait for itself."""
         if self._open.get() is not None:
             raise RuntimeError("A writing transaction is open already in this request; use perform().")
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Wait for the turn to write. Raises RuntimeError in a transaction of this thread."""
+        self._expect_no_transaction()
         with ExitStack() as held:
             with self.waits.begin((_EVERYTHING,)) as seconds:
                 held.enter_context(self._next_turn(seconds))
@@ -176,23 +178,10 @@ class SqlStorage:
             with self.transaction() as writer:
                 writer.start(new, _now_ms())
 
-    def purge(self, lists: Sequence[str], keep: int) -> int:
-        """Delete all tombstones but the newest *keep* of each list."""
-        newest = func.row_number().over(
-            partition_by=(documents.c.bucket, documents.c.list),
-            order_by=(documents.c.last_modified.desc(), documents.c.uri.desc()),
-        )
-        ranked = (
-            select(documents.c.bucket, documents.c.uri, newest.label("rank"))
-            .where(documents.c.deleted, or_(*(documents.c.list.like(pattern, escape="\\") for pattern in lists)))
-            .subquery()
-        )
-        with self.transaction() as writer:
-            old = select(ranked.c.bucket, ranked.c.uri).where(ranked.c.rank > keep)
-            gone = [{"of_bucket": bucket, "gone": uri} for bucket, uri in writer._connection.execute(old)]
-            if gone:
-                writer._connection.execute(_PURGED, gone)
-            return len(gone)
+    def purge(self, lists: Sequence[str], keep: int | None, before: int | None = None) -> int:
+        """Remove what has ended, in transactions of 1,000 rows."""
+        self._expect_no_transaction()
+        return self._purge.run(lists, keep, before)
 
     def check(self, now: int, latest: int, repair: bool, report: Callable[[str], None]) -> int:
         """Report lists that are wrong, and with *repair* mend them one after the other."""
@@ -218,7 +207,7 @@ class SqlStorage:
         """Remove everything but the tables; the clocks of *lists* are made in the same transaction."""
         with self.transaction() as writer:
             for table in (documents, grants, members, clocks):
-                writer._connection.execute(delete(table))
+                writer.connection.execute(delete(table))
             writer.start(lists, _now_ms())
 
     def ping(self, write: bool) -> None:

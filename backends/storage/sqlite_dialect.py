@@ -28,6 +28,7 @@ from sqlalchemy import (
     literal,
     literal_column,
     select,
+    tuple_,
 )
 from sqlalchemy.dialects.sqlite import Insert, insert
 from sqlalchemy.ext.compiler import compiles
@@ -184,6 +185,10 @@ class SqliteDialect:
     def json(self, text: ColumnElement[str]) -> ColumnElement[Any]:
         """Return the text in quotes."""
         return func.json_quote(text, type_=Text)
+
+    def among(self, columns: Sequence[Column[Any]], keys: FromClause) -> ColumnElement[bool]:
+        """Compare rows, since SQLite knows no USING."""
+        return tuple_(*columns).in_(select(*keys.c))
 
     def beside(self, column: Column[Any]) -> ColumnElement[Any]:
         """Return the column with a plus in front, which SQLite takes for an expression that no index has."""

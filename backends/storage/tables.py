@@ -26,6 +26,7 @@ from sqlalchemy import (
     Text,
     func,
     literal_column,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql.elements import ColumnElement
@@ -33,6 +34,13 @@ from sqlalchemy.sql.elements import ColumnElement
 from backends.storage import LATEST, LIVING
 
 metadata: Final = MetaData()
+
+
+def _index_ended(name: str, *columns: str) -> Index:
+    """Make an index of the rows that have ended, which writes of living ones need not keep up."""
+    ended = text(f"until < {LIVING}")
+    return Index(name, *columns, sqlite_where=ended, postgresql_where=ended)
+
 
 _Key = Text().with_variant(Text(collation="C"), "postgresql")
 _Json = Text().with_variant(JSONB(), "postgresql")
@@ -77,6 +85,7 @@ grants: Final = Table(
     Column("until", BigInteger, nullable=False),
     CheckConstraint(_INTERVAL, "grants_range"),
     Index("grants_of_principal", "principal", "list", "until", "uri", "bucket"),
+    _index_ended("grants_ended", "bucket", "list", "until", "uri"),
 )
 
 # Only what has not ended, by kind of object in the order of the URIs: what `GET /permissions` pages through.
@@ -115,4 +124,5 @@ members: Final = Table(
     Column("until", BigInteger, nullable=False),
     CheckConstraint(_INTERVAL, "members_range"),
     Index("members_of_group", "principal", "until", "user_id"),
+    _index_ended("members_ended", "principal", "until", "user_id", "since"),
 )

@@ -394,6 +394,11 @@ class Writer:
             found[source].add(uri)
         return Holdings(**{source: frozenset(uris) for source, uris in found.items()})
 
+    @property
+    def connection(self) -> Connection:
+        """Return the connection, for statements that are no writes of the rules."""
+        return self._connection
+
     def rollback(self) -> None:
         """Forget all that was done."""
         self._connection.rollback()

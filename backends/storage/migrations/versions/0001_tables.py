@@ -59,6 +59,10 @@ def upgrade() -> None:
         postgresql_where=living,
         sqlite_where=living,
     )
+    ended = sa.text("until < 9223372036854775807")
+    op.create_index(
+        "grants_ended", "grants", ["bucket", "list", "until", "uri"], sqlite_where=ended, postgresql_where=ended
+    )
 
     clocks = op.create_table(
         "clocks",
@@ -82,6 +86,13 @@ def upgrade() -> None:
         sa.CheckConstraint(_INTERVAL, "members_range"),
     )
     op.create_index("members_of_group", "members", ["principal", "until", "user_id"])
+    op.create_index(
+        "members_ended",
+        "members",
+        ["principal", "until", "user_id", "since"],
+        sqlite_where=ended,
+        postgresql_where=ended,
+    )
 
     # They have no parent to be born with, and a service whose role may only read cannot make them (O-PG-6).
     now = time.time_ns() // 1_000_000
