@@ -374,8 +374,10 @@ class Writer:
         """Delete the copies of deleted objects at the top, in which nothing can be, in their own buckets."""
         for start in range(0, len(uris), _AT_ONCE):
             some = uris[start : start + _AT_ONCE]
-            self._connection.execute(delete(documents).where(documents.c.bucket.in_(some)))
-            self._connection.execute(delete(grants).where(grants.c.bucket.in_(some)))
+            for table in (documents, grants):
+                # By both columns: what has just been deleted in the bucket would be passed by one after the other.
+                copies = table.c.bucket.in_(some), table.c.uri.in_(some)
+                self._connection.execute(delete(table).where(*copies))
 
     def start(self, lists: Collection[str], now: int) -> None:
         """Make the clocks of lists that have none."""
