@@ -46,7 +46,8 @@ _UNKNOWN_TO_CLUSTERS: Final = re.compile(
 _LOCK: Final = rf"FROM clocks WHERE clocks\.bucket = {_BOUND}.* "
 _UPSERT: Final = re.compile(r"^INSERT INTO (\w+) .* DO UPDATE SET (.*?)( RETURNING .*)?$")
 _IN_UPSERTS: Final = {"greatest", "max", "when"}
-_ALL_KEYS: Final = re.compile(r"\b(uri|list|bucket|user_id|principal)( ASC| DESC)?$")
+_ALL_KEYS: Final = re.compile(r"\b(uri|list|bucket|user_id|principal)( ASC| DESC)?(, \w+\.since)?$")
+_BY_GROUP: Final = re.compile(r"GROUP BY (\S+) ORDER BY \1( DESC)?\b")
 
 
 def breaches(statement: str) -> Iterator[tuple[str, str]]:
@@ -151,7 +152,7 @@ def sorted_by_chance(statement: str) -> list[str]:
         for branch in branches(statement)
         for order in re.findall(r"ORDER BY (.*?)(?: LIMIT | OFFSET | FOR |$)", branch)
     )
-    return [branch for branch, order in orders if not _ALL_KEYS.search(order.strip())]
+    return [branch for branch, order in orders if not _ALL_KEYS.search(order.strip()) and not _BY_GROUP.search(branch)]
 
 
 def _breaks_upserts(table: str, assignments: str) -> bool:
