@@ -53,7 +53,7 @@ def storage(request: pytest.FixtureRequest) -> Iterator[Any]:
 
 def names(table: Any) -> list[str]:
     """Return the columns that a purge has to do with."""
-    return [name for name in table.c.keys() if name != "former"]
+    return [column.name for column in table.c if column.name != "former"]
 
 
 def fill(storage: Any, rows: Mapping[str, Any]) -> None:
