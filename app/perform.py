@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from app import wanted as wanted_by
+from app.decisions import decide
 from app.errors import ApiError, Clash
 from app.events import Reading, collect
 from app.identity import Identity, Outdated, Proof, Proving
@@ -22,7 +23,7 @@ from app.service import Service
 from app.work import Work, now_ms
 from app.writing import StartAgain, Writing, persist
 from backends import BackendError
-from backends.storage import Snapshot, Transaction, at_top, is_inside, list_of
+from backends.storage import Clock, Snapshot, Transaction, at_top, is_inside, list_of
 
 Answer = Outcome | ApiError
 
@@ -188,6 +189,7 @@ def _write(
     with Nonces(service) as nonces, service.storage.transaction() as transaction:
         operations = [step for step in steps if isinstance(step, Operation)]
         run = _Run(service, transaction, operations, lengthy, nonces, lists)
+        run.empty_first()
         answers = [run.step(step) for step in steps]
         lengthy.expect_computed()
         events = run.tell(run.done)
@@ -220,6 +222,7 @@ class _Run(Writing):
         self._changed_users: set[str] = set()
         self._stale = False
         self.done: list[tuple[Operation, Outcome]] = []
+        self.service = service
         super().__init__(service, transaction, self._lock_and_read(service, transaction))
         self.work.lengthy = lengthy
         self._start_lists()
@@ -227,12 +230,38 @@ class _Run(Writing):
     def _lock_and_read(self, service: Service, transaction: Transaction) -> Snapshot:
         """Lock what the operations may write or empty, then read what they name."""
         writes = [operation for operation in self._operations if not operation.reads]
-        emptied = self._emptied = _emptied(service, writes, alone=len(self._operations) == 1)
-        seen = Snapshot(clocks=transaction.lock({each.route.list for each in writes} | self._lists, emptied))
+        alone = len(self._operations) == 1
+        self._emptied = _emptied(service, writes, alone=alone)
+        self._last = {uri[: uri.rindex("/")] for uri in self._emptied if alone and at_top(uri)}
+        lists = {each.route.list for each in writes} | self._lists
+        return self._read_all(
+            transaction.lock(lists - self._last, self._emptied), self._emptied if not self._last else ()
+        )
+
+    def _read_all(self, clocks: dict[str, Clock], emptied: Iterable[str]) -> Snapshot:
+        seen = Snapshot(clocks=clocks)
         single = [operation for operation in self._operations if not operation.pages]
-        for each in wanted_by.with_emptied(wanted_by.objects(service, single, writing=True), emptied):
+        for each in wanted_by.with_emptied(wanted_by.objects(self.service, single, writing=True), emptied):
             seen.add(self._read(each))
         return seen
+
+    def empty_first(self) -> None:
+        """Empty a bucket that a request deletes alone, then lock the list of buckets, where others write meanwhile.
+
+        Emptying takes long where there is much. Under all locks the bucket is read and the request is decided again.
+        """
+        if not self._last:
+            return
+        try:
+            decide(self._operations[0], self.work, self.service.rules)
+        except ApiError:
+            return
+        for wanted in wanted_by.with_emptied((), self._emptied):
+            self.transaction.read(wanted)
+        self.transaction.empty([*self._emptied], copies=False)
+        clocks = self.work.seen.clocks | self.transaction.lock(self._last)
+        self.work = Work(self._read_all(clocks, self._emptied), now_ms(), self.work.deferred)
+        self.work.lengthy = self._lengthy
 
     def _start_lists(self) -> None:
         """Start lists of living parents that have no clock: their kind is newer than the parent (a plugin's).
@@ -241,7 +270,7 @@ class _Run(Writing):
         """
         for operation in self._operations:
             parent, name = operation.route.parent, operation.route.list
-            if operation.reads or operation.pages or name in self.work.seen.clocks:
+            if operation.reads or operation.pages or name in self.work.seen.clocks or name in self._last:
                 continue
             if parent is not None and self.work.living(parent.uri) is None:
                 continue
@@ -271,6 +300,7 @@ class _Run(Writing):
         """Perform in this transaction what a view asks for; listeners are told of it with the rest."""
         inner = _Run(self.service, self.transaction, operations, self._lengthy, self._nonces, frozenset())
         inner.work.deferred = self.work.deferred
+        inner.empty_first()
         answers = [answer for operation in operations if (answer := inner.step(operation)) is not None]
         inner.flush()
         self.done += inner.done
@@ -371,12 +401,11 @@ def _emptied(service: Service, writes: Iterable[Operation], alone: bool) -> set[
     """Return the objects below which a request may empty lists: all clocks there are locked from the start.
 
     Which objects the deletion of a list empties is known later. Unless it stands *alone*, its whole bucket counts, so
-    that other operations have not locked what comes after it. What is in a bucket that is deleted *alone* is locked
-    when it is known that it may be.
+    that other operations have not locked what comes after it.
     """
     deletions = [each for each in writes if each.method == "DELETE" and service.kinds.children(each.kind)]
     objects = {each.route.uri for each in deletions if not each.route.on_list}
     if alone:
-        return {uri for uri in objects if not at_top(uri)}
+        return objects
     buckets = {each.route.bucket for each in deletions if each.route.on_list}
     return objects | {bucket for bucket in buckets if bucket.count("/") > 1}

@@ -216,7 +216,7 @@ WRITES: dict[str, Budget] = {
     ),
     "DELETE of a collection": Budget(lambda c: c.delete(f"{BUCKET}/collections/c"), 7),
     "DELETE of all collections": Budget(lambda c: c.delete(f"{BUCKET}/collections"), 9),
-    "DELETE of a bucket": Budget(lambda c: c.delete(BUCKET), 11),
+    "DELETE of a bucket": Budget(lambda c: c.delete(BUCKET), 15),
     "DELETE of all buckets": Budget(lambda c: c.delete("/buckets"), 13, _make_z),
     "DELETE of a list": Budget(lambda c: c.delete(LIST), 5),
     "DELETE of a page of a list": Budget(lambda c: c.delete(f"{LIST}?_limit=5"), 5),

@@ -16,8 +16,10 @@ from typing import Any
 
 import psycopg2
 import pytest
+from sqlalchemy import select
 
 from backends.storage import Change, Move, Stored, Transaction, Wanted
+from backends.storage.tables import documents
 from tests.client import Answer, Client
 from tests.databases import BASICAUTH, make_app
 
@@ -56,6 +58,13 @@ class Others:
         context.run(transaction.lock, lists)
         self._opened.append(partial(context.run, opened.close))
         return transaction, self._opened[-1]
+
+    def hold_row(self, uri: str) -> Callable[[], None]:
+        """Keep the row of an object from being deleted; return what lets go of it."""
+        connection = self._storage.writing.connect()
+        connection.execute(select(documents.c.uri).where(documents.c.uri == uri).with_for_update())
+        self._opened.append(connection.close)
+        return connection.close
 
     def settle(self, asked: Asked) -> None:
         """Wait until a request is answered or waits for a lock."""
@@ -200,6 +209,27 @@ def test_a_collection_that_is_deleted_while_it_is_created_leaves_no_record(clien
 
     assert deleted.answer().status == 200
     assert others.living(R) == set()
+
+
+def test_buckets_are_written_while_another_is_emptied(client: Client, others: Others) -> None:
+    """A deletion that is busy with what lies below a bucket holds neither the list of buckets nor the bucket itself.
+
+    C-PRE-17: it was changed meanwhile, so that nothing of it goes.
+    """
+    client.put(f"{COLLECTIONS}/c")
+    client.put(R)
+    etag = client.get(B).headers["ETag"]
+    release = others.hold_row(R)
+
+    deletion = Asked(lambda: client.delete(B, if_match=etag))
+    others.settle(deletion)
+    written = client.put("/buckets/other").status, client.patch(B, {"n": 1}).status, deletion.running
+    release()
+
+    assert (written, deletion.answer().status) == ((201, 200, True), 412)
+    assert others.living(f"{COLLECTIONS}/c", R) == {f"{COLLECTIONS}/c", R}
+    assert client.delete(B).status == 200
+    assert others.living(B, f"{COLLECTIONS}/c", R) == set()
 
 
 def test_a_batch_starts_again_when_its_list_was_born_while_it_waited(client: Client, others: Others) -> None:

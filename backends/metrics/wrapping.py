@@ -204,10 +204,10 @@ class TimedTransaction:
         with _timed(self._observe, *[calls.JOIN] * bool(joined)):
             self._transaction.join(joined, stamp)
 
-    def empty(self, uris: Sequence[str]) -> None:
+    def empty(self, uris: Sequence[str], *, copies: bool = True) -> None:
         """Delete what lies below objects, timed."""
         with _timed(self._observe, calls.DELETE_ALL, calls.REVOKE_OBJECT):
-            self._transaction.empty(uris)
+            self._transaction.empty(uris, copies=copies)
 
     def holdings(self, principal: str) -> Holdings:
         """Return what a principal has, timed."""

@@ -422,9 +422,10 @@ class Transaction(Protocol):
     def join(self, memberships: Iterable[tuple[str, str]], stamp: Callable[[str], int]) -> None:
         """Begin memberships, pairs of a user and a group, at the timestamps of the groups' lists. Raises Unlocked."""
 
-    def empty(self, uris: Sequence[str]) -> None:
+    def empty(self, uris: Sequence[str], *, copies: bool = True) -> None:
         """Delete all that lies below deleted objects, for those at the top the whole bucket. Clocks stay.
 
+        Without *copies* those of the objects in their own buckets stay, which belong to the lists that they are in.
         Raises Unlocked for an object that was not read as `Wanted.emptied`, with all clocks below it locked.
         """
 

@@ -3,9 +3,9 @@
 Theory of operation, on the rules of docs/architecture.md ("What a transaction refuses"):
 
 - The row of a list's clock is its lock. `Writer.lock` locks the clocks of a bucket by one statement in the order of
-  their names, buckets in sorted order, so that two transactions that lock at their start never wait for each other in a
-  circle. A statement that waited returns the newest values of the rows that were there when it began; a list that was
-  made meanwhile is not among them. `Writer.read` is a later statement and sees it.
+  their names, buckets in sorted order, the lists at the top last (`_in_order`), so that two transactions that lock at
+  their start never wait for each other in a circle. A statement that waited returns the newest values of the rows that
+  were there when it began; a list that was made meanwhile is not among them. `Writer.read` comes later and sees it.
 - A list that the transaction did not lock and did not start is never written or emptied: `Unlocked` names it, and the
   next try locks it from the start.
 - `Writer.write` moves the clocks first and writes objects and grants after it. The upsert of the clocks returns what it
@@ -186,7 +186,7 @@ class Writer:
         self._emptied: set[str] = set()
 
     def lock(self, lists: Iterable[str], below: Iterable[str] = ()) -> dict[str, Clock]:
-        """Lock one bucket after the other, in their order."""
+        """Lock one bucket after the other, the lists at the top last."""
         named: dict[str, list[str]] = {}
         for name in sorted(lists):
             named.setdefault(bucket_of(name), []).append(name)
@@ -194,7 +194,7 @@ class Writer:
         for uri in sorted(below):
             inside.setdefault(bucket_of(uri), []).append(uri)
         locked: dict[str, Clock] = {}
-        for bucket in sorted(named.keys() | inside):
+        for bucket in sorted(named.keys() | inside, key=_in_order):
             uris = inside.get(bucket, [])
             for start in range(0, max(len(uris), 1), _AT_ONCE):
                 some = uris[start : start + _AT_ONCE]
@@ -210,8 +210,8 @@ class Writer:
 
     def lock_last(self, name: str) -> dict[str, Clock]:
         """Lock one more list, unless that would be against the order in which all lock."""
-        place = bucket_of(name), name
-        if name in self._held or all((bucket_of(held), held) < place for held in self._held):
+        place = *_in_order(bucket_of(name)), name
+        if name in self._held or all((*_in_order(bucket_of(held)), held) < place for held in self._held):
             return self.lock((name,))
         if self.read(Wanted(bucket_of(name), clocks=(name,))).clocks:
             raise Unlocked((name,))
@@ -258,7 +258,7 @@ class Writer:
         A list that had a clock of a former life that was not read starts later than expected: then somebody else made
         it meanwhile, or nobody knew of it. Another try locks it.
         """
-        ordered = sorted(moves, key=lambda move: (bucket_of(move.list), move.list))
+        ordered = sorted(moves, key=lambda move: (*_in_order(bucket_of(move.list)), move.list))
         rows = [
             {
                 "bucket": bucket_of(move.list),
@@ -360,15 +360,15 @@ class Writer:
         rows = [{"user_id": user, "principal": group, "since": stamp(list_of(group))} for user, group in joined]
         self._writes.intervals.begin(self._connection, members, rows)
 
-    def empty(self, uris: Sequence[str]) -> None:
-        """Delete all that lies below deleted objects, and the copies of those at the top in their own buckets."""
+    def empty(self, uris: Sequence[str], *, copies: bool = True) -> None:
+        """Delete all that lies below deleted objects, and the *copies* of those at the top in their own buckets."""
         unknown = {uri for uri in uris if uri not in self._emptied and not is_inside(uri, self._emptied)}
         if unknown:
             raise Unlocked(unknown)
         for start in range(0, len(uris), _AT_ONCE):
             some = uris[start : start + _AT_ONCE]
-            self._connection.execute(delete(documents).where(_below(documents, some)))
-            self._connection.execute(delete(grants).where(_below(grants, some)))
+            self._connection.execute(delete(documents).where(_below(documents, some, copies)))
+            self._connection.execute(delete(grants).where(_below(grants, some, copies)))
 
     def remove_copies(self, uris: Sequence[str]) -> None:
         """Delete the copies of deleted objects at the top, in which nothing can be, in their own buckets."""
@@ -406,15 +406,23 @@ class Writer:
         self._connection.rollback()
 
 
+def _in_order(bucket: str) -> tuple[bool, str]:
+    """Return the place of a bucket in the order of locks: lists at the top come last.
+
+    So a request that deletes a bucket empties it before it locks the list that all buckets are in.
+    """
+    return bucket.count("/") == 1, bucket
+
+
 def _inside(column: Any, uri: str) -> Any:
     """Say that a URI lies below another: a range, since `_` and `%` in ids are no wildcards (C-OBJ-60)."""
     return and_(column > f"{uri}/", column < f"{uri}0")
 
 
-def _below(table: Any, uris: Sequence[str]) -> Any:
-    """Say that a row lies below one of the objects: all of its bucket, or a range of URIs in it."""
-    tops = [uri for uri in uris if at_top(uri)]
-    ranges = [and_(table.c.bucket == bucket_of(uri), _inside(table.c.uri, uri)) for uri in uris if not at_top(uri)]
+def _below(table: Any, uris: Sequence[str], copies: bool) -> Any:
+    """Say that a row lies below one of the objects: all of its bucket with the *copies*, or a range of URIs in it."""
+    tops = [uri for uri in uris if copies and at_top(uri)]
+    ranges = [and_(table.c.bucket == bucket_of(uri), _inside(table.c.uri, uri)) for uri in uris if uri not in tops]
     return or_(table.c.bucket.in_(tops), *ranges) if tops else or_(*ranges)
 
 
