@@ -23,7 +23,7 @@ from app.service import Service
 from app.work import Work, now_ms
 from app.writing import StartAgain, Writing, persist
 from backends import BackendError
-from backends.storage import Clock, Snapshot, Transaction, at_top, is_inside, list_of
+from backends.storage import Clock, Snapshot, Transaction, Unlocked, Wanted, at_top, is_inside, list_of
 
 Answer = Outcome | ApiError
 
@@ -266,16 +266,18 @@ class _Run(Writing):
     def _start_lists(self) -> None:
         """Start lists of living parents that have no clock: their kind is newer than the parent (a plugin's).
 
-        The lock of the list that the parent is in keeps others from doing the same. Raises Unlocked for it.
+        The lock of the list that the parent is in keeps others from doing the same. Raises Unlocked for either.
         """
         for operation in self._operations:
             parent, name = operation.route.parent, operation.route.list
             if operation.reads or operation.pages or name in self.work.seen.clocks or name in self._last:
                 continue
-            if parent is not None and self.work.living(parent.uri) is None:
-                continue
             if parent is not None:
+                if self.work.living(parent.uri) is None:
+                    continue
                 self.transaction.expect_held((list_of(parent.uri),))
+                if name in self.transaction.read(Wanted(operation.route.bucket, clocks=(name,))).clocks:
+                    raise Unlocked((name,))  # born while this waited for its parent's list
             self.work.start(name)
 
     def step(self, step: Operation | View) -> Answer | None:
