@@ -19,7 +19,6 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import text
 
-from app.entries import list_patterns
 from app.errors import ApiError
 from app.factory import create_app
 from app.service import Service
@@ -94,10 +93,6 @@ def _raises(act: Callable[[Service], None]) -> Action:
     return Action(status)
 
 
-def _purge(service: Service) -> None:
-    service.storage.purge(list_patterns(service.kinds, [service.kinds["record"]]), 0)
-
-
 def _as_alice(method: str, data: Any = None) -> Action:
     body = {"data": data} if data else None
     return Action(
@@ -135,7 +130,6 @@ ACTIONS = {
     "deletion of an account": _as_alice("DELETE"),
     "create-user": _raises(lambda service: create_user(service, "carol", "pw")),
     "create-user of an account": _raises(lambda service: create_user(service, "alice", "other")),
-    "purge-deleted": _raises(_purge),
 }
 
 
@@ -148,7 +142,6 @@ ON_POSTGRESQL = (
     "flush",
     "deletion of an account",
     "create-user",
-    "purge-deleted",
 )
 """The actions with statements of their own: what fails around them does not depend on the database."""
 

@@ -63,7 +63,7 @@ SHOWN_BY = {
         TIMES + "test_a_timestamp_is_one_more_than_the_last_when_the_clock_goes_back",
         "test_races.py::test_many_writers_lose_nothing_and_pollers_miss_nothing",
     ],
-    "O-PG-25": ["test_distributed.py::test_no_statement_needs_what_clusters_and_poolers_lack"],
+    "O-PG-25": ["test_distributed.py::test_typical_requests_keep_the_rules"],
     "O-PG-27": [
         EVENTS + "test_an_error_before_the_commit_is_the_answer_and_undoes_everything",
         SCHEMAS + "test_an_invalid_record_is_refused_and_nothing_stored",

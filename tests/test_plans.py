@@ -23,7 +23,7 @@ from app.ids import NameGenerator
 from app.kinds import Kinds, core_kinds
 from backends.storage import LIVING, Filter, Held, Order, Page, Storage, Wanted
 from backends.storage.intervals import OBJECT
-from backends.storage.tables import grants
+from backends.storage.tables import grants, metadata
 from tests.databases import BASICAUTH, make_app
 from tests.services import postgresql_database
 
@@ -75,12 +75,13 @@ def _fill(storage: Any) -> None:
     cursor = connection.cursor()
     for table, rows in _rows().items():
         values = list(rows)
+        columns = ",".join(metadata.tables[table].c.keys()[: len(values[0])])
         if storage.writing.dialect.name == "postgresql":
             cursor.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = false)")
-            execute_values(cursor, f"INSERT INTO {table} VALUES %s", values, page_size=5_000)
+            execute_values(cursor, f"INSERT INTO {table} ({columns}) VALUES %s", values, page_size=5_000)
         else:
             cursor.execute("BEGIN")
-            cursor.executemany(f"INSERT INTO {table} VALUES ({','.join('?' * len(values[0]))})", values)
+            cursor.executemany(f"INSERT INTO {table} ({columns}) VALUES ({','.join('?' * len(values[0]))})", values)
             cursor.execute("COMMIT")
     connection.commit()
     connection.close()

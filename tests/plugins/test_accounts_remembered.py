@@ -19,8 +19,8 @@ from tests.client import Client, basic
 from tests.databases import keep_storage
 from tests.plugins.conftest import ClientMaker
 from tests.plugins.people import ONLY_ACCOUNTS, People
+from tests.statements import without_bucket
 from tests.test_budget import counted
-from tests.test_distributed import without_bucket
 
 SETTINGS = {
     **ONLY_ACCOUNTS,

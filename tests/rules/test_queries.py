@@ -536,11 +536,17 @@ class TestKnownFields:
 
         assert query(text, known=ENTRY_FIELDS).order == tuple(expected)
 
-    @pytest.mark.parametrize("text", ["last_modified=abc", "_since=1", "gt_last_modified=1", "in_last_modified=1"])
+    @pytest.mark.parametrize("text", ["last_modified=1", "_since=1", "gt_last_modified=1", "_before=2"])
     def test_timestamps_are_ignored_where_there_are_none(self, text: str) -> None:
         asked = query(text, known=ENTRY_FIELDS)
 
-        assert asked == query("", known=ENTRY_FIELDS)
+        assert (asked.filters, asked.problems) == ((), ())
+
+    @pytest.mark.parametrize("text", ["last_modified=abc", "_since=abc", "in_last_modified=1"])
+    def test_timestamps_that_are_none_are_refused_where_there_are_none(self, text: str) -> None:
+        asked = query(text, known=ENTRY_FIELDS)
+
+        assert asked.problems or asked.refusal
 
     def test_all_below_a_known_name_may_be_asked_for(self) -> None:
         known = frozenset({"target", "target.", "last_modified", "id"})
