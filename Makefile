@@ -59,7 +59,7 @@ check: install  ## Lint, format and types
 	$(BIN)/mypy
 
 bench: install  ## Measure requests, statements and concurrent writers
-	$(BIN)/python tests/bench.py
+	$(BIN)/python tests/support/bench.py
 
 lock: install  ## Pin what requirements*.in ask for: one resolution for both files
 	$(BIN)/uv pip compile $(LOCK) requirements-dev.in -o requirements-dev.txt

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
+from app.decisions.permissions import Configured, implied
 from app.kinds import Data, Kind, Kinds, Route
 from app.matching import checks_of, matches
-from app.permissions import Configured, implied
-from app.queries import Query
+from app.parsing.queries import Query
 from backends import Json
 from backends.storage import Accessible, Filter, KindRange, Order, Page, like_pattern
 from backends.storage.values import ordered

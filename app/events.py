@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from app.decisions.showing import public
 from app.kinds import Data, Kind
 from app.operation import Effect, Operation, Outcome
-from app.showing import public
 from backends import Json
 from backends.storage import list_of
 

@@ -13,13 +13,13 @@ from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from app import ids
-from app.basicauth import BasicAuth
+from app.authentication.basicauth import BasicAuth
 from app.identity import Policy
 from app.listeners import listeners
+from app.parsing import ids
 from app.service import Service
 from app.settings import PolicySettings, SettingError, Settings, convert_errors, imported, load
-from app.settings.names import BASIC_POLICY, CLASSIC, HEKA
+from app.settings.aliases import BASIC_POLICY, CLASSIC, HEKA
 from app.settings.sources import DEFAULT_PORT
 from backends import Pool
 from backends import cache as caches
@@ -245,7 +245,7 @@ def open_measuring(settings: Settings) -> Any:
     modules = [module for module in map(plugin, settings.includes) if hasattr(module, "open_metrics")]
     if not settings.statsd_url and not modules:
         return None
-    return importlib.import_module("blueprints.measuring").open_measuring(settings, modules)
+    return importlib.import_module("measuring.requests").open_measuring(settings, modules)
 
 
 def _watch(app: Flask, config: str, environment: str) -> None:

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 from app.errors import ApiError, Problem
 from app.identity import Identity
-from app.ids import Generator
 from app.lengthy import Lengthy
-from app.validation import validate_data
+from app.parsing.ids import Generator
+from app.schemas.validation import validate_data
 from backends import Json
 
 LIST_METHODS = ("GET", "HEAD", "POST", "DELETE")

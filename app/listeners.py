@@ -8,7 +8,7 @@ from typing import Final, cast
 
 from app.events import Listener
 from app.settings import ListenerSettings, SettingError, Settings, convert_errors, imported
-from app.settings.names import REDIS_LISTENER
+from app.settings.aliases import REDIS_LISTENER
 from backends import Json
 from backends.listeners import Module
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from app.queries import Query
+from app.parsing.queries import Query
 from backends import Json
 from backends.storage import MISSING, Filter, Missing, Order
 from backends.storage.values import contains, encoded, likes, ordered, reversed_order, value_at

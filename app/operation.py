@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
-from app.conditions import NONE, Conditions
 from app.errors import ApiError, Problem
 from app.identity import ANONYMOUS, Identity
 from app.kinds import Data, Kind, Route
-from app.patches import Patch
-from app.queries import Query
+from app.parsing.conditions import NONE, Conditions
+from app.parsing.patches import Patch
+from app.parsing.queries import Query
 from backends.storage import Stored
 
 Permissions = Mapping[str, frozenset[str]]

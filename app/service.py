@@ -7,17 +7,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, TypeVar
 
-from app.decisions import decide
+from app.decisions.decide import decide
+from app.decisions.permissions import with_groups
+from app.decisions.rules import Rules
+from app.decisions.working_set import Work
 from app.errors import ApiError
 from app.events import Context, Event, Listener
 from app.identity import ANONYMOUS, Identity, Outdated, Policy, Proving, Reader
-from app.ids import Generator
 from app.kinds import Kind, Kinds, core_kinds
 from app.operation import Operation, Outcome
-from app.permissions import with_groups
-from app.rules import Rules
+from app.parsing.ids import Generator
 from app.settings import PolicySettings, Settings
-from app.work import Work
 from backends import Json
 from backends.cache import Cache
 from backends.metrics import SILENT, Metrics
@@ -146,7 +146,7 @@ class Service:
     def identify_with_groups(
         self, authorization: str | None, configured: Iterable[str] | None = None
     ) -> tuple[Identity, frozenset[str]]:
-        """Return who sends these credentials, and the principals of `app.permissions.with_groups`.
+        """Return who sends these credentials, and the principals of `app.decisions.permissions.with_groups`.
 
         A remembered login is checked by the statement that reads the groups, or by one of its own without it.
         """

@@ -18,14 +18,14 @@ from marshmallow import fields, missing
 from werkzeug.datastructures import Headers as AnyCase
 from werkzeug.exceptions import HTTPException
 
-from app.bodies import not_a_mapping, not_iterable
+from app.authentication.logins import CALLER
 from app.errors import ApiError, Invalid, NoSuchUrl, NoSuchVersion, NotAllowed, Problem, Programmatic
 from app.identity import Identity
 from app.kinds import Route
-from app.logins import CALLER
 from app.operation import Operation, View
-from app.perform import Answer, perform_recognised
+from app.parsing.bodies import not_a_mapping, not_iterable
 from app.service import Service
+from app.transactions.perform import Answer, perform_recognised
 from backends import Json
 from backends.codec import dumps, loads
 from blueprints.cors import ALWAYS_EXPOSED, exposed, refused_origin

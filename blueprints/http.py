@@ -15,6 +15,7 @@ from flask import Flask, Response, g, request
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
+from app.authentication.logins import CALLER, Caller
 from app.errors import (
     ApiError,
     ForeignError,
@@ -25,7 +26,6 @@ from app.errors import (
     Programmatic,
     Unauthenticated,
 )
-from app.logins import CALLER, Caller
 from app.service import Service
 from backends import BackendError
 from backends.tolerance import tolerate

@@ -8,8 +8,8 @@ from typing import Final
 
 from werkzeug.http import parse_options_header
 
-from app.bodies import is_charset
 from app.errors import ApiError, NotAcceptable, Problem, UnsupportedType
+from app.parsing.bodies import is_charset
 
 JSON_TYPE: Final = "application/json"
 MERGE_TYPE: Final = "application/merge-patch+json"

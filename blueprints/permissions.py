@@ -8,13 +8,14 @@ from urllib.parse import parse_qsl
 
 from flask import Blueprint, Response, g, request
 
-from app import entries, queries
+from app import entries
+from app.decisions.working_set import now_ms
 from app.errors import Forbidden, Invalid, Unauthenticated
 from app.identity import Identity, Proving
 from app.matching import Choice, choose
-from app.queries import Pairs, Query
+from app.parsing import queries
+from app.parsing.queries import Pairs, Query
 from app.service import Service
-from app.work import now_ms
 from backends.codec import dumps
 from blueprints.cors import exposed
 from blueprints.http import sent

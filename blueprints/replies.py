@@ -11,14 +11,14 @@ from datetime import UTC, datetime
 from email.utils import formatdate
 from urllib.parse import parse_qsl
 
-from app import queries
 from app.errors import ApiError, Clash, Contended, NotAllowed, Programmatic, Unauthenticated, Unavailable
 from app.operation import Operation, Outcome, Permissions
-from app.perform import Answer
-from app.queries import Query
+from app.parsing import queries
+from app.parsing.queries import Query
+from app.schemas.validation import MAX_AGE_SECONDS
 from app.service import Service
 from app.settings import Settings
-from app.validation import MAX_AGE_SECONDS
+from app.transactions.perform import Answer
 from backends import BackendError, Busy, IntegrityError
 from backends.codec import dumps
 from backends.storage import Conflict, Disconnected

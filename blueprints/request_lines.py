@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from flask import request
 
-from app import conditions, logs
+from app import logs
 from app.errors import ApiError, Forbidden, Unauthenticated
 from app.identity import EVERYONE, Identity, Proving
 from app.operation import Operation
+from app.parsing import conditions
 from app.service import Service
 from backends import Json
 from backends.logs import REQUEST_ID, SUBREQUEST, SUMMARY

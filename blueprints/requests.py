@@ -10,15 +10,15 @@ import uuid
 from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl
 
-from app import conditions, queries
-from app.bodies import decode, is_charset
+from app.decisions.working_set import now_ms
 from app.errors import ApiError, Invalid, Problem
 from app.identity import Identity
 from app.kinds import Data, Kind, Route
 from app.operation import Body, Operation
-from app.patches import Patch, parse_json_patch, parse_merge, parse_shallow
+from app.parsing import conditions, queries
+from app.parsing.bodies import decode, is_charset
+from app.parsing.patches import Patch, parse_json_patch, parse_merge, parse_shallow
 from app.service import Service
-from app.work import now_ms
 from backends import Json
 from blueprints.cors import refused_origin
 from blueprints.negotiation import JSON_TYPE, MERGE_TYPE, PATCH_TYPE, charset, media_type, not_acceptable, unsupported

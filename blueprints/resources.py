@@ -8,9 +8,9 @@ from flask import Blueprint, Response, g, request
 
 from app.errors import NoSuchUrl
 from app.kinds import Kind
-from app.perform import perform_single
 from app.service import Service
 from app.settings.patterns import Shape
+from app.transactions.perform import perform_single
 from blueprints.cors import exposed
 from blueprints.http import sent
 from blueprints.replies import answer

@@ -11,10 +11,10 @@ from typing import Any
 
 from marshmallow import INCLUDE, Schema, ValidationError, fields, missing, pre_load
 
-from app.bodies import not_a_mapping, not_iterable
 from app.errors import Problem, first_problems
-from app.ids import principal_problem
-from app.patches import unknown_permission
+from app.parsing.bodies import not_a_mapping, not_iterable
+from app.parsing.ids import principal_problem
+from app.parsing.patches import unknown_permission
 from backends import Json
 
 NOT_A_CONTAINER = Problem("body", "", "Should be a JSON object or an array")

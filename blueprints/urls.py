@@ -8,8 +8,8 @@ from urllib.parse import unquote_to_bytes
 
 from flask import request
 
-from app import hosts
 from app.errors import Malformed
+from app.parsing import hosts
 from app.service import Service
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from flask import Blueprint, Response
 from app.errors import Forbidden, NotAllowed, Unauthenticated
 from app.identity import Identity, Proving
 from app.service import Service
-from app.user_data import forget
+from app.transactions.user_data import forget
 from backends.codec import dumps
 from blueprints.http import sent
 from blueprints.replies import Reply

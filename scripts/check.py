@@ -4,9 +4,9 @@ from typing import Final
 
 import click
 
+from app.decisions.working_set import now_ms
 from app.factory import create_service
 from app.service import Service
-from app.work import now_ms
 from backends.storage import LATEST
 from scripts.command import FAILED, READONLY, Command, log, settings_of
 

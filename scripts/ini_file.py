@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from app.settings.declaration import Declaration, declarations
-from app.settings.declared import GROUPS
+from app.settings.catalogue import GROUPS
+from app.settings.fields import Declaration, declarations
 from app.version import VERSION
 
 _POSTGRESQL: Final = "postgresql://postgres:postgres@localhost/postgres"

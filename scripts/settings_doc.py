@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from app.settings.declaration import declarations
-from app.settings.declared import GROUPS
+from app.settings.catalogue import GROUPS
+from app.settings.fields import declarations
 from app.settings.patterns import DOCUMENTATION
 from scripts.ini_file import shown
 
@@ -14,7 +14,7 @@ PATH: Final = Path(__file__).parents[1] / "docs" / "settings.md"
 _HEAD: Final = """\
 # Settings
 
-This page is written by `python -m scripts.settings_doc` from the declarations in `app/settings/declared.py`.
+This page is written by `python -m scripts.settings_doc` from the declarations in `app/settings/catalogue.py`.
 
 A value comes from, strongest first: an environment variable, the file `.env` of the working folder, the section
 `[app:main]` of the ini file, the default. The file is the one that `--ini` or `KINTO_INI` names, else

@@ -1,12 +1,12 @@
-"""Give every test the servers of `tests/services.py`, each started at its first use, and look at what it sends."""
+"""Give every test the servers of `tests/support/services.py`, and look at the statements that it sends."""
 
 import gc
 from collections.abc import Iterator
 
 import pytest
 
-from tests import services
-from tests.statements import SUITE
+from tests.support import services
+from tests.support.statements import SUITE
 
 
 @pytest.fixture(autouse=True)

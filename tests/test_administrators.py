@@ -13,10 +13,10 @@ import pytest
 from app.factory import create_app
 from app.settings import load
 from blueprints.plugins.accounts import create_user
-from tests.client import Client, basic
-from tests.databases import DATABASES, database_url, make_app
 from tests.plugins.people import ONLY_ACCOUNTS
-from tests.services import ROOT
+from tests.support.client import Client, basic
+from tests.support.databases import DATABASES, database_url, make_app
+from tests.support.services import ROOT
 from tests.test_command import _alone, kinto, write
 
 __all__ = ["_alone"]

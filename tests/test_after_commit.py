@@ -26,11 +26,11 @@ from backends import BackendError
 from backends.storage.tables import metadata
 from blueprints.plugins.accounts import create_user
 from scripts.command import main
-from tests import services
-from tests.client import Answer, Client, basic
-from tests.databases import database_url, keep_app
-from tests.faults import FAULTS, FailingHandler
 from tests.plugins.people import ACCOUNTS
+from tests.support import services
+from tests.support.client import Answer, Client, basic
+from tests.support.databases import database_url, keep_app
+from tests.support.faults import FAULTS, FailingHandler
 
 B = "/buckets/b"
 C = f"{B}/collections/c"
@@ -153,7 +153,7 @@ CASES = [
 ]
 SETTINGS = {
     **ACCOUNTS,
-    "kinto.includes": "kinto.plugins.accounts kinto.plugins.flush tests.faults",
+    "kinto.includes": "kinto.plugins.accounts kinto.plugins.flush tests.support.faults",
     "kinto.userid_hmac_secret": "golden-secret",
     "kinto.user-data_delete_principals": "system.Authenticated",
     "kinto.bucket_create_principals": "system.Authenticated",

@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from werkzeug.test import create_environ, run_wsgi_app
 
-from tests.client import Answer, Client, basic
-from tests.databases import BASICAUTH, DATABASES, database_url, make_app
+from tests.support.client import Answer, Client, basic
+from tests.support.databases import BASICAUTH, DATABASES, database_url, make_app
 
 bounded = settings(
     max_examples=100,

@@ -17,9 +17,9 @@ import pytest
 from sqlalchemy import event
 
 from app.factory import create_app
-from tests.client import Answer, Client, basic
-from tests.databases import BASICAUTH, keep_app, sqlite_url
-from tests.wire import Wire, counting_proxy
+from tests.support.client import Answer, Client, basic
+from tests.support.databases import BASICAUTH, keep_app, sqlite_url
+from tests.support.wire import Wire, counting_proxy
 
 BUCKET = "/buckets/b"
 LIST = f"{BUCKET}/collections/c/records"

@@ -17,9 +17,9 @@ from sqlalchemy import Engine, event, select, text
 from backends.storage import LIVING, bucket_of
 from backends.storage.tables import clocks, documents, grants, members
 from scripts.command import READONLY, main
-from tests.client import Client
-from tests.databases import BASICAUTH, DATABASES, make_app
-from tests.unchecked import drop_constraints, own_database
+from tests.support.client import Client
+from tests.support.databases import BASICAUTH, DATABASES, make_app
+from tests.support.unchecked import drop_constraints, own_database
 
 B = "/buckets/b"
 G = f"{B}/groups/g"

@@ -22,7 +22,7 @@ from app.factory import create_app
 from app.settings import load
 from app.version import KINTO_VERSION, VERSION
 from scripts.command import main
-from tests import services
+from tests.support import services
 
 BACKEND = "Select the backend you would like to use: (1 - postgresql, default - memory) "
 CACHE = "Select the cache backend you would like to use: (1 - postgresql, 2 - memcached, 3 - redis, default - memory) "

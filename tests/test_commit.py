@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import psycopg2
 import pytest
 
-from tests.client import Client
-from tests.databases import BASICAUTH, make_app
+from tests.support.client import Client
+from tests.support.databases import BASICAUTH, make_app
 
 B = "/buckets/b"
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from app.basicauth import BasicAuth
+from app.authentication.basicauth import BasicAuth
 from app.events import Listener
-from tests.client import Client
-from tests.databases import BASICAUTH, keep_app, sqlite_url
+from tests.support.client import Client
+from tests.support.databases import BASICAUTH, keep_app, sqlite_url
 
 SETTINGS: Mapping[str, Any] = {**BASICAUTH, "kinto.project_name": "shared"}
 

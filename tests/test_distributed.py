@@ -1,7 +1,7 @@
 """Every statement keeps the rules that let a cluster hold a bucket in one place (docs/architecture.md, "Scale").
 
-The rules are in `tests/statements.py`, which asks them of all that any test sends to PostgreSQL. Here typical requests
-are asked on both databases; what may break a rule is shown to do so.
+The rules are in `tests/support/statements.py`, which asks them of all that any test sends to PostgreSQL. Here typical
+requests are asked on both databases; what may break a rule is shown to do so.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import pytest
 from sqlalchemy import Engine, Index, PrimaryKeyConstraint, Table, UniqueConstraint, event
 
 from backends.storage.tables import metadata
-from tests.client import Client
-from tests.databases import DATABASES, database_url, make_app
-from tests.statements import EXCEPTIONS, Recorder, breaches
+from tests.support.client import Client
+from tests.support.databases import DATABASES, database_url, make_app
+from tests.support.statements import EXCEPTIONS, Recorder, breaches
 from tests.test_budget import BUCKET, BUDGETS, LIST, REFUSED, WITH_ACCOUNTS, WRITES, Budget, fill
 
 SORTS = {

@@ -12,10 +12,10 @@ from urllib.parse import unquote
 import pytest
 
 from scripts.settings_doc import PATH, render
-from tests.services import ROOT
+from tests.support.services import ROOT
 from tests.test_budget import BUDGETS
 
-FOLDERS = ("app", "backends", "blueprints", "scripts", "servers")
+FOLDERS = ("app", "backends", "blueprints", "measuring", "scripts", "servers")
 """What `docs/architecture.md` must name, module by module."""
 
 DOCUMENTS = sorted({*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "docs" / "contract" / "DECISIONS.md"})

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.client import Answer, Client
-from tests.databases import BASICAUTH, DATABASES, database_url, make_app
+from tests.support.client import Answer, Client
+from tests.support.databases import BASICAUTH, DATABASES, database_url, make_app
 
 B = "/buckets/b"
 C = f"{B}/collections/c"

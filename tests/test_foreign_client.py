@@ -10,7 +10,7 @@ import requests
 from kinto_http import Client, KintoBatchException, KintoException
 from kinto_http.patch_type import JSONPatch, MergePatch
 
-from tests import services
+from tests.support import services
 
 PASSWORD = "tr0ub4dor"
 

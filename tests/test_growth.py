@@ -15,9 +15,9 @@ from sqlalchemy import func, select
 from app.entries import list_patterns
 from backends.storage import LIVING, homes, list_of
 from backends.storage.tables import clocks, documents, grants, members
-from tests.client import Client, user_id
-from tests.databases import DATABASES, database_url, make_app
 from tests.plugins.people import ACCOUNTS
+from tests.support.client import Client, user_id
+from tests.support.databases import DATABASES, database_url, make_app
 
 ALICE = user_id("alice")
 SETTINGS = {

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
-from tests.client import Client
-from tests.databases import BASICAUTH, DATABASES, database_url, keep_app
-from tests.histories import (
+from tests.support.client import Client
+from tests.support.databases import BASICAUTH, DATABASES, database_url, keep_app
+from tests.support.histories import (
     FIRST,
     KNOWN,
     LEFT,

@@ -26,15 +26,15 @@ from flask import Flask
 from sqlalchemy import event
 from werkzeug.test import create_environ, run_wsgi_app
 
-from app.bodies import MAX_DEPTH
 from app.errors import MAX_PROBLEMS, MAX_TEXT
-from app.filters import MAX_FILTERS, MAX_VALUES
-from app.ids import MAX_ID_CHARACTERS, MAX_PRINCIPAL_BYTES
-from app.patches import MAX_COPIED_TIMES
-from app.queries import MAX_FIELDS, MAX_KEYS
-from tests.client import basic
-from tests.databases import BASICAUTH, DATABASES, database_url, make_app
-from tests.services import ROOT
+from app.parsing.bodies import MAX_DEPTH
+from app.parsing.filters import MAX_FILTERS, MAX_VALUES
+from app.parsing.ids import MAX_ID_CHARACTERS, MAX_PRINCIPAL_BYTES
+from app.parsing.patches import MAX_COPIED_TIMES
+from app.parsing.queries import MAX_FIELDS, MAX_KEYS
+from tests.support.client import basic
+from tests.support.databases import BASICAUTH, DATABASES, database_url, make_app
+from tests.support.services import ROOT
 
 SMALL, LARGE = 2_000, 8_000
 """How many bytes a shape has: large enough that what is quadratic stands out from what every request costs."""

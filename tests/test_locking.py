@@ -20,8 +20,8 @@ from sqlalchemy import select
 
 from backends.storage import Change, Move, Stored, Transaction, Wanted
 from backends.storage.tables import documents
-from tests.client import Answer, Client
-from tests.databases import BASICAUTH, make_app
+from tests.support.client import Answer, Client
+from tests.support.databases import BASICAUTH, make_app
 
 B = "/buckets/b"
 COLLECTIONS = f"{B}/collections"

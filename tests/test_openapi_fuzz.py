@@ -17,8 +17,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from tests.client import Client, basic
-from tests.databases import DATABASES, database_url, make_app
+from tests.support.client import Client, basic
+from tests.support.databases import DATABASES, database_url, make_app
 from tests.test_bad_input import OPEN_TO_ALL
 
 bounded = settings(

@@ -16,10 +16,10 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from app.version import VERSION
-from tests.services import ROOT
+from tests.support.services import ROOT
 
 PROJECT: dict[str, Any] = tomllib.loads(Path(ROOT, "pyproject.toml").read_text(encoding="utf-8"))
-FOLDERS = ("app", "blueprints", "backends", "scripts")
+FOLDERS = ("app", "blueprints", "backends", "measuring", "scripts")
 # Packages that no file needs to import, and why.
 LOADED_BY_NAME = {
     "flask-caching": "`cache_backend` may be the dotted name of any of its classes",

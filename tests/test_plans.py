@@ -17,15 +17,16 @@ import pytest
 from psycopg2.extras import execute_values
 from sqlalchemy import event
 
-from app import entries, queries
+from app import entries
 from app.factory import create_app
-from app.ids import NameGenerator
 from app.kinds import Kinds, core_kinds
+from app.parsing import queries
+from app.parsing.ids import NameGenerator
 from backends.storage import LIVING, Filter, Held, Order, Page, Storage, Wanted
 from backends.storage.intervals import OBJECT
 from backends.storage.tables import grants, metadata
-from tests.databases import BASICAUTH, make_app
-from tests.services import postgresql_database
+from tests.support.databases import BASICAUTH, make_app
+from tests.support.services import postgresql_database
 
 B = "/buckets/b"
 C = f"{B}/collections/c"

@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 
 from app.factory import create_app
-from tests.client import user_id
-from tests.databases import BASICAUTH, DATABASES
-from tests.racing import BUCKETS, COUNTER, DOOMED, LISTS, Connection
-from tests.services import ROOT, serve
-from tests.tables import faults, read_tables, snapshot_engine
+from tests.support.client import user_id
+from tests.support.databases import BASICAUTH, DATABASES
+from tests.support.racing import BUCKETS, COUNTER, DOOMED, LISTS, Connection
+from tests.support.services import ROOT, serve
+from tests.support.tables import faults, read_tables, snapshot_engine
 
 WRITERS = 8
 ROUNDS = 8
@@ -54,7 +54,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 
 def _start(*arguments: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.racing", *arguments]
+    command = [sys.executable, "-m", "tests.support.racing", *arguments]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
 
 

@@ -5,7 +5,7 @@ import pymemcache
 import pytest
 import redis
 
-from tests import services
+from tests.support import services
 
 
 def test_the_database_is_empty_at_the_start_of_each_test(empty_postgresql_url):

@@ -1,7 +1,7 @@
 """The page of the settings says what the declarations say (O-SET-50)."""
 
-from app.settings.declaration import declarations
-from app.settings.declared import GROUPS
+from app.settings.catalogue import GROUPS
+from app.settings.fields import declarations
 from scripts.settings_doc import PATH, render
 
 

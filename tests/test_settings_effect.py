@@ -13,12 +13,12 @@ import pytest
 
 from app.factory import create_app
 from app.settings import Settings, load
-from app.settings.declaration import Declaration, declarations
-from tests.client import Client
-from tests.services import ROOT
+from app.settings.fields import Declaration, declarations
+from tests.support.client import Client
+from tests.support.services import ROOT
 
 DECLARED = dict(declarations(Settings))
-FOLDERS = ("app", "blueprints", "backends", "scripts")
+FOLDERS = ("app", "blueprints", "backends", "measuring", "scripts")
 # What the reading of the settings itself decides, by name: no attribute of the result.
 DECIDED_WHILE_LOADING = ("permission_backend", "permission_url", "account_validation")
 

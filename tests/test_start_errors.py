@@ -14,9 +14,9 @@ import pytest
 from app.factory import create_app
 from app.settings import SettingError
 from scripts import main
-from tests import services
-from tests.failing import SECRET
-from tests.services import ROOT, as_environment
+from tests.support import services
+from tests.support.failing import SECRET
+from tests.support.services import ROOT, as_environment
 
 WORKER_FAILED = 3
 POLICY = "multiauth.policy.p.use"
@@ -42,7 +42,8 @@ WRONG: list[tuple[str, str, Mapping[str, str]]] = [
         "sqlite:///{file}", "sqlite:///{file}/x.sqlite",
     )),
     *(("storage_backend", name, {}) for name in (
-        "", "mongodb", "no.where", "os.path", "half_imported.x", "tests.failing", "tests.failing.number", "a..b",
+        "", "mongodb", "no.where", "os.path", "half_imported.x", "tests.support.failing",
+        "tests.support.failing.number", "a..b",
         "kinto.core.storage.nowhere",
     )),
     ("permission_backend", "postgresql", {}),
@@ -59,26 +60,30 @@ WRONG: list[tuple[str, str, Mapping[str, str]]] = [
         "h:x", "h:99999", "h:1,b:2", ":11211", "a h:0", "[::1:11211",
     )),
     *(("cache_backend", name, {}) for name in (
-        "", "nowhere", "no.where", "half_imported.x", "tests.failing.number", "tests.failing.Failing",
-        "tests.failing.missing",
+        "", "nowhere", "no.where", "half_imported.x", "tests.support.failing.number", "tests.support.failing.Failing",
+        "tests.support.failing.missing",
     )),
     ("cache_backend", "flask_caching.backends.filesystemcache.FileSystemCache", {"cache_url": "{file}"}),
     ("cache_backend", "flask_caching.backends.rediscache.RedisCache", {"cache_url": "redis://h:x"}),
     *(("includes", name, {}) for name in (
-        "kinto.plugins.nowhere", "kinto.plugins.openid", "no.where", "os", "half_imported", "tests.failing", "a..b",
-        "tests.failing.fail",
+        "kinto.plugins.nowhere", "kinto.plugins.openid", "no.where", "os", "half_imported", "tests.support.failing",
+        "a..b",
+        "tests.support.failing.fail",
     )),
     *((POLICY, use, {"multiauth.policies": "p", "multiauth.policy.p.client_secret": SECRET}) for use in (
-        "", "nodots", "os", "no.where", "half_imported.X", "tests.failing.number", "tests.failing.missing",
-        "tests.failing.Failing", "builtins.dict", "types.SimpleNamespace", "tests.failing.fail", "kinto_fxa.Policy",
+        "", "nodots", "os", "no.where", "half_imported.X", "tests.support.failing.number",
+        "tests.support.failing.missing",
+        "tests.support.failing.Failing", "builtins.dict", "types.SimpleNamespace", "tests.support.failing.fail",
+        "kinto_fxa.Policy",
         "kinto.plugins.accounts.AccountsPolicy", "kinto.plugins.openid.OpenIDConnectPolicy",
     )),
     *((LISTENER, use, {"event_listeners": "l", "event_listeners.l.password": SECRET}) for use in (
-        "", "os", "no.where", "half_imported", "tests.failing", "tests.failing.fail", "a..b",
+        "", "os", "no.where", "half_imported", "tests.support.failing", "tests.support.failing.fail", "a..b",
     )),
     ("event_listeners.l.actions", "fly", REDIS_LISTENER),
     *(("event_listeners.l.url", url, REDIS_LISTENER) for url in (
-        "http://h", "nonsense", f"redis://u:{SECRET}@h:x", "redis://h/name", "redis://h/1/2", "redis://h/-1", "redis://h/1.5",
+        "http://h", "nonsense", f"redis://u:{SECRET}@h:x", "redis://h/name", "redis://h/1/2", "redis://h/-1",
+        "redis://h/1.5",
         "redis://h?db=x", "redis://h?db=-1", "redis://h/\u0661", "unix:///s?db=x", "rediss://h/x", "redis://h:99999",
         "redis://h:0", "redis://[::1",
         "redis://h/1?db=x", "redis://h?db=", f"redis://u:{SECRET}@h/x",
@@ -88,14 +93,15 @@ WRONG: list[tuple[str, str, Mapping[str, str]]] = [
         {"event_listeners.l.pool_size": "x"}, {"event_listeners.l.moment": "never"},
     )),
     *((setting, name, {}) for setting in ("id_generator", "record_id_generator", "own_id_generator") for name in (
-        "no.where", "os", "half_imported.X", "tests.failing.number", "tests.failing.Failing", "builtins.dict",
+        "no.where", "os", "half_imported.X", "tests.support.failing.number", "tests.support.failing.Failing",
+        "builtins.dict",
     )),
     *(("statsd_url", url, {}) for url in (
         "http://h", "udp://", "udp://h:99999", "udp://h:0", "udp://h:x", "udp://[::1", "udp://no-such-host.invalid",
         "udp://a..b", f"udp://{'a' * 70}", f"tcp://u:{SECRET}@h",
     )),
     *(("statsd_backend", name, {"statsd_url": "udp://127.0.0.1"}) for name in (
-        "no.where", "half_imported.X", "tests.failing.number", "tests.failing.Failing", "builtins.int",
+        "no.where", "half_imported.X", "tests.support.failing.number", "tests.support.failing.Failing", "builtins.int",
     )),
     *(("sentry_dsn", dsn, {}) for dsn in (
         "nonsense", "https://h/1", "https://k@h/", "https://k@h:99999/1", "https://k@h:x/1", "https://k@[::1/1",
@@ -190,7 +196,7 @@ def test_a_file_without_a_section_to_read_is_one_line(
         ),
         (
             "[loggers]\nkeys = root\n[handlers]\nkeys = x\n[formatters]\nkeys =\n[logger_root]\nhandlers = x\n"
-            "[handler_x]\nclass = tests.failing.Failing\nargs = ()",
+            "[handler_x]\nclass = tests.support.failing.Failing\nargs = ()",
             "loggers: ",
         ),
     ],
@@ -250,9 +256,13 @@ def test_start_does_not_listen_where_it_cannot(
             "cache_url: ",
         ),
         (["flush-cache"], {"cache_backend": "redis", "cache_url": "redis://u:pa55word@127.0.0.1:9"}, "cache_url: "),
-        (["migrate"], {"includes": "tests.failing"}, "includes: "),
-        (["purge-deleted", "record", "0"], {"event_listeners": "l", LISTENER: "tests.failing"}, f"{LISTENER}: "),
-        (["migrate"], {"multiauth.policies": "p", POLICY: "tests.failing.Failing"}, f"{POLICY}: "),
+        (["migrate"], {"includes": "tests.support.failing"}, "includes: "),
+        (
+            ["purge-deleted", "record", "0"],
+            {"event_listeners": "l", LISTENER: "tests.support.failing"},
+            f"{LISTENER}: ",
+        ),
+        (["migrate"], {"multiauth.policies": "p", POLICY: "tests.support.failing.Failing"}, f"{POLICY}: "),
         (["flush-cache"], {"storage_url": "sqlite:////proc/x.sqlite"}, "storage_url: "),
     ],
 )
@@ -277,10 +287,10 @@ def test_commands_that_cannot_run_write_one_line(
 @pytest.mark.parametrize(
     ("settings", "beginning"),
     [
-        ({"kinto.event_listeners": "l", f"kinto.{LISTENER}": "tests.failing"}, f"{LISTENER}: "),
-        ({"multiauth.policies": "p", POLICY: "tests.failing.Failing"}, f"{POLICY}: "),
+        ({"kinto.event_listeners": "l", f"kinto.{LISTENER}": "tests.support.failing"}, f"{LISTENER}: "),
+        ({"multiauth.policies": "p", POLICY: "tests.support.failing.Failing"}, f"{POLICY}: "),
         ({"kinto.storage_url": "sqlite:////proc/x.sqlite"}, "storage_url: "),
-        ({"kinto.includes": "tests.failing"}, "includes: "),
+        ({"kinto.includes": "tests.support.failing"}, "includes: "),
     ],
 )
 def test_a_worker_of_gunicorn_writes_one_line(settings: Mapping[str, str], beginning: str) -> None:

@@ -1,9 +1,9 @@
 """Hold the settings of one application: typed and checked (operations contract, section 1)."""
 
-from app.settings.configured import Settings
+from app.settings.aliases import imported
 from app.settings.loading import load
-from app.settings.names import imported
-from app.settings.parts import ListenerSettings, PolicySettings
+from app.settings.policies_and_listeners import ListenerSettings, PolicySettings
+from app.settings.settings import Settings
 from app.settings.sources import MissingFile
 from app.settings.values import SettingError, convert_errors
 

@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from app.settings import names
-from app.settings.configured import Settings
-from app.settings.declaration import declarations
-from app.settings.parts import listeners, policies
+from app.settings import aliases as names
+from app.settings.databases import places
+from app.settings.fields import declarations
 from app.settings.patterns import is_ineffective, is_pattern, patterns
-from app.settings.places import places
+from app.settings.policies_and_listeners import listeners, policies
+from app.settings.settings import Settings
 from app.settings.sources import Sources, gather, variable_of
 from app.settings.values import SettingError
 

@@ -22,7 +22,7 @@ LIVING: Final = 9223372036854775807
 LATEST: Final = 253402300799999
 """The greatest timestamp in ms that the tables hold, the end of the year 9999: there is no later HTTP date.
 
-The greatest that a client may choose is a year earlier (`app.saving.LAST_TIMESTAMP`), so that its list can go on.
+The greatest that a client may choose is a year earlier (`app.decisions.saving.LAST_TIMESTAMP`): its list can go on.
 """
 
 
@@ -79,8 +79,8 @@ def like_pattern(lists: Sequence[str]) -> str:
 class Stored:
     """An object, or its tombstone, as it is stored: `text` is its JSON document with `id` and `last_modified`.
 
-    `born` is the timestamp that its list gave to the write that first created it (`app.work.Work.apply`): updates, the
-    tombstone and re-creation keep it.
+    `born` is the timestamp that its list gave to the write that first created it: updates, the tombstone and creation
+    anew keep it (`app.decisions.working_set`).
     """
 
     uri: str

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.client import Client
-from tests.databases import BASICAUTH, DATABASES, database_url, keep_app, new_app
+from tests.support.client import Client
+from tests.support.databases import BASICAUTH, DATABASES, database_url, keep_app, new_app
 
 ClientMaker = Callable[..., Client]
 

@@ -9,7 +9,7 @@ import pytest
 from backends import BackendError
 from backends.storage import Change, Move
 from tests.api.conftest import ClientMaker
-from tests.client import Answer, Client, basic, user_id
+from tests.support.client import Answer, Client, basic, user_id
 
 B = "/buckets/b"
 C = f"{B}/collections/c"

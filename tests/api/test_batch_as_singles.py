@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from app.errors import TooManyFailures
 from app.identity import Reader
 from tests.api.conftest import ClientMaker
-from tests.client import Answer, Client, basic, user_id
-from tests.databases import BASICAUTH, make_app, sqlite_url
+from tests.support.client import Answer, Client, basic, user_id
+from tests.support.databases import BASICAUTH, make_app, sqlite_url
 
 BUCKET = "/buckets/b"
 BOB = user_id("bob")

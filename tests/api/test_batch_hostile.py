@@ -9,7 +9,7 @@ import pytest
 
 from blueprints.batch import MAX_COMPLETED_BYTES
 from tests.api.conftest import ClientMaker
-from tests.client import Client
+from tests.support.client import Client
 
 B = "/buckets/b"
 

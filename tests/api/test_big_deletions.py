@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.api.conftest import ClientMaker
-from tests.client import Client
+from tests.support.client import Client
 from tests.test_budget import counted
 
 B, C = "/buckets/b", "/buckets/b/collections/c"

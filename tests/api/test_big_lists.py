@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import event, text
 
-from tests.client import Client, user_id
-from tests.databases import BASICAUTH, database_url, make_app
+from tests.support.client import Client, user_id
+from tests.support.databases import BASICAUTH, database_url, make_app
 
 B = "/buckets/b"
 C = f"{B}/collections/c"

@@ -11,7 +11,7 @@ import pytest
 from backends.codec import dumps
 from backends.storage import Change, Stored
 from tests.api.conftest import ClientMaker
-from tests.client import Answer, Client
+from tests.support.client import Answer, Client
 
 B = "/buckets/b"
 C = f"{B}/collections/c"

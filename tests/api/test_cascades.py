@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.api.conftest import ClientMaker
-from tests.client import Client, user_id
+from tests.support.client import Client, user_id
 
 BOB = user_id("bob")
 B, C, G, R = "/buckets/b", "/buckets/b/collections/c", "/buckets/b/groups/g", "/buckets/b/collections/c/records/r"

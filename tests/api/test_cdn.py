@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.api.conftest import ClientMaker
-from tests.client import Answer, Client
+from tests.support.client import Answer, Client
 
 ORIGIN = "origin.internal"
 CDN = "https://cdn.example.org"

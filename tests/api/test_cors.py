@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.api.conftest import ClientMaker
-from tests.client import Client
+from tests.support.client import Client
 
 B = "/buckets/b"
 ORIGIN = "https://app.example.org"

@@ -15,7 +15,7 @@ from backends import BackendError
 from backends.cache.memory import MemoryCache
 from backends.storage import Conflict, Transaction, Uncertain
 from tests.api.conftest import ClientMaker
-from tests.client import Answer, Client
+from tests.support.client import Answer, Client
 
 LIST = "/buckets/b/collections/c/records"
 USED = (400, "querystring: _token was already used or has expired.")

@@ -13,8 +13,8 @@ from app.events import Listener
 from app.factory import create_app
 from backends import BackendError
 from tests.api.conftest import ClientMaker
-from tests.client import Client, user_id
-from tests.databases import BASICAUTH
+from tests.support.client import Client, user_id
+from tests.support.databases import BASICAUTH
 
 on_sqlite = pytest.mark.parametrize("client_with", ["sqlite"], indirect=True)  # decided before any database is asked
 

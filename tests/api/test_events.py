@@ -13,7 +13,7 @@ from app.events import Context, Event, Listener
 from app.operation import Effect
 from backends import BackendError
 from backends.storage import Conflict, Stored, Unlocked, Wanted
-from tests.client import Client
+from tests.support.client import Client
 
 B = "/buckets/b"
 C = f"{B}/collections/c"

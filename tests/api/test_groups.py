@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.api.conftest import ClientMaker
-from tests.client import Answer, Client, basic, user_id
+from tests.support.client import Answer, Client, basic, user_id
 
 BOB, CAROL = user_id("bob"), user_id("carol")
 B, C, G = "/buckets/b", "/buckets/b/collections/c", "/buckets/b/groups/g"

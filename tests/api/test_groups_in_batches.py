@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.api.conftest import ClientMaker
-from tests.client import Client, basic, user_id
+from tests.support.client import Client, basic, user_id
 
 BOB = user_id("bob")
 GROUP, OPEN = "/buckets/b/groups/g", "/buckets/o"

@@ -11,8 +11,8 @@ import pytest
 
 from app.factory import create_app
 from tests.api.conftest import ClientMaker
-from tests.client import Answer, Client
-from tests.databases import BASICAUTH
+from tests.support.client import Answer, Client
+from tests.support.databases import BASICAUTH
 
 B = "/buckets/b"
 POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none';"

@@ -12,9 +12,9 @@ import psycopg2
 import pytest
 
 from app.factory import create_app
-from tests.client import Client
-from tests.databases import BASICAUTH, make_app
-from tests.holding import hold
+from tests.support.client import Client
+from tests.support.databases import BASICAUTH, make_app
+from tests.support.holding import hold
 
 HEALTHY = {"storage": True, "permission": True, "cache": True}
 ONLY_READS = {"storage": False, "permission": True, "cache": True}

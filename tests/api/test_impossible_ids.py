@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.api.conftest import ClientMaker
-from tests.client import Answer, Client
+from tests.support.client import Answer, Client
 
 IDS: dict[str, tuple[str, str]] = {
     "too long": ("a" * 256, "a" * 256),

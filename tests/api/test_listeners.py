@@ -12,14 +12,14 @@ import redis
 
 from app.factory import create_app
 from app.settings import SettingError
-from tests import listening
 from tests.api.conftest import ClientMaker
-from tests.client import user_id
-from tests.services import free_port
+from tests.support import listening
+from tests.support.client import user_id
+from tests.support.services import free_port
 
 B = "/buckets/b"
 C = f"{B}/collections/c"
-EAR = {"kinto.event_listeners": "ear", "kinto.event_listeners.ear.use": "tests.listening"}
+EAR = {"kinto.event_listeners": "ear", "kinto.event_listeners.ear.use": "tests.support.listening"}
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +62,7 @@ def test_a_listener_finds_its_settings_of_file_and_environment(
 
 def test_a_listener_is_named_by_its_module_alone(client_with: ClientMaker) -> None:
     """P-EVT-8."""
-    client = client_with({"kinto.event_listeners": "tests.listening"})
+    client = client_with({"kinto.event_listeners": "tests.support.listening"})
 
     client.put(B)
 
@@ -116,7 +116,7 @@ def test_listeners_hear_of_events_in_the_order_of_the_setting(
 ) -> None:
     """P-EVT-8."""
     names = ["one", "two", "three"]
-    uses = {f"kinto.event_listeners.{name}.use": "tests.listening" for name in names}
+    uses = {f"kinto.event_listeners.{name}.use": "tests.support.listening" for name in names}
 
     with caplog.at_level(logging.INFO):
         client_with({"kinto.event_listeners": " ".join(names), **uses})
@@ -126,7 +126,7 @@ def test_listeners_hear_of_events_in_the_order_of_the_setting(
     ]
 
 
-@pytest.mark.parametrize("use", ["tests.nowhere", "tests.client"], ids=["is not there", "is no listener"])
+@pytest.mark.parametrize("use", ["tests.nowhere", "tests.support.client"], ids=["is not there", "is no listener"])
 def test_a_start_is_refused_when_the_module(use: str) -> None:
     with pytest.raises(SettingError, match=r"event_listeners\.ear\.use"):
         create_app({"kinto.event_listeners": "ear", "kinto.event_listeners.ear.use": use})

@@ -13,8 +13,8 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 import pytest
 
-from tests.client import Answer, Client
-from tests.databases import BASICAUTH, DATABASES, database_url, make_app
+from tests.support.client import Answer, Client
+from tests.support.databases import BASICAUTH, DATABASES, database_url, make_app
 
 C = "/buckets/b/collections/c"
 LIST = f"{C}/records"

@@ -18,7 +18,7 @@ import pytest
 from app.factory import create_app
 from backends.logs.formats import ColorFormatter, MozlogFormatter, Origin, RenderedFormatter, Renderer
 from backends.logs.records import RequestRecord
-from tests.processes import json_lines, served
+from tests.support.processes import json_lines, served
 
 FOLDER = Path(__file__).parent / "ini"
 GUIDE = (FOLDER / "guide.ini").read_text()

@@ -22,8 +22,8 @@ from backends.logs import StreamHandlerWithRequestID
 from backends.logs.formats import ColorFormatter, MozlogFormatter, Origin, RenderedFormatter
 from blueprints.heartbeat import ask
 from blueprints.request_lines import note
-from tests.client import Client, user_id
-from tests.databases import BASICAUTH, make_app, sqlite_url
+from tests.support.client import Client, user_id
+from tests.support.databases import BASICAUTH, make_app, sqlite_url
 
 SUMMARY, SUBREQUEST = "request.summary", "subrequest.summary"
 PLAIN = logging.Formatter("%(asctime)s %(levelname)s [%(name)s] %(message)s")

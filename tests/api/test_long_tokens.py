@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import event
 
 from tests.api.conftest import ClientMaker
-from tests.client import Answer, Client
+from tests.support.client import Answer, Client
 
 LIST = "/buckets/b/collections/c/records"
 LONGEST = 3_000

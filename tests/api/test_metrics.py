@@ -14,9 +14,9 @@ from app.service import Service
 from app.settings import SettingError
 from backends.storage.sql import SqlStorage
 from tests.api.conftest import ClientMaker
-from tests.client import Answer, Client, basic, user_id
-from tests.databases import BASICAUTH
-from tests.statsd_server import Line, StatsdServer, statsd_server
+from tests.support.client import Answer, Client, basic, user_id
+from tests.support.databases import BASICAUTH
+from tests.support.statsd_server import Line, StatsdServer, statsd_server
 
 BUCKET = "/buckets/b"
 COLLECTION = f"{BUCKET}/collections/c"
@@ -293,7 +293,7 @@ def test_a_listener_is_timed_under_its_name(client_with: ClientMaker, server: St
         {
             "kinto.statsd_url": server.url,
             "kinto.event_listeners": "mine",
-            "kinto.event_listeners.mine.use": "tests.listening",
+            "kinto.event_listeners.mine.use": "tests.support.listening",
         }
     )
 
@@ -440,7 +440,9 @@ class TestBackend:
 
         assert server.names() == ["kinto.view.hello.GET"]
 
-    @pytest.mark.parametrize("name", ["nowhere.at.all", "tests.listening", "builtins.int", "tests.client.SECRET"])
+    @pytest.mark.parametrize(
+        "name", ["nowhere.at.all", "tests.support.listening", "builtins.int", "tests.support.client.SECRET"]
+    )
     def test_what_cannot_send_refuses_the_start(self, server: StatsdServer, name: str) -> None:
         with pytest.raises(SettingError, match="statsd_backend"):
             create_app({"kinto.statsd_url": server.url, "kinto.statsd_backend": name})

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.bodies import is_charset
+from app.parsing.bodies import is_charset
 from blueprints.negotiation import not_acceptable
 from tests.api.conftest import ClientMaker
-from tests.client import Client
+from tests.support.client import Client
 
 B = "/buckets/b"
 

@@ -11,8 +11,8 @@ import pytest
 
 from app.factory import create_app
 from app.settings import SettingError
-from tests.databases import BASICAUTH
-from tests.services import ROOT
+from tests.support.databases import BASICAUTH
+from tests.support.services import ROOT
 
 # The agent changes how a process imports, for good, so it has one of its own. It reports to a collector inside it.
 INI = """[newrelic]
@@ -26,7 +26,7 @@ app_name = tests of production
 PROGRAM = """
 import json, sys
 from app.factory import create_app
-from tests.client import Client
+from tests.support.client import Client
 
 app = create_app(json.loads(sys.argv[1]))
 import newrelic.agent

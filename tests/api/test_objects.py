@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.api.conftest import ClientMaker
-from tests.client import Client, user_id
+from tests.support.client import Client, user_id
 
 on_sqlite = pytest.mark.parametrize("client_with", ["sqlite"], indirect=True)  # decided before any database is asked
 

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import schemathesis
 
-from app import ids
 from app.kinds import Kind
+from app.parsing import ids
 from app.service import Service
 from blueprints.openapi import document
 from tests.api.conftest import ClientMaker
-from tests.client import Client
+from tests.support.client import Client
 
 RESOURCES = {
     "/buckets": {"get": "get_buckets", "post": "create_bucket", "delete": "delete_buckets"},

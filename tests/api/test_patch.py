@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.api.conftest import ClientMaker
-from tests.client import Answer, Client, user_id
+from tests.support.client import Answer, Client, user_id
 
 BOB, CAROL, DAVE = user_id("bob"), user_id("carol"), user_id("dave")
 B, C = "/buckets/b", "/buckets/b/collections/c"

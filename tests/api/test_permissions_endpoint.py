@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.api.conftest import ClientMaker
-from tests.client import Client, user_id
+from tests.support.client import Client, user_id
 
 ON = {"kinto.experimental_permissions_endpoint": "true"}
 BOB = user_id("bob")

@@ -8,9 +8,10 @@ from urllib.parse import parse_qsl
 
 import pytest
 
-from app import entries, matching, queries
+from app import entries, matching
+from app.parsing import queries
 from tests.api.conftest import ClientMaker
-from tests.client import Client, user_id
+from tests.support.client import Client, user_id
 from tests.test_budget import counted
 
 BOB, CAROL = user_id("bob"), user_id("carol")

@@ -12,7 +12,7 @@ import pytest
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from tests.api.conftest import ClientMaker
-from tests.client import Answer, Client, basic
+from tests.support.client import Answer, Client, basic
 
 BODY = b'{"data": {"written": true}}'
 BATCH = b'{"requests": [{"method": "PUT", "path": "/buckets/b", "body": {"data": {"written": true}}}]}'

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from app import schema_compiling
+from app.schemas import compiling as schema_compiling
 from tests.api.conftest import ClientMaker
-from tests.client import Answer, Client
+from tests.support.client import Answer, Client
 
 B = "/buckets/b"
 C = f"{B}/collections/c"

@@ -16,7 +16,7 @@ import pytest
 
 from app.factory import create_app
 from app.settings import SettingError
-from tests.processes import ROOT, served
+from tests.support.processes import ROOT, served
 
 GUIDE = (Path(__file__).parent / "ini" / "guide.ini").read_text()
 SECRET = "hidden-word-7b1f"

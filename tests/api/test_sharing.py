@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.api.conftest import ClientMaker
-from tests.client import Client, basic, user_id
+from tests.support.client import Client, basic, user_id
 
 B = "/buckets/b"
 G = f"{B}/groups/g"

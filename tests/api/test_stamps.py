@@ -12,7 +12,7 @@ from sqlalchemy import select
 from backends.storage import LIVING, list_of
 from backends.storage.tables import documents, grants, members
 from tests.api.conftest import ClientMaker
-from tests.client import Client
+from tests.support.client import Client
 
 B = "/buckets/b"
 G = f"{B}/groups/g"

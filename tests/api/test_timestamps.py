@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.api.conftest import ClientMaker
-from tests.client import Answer, Client
+from tests.support.client import Answer, Client
 
 B = "/buckets/b"
 C = f"{B}/collections/c"

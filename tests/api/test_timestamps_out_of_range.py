@@ -11,9 +11,9 @@ from sqlalchemy.exc import IntegrityError
 
 from backends.storage import LATEST, LIVING, Change, Move, Stored
 from backends.storage.tables import clocks, documents, grants, members, metadata
-from tests.client import Answer, Client
-from tests.databases import BASICAUTH, DATABASES, make_app
-from tests.unchecked import drop_constraints, own_database
+from tests.support.client import Answer, Client
+from tests.support.databases import BASICAUTH, DATABASES, make_app
+from tests.support.unchecked import drop_constraints, own_database
 
 B = "/buckets/b"
 C = f"{B}/collections/c"

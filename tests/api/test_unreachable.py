@@ -12,10 +12,10 @@ import pytest
 from sqlalchemy import Engine, event
 
 from app.factory import create_app
-from tests import services
 from tests.api.conftest import ClientMaker
-from tests.client import Answer, Client
-from tests.databases import BASICAUTH, make_app
+from tests.support import services
+from tests.support.client import Answer, Client
+from tests.support.databases import BASICAUTH, make_app
 
 BUCKET = "/buckets/b"
 OBJECT = f"{BUCKET}/collections/c"

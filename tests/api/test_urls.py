@@ -12,7 +12,7 @@ from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from app.settings import SettingError
 from tests.api.conftest import ClientMaker
-from tests.client import Answer, Client, basic
+from tests.support.client import Answer, Client, basic
 
 pytestmark = pytest.mark.parametrize("client_with", ["sqlite"], indirect=True)  # no rule on URLs looks at a database
 

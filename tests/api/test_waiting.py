@@ -21,9 +21,9 @@ from app.settings import SettingError
 from backends import Busy
 from backends.storage.waits import PATIENT
 from tests.api.conftest import ClientMaker
-from tests.client import Answer, Client
-from tests.databases import BASICAUTH, make_app
-from tests.holding import MIGRATION_LOCK, hold
+from tests.support.client import Answer, Client
+from tests.support.databases import BASICAUTH, make_app
+from tests.support.holding import MIGRATION_LOCK, hold
 
 B = "/buckets/b"
 LIST = f"{B}/collections/c/records"

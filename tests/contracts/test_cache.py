@@ -8,7 +8,7 @@ import pytest
 
 from backends import BackendError, Pool
 from backends.cache import Cache, load
-from tests.services import free_port
+from tests.support.services import free_port
 
 BACKENDS = {
     "memory": "kinto.core.cache.memory",

@@ -13,10 +13,10 @@ import redis
 import sqlalchemy
 
 from backends.cache import Cache, load
-from tests.client import Client
 from tests.contracts.test_cache import BACKENDS, place
-from tests.databases import make_app
 from tests.plugins.people import ONLY_ACCOUNTS, People
+from tests.support.client import Client
+from tests.support.databases import make_app
 
 NO_JSON = {
     "nothing": b"",

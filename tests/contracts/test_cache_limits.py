@@ -18,10 +18,10 @@ from backends import BackendError
 from backends.breaker import LIMIT_SECONDS, REST_SECONDS, SLOW_SECONDS, Breaker
 from backends.cache import Cache, load
 from backends.listeners.redis import load_from_config
-from tests.client import Client
-from tests.databases import make_app
 from tests.plugins.people import ONLY_ACCOUNTS, People
-from tests.stalling import StallingServer
+from tests.support.client import Client
+from tests.support.databases import make_app
+from tests.support.stalling import StallingServer
 
 FLASK_CACHING = "flask_caching.backends.rediscache.RedisCache"
 BACKENDS = ("redis", "memcached", "postgresql", FLASK_CACHING)

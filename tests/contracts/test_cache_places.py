@@ -20,7 +20,7 @@ from backends.cache.memcached import MemcachedCache
 from backends.cache.memory import MemoryCache
 from backends.cache.postgresql import PostgreSQLCache
 from backends.cache.redis import RedisCache
-from tests.services import ROOT
+from tests.support.services import ROOT
 
 ENTRY_SIZE = 3 * len("a") + len("1") + 48
 
@@ -398,7 +398,9 @@ NAMES = ("../../outside", "/etc/passwd", "..", ".", "a/b", "a\0b", "~/x", "C:\\x
 
 
 @pytest.mark.parametrize("prefix", ["", *NAMES])
-@pytest.mark.parametrize("name", [FILES, "tests.keys_as_names.KeysAsNames"], ids=["hashed", "as names of files"])
+@pytest.mark.parametrize(
+    "name", [FILES, "tests.support.keys_as_names.KeysAsNames"], ids=["hashed", "as names of files"]
+)
 def test_a_cache_in_files_stays_in_its_folder(tmp_path: Path, name: str, prefix: str) -> None:
     """Whatever keys and prefix look like."""
     (tmp_path / "inside").mkdir()

@@ -1,4 +1,4 @@
-"""Filters, sorting and paging as SQL (core contract, section 6), on every database, judged by `tests.model`."""
+"""Filters, sorting and paging as SQL (core contract, section 6), on every database, judged by `tests.support.model`."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -20,7 +20,7 @@ from backends.storage.filters import conditions, directed, ordering
 from backends.storage.postgresql_dialect import PostgresqlDialect
 from backends.storage.sqlite_dialect import SqliteDialect, register
 from backends.storage.tables import documents
-from tests import model
+from tests.support import model
 
 LIST = "/buckets/b/collections/c/records"
 

@@ -31,10 +31,10 @@ from backends.metrics.observations import (
 from backends.metrics.prometheus import Prometheus, named
 from backends.metrics.soon import DELAY_SECONDS, Soon
 from backends.metrics.statsd import StatsD, open_metrics
-from backends.metrics.wrapping import TimedCache, TimedStorage, TimedTransaction
 from backends.storage import Storage, Transaction
-from tests.services import ROOT
-from tests.statsd_server import Line, StatsdServer, statsd_server
+from measuring.backends import TimedCache, TimedStorage, TimedTransaction
+from tests.support.services import ROOT
+from tests.support.statsd_server import Line, StatsdServer, statsd_server
 
 
 @pytest.fixture

@@ -25,8 +25,8 @@ from backends.storage import sqlite
 from backends.storage.migrations import VERSION, VERSION_TABLE, SchemaError, migrate, sql
 from backends.storage.migrations.runner import VERSIONS
 from backends.storage.tables import metadata
-from tests.migrating import engine_of, execute, migrated, tables_of, version_of, word
-from tests.services import ROOT
+from tests.support.migrating import engine_of, execute, migrated, tables_of, version_of, word
+from tests.support.services import ROOT
 
 _TOP_LISTS = ["/accounts", "/buckets"]
 _WORKERS = 8
@@ -66,7 +66,7 @@ def upgrade():
 
 # Their imports would take longer than what they do.
 multiprocess = multiprocessing.get_context("forkserver")
-multiprocess.set_forkserver_preload(["backends.storage.migrations.runner", "pytest", "tests.migrating"])
+multiprocess.set_forkserver_preload(["backends.storage.migrations.runner", "pytest", "tests.support.migrating"])
 
 
 @pytest.fixture

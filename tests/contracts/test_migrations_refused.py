@@ -7,7 +7,7 @@ from sqlalchemy import Engine, create_engine
 
 from backends.engines import postgresql_url as with_driver
 from backends.storage.migrations import VERSION, VERSION_TABLE, SchemaError
-from tests.migrating import execute, migrated, tables_of, version_of
+from tests.support.migrating import execute, migrated, tables_of, version_of
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ from app.entries import list_patterns
 from backends.storage import LIVING, bucket_of, homes, list_of
 from backends.storage import purge as purging
 from backends.storage.tables import clocks, documents, grants, members
-from tests.client import Client
-from tests.databases import BASICAUTH, DATABASES, database_url, keep_app, make_app
+from tests.support.client import Client
+from tests.support.databases import BASICAUTH, DATABASES, database_url, keep_app, make_app
 
 TABLES = (documents, grants, members, clocks)
 KINDS = {

@@ -11,8 +11,8 @@ import pytest
 
 from app.factory import create_app
 from app.settings import SettingError
-from tests.databases import BASICAUTH
-from tests.services import ROOT
+from tests.support.databases import BASICAUTH
+from tests.support.services import ROOT
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_a_database_of_the_process_leaves_nothing_in_the_current_folder(
 _FORKING = """
 import os, sys
 from app.factory import create_app
-from tests.client import Client
+from tests.support.client import Client
 app = create_app({"kinto.storage_backend": "memory", "multiauth.policies": "basicauth"})
 client = Client(app)
 file = app.extensions["kinto"].storage.writing.url.database

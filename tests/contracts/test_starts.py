@@ -11,8 +11,8 @@ from sqlalchemy import select
 
 from app.factory import create_app
 from backends.storage.tables import clocks, documents
-from tests.databases import BASICAUTH, DATABASES
-from tests.services import ROOT, as_environment
+from tests.support.databases import BASICAUTH, DATABASES
+from tests.support.services import ROOT, as_environment
 
 PROCESSES = 8
 ROUNDS = 5
@@ -20,7 +20,7 @@ ROUNDS = 5
 _STARTS = """
 import os, sys
 from app.factory import create_app
-from tests.client import Client
+from tests.support.client import Client
 
 def start_and_write(process):
     app = create_app()

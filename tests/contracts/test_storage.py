@@ -36,7 +36,7 @@ from backends.storage import (
     Wanted,
     list_of,
 )
-from tests.databases import DATABASES, database_url, keep_app
+from tests.support.databases import DATABASES, database_url, keep_app
 
 BUCKET = "/buckets/a_b"
 COLLECTIONS = f"{BUCKET}/collections"

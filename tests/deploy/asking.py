@@ -7,7 +7,7 @@ import json
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.client import Answer, basic
+from tests.support.client import Answer, basic
 
 INSIDE = "127.0.0.1"
 OUTSIDE = "127.0.0.2"

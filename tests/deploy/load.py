@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from tests.client import basic
 from tests.deploy.asking import ask
+from tests.support.client import basic
 
 _CLIENTS = 4
 _PAUSE_SECONDS = 0.01

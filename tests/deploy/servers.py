@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tests.deploy.asking import ask
-from tests.services import ROOT, answers, as_environment, free_port, missing, running
+from tests.support.services import ROOT, answers, as_environment, free_port, missing, running
 
 DEPLOY = ROOT / "deploy"
 _STOP_SECONDS = 5

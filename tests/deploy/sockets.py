@@ -7,7 +7,7 @@ import socket
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from tests.client import basic
+from tests.support.client import basic
 
 PATIENCE_SECONDS = 30
 

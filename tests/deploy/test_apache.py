@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.client import user_id
-from tests.databases import BASICAUTH
 from tests.deploy import servers
 from tests.deploy.asking import ask, can_be_used
-from tests.services import ROOT
+from tests.support.client import user_id
+from tests.support.databases import BASICAUTH
+from tests.support.services import ROOT
 
 
 @pytest.fixture(

@@ -14,7 +14,7 @@ import pytest
 
 from tests.deploy.asking import ask
 from tests.deploy.servers import DEPLOY, environment, folder, put_in, serves, write_ini
-from tests.services import ROOT, free_port, missing, running
+from tests.support.services import ROOT, free_port, missing, running
 
 UNIT = re.findall(r"^(\w+)=(.*)$", (DEPLOY / "kinto.service").read_text(encoding="utf-8"), re.MULTILINE)
 DOCKERFILE = (DEPLOY / "Dockerfile").read_text(encoding="utf-8")
@@ -91,7 +91,7 @@ def test_the_image_is_given_nothing_that_the_repository_ignores() -> None:
 
 def test_the_image_is_given_what_it_runs() -> None:
     needed = ("requirements.txt", "requirements.in", "pyproject.toml", "LICENSE", "wsgi.py", "gunicorn.conf.py")
-    folders = ("app", "blueprints", "backends", "scripts", "servers")
+    folders = ("app", "blueprints", "backends", "measuring", "scripts", "servers")
     patterns = [line.strip("/") for line in DOCKERIGNORE]
 
     assert [name for name in (*needed, *folders) if any(fnmatch(name, pattern) for pattern in patterns)] == []

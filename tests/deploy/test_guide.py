@@ -8,7 +8,7 @@ import pytest
 
 from tests.deploy.servers import DEPLOY
 from tests.production import guide
-from tests.services import ROOT
+from tests.support.services import ROOT
 
 TITLE = "Run the Kinto application"
 LANGUAGES = ("nginx", "apache", "ini")

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from app.factory import create_app
-from tests.databases import BASICAUTH, DATABASES
 from tests.deploy.asking import ask
 from tests.deploy.servers import gunicorn
-from tests.holding import hold
+from tests.support.databases import BASICAUTH, DATABASES
+from tests.support.holding import hold
 
 WRITERS = 50
 B = "/buckets/b"

@@ -8,10 +8,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.databases import BASICAUTH
 from tests.deploy.asking import INSIDE, OUTSIDE, ask, can_be_used
 from tests.deploy.servers import behind_nginx
 from tests.deploy.sockets import connect, exchange, head, read_all, status
+from tests.support.databases import BASICAUTH
 
 PRIVATE = ("heartbeat", "lbheartbeat", "version", "api", "flush", "user_data", "metrics", "counters")
 METHODS = ("GET", "HEAD")

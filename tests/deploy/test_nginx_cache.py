@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.client import user_id
-from tests.databases import BASICAUTH
 from tests.deploy.asking import OUTSIDE, ask
 from tests.deploy.servers import behind_nginx
+from tests.support.client import user_id
+from tests.support.databases import BASICAUTH
 
 NUMBERS = itertools.count()
 EVERYBODY = {"read": ["system.Everyone"]}

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.databases import BASICAUTH
 from tests.deploy.asking import ask, can_be_used
 from tests.deploy.servers import environment, serves
-from tests.services import ROOT, as_environment, empty_database, free_port, postgresql_database, running
+from tests.support.databases import BASICAUTH
+from tests.support.services import ROOT, as_environment, empty_database, free_port, postgresql_database, running
 
 APP = json.loads((ROOT / "app.json").read_text(encoding="utf-8"))
 PROCFILE = dict(re.findall(r"^(\w+): (.*)$", (ROOT / "Procfile").read_text(encoding="utf-8"), re.MULTILINE))

@@ -13,12 +13,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.client import basic
-from tests.databases import BASICAUTH
 from tests.deploy import servers
 from tests.deploy.asking import ask
 from tests.deploy.load import load
-from tests.services import ROOT, free_port
+from tests.support.client import basic
+from tests.support.databases import BASICAUTH
+from tests.support.services import ROOT, free_port
 
 _PATIENCE_SECONDS = 60
 # So many answers of new workers in a row that none of the old ones is likely to be left.

@@ -13,10 +13,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.databases import BASICAUTH
 from tests.deploy import servers
 from tests.deploy.asking import ask
 from tests.deploy.sockets import PATIENCE_SECONDS, connect, hanging, head, read_all, status
+from tests.support.databases import BASICAUTH
 
 LIMIT_SECONDS = 8
 """The limits of this server: long enough that what is measured within it is no accident."""

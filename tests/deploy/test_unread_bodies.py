@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.databases import BASICAUTH
 from tests.deploy import servers
 from tests.deploy.asking import ask
 from tests.deploy.sockets import exchange, head
-from tests.services import ROOT, free_port
+from tests.support.databases import BASICAUTH
+from tests.support.services import ROOT, free_port
 
 LARGE = 3_000_000
 PUT = '{"data": {"written": true}}'

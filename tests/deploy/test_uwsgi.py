@@ -10,11 +10,11 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 
-from tests.client import user_id
-from tests.databases import BASICAUTH
 from tests.deploy import servers
 from tests.deploy.asking import ask, can_be_used
-from tests.services import ROOT
+from tests.support.client import user_id
+from tests.support.databases import BASICAUTH
+from tests.support.services import ROOT
 
 SECTION_OF_THE_GUIDE = """
 [uwsgi]

@@ -12,8 +12,8 @@ from flask import Flask
 
 from app.service import Service
 from tests.api.conftest import ClientMaker, client, client_with
-from tests.client import Client
 from tests.plugins.people import People, count_hashes, two_people
+from tests.support.client import Client
 
 __all__ = ["ClientMaker", "client", "client_with"]
 

@@ -8,11 +8,11 @@ from typing import Any
 import bcrypt
 import pytest
 
-from app import passwords
+from app.authentication import passwords
 from app.service import Service
 from backends.storage import Wanted
 from tests.api.conftest import ClientMaker
-from tests.client import Answer, Client, basic
+from tests.support.client import Answer, Client, basic
 
 POLICY = "kinto.plugins.accounts.AccountsPolicy"
 ACCOUNTS: Mapping[str, Any] = {

@@ -9,9 +9,9 @@ import pytest
 from app.errors import ApiError, Forbidden, Invalid
 from app.events import Context, Event, Listener
 from blueprints.plugins.accounts import create_user
-from tests.client import basic
 from tests.plugins.conftest import ClientMaker
 from tests.plugins.people import ACCOUNTS, People
+from tests.support.client import basic
 
 _ANONYMOUS = {"Authorization": ""}
 

@@ -8,11 +8,11 @@ from typing import Any
 import bcrypt
 import pytest
 
-from app import failures, passwords
+from app.authentication import failures, passwords
 from backends import BackendError
-from tests.client import Answer, basic
 from tests.plugins.conftest import ClientMaker
 from tests.plugins.people import ACCOUNTS, ONLY_ACCOUNTS, People
+from tests.support.client import Answer, basic
 
 FEW = {**ONLY_ACCOUNTS, "kinto.account_login_failures_per_account": 3, "kinto.account_login_failures_per_address": 5}
 JSON_PATCH = "application/json-patch+json"

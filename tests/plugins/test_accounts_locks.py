@@ -8,10 +8,10 @@ from typing import Any
 import bcrypt
 import pytest
 
-from app import passwords
+from app.authentication import passwords
 from tests.api.conftest import ClientMaker
-from tests.client import Answer, basic
 from tests.plugins.people import People, two_people
+from tests.support.client import Answer, basic
 
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"

@@ -12,9 +12,9 @@ from app.service import Service
 from app.settings import SettingError
 from backends import BackendError
 from backends.storage import Change, Move, Stored
-from tests.client import Answer, Client
 from tests.plugins.conftest import ClientMaker
 from tests.plugins.people import ACCOUNTS, BASIC_REALM, ONLY_ACCOUNTS, POLICY, People, User
+from tests.support.client import Answer, Client
 
 
 class TestStart:

@@ -11,9 +11,9 @@ from sqlalchemy import select
 
 from app.events import Event, Listener
 from backends.storage.tables import documents
-from tests.client import Answer
 from tests.plugins.conftest import ClientMaker
 from tests.plugins.people import ONLY_ACCOUNTS, People, User
+from tests.support.client import Answer
 
 
 class TestPasswords:

@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from app import passwords
+from app.authentication import passwords
 from app.factory import create_app
 from app.service import Service
 from blueprints.plugins.accounts import create_user
-from tests.client import Client, basic
-from tests.databases import keep_storage
 from tests.plugins.conftest import ClientMaker
 from tests.plugins.people import ONLY_ACCOUNTS, People
-from tests.statements import without_bucket
+from tests.support.client import Client, basic
+from tests.support.databases import keep_storage
+from tests.support.statements import without_bucket
 from tests.test_budget import counted
 
 SETTINGS = {

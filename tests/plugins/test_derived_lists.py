@@ -20,9 +20,9 @@ from app.operation import Effect
 from app.service import Service
 from backends.storage import Stored, bucket_of
 from backends.storage.tables import clocks, documents
-from tests.client import Client
-from tests.databases import BASICAUTH, DATABASES, database_url, make_app
 from tests.plugins.conftest import MakeClient
+from tests.support.client import Client
+from tests.support.databases import BASICAUTH, DATABASES, database_url, make_app
 
 B = "/buckets/b"
 WRITERS = 8

@@ -8,9 +8,9 @@ import pytest
 
 from app.factory import create_app
 from app.service import Service
-from tests.client import Client
 from tests.plugins.conftest import ClientMaker
 from tests.plugins.people import ONLY_ACCOUNTS, People
+from tests.support.client import Client
 
 FLUSH = {"kinto.includes": "kinto.plugins.flush"}
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from app.factory import create_app
-from tests.client import Client
-from tests.databases import BASICAUTH, DATABASES, database_url, make_app
 from tests.plugins.test_plugins import add_module
+from tests.support.client import Client
+from tests.support.databases import BASICAUTH, DATABASES, database_url, make_app
 
 NAME = "kinto_notes"
 PLUGIN = """

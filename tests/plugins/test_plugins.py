@@ -13,8 +13,8 @@ import pytest
 from app.factory import create_app
 from app.service import Service
 from app.settings import SettingError
-from tests.client import Client
 from tests.plugins.conftest import ClientMaker
+from tests.support.client import Client
 
 NAME = "kinto_stars"
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "plugins.md"

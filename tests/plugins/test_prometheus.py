@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 from app.factory import create_app
 from app.settings import SettingError
 from backends.metrics.names import Bound
-from tests.client import Answer, Client, basic, user_id
-from tests.databases import BASICAUTH
 from tests.plugins.conftest import ClientMaker
-from tests.services import serve
-from tests.statsd_server import statsd_server
+from tests.support.client import Answer, Client, basic, user_id
+from tests.support.databases import BASICAUTH
+from tests.support.services import serve
+from tests.support.statsd_server import statsd_server
 
 PROMETHEUS: Mapping[str, Any] = {"kinto.includes": "kinto.plugins.prometheus"}
 RECORD = "/buckets/b/collections/c/records/r"

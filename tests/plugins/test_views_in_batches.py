@@ -11,8 +11,8 @@ from flask import Blueprint, Flask, Response, g, request, session
 from app.errors import ApiError
 from app.events import Event, Listener
 from app.operation import Body, Operation
-from app.perform import perform
 from app.service import Service
+from app.transactions.perform import perform
 from backends import BackendError
 from backends.codec import dumps
 from backends.storage import Conflict, Wanted
@@ -20,8 +20,8 @@ from blueprints.http import sent
 from blueprints.replies import Reply
 from blueprints.request_lines import identified, note
 from blueprints.urls import prefix
-from tests.client import Client, basic
 from tests.plugins.conftest import Attach, ClientMaker, MakeClient
+from tests.support.client import Client, basic
 
 B, C = "/buckets/b", "/buckets/b/collections/c"
 

@@ -11,15 +11,15 @@ import pytest
 from flask import Blueprint, Flask, Response
 
 from app.operation import Body, Operation
-from app.perform import perform
 from app.service import Service
+from app.transactions.perform import perform
 from blueprints.http import sent
 from blueprints.replies import Reply
 from blueprints.request_lines import identified
 from blueprints.urls import prefix
-from tests.client import basic
 from tests.plugins.conftest import ClientMaker
 from tests.plugins.people import ONLY_ACCOUNTS, People
+from tests.support.client import basic
 from tests.test_budget import counted
 
 SETTINGS = {

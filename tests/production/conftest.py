@@ -16,10 +16,10 @@ from sqlalchemy import URL, make_url
 
 from app.factory import create_app
 from app.service import Service
-from tests import services
-from tests.client import SECRET, Client
 from tests.plugins.people import ACCOUNTS
 from tests.production import guide
+from tests.support import services
+from tests.support.client import SECRET, Client
 
 PASSWORD = "p@ss/word"
 

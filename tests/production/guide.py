@@ -12,7 +12,7 @@ from string import Template
 from click.testing import CliRunner
 
 from scripts.command import main
-from tests.services import ROOT
+from tests.support.services import ROOT
 
 GUIDE = (ROOT / "docs" / "production.md").read_text(encoding="utf-8")
 

@@ -8,9 +8,9 @@ import pytest
 
 from app.factory import create_app
 from app.service import Service
-from tests.client import Client
-from tests.databases import BASICAUTH
 from tests.production import guide
+from tests.support.client import Client
+from tests.support.databases import BASICAUTH
 
 TITLE = "Handling CDN"
 CDN = "https://cdn.example.org"

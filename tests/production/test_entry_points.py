@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests import services
 from tests.production.conftest import Place
-from tests.services import ROOT, as_environment
+from tests.support import services
+from tests.support.services import ROOT, as_environment
 
 PROCFILE = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text(encoding="utf-8").splitlines())
 

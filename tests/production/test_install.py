@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 from tests.production.guide import blocks
-from tests.services import ROOT
+from tests.support.services import ROOT
 
 # Compiling all modules takes longer than installing them; Python compiles at the first import.
 _ENVIRON = {**os.environ, "PIP_NO_COMPILE": "1"}

@@ -12,11 +12,11 @@ import psycopg2
 import pytest
 from psycopg2.extensions import make_dsn, parse_dsn
 
-from tests.client import Client
-from tests.databases import BASICAUTH, make_app
 from tests.deploy.servers import folder, not_as_root
-from tests.holding import hold
-from tests.services import answers, free_port, missing, running
+from tests.support.client import Client
+from tests.support.databases import BASICAUTH, make_app
+from tests.support.holding import hold
+from tests.support.services import answers, free_port, missing, running
 
 B = "/buckets/b"
 LIST = f"{B}/collections/c/records"

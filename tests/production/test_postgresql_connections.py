@@ -14,9 +14,9 @@ from sqlalchemy import Engine, QueuePool
 
 from app.service import Service
 from app.settings import Settings, load
-from tests.client import Answer, Client
 from tests.production import guide
 from tests.production.conftest import Opener
+from tests.support.client import Answer, Client
 
 TITLE = "Connections"
 BUCKET = "/buckets/b"

@@ -10,9 +10,9 @@ from sqlalchemy import create_engine
 
 from backends.engines import postgresql_url
 from backends.storage.migrations.runner import VERSIONS, upgrade
-from tests.client import Answer, Client, basic
 from tests.production import guide
 from tests.production.conftest import PASSWORD, Opener, Place
+from tests.support.client import Answer, Client, basic
 
 BUCKET = "/buckets/b"
 COLLECTION = f"{BUCKET}/collections/c"

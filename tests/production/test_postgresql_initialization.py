@@ -16,10 +16,10 @@ import pytest
 from sqlalchemy import make_url
 
 from app.settings import load
-from tests.client import Client, basic
 from tests.production import guide
 from tests.production.conftest import PASSWORD, Opener, Place
-from tests.services import ROOT, serve
+from tests.support.client import Client, basic
+from tests.support.services import ROOT, serve
 
 TITLE = "Initialization"
 INI = "production.ini"

@@ -23,12 +23,12 @@ from sqlalchemy import create_engine
 from app.factory import create_app
 from backends.engines import postgresql_url
 from backends.storage.migrations.runner import VERSIONS, upgrade
-from tests import services
-from tests.client import Client
-from tests.databases import BASICAUTH
 from tests.production import guide
 from tests.production.conftest import Opener, Place
-from tests.services import as_environment
+from tests.support import services
+from tests.support.client import Client
+from tests.support.databases import BASICAUTH
+from tests.support.services import as_environment
 
 TITLE = "Upgrading Kinto"
 INI = "production.ini"

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import services
-from tests.services import ROOT, as_environment
+from tests.support import services
+from tests.support.services import ROOT, as_environment
 
 WORKER_FAILED = 3
 
@@ -35,7 +35,7 @@ def when_ready(server):
 _FORKING = """
 import os, sys
 from app.factory import create_app
-from tests.client import Client
+from tests.support.client import Client
 app = create_app({"kinto.storage_url": sys.argv[1], "multiauth.policies": "basicauth", "kinto.storage_pool_size": 2})
 client = Client(app)
 assert client.put("/buckets/forked").status in (200, 201)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.bodies import MAX_DEPTH, decode, deeper_than, not_a_mapping, not_iterable, same
 from app.errors import Invalid, Problem
+from app.parsing.bodies import MAX_DEPTH, decode, deeper_than, not_a_mapping, not_iterable, same
 from backends.codec import dumps
 
 LONG = b'"long": 1234567890123456789012345'

@@ -4,8 +4,8 @@ import tracemalloc
 
 import pytest
 
-from app.bodies import decode
 from app.errors import MAX_PROBLEMS, MAX_TEXT, Invalid, Malformed, Problem, first_problems
+from app.parsing.bodies import decode
 
 
 def problems(count: int) -> list[Problem]:

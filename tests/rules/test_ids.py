@@ -5,7 +5,7 @@ import re
 import pytest
 
 from app.errors import Problem
-from app.ids import UUID4, Generator, NameGenerator, RelaxedUUID, load, principal_problem
+from app.parsing.ids import UUID4, Generator, NameGenerator, RelaxedUUID, load, principal_problem
 
 
 class Counting:
@@ -127,7 +127,7 @@ def test_a_generator_is_refused_when_it_makes_what_it_does_not_accept() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["no_such_module.Generator", "app.ids.NoSuchClass", "app.ids.Foreign", "nodot", ""], ids=str
+    "name", ["no_such_module.Generator", "app.parsing.ids.NoSuchClass", "app.parsing.ids.Foreign", "nodot", ""], ids=str
 )
 def test_a_generator_is_refused_by_name_when_it_cannot_be_loaded(name: str) -> None:
     with pytest.raises(ValueError, match=f"cannot load the id generator '{name}'"):

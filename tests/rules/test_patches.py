@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app import patches
 from app.errors import Invalid, Problem
-from app.patches import JsonPatch, Patch, merge_recursive, parse_json_patch, parse_merge, parse_shallow
+from app.parsing import patches
+from app.parsing.patches import JsonPatch, Patch, merge_recursive, parse_json_patch, parse_merge, parse_shallow
 
 NAMES = ("read", "write")
 ALICE, BOB, CAROL = "basicauth:alice", "basicauth:bob", "basicauth:carol"

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from app.errors import Problem
 from app.matching import checks_of, choose, matches, sort_key
-from app.queries import Limits, Query, next_query, parse, project, token, token_after
+from app.parsing.queries import Limits, Query, next_query, parse, project, token, token_after
 from backends.codec import dumps
 from backends.storage import MISSING, NEWEST_FIRST, Filter, Order, Stored
-from tests import model
+from tests.support import model
 
 LIST = "/buckets/b/collections/c/records"
 NOW = 1_700_000_000_000

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from app import schema_compiling
 from app.errors import Problem
-from app.schema_compiling import MAX_KEPT_BYTES, MAX_SCHEMA_BYTES, Compiled, NotCompiled, compile_schema, compiled
-from app.validation import check_schema, validate
+from app.schemas import compiling as schema_compiling
+from app.schemas.compiling import MAX_KEPT_BYTES, MAX_SCHEMA_BYTES, Compiled, NotCompiled, compile_schema, compiled
+from app.schemas.validation import check_schema, validate
 from backends.codec import dumps
 
 
@@ -241,7 +241,7 @@ def test_a_schema_that_is_not_compiled_is_not_compiled_on_the_way() -> None:
 
 HOSTILE = r"""
 import json, resource
-from app.schema_compiling import compile_schema, kept
+from app.schemas.compiling import compile_schema, kept
 def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 compile_schema("{}")
 before = peak()

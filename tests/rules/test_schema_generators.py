@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from app.schema_compiling import compile_schema
-from app.validation import check_schema, validate
+from app.schemas.compiling import compile_schema
+from app.schemas.validation import check_schema, validate
 from backends.codec import dumps
 
 CASES: dict[str, Any] = json.loads((Path(__file__).parent / "json_schema_generators.json").read_text())

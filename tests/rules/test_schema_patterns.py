@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app import schema_patterns
-from app.schema_patterns import MAX_SIZE_BYTES, Pattern, read
+from app.schemas import patterns as schema_patterns
+from app.schemas.patterns import MAX_SIZE_BYTES, Pattern, read
 
 
 def matches(pattern: Pattern, text: str) -> bool:

@@ -17,8 +17,8 @@ from zipfile import ZipFile
 import pytest
 
 from app.errors import Problem
-from app.schema_compiling import Compiled, NotCompiled, Refused, compile_schema
-from app.validation import MAX_VERDICT_EFFORT, check_schema
+from app.schemas.compiling import Compiled, NotCompiled, Refused, compile_schema
+from app.schemas.validation import MAX_VERDICT_EFFORT, check_schema
 from backends.codec import dumps
 
 HERE = Path(__file__).parent

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app import validation
 from app.errors import Problem
-from app.schema_compiling import compile_schema
-from app.validation import validate_data
+from app.schemas import validation
+from app.schemas.compiling import compile_schema
+from app.schemas.validation import validate_data
 from backends.codec import dumps
 
 INTEGER = {"properties": {"n": {"type": "integer"}}}

@@ -8,8 +8,8 @@ from typing import Final
 import click
 from flask import Flask
 
-from app.failures import Bounds, Failures
-from app.logins import Logins
+from app.authentication.failures import Bounds, Failures
+from app.authentication.logins import Logins
 from app.service import Service
 from app.settings import SettingError, Settings
 from backends import BackendError

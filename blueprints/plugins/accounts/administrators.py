@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from app.authentication.passwords import acceptable, hashed
+from app.decisions.working_set import Work, next_timestamp
 from app.errors import Invalid, Problem
 from app.identity import EVERYONE
 from app.operation import Effect
-from app.passwords import acceptable, hashed
 from app.service import Service
 from app.settings import Settings
-from app.work import Work, next_timestamp
-from app.writing import Writing
+from app.transactions.writing import Writing
 from backends.codec import dumps
 from backends.storage import Stored, Wanted, home
 from blueprints.plugins.accounts.kind import KIND, LIST, PASSWORD, PREFIX, AccountNames, password_problem, user_of

@@ -6,13 +6,13 @@ import re
 import secrets
 from typing import Final
 
+from app.authentication.logins import Logins, caller
+from app.authentication.passwords import Plain, acceptable, hashed
 from app.errors import ApiError, Invalid, Problem
 from app.identity import Identity
-from app.ids import MAX_ID_CHARACTERS
 from app.kinds import Behaviour, Data, Kind
 from app.lengthy import Lengthy
-from app.logins import Logins, caller
-from app.passwords import Plain, acceptable, hashed
+from app.parsing.ids import MAX_ID_CHARACTERS
 from backends import Json
 from backends.storage import User
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from app.basicauth import credentials
-from app.failures import Failures
+from app.authentication.basicauth import credentials
+from app.authentication.failures import Failures
+from app.authentication.logins import Login, Logins, caller
+from app.authentication.passwords import verified
 from app.identity import Identity, Proof, Reader, proof_of
-from app.logins import Login, Logins, caller
-from app.passwords import verified
 from app.service import Service
 from app.settings import PolicySettings
 from backends.storage import User, UserState, Wanted, home

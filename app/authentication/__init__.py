@@ -1,0 +1,1 @@
+"""Authenticate users by name and password."""

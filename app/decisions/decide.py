@@ -1,0 +1,27 @@
+"""Which decision an operation asks for. `perform` does what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from app.decisions import lists, objects
+from app.decisions.rules import Rules
+from app.decisions.working_set import Work
+from app.operation import Operation, Outcome
+
+_DECISIONS: Mapping[tuple[str, bool], Callable[[Operation, Work, Rules], Outcome]] = {
+    ("GET", False): objects.get,
+    ("HEAD", False): objects.get,
+    ("PUT", False): objects.put,
+    ("PATCH", False): objects.patch,
+    ("DELETE", False): objects.delete,
+    ("POST", True): objects.post,
+    ("GET", True): lists.get,
+    ("HEAD", True): lists.get,
+    ("DELETE", True): lists.delete,
+}
+
+
+def decide(operation: Operation, seen: Work, rules: Rules) -> Outcome:
+    """Decide one operation. Raises the ApiError that is its answer."""
+    return _DECISIONS[operation.method, operation.route.on_list](operation, seen, rules)

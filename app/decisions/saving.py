@@ -1,0 +1,162 @@
+"""The object that a write makes: its attributes checked, its timestamp, its permissions (core contract, 4 and 5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from app.decisions.checks import access_of
+from app.decisions.rules import Rules
+from app.decisions.showing import public_text
+from app.decisions.working_set import Work, next_timestamp
+from app.errors import Invalid, Problem
+from app.kinds import Data, Kind
+from app.operation import Effect, Operation, Outcome, Permissions
+from app.schemas.validation import validate
+from backends import Json
+from backends.codec import dumps
+from backends.storage import Stored
+
+_INTERNAL = ("id", "last_modified", "__permissions__")
+
+
+LAST_TIMESTAMP: Final = 253370764800000
+"""1 January 9999: later ones cannot be written as an HTTP date (C-PRE-10)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """A timestamp in ms that a client asks for, with its place in the request for the error."""
+
+    timestamp: int
+    location: str
+    name: str
+
+
+def attributes(document: Data) -> Data:
+    """Return the members of a document that are the client's."""
+    return {name: value for name, value in document.items() if name not in _INTERNAL}
+
+
+def received(data: Data | None, prefix: str) -> tuple[Data | None, Requested | None]:
+    """Split what a client sent into attributes and the timestamp that it asks for (C-OBJ-73, C-OBJ-75).
+
+    *prefix* is what the names of problems begin with: `data.`, or nothing for the result of a patch.
+    """
+    if data is None:
+        return None, None
+    timestamp = data.get("last_modified")
+    if not isinstance(timestamp, int) or isinstance(timestamp, bool):
+        return attributes(data), None
+    return attributes(data), Requested(timestamp, "body", f"{prefix}last_modified")
+
+
+def prepared(operation: Operation, seen: Work, rules: Rules, uri: str) -> tuple[Data, Requested | None]:
+    """Return the attributes that a POST or PUT makes, and the timestamp that it asks for.
+
+    Raises Invalid with all that is wrong with the request and with its attributes (step 11 of C-URL-28).
+    """
+    if operation.problems and operation.body.data is None:
+        raise Invalid(*operation.problems)
+    stored, former = seen.living(uri), seen.seen.objects.get(uri)
+    old = attributes(stored.data()) if stored else None
+    data, requested = received(operation.body.data, "data.")
+    data, problems = operation.kind.behaviour.prepare(operation.kind.name, data, old, "data.")
+    late = _too_late(requested, former.timestamp if former else None, seen.now, rules)
+    if operation.problems or problems or late:
+        raise Invalid(*operation.problems, *([late] if late else []), *problems)
+    return data, requested
+
+
+def save(
+    operation: Operation,
+    seen: Work,
+    rules: Rules,
+    uri: str,
+    attributes: Data,
+    granted: Permissions,
+    requested: Requested | None,
+) -> Outcome:
+    """Make the object that results: checked by the schemas, with its timestamp, its writer entered (C-OBJ-70)."""
+    kind, id = operation.kind, uri[uri.rindex("/") + 1 :]
+    old, former = seen.living(uri), seen.seen.objects.get(uri)
+    timestamp, clock = stamp(
+        requested, former.timestamp if former else None, seen.clock(operation.route.list), seen.now, rules
+    )
+    attributes = kind.behaviour.seal(uri, attributes, seen.lengthy)
+    document = {**attributes, "id": id, "last_modified": timestamp}
+    if rules.schema_validation:
+        document = _validated(operation, seen, document)
+    stored = Stored(uri, timestamp, False, timestamp, dumps(document))
+    permissions = {name: frozenset(principals) for name, principals in granted.items() if principals}
+    if rules.explicit_permissions:
+        writer = kind.behaviour.writer(operation.identity, id)
+        permissions["write"] = permissions.get("write", frozenset()) | {writer}
+    effect = Effect(kind, stored, old, permissions, clock)
+    seers = access_of(operation, seen, rules).principals | {kind.behaviour.writer(operation.identity, id)}
+    return Outcome(
+        201 if old is None else 200,
+        timestamp,
+        data=public_text(kind, stored),
+        permissions={} if seers.isdisjoint(permissions.get("write", ())) else permissions,
+        effects=(effect,),
+    )
+
+
+def stamp(requested: Requested | None, current: int | None, clock: int, now: int, rules: Rules) -> tuple[int, int]:
+    """Return the timestamp of a write and the list's clock after it (core contract, 5.1 and 5.2).
+
+    Every timestamp that a client chooses passes here. Raises Invalid for one that is too far ahead (C-PRE-10).
+    """
+    late = _too_late(requested, current, now, rules)
+    if late:
+        raise Invalid(late)
+    if requested is None or requested.timestamp < 0 or (current is not None and requested.timestamp <= current):
+        following = next_timestamp(clock, now)
+        return following, following
+    if requested.timestamp == clock:
+        return clock + 1, clock + 1
+    return requested.timestamp, max(clock, requested.timestamp)
+
+
+def _too_late(requested: Requested | None, current: int | None, now: int, rules: Rules) -> Problem | None:
+    """Return the problem of a timestamp that is too far ahead.
+
+    One that will be dropped has none: clients may send back the timestamp that an object has, whatever it is.
+    """
+    latest = max(current or 0, min(now + rules.timestamp_max_ahead_ms, LAST_TIMESTAMP))
+    if requested is None or requested.timestamp <= latest:
+        return None
+    return Problem(requested.location, requested.name, f"{requested.timestamp} is greater than maximum value {latest}")
+
+
+def deletion(kind: Kind, stored: Stored, timestamp: int, clock: int) -> Effect:
+    """Return the effect of deleting an object: its tombstone (C-OBJ-45)."""
+    text = dumps({"id": stored.id, "last_modified": timestamp, "deleted": True})
+    return Effect(kind, Stored(stored.uri, timestamp, True, stored.born, text), stored, {}, clock)
+
+
+def _validated(operation: Operation, seen: Work, document: Data) -> Data:
+    """Check an object against the schemas of its collection and its bucket (core contract, 10.2 and 10.4).
+
+    An id that the server made is not looked at.
+    """
+    shown = {name: value for name, value in document.items() if name != "id" or not operation.body.generated}
+    parent, ancestors = operation.route.parent, operation.route.ancestors
+    if parent and operation.kind.must_have_parent:
+        collection = seen.living(parent.uri)
+        schema = collection.data().get("schema") if collection else None
+        if collection and schema is not None:
+            _expect_schema(shown, schema)
+            document = {**document, "schema": collection.timestamp}
+    bucket = seen.living(ancestors[0]) if ancestors else None
+    schema = bucket.data().get(f"{operation.kind.name}:schema") if bucket else None
+    if schema is not None:
+        _expect_schema(shown, schema)
+    return document
+
+
+def _expect_schema(document: Data, schema: Json) -> None:
+    problem = validate(document, schema)
+    if problem:
+        raise Invalid(problem)

@@ -1,0 +1,1 @@
+"""Check data against JSON Schemas."""

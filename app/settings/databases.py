@@ -1,0 +1,126 @@
+"""Decide which database and which cache: from backends, URLs and Heroku's variables (operations contract, 1.1)."""
+
+from collections.abc import Mapping
+from urllib.parse import parse_qs, urlsplit
+
+from app.settings import aliases as names
+from app.settings.sources import ABSENT, Sources
+from app.settings.values import SettingError, read, text
+
+_DRIVER = "postgresql+psycopg2"
+_SCHEMES = {"sqlite": "sqlite", "postgres": "postgresql", "postgresql": "postgresql", _DRIVER: "postgresql"}
+_EXAMPLES = {"sqlite": "sqlite:///file", "postgresql": "postgresql://user:password@host/database"}
+_REDIS_SCHEMES = ("redis", "rediss", "unix")
+_REDIS_POOL = {"cache_pool_size": 50, "cache_pool_timeout": 20.0}
+
+
+def places(sources: Sources) -> dict[str, object]:
+    """Return the values of the settings that say where data are kept. Raises SettingError."""
+    backend, url = _storage(sources)
+    _same_place(sources, backend, url)
+    return {
+        "storage_backend": backend,
+        "storage_url": url,
+        "permission_backend": backend,
+        "permission_url": url,
+        **_cache(sources),
+    }
+
+
+def database_url(url: str) -> str:
+    """Return *url* with the driver in it: `postgres://` and `postgresql://` name none that is installed (O-SET-12)."""
+    scheme, separator, rest = url.partition("://")
+    return f"{_DRIVER}{separator}{rest}" if _SCHEMES.get(scheme) == "postgresql" else url
+
+
+def _storage(sources: Sources) -> tuple[str, str]:
+    given = sources.find("storage_backend")
+    url = _text(sources, "storage_url")
+    heroku = sources.environ.get("DATABASE_URL", "")
+    if given is ABSENT:
+        url = url or heroku
+        backend = _backend_of("storage_url", url) if url else "memory"
+    else:
+        backend = names.storage("storage", given)
+        url = url or (heroku if backend == "postgresql" else "")
+    if backend == "memory":
+        return backend, ""
+    if backend in _EXAMPLES and (not url or _backend_of("storage_url", url) != backend):
+        raise SettingError("storage_url", f"an address like {_EXAMPLES[backend]} is expected.")
+    if backend in _EXAMPLES:
+        _expect_server("storage_url", url, _EXAMPLES[backend])
+    return backend, database_url(url)
+
+
+def _same_place(sources: Sources, backend: str, url: str) -> None:
+    """Refuse a permission backend elsewhere: what is stored and who may see it are one transaction."""
+    given = sources.find("permission_backend")
+    if given is not ABSENT and names.storage("permission", given) != backend:
+        raise SettingError("permission_backend", f"the same as storage_backend ({backend}) is expected.")
+    other = _text(sources, "permission_url")
+    if other and url and _place(database_url(other)) != _place(url):
+        raise SettingError("permission_url", "the same database as in storage_url is expected.")
+
+
+def _cache(sources: Sources) -> dict[str, object]:
+    given = sources.find("cache_backend")
+    url = _text(sources, "cache_url")
+    redis = sources.environ.get("REDIS_URL", "")
+    backend = names.cache(given if given is not ABSENT else "redis" if redis else "memory")
+    if backend == "redis":
+        pool = {name: value for name, value in _REDIS_POOL.items() if sources.find(name) is ABSENT}
+        if url or redis:
+            expect_redis("cache_url", url or redis)
+        return {"cache_backend": backend, "cache_url": url or redis, **pool}
+    if backend == "postgresql":
+        url = database_url(url or sources.environ.get("DATABASE_URL", ""))
+        if not url.startswith(_DRIVER):
+            raise SettingError("cache_url", f"an address like {_EXAMPLES[backend]} is expected.")
+        _expect_server("cache_url", url, _EXAMPLES[backend])
+    return {"cache_backend": backend, "cache_url": url}
+
+
+def _text(sources: Sources, name: str) -> str:
+    raw = sources.find(name)
+    return "" if raw is ABSENT else read(name, text, raw).strip()
+
+
+def _backend_of(setting: str, url: str) -> str:
+    backend = _SCHEMES.get(url.partition("://")[0])
+    path = url.partition("://")[2].partition("?")[0]
+    if backend is None or (backend == "sqlite" and path.strip("/") in ("", ":memory:")):
+        raise SettingError(setting, f"an address like {_EXAMPLES['postgresql']} or {_EXAMPLES['sqlite']} is expected.")
+    return backend
+
+
+def _expect_server(setting: str, url: str, example: str) -> None:
+    """Refuse a URL whose host or port cannot be; the line does not repeat it, since it may hold a password."""
+    try:
+        parts = urlsplit(url)
+        possible = parts.port != 0
+    except ValueError:
+        possible = False
+    if not possible or "\0" in url:
+        raise SettingError(setting, f"an address like {example} is expected: host or port of this one cannot be.")
+
+
+def expect_redis(setting: str, url: str) -> None:
+    """Refuse a URL that the client would take for another server, or for the database 0. Raises SettingError."""
+    example = "redis://user:password@host:6379/1"
+    parts = url.partition("://")
+    if parts[0] not in _REDIS_SCHEMES:
+        raise SettingError(setting, f"an address like {example} is expected.")
+    _expect_server(setting, url, example)
+    split = urlsplit(url)
+    databases = parse_qs(split.query, keep_blank_values=True).get("db", [])
+    if parts[0] != "unix":
+        databases += filter(None, [split.path.strip("/")])
+    if not all(database.isascii() and database.isdecimal() for database in databases):
+        raise SettingError(setting, f"an address like {example} is expected: a database of Redis is a number.")
+
+
+def _place(url: str) -> tuple[object, ...]:
+    """Return what of a URL says which database it is, whoever connects to it."""
+    parts = urlsplit(url)
+    options: Mapping[str, list[str]] = parse_qs(parts.query)
+    return parts.scheme, parts.hostname or options.get("host"), parts.port or 5432, parts.path

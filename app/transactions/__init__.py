@@ -1,0 +1,1 @@
+"""Run operations in transactions: the only package of the rules that writes."""

@@ -1,0 +1,413 @@
+"""Perform operations: lock, read, decide, move, write. The only way in; a single request is a batch of one.
+
+All that the operations name is read once for each bucket; decisions run in order on that working snapshot; then
+everything is written once. What a snapshot cannot hold (a list, a cascade) first writes what is pending.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from typing import Final
+
+from app.decisions.decide import decide
+from app.decisions.working_set import Work, now_ms
+from app.errors import ApiError, Clash
+from app.events import Reading, collect
+from app.identity import Identity, Outdated, Proof, Proving
+from app.lengthy import Lengthy, Owed
+from app.operation import Effect, Operation, Outcome, View
+from app.service import Service
+from app.transactions import wanted as wanted_by
+from app.transactions.nonces import Nonces
+from app.transactions.writing import StartAgain, Writing, persist
+from backends import BackendError
+from backends.storage import Clock, Snapshot, Transaction, Unlocked, Wanted, at_top, is_inside, list_of
+
+Answer = Outcome | ApiError
+
+
+def perform(service: Service, operations: Sequence[Operation]) -> list[Answer]:
+    """Perform operations in order as one transaction and return what comes of each.
+
+    An ApiError in the list is the answer of one operation and undoes nothing of the others (C-BATCH-16). Raises
+    BackendError, Clash, and what listeners before the commit raise: then nothing was done.
+
+    In a view that is a member of a batch they become part of its transaction.
+    """
+    return [answer for answer in perform_batch(service, operations) if answer is not None]
+
+
+def perform_batch(service: Service, steps: Sequence[Operation | View]) -> list[Answer | None]:
+    """Perform operations as `perform` does, and let views answer between them; None is the answer of a view.
+
+    A view sees what came before it. What it raises undoes everything. It may be asked again when the database wants
+    another try, or when what takes long was computed.
+    """
+    batch = _batch.get()
+    if batch is not None and batch.service is service:
+        return [*batch.join([step for step in steps if isinstance(step, Operation)])]
+    if all(step.reads for step in steps):
+        try:
+            return _read(service, steps)
+        except _ViewWrites:  # nothing was written so far
+            pass
+    lengthy = Lengthy()
+    while True:
+        try:
+            return persist(lambda lists: _write(service, steps, lengthy, lists))
+        except Owed:
+            lengthy.compute()
+
+
+def perform_recognised(
+    service: Service, steps: Sequence[Operation | View]
+) -> tuple[Sequence[Operation | View], Sequence[Answer | None]]:
+    """Perform a batch whose identities `Service.recognise` returned; return its steps with their answers.
+
+    Where a user has changed since the credentials were checked, nothing is done, and the operations of that user are
+    performed as whoever the credentials belong to now. Raises what `perform` raises, and ApiError of a policy.
+    """
+    for _ in range(_TRIES):
+        try:
+            return steps, perform_batch(service, steps)
+        except Outdated as outdated:
+            steps = _recognised_anew(service, steps, outdated.proofs)
+    raise Clash
+
+
+def perform_single(service: Service, operation: Operation) -> tuple[Operation, Answer]:
+    """Perform one operation as `perform_recognised` does."""
+    [performed], [answer] = perform_recognised(service, [operation])
+    assert isinstance(performed, Operation)
+    assert answer is not None, "every operation has an answer"
+    return performed, answer
+
+
+_TRIES: Final = 3
+
+
+def _recognised_anew(
+    service: Service, steps: Sequence[Operation | View], proofs: Iterable[Proof]
+) -> list[Operation | View]:
+    anew: dict[str, Identity] = {}
+    for proof in proofs:
+        proof.forget()
+        anew[proof.credentials] = service.recognise(proof.credentials)
+
+    def as_now(step: Operation | View) -> Operation | View:
+        if isinstance(step, View):
+            return step
+        proof = step.identity.proof
+        if proof is None or proof.credentials not in anew:
+            return step
+        identity = anew[proof.credentials]
+        return replace(step, identity=identity, credentials=None if identity.proof else proof.credentials)
+
+    return [as_now(step) for step in steps]
+
+
+class _ViewWrites(StartAgain):
+    """A view that promised to read wants to write, for which there must be a transaction."""
+
+
+@dataclass(slots=True)
+class _Around:
+    """Remembers why operations of a view failed, whatever the view makes of it: the transaction is of no more use."""
+
+    service: Service
+    perform: Callable[[Sequence[Operation]], list[Answer]]
+    failure: Exception | None = None
+
+    def join(self, operations: Sequence[Operation]) -> list[Answer]:
+        """Perform operations that the view asks for."""
+        try:
+            return self.perform(operations)
+        except (ApiError, BackendError, StartAgain) as error:
+            self.failure = error
+            raise
+
+    def answer(self, view: View) -> None:
+        """Let the view answer. Raises what it raises, or what its operations raised."""
+        known = _batch.set(self)
+        try:
+            view.answer()
+        finally:
+            _batch.reset(known)
+            if self.failure is not None:
+                raise self.failure
+
+
+_batch: Final[ContextVar[_Around | None]] = ContextVar("batch", default=None)
+"""What is around the view that this thread asks."""
+
+
+def _read(service: Service, steps: Sequence[Operation | View]) -> list[Answer | None]:
+    """Answer operations that only read: those on objects from one statement a bucket, each list from its own."""
+    operations = [step for step in steps if isinstance(step, Operation)]
+    read = Proving(service.storage.read, (operation.identity for operation in operations))
+    single = [operation for operation in operations if not operation.pages]
+    seen = Snapshot()
+    for wanted in wanted_by.objects(service, single, writing=False):
+        seen.add(read(wanted))
+    work = Work(seen, now_ms())
+    answers: list[Answer | None] = []
+    done: list[tuple[Operation, Outcome]] = []
+    for step in steps:
+        if isinstance(step, View):
+            _Around(service, lambda more: _read_for_view(service, more)).answer(step)
+            answers.append(None)
+            continue
+        facts, operation = work, step
+        if step.pages:
+            operation, page = wanted_by.read_list(service, step, read)
+            facts = Work(page, work.now)
+        try:
+            outcome = service.decide(operation, facts)
+        except ApiError as error:
+            answers.append(error)
+            continue
+        answers.append(outcome)
+        done.append((operation, outcome))
+    if service.listens_to_reads:
+        events = collect(done, reads=True)
+        service.notify_before(events, Reading())
+        service.notify_after(events)
+    return answers
+
+
+def _read_for_view(service: Service, operations: Sequence[Operation]) -> list[Answer]:
+    if not all(operation.reads for operation in operations):
+        raise _ViewWrites
+    return [answer for answer in _read(service, operations) if answer is not None]
+
+
+def _write(
+    service: Service, steps: Sequence[Operation | View], lengthy: Lengthy, lists: frozenset[str]
+) -> list[Answer | None]:
+    with Nonces(service) as nonces, service.storage.transaction() as transaction:
+        operations = [step for step in steps if isinstance(step, Operation)]
+        run = _Run(service, transaction, operations, lengthy, nonces, lists)
+        run.empty_first()
+        answers = [run.step(step) for step in steps]
+        lengthy.expect_computed()
+        events = run.tell(run.done)
+        run.finish()
+        nonces.exchange()
+        if not run.wrote:
+            transaction.rollback()
+    service.notify_after(events)
+    return answers
+
+
+class _Run(Writing):
+    """The operations of one writing transaction."""
+
+    def __init__(
+        self,
+        service: Service,
+        transaction: Transaction,
+        operations: Sequence[Operation],
+        lengthy: Lengthy,
+        nonces: Nonces,
+        lists: frozenset[str],
+    ) -> None:
+        self._operations = operations
+        self._lists = lists
+        self._lengthy = lengthy
+        self._nonces = nonces
+        self._read = Proving(transaction.read, (operation.identity for operation in operations))
+        self._recognised: dict[str, Identity] = {}
+        self._changed_users: set[str] = set()
+        self._stale = False
+        self.done: list[tuple[Operation, Outcome]] = []
+        self.service = service
+        super().__init__(service, transaction, self._lock_and_read(service, transaction))
+        self.work.lengthy = lengthy
+        self._start_lists()
+
+    def _lock_and_read(self, service: Service, transaction: Transaction) -> Snapshot:
+        """Lock what the operations may write or empty, then read what they name."""
+        writes = [operation for operation in self._operations if not operation.reads]
+        alone = len(self._operations) == 1
+        self._emptied = _emptied(service, writes, alone=alone)
+        self._last = {uri[: uri.rindex("/")] for uri in self._emptied if alone and at_top(uri)}
+        lists = {each.route.list for each in writes} | self._lists
+        return self._read_all(
+            transaction.lock(lists - self._last, self._emptied), self._emptied if not self._last else ()
+        )
+
+    def _read_all(self, clocks: dict[str, Clock], emptied: Iterable[str]) -> Snapshot:
+        seen = Snapshot(clocks=clocks)
+        single = [operation for operation in self._operations if not operation.pages]
+        for each in wanted_by.with_emptied(wanted_by.objects(self.service, single, writing=True), emptied):
+            seen.add(self._read(each))
+        return seen
+
+    def empty_first(self) -> None:
+        """Empty a bucket that a request deletes alone, then lock the list of buckets, where others write meanwhile.
+
+        Emptying takes long where there is much. Under all locks the bucket is read and the request is decided again.
+        """
+        if not self._last:
+            return
+        try:
+            decide(self._operations[0], self.work, self.service.rules)
+        except ApiError:
+            return
+        for wanted in wanted_by.with_emptied((), self._emptied):
+            self.transaction.read(wanted)
+        self.transaction.empty([*self._emptied], copies=False)
+        clocks = self.work.seen.clocks | self.transaction.lock(self._last)
+        self.work = Work(self._read_all(clocks, self._emptied), now_ms(), self.work.deferred)
+        self.work.lengthy = self._lengthy
+
+    def _start_lists(self) -> None:
+        """Start lists of living parents that have no clock: their kind is newer than the parent (a plugin's).
+
+        The lock of the list that the parent is in keeps others from doing the same. Raises Unlocked for either.
+        """
+        for operation in self._operations:
+            parent, name = operation.route.parent, operation.route.list
+            if operation.reads or operation.pages or name in self.work.seen.clocks or name in self._last:
+                continue
+            if parent is not None:
+                if self.work.living(parent.uri) is None:
+                    continue
+                self.transaction.expect_held((list_of(parent.uri),))
+                if name in self.transaction.read(Wanted(operation.route.bucket, clocks=(name,))).clocks:
+                    raise Unlocked((name,))  # born while this waited for its parent's list
+            self.work.start(name)
+
+    def step(self, step: Operation | View) -> Answer | None:
+        """Perform one operation, or let a view answer."""
+        if isinstance(step, View):
+            self._read.prove()  # before the view may change the users
+            self.flush()
+            _Around(self.service, self._perform_for_view).answer(step)
+            if self._stale:
+                self._stale = False
+                self._recognised.clear()
+                self.work = Work(self._lock_and_read(self.service, self.transaction), now_ms(), self.work.deferred)
+                self.work.lengthy = self._lengthy
+            return None
+        operation = self.identified(step)
+        answer = self.answer(operation)
+        if isinstance(answer, Outcome):
+            self.done.append((operation, answer))
+        return answer
+
+    def _perform_for_view(self, operations: Sequence[Operation]) -> list[Answer]:
+        """Perform in this transaction what a view asks for; listeners are told of it with the rest."""
+        inner = _Run(self.service, self.transaction, operations, self._lengthy, self._nonces, frozenset())
+        inner.work.deferred = self.work.deferred
+        inner.empty_first()
+        answers = [answer for operation in operations if (answer := inner.step(operation)) is not None]
+        inner.flush()
+        self.done += inner.done
+        self.wrote |= inner.wrote
+        self._stale |= inner.wrote
+        self._changed_users |= inner._changed_users
+        return answers
+
+    def answer(self, operation: Operation) -> Answer:
+        """Decide one operation and take over what it changes."""
+        if operation.pages:
+            self.flush()
+            operation, page = wanted_by.read_list(
+                self.service, operation, lambda wanted: self._read(replace(wanted, bodies=True))
+            )
+            self.work.seen.add(page)
+            self.work.seen.page, self.work.seen.total = page.page, page.total
+            self.work.seen.full, self.work.seen.shares = page.full, page.shares
+        try:
+            outcome = self.service.decide(operation, self.work)
+            self._nonces.use(operation, outcome)
+        except ApiError as error:
+            return error
+        self.take(*outcome.effects)
+        self._cascade(operation, outcome)
+        return outcome
+
+    def identified(self, operation: Operation) -> Operation:
+        """Try again credentials that an earlier operation of the batch may have made valid, or invalid (P-ACC-27).
+
+        Credentials of a user that no operation changed stay good: trying them again would take long.
+        """
+        given, identity = operation.credentials, operation.identity
+        unchanged = identity.policy in self.service.identity_kinds and identity.user_id not in self._changed_users
+        if given is None or unchanged or not self._changed_users:
+            return operation
+        if given not in self._recognised:
+            self._recognise(given, identity)
+        return replace(operation, identity=self._recognised[given])
+
+    def _recognise(self, credentials: str, before: Identity) -> None:
+        """Find out who sends *credentials* now, and read what they may, once for all their operations."""
+        self.flush()
+        identity = self.service.identify(credentials, self.transaction.read)
+        self._recognised[credentials] = identity
+        if identity == before:
+            return
+        theirs = [
+            replace(operation, identity=identity)
+            for operation in self._operations
+            if operation.credentials == credentials and not operation.pages
+        ]
+        for wanted in wanted_by.objects(self.service, theirs, writing=True):
+            self.work.seen.add(self.transaction.read(replace(wanted, bodies=True)))
+
+    def take(self, *effects: Effect) -> None:
+        """Take over changed objects; users among them may make credentials valid or invalid."""
+        users = [effect for effect in effects if effect.kind.name in self.service.identity_kinds]
+        changed = {f"{effect.kind.name}:{effect.new.id}" for effect in users if _proves_otherwise(effect)}
+        if changed:
+            self._changed_users |= changed
+            self._recognised.clear()
+        super().take(*effects)
+
+    def _cascade(self, operation: Operation, outcome: Outcome) -> None:
+        """Empty what was deleted, at once (C-OBJ-61): lock the clocks below, and delete in later statements.
+
+        What was at the top leaves its bucket even where nothing can be in it: there is the copy of its document.
+        """
+        gone = [effect.new.uri for effect in outcome.effects if effect.new.deleted]
+        if gone and self.service.kinds.children(operation.kind):
+            self._prepare(gone)
+            self.flush()
+            self.transaction.empty(gone)
+            self.work.forget_below(set(gone))
+        elif gone and at_top(gone[0]):
+            self.flush()
+            self.transaction.remove_copies(gone)
+
+    def _prepare(self, gone: Sequence[str]) -> None:
+        """Lock what lies below deleted objects, where that was not done at the start."""
+        unlocked = [uri for uri in gone if uri not in self._emptied and not is_inside(uri, self._emptied)]
+        if unlocked:
+            self.work.seen.clocks |= self.transaction.lock((), unlocked)
+            for wanted in wanted_by.with_emptied([], unlocked):
+                self.work.seen.add(self.transaction.read(wanted))
+
+
+def _proves_otherwise(effect: Effect) -> bool:
+    """Say whether what proves a user's identity changes: the user's existence, or its private fields."""
+    if effect.old is None or effect.new.deleted:
+        return True
+    before, after = effect.old.data(), effect.new.data()
+    return any(before.get(name) != after.get(name) for name in effect.kind.private)
+
+
+def _emptied(service: Service, writes: Iterable[Operation], alone: bool) -> set[str]:
+    """Return the objects below which a request may empty lists: all clocks there are locked from the start.
+
+    Which objects the deletion of a list empties is known later. Unless it stands *alone*, its whole bucket counts, so
+    that other operations have not locked what comes after it.
+    """
+    deletions = [each for each in writes if each.method == "DELETE" and service.kinds.children(each.kind)]
+    objects = {each.route.uri for each in deletions if not each.route.on_list}
+    if alone:
+        return objects
+    buckets = {each.route.bucket for each in deletions if each.route.on_list}
+    return objects | {bucket for bucket in buckets if bucket.count("/") > 1}

@@ -1,0 +1,167 @@
+"""Forget a user: delete what is only theirs, withdraw what was granted to them (core contract, 2.8)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from app.decisions.saving import deletion
+from app.decisions.working_set import next_timestamp
+from app.identity import Identity, Proving
+from app.kinds import Kind, Route
+from app.operation import Effect, Operation, Outcome
+from app.service import Service
+from app.transactions.wanted import with_emptied
+from app.transactions.writing import Writing, persist
+from backends.codec import dumps
+from backends.storage import Holdings, Snapshot, Stored, Transaction, Wanted, at_top, home, is_inside, list_of
+
+_AT_ONCE = 5_000
+"""How many objects are read, changed and written together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be done for a user: objects that go, groups that they leave, and the lists to lock for all of it.
+
+    Of what lies in an object that goes nothing is said. Of the buckets among them all lists are locked.
+    """
+
+    gone: tuple[str, ...]
+    left: tuple[str, ...]
+    lists: frozenset[str]
+
+
+def forget(service: Service, principal: str, identity: Identity, proving: Proving) -> None:
+    """Delete the objects that nobody but *principal* may write, and end what was granted to it and its memberships.
+
+    One transaction: the lists concerned are locked first, then all is looked up again (C-UTIL-37). *identity* is who
+    asks for it, checked by *proving* with what the transaction reads. Raises BackendError, Clash, Outdated, and what
+    listeners before the commit raise: then nothing was done.
+    """
+    persist(lambda lists: _forget(service, principal, identity, proving, lists))
+
+
+def plan(service: Service, held: Holdings) -> Plan:
+    """Decide by what is *held* what goes. Who somebody is (an account) stays, without the grants on it (P-USER-1)."""
+    routes = {uri: service.kinds.match(uri) for uri in held.sole}
+    mine = {uri for uri, route in routes.items() if route and not _stays(service, route)}
+    gone = {uri for uri in mine if not is_inside(uri, mine)}
+    others = {uri for uri in (*held.granted, *held.groups) if not is_inside(uri, gone)}
+    below = {name for uri in gone if not at_top(uri) for name in _lists_in(service, uri)}
+    return Plan(
+        tuple(sorted(gone)),
+        tuple(sorted(uri for uri in held.groups if uri in others and uri not in gone)),
+        frozenset(map(list_of, (*gone, *others))) | below,
+    )
+
+
+def _stays(service: Service, route: Route) -> bool:
+    return route.on_list or route.kind.name in service.identity_kinds
+
+
+def _lists_in(service: Service, uri: str) -> list[str]:
+    route = service.kinds.match(uri)
+    return service.kinds.lists_in(route.kind, uri) if route else []
+
+
+def _forget(service: Service, principal: str, identity: Identity, proving: Proving, lists: frozenset[str]) -> None:
+    with service.storage.transaction() as transaction:
+        proving.renew()
+        run = _Run(service, transaction, principal, proving, lists)
+        events = run.tell(run.erase(identity))
+        run.finish()
+    service.notify_after(events)
+
+
+class _Run(Writing):
+    """The one transaction in which a user is forgotten."""
+
+    def __init__(
+        self,
+        service: Service,
+        transaction: Transaction,
+        principal: str,
+        proving: Proving,
+        lists: frozenset[str],
+    ) -> None:
+        self._principal = principal
+        first = plan(service, transaction.holdings(principal))
+        locked = transaction.lock(first.lists | lists, _filled(service, first.gone))
+        self._plan = plan(service, transaction.holdings(principal))
+        transaction.expect_held(self._plan.lists)
+        self._prove = proving.prove
+        self._read = partial(proving.read, transaction.read)
+        seen = Snapshot()
+        for each in with_emptied([], _filled(service, self._plan.gone)):
+            seen.add(self._read(each))
+        super().__init__(service, transaction, seen)
+        self.work.seen.clocks |= locked
+
+    def erase(self, identity: Identity) -> list[tuple[Operation, Outcome]]:
+        """Do what is planned, some objects at a time, and return it as what it would be one by one.
+
+        Where no listener is told of it, objects are forgotten when they are written, however many there are.
+        """
+        done: list[tuple[Operation, Outcome]] = []
+        targets = [*self._plan.gone, *self._plan.left]
+        for start in range(0, len(targets), _AT_ONCE):
+            some = targets[start : start + _AT_ONCE]
+            changed = self._change(some, identity)
+            self.flush()
+            if self.service.has_listeners:
+                done += changed
+            else:
+                self.work.forget(some)
+        self._prove()
+        filled = _filled(self.service, self._plan.gone)
+        self.transaction.empty(filled)
+        self.transaction.remove_copies([uri for uri in self._plan.gone if at_top(uri) and uri not in filled])
+        self.withdraw(self._principal)
+        return done
+
+    def _change(self, uris: Sequence[str], identity: Identity) -> list[tuple[Operation, Outcome]]:
+        """Delete objects, and take the user out of groups."""
+        for bucket, targets in _by_bucket(uris, home).items():
+            self.work.seen.add(self._read(Wanted(bucket, targets=tuple(targets))))
+        left, clocks = set(self._plan.left), dict[str, int]()
+        done = []
+        for uri in uris:
+            route, stored = self.service.kinds.match(uri), self.work.living(uri)
+            if route and stored:
+                clock = next_timestamp(clocks.get(route.list, self.work.clock(route.list)), self.work.now)
+                clocks[route.list] = clock
+                make, method = (self._without_user, "PATCH") if uri in left else (_deletion, "DELETE")
+                effect = make(route.kind, stored, clock)
+                outcome = Outcome(200, clock, data=effect.new.text, effects=(effect,))
+                done.append((Operation(method, route, identity), outcome))
+        # Together: each group that goes is looked for in all that is changed with it.
+        self.take(*(effect for _, outcome in done for effect in outcome.effects))
+        return done
+
+    def _without_user(self, kind: Kind, stored: Stored, clock: int) -> Effect:
+        """Take the user out of the document of a group too, so that nothing brings the membership back (PD-18)."""
+        data = stored.data()
+        members = [member for member in data.get("members", ()) if member != self._principal]
+        text = dumps({**data, "members": members, "last_modified": clock})
+        permissions = {
+            name: principals - {self._principal} for name, principals in self.work.permissions(stored.uri).items()
+        }
+        return Effect(kind, replace(stored, timestamp=clock, text=text), stored, permissions, clock)
+
+
+def _deletion(kind: Kind, stored: Stored, clock: int) -> Effect:
+    return deletion(kind, stored, clock, clock)
+
+
+def _filled(service: Service, uris: Iterable[str]) -> list[str]:
+    """Return the objects in which there may be lists."""
+    return [uri for uri in uris if _lists_in(service, uri)]
+
+
+def _by_bucket(names: Iterable[str], of: Callable[[str], str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name in names:
+        found.setdefault(of(name), []).append(name)
+    return found

@@ -1,0 +1,162 @@
+"""A writing transaction of the rules: what was read, what is pending, and who is told of it before the commit."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from app.decisions.working_set import Work, now_ms
+from app.errors import Clash
+from app.events import Event, collect
+from app.operation import Effect, Operation, Outcome
+from app.schemas.compiling import NotCompiled, compile_schema
+from app.service import Service
+from backends.storage import Conflict, Held, Principals, Snapshot, Transaction, Unlocked, Wanted, home, list_of
+
+_TRIES = 3
+_MOST_LOCKS = 10
+"""How many tries may find a list that they must lock too: each locks those that earlier ones found."""
+_MOST_SCHEMAS = 100
+"""How many JSON Schemas may be compiled for a request: a batch has two an operation, others may drive them out."""
+
+_Result = TypeVar("_Result")
+
+
+class StartAgain(Exception):
+    """While we waited for locks something came to be that nothing holds: only another try locks it too."""
+
+
+def persist(attempt: Callable[[frozenset[str]], _Result]) -> _Result:
+    """Return what *attempt* returns, which is tried again where that helps.
+
+    It is given the lists that earlier tries had to lock and did not. A JSON Schema that it needs is compiled while no
+    lock is held. Raises the last Conflict, and Clash when somebody was faster each time.
+    """
+    lists: frozenset[str] = frozenset()
+    schemas = unlocked = number = 0
+    while number < _TRIES and unlocked < _MOST_LOCKS and schemas <= _MOST_SCHEMAS:
+        try:
+            return attempt(lists)
+        except NotCompiled as needed:
+            compile_schema(needed.text)
+            schemas += 1
+        except Unlocked as error:
+            lists |= error.lists
+            unlocked += 1
+        except (Conflict, StartAgain) as error:
+            if number == _TRIES - 1 and isinstance(error, Conflict):
+                raise
+            number += 1
+            time.sleep(random.uniform(0.0, 0.02) * number)
+    raise Clash
+
+
+class Writing:
+    """What has been read in a transaction, and the changes that it will write.
+
+    Listeners before the commit get it as their `app.events.Context`.
+    """
+
+    def __init__(self, service: Service, transaction: Transaction, seen: Snapshot) -> None:
+        self.service = service
+        self.transaction = transaction
+        self.work = Work(seen, now_ms())
+        self.wrote = False
+        self._heard: Operation | None = None
+        self._caused: list[tuple[Operation, Outcome]] = []
+
+    def stamp(self, list: str) -> int | None:
+        """Return a timestamp for an object that a listener writes to a list, which is locked from here on.
+
+        None where the object that the list is in does not exist, or no longer. A list that has no clock, since its kind
+        is newer than its parent, is started. Raises Unlocked where a lock is missing that must be taken earlier: the
+        request starts again with it.
+        """
+        if not self.work.moves(list):
+            self.work.seen.clocks |= self.transaction.lock_last(list)
+        parent = list_of(list)
+        if parent and parent not in self.work.seen.objects:
+            self.work.seen.add(self.transaction.read(Wanted(home(parent), ancestors=(parent,))))
+        if parent and self.work.living(parent) is None:
+            return None
+        if list not in self.work.seen.clocks:
+            self.transaction.expect_held((list_of(parent),))
+            self.work.start(list)
+        return self.work.allocate(list)
+
+    def apply(self, effect: Effect) -> None:
+        """Write one more object for a listener. Listeners are told of it by an event of its own (P-EVT-6).
+
+        The clock of its list never goes back, in whatever order a listener uses the timestamps that it got.
+        """
+        clock = max(effect.clock, self.work.clock(list_of(effect.new.uri)))
+        effect = replace(effect, clock=clock)
+        self.take(effect)
+        if self._heard:
+            self._caused.append((self._heard, Outcome(200, effect.clock, effects=(effect,))))
+
+    def take(self, *effects: Effect) -> None:
+        """Take over changed objects; their lists start with them.
+
+        A deleted user or group leaves nothing to a later one of that name: what it holds ends.
+        """
+        for effect in effects:
+            self.work.apply(effect, self.service.kinds.lists_in(effect.kind, effect.new.uri))
+        gone = [effect for effect in effects if effect.new.deleted]
+        ended = Principals(
+            users=frozenset(
+                f"{effect.kind.name}:{effect.new.id}"
+                for effect in gone
+                if effect.kind.name in self.service.identity_kinds
+            ),
+            groups=frozenset(effect.new.uri for effect in gone if effect.kind.membership),
+            inside=frozenset(effect.new.uri for effect in gone if self.service.kinds.have_groups(effect.kind)),
+        )
+        if ended:
+            self.work.withdraw(ended)
+
+    def withdraw(self, principal: str) -> None:
+        """End all that was granted to a principal, and its memberships."""
+        self.work.withdraw(Principals(users=frozenset((principal,))))
+
+    def finish(self) -> None:
+        """Write what is pending, and who joined and left groups: once, after all operations."""
+        self.flush()
+        joined, left = self.work.memberships()
+        self.transaction.end(left, self.work.unseen)
+        self.transaction.join(joined, self.work.unseen)
+
+    def flush(self) -> None:
+        """Write what is pending but memberships. Raises Clash when a client's own timestamp is taken (C-PRE-9)."""
+        changes, moves, withdrawn = self.work.pending()
+        if withdrawn:
+            held = self.transaction.held_by(withdrawn)
+            self.transaction.end(Held(held.grants, held.memberships), self.work.unseen)
+            self.work.deferred.dissolved |= Held(members=held.members)
+            self.wrote = True
+        if not changes and not moves:
+            return
+        wished = [(change.stored.uri, change.stored.timestamp) for change in changes if change.past]
+        if wished:
+            changed = {change.stored.uri for change in changes}
+            new = [(list_of(change.stored.uri), change.stored.timestamp) for change in changes]
+            if len(set(new)) < len(new) or self.transaction.taken(wished) - changed:
+                raise Clash
+        self.transaction.write(changes, moves)
+        self.wrote = True
+
+    def tell(self, done: Sequence[tuple[Operation, Outcome]]) -> list[Event]:
+        """Tell listeners before the commit what was done, then what they wrote themselves; return all that was told."""
+        told: list[Event] = []
+        while done and self.service.has_listeners:
+            events = collect(done, reads=self.service.listens_to_reads)
+            for event in events:
+                self._heard = event.operation
+                self.service.notify_before((event,), self)
+            told += events
+            done, self._caused = self._caused, []
+        self._heard = None
+        return told

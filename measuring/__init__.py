@@ -1,0 +1,1 @@
+"""Measure a service from outside: its decisions, its requests and its backends."""

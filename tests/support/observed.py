@@ -1,0 +1,180 @@
+"""Measure what StatsD and JSON request lines cost a gunicorn worker: `python -m tests.support.bench observed`.
+
+Two servers with one worker each answer the same GETs in turns, one with neither, one with both. The CPU time is that of
+the worker, read from the system before and after each round; client and StatsD server are other processes. How fast a
+process is differs by some hundredths from start to start, whatever it does: so there are many pairs of servers.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from tests.support import services
+from tests.support.client import SECRET, basic
+
+PAIRS = 20
+ROUNDS = 5
+REQUESTS = 200
+LIST = "/v1/buckets/b/collections/c/records"
+OBJECT = f"{LIST}/r"
+PATHS = {"/v1/": "hello view", OBJECT: "GET of a record", f"{LIST}?_limit=25": "GET of a page of 25"}
+
+_HEADERS = {"Authorization": basic("alice"), "Content-Type": "application/json"}
+_LENGTH = re.compile(rb"(?i)\r\nContent-Length: (\d+)")
+_STATSD = """
+import socket
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(("127.0.0.1", 0))
+print(server.getsockname()[1], flush=True)
+while True:
+    server.recv(65536)
+"""
+_INI = """[app:main]
+kinto.storage_url = sqlite:///{folder}/{name}.sqlite
+kinto.userid_hmac_secret = {secret}
+multiauth.policies = basicauth
+"""
+_SILENT = """
+[loggers]
+keys = root
+[handlers]
+keys = console
+[formatters]
+keys =
+[logger_root]
+level = WARNING
+handlers = console
+[handler_console]
+class = StreamHandler
+args = (sys.stderr,)
+"""
+
+
+@dataclass(frozen=True)
+class Server:
+    """One server with one worker, and the connection that its client keeps."""
+
+    worker: int
+    connection: socket.socket
+
+    def ask(self, method: str, path: str, data: object = None) -> None:
+        """Make a request and read all of the answer. Raises RuntimeError unless it succeeds."""
+        self._exchange(_message(method, path, data))
+
+    def cost(self, path: str) -> float:
+        """Return the microseconds of CPU that a GET costs the worker."""
+        message = _message("GET", path)
+        before = _cpu_seconds(self.worker)
+        for _ in range(REQUESTS):
+            self._exchange(message)
+        return (_cpu_seconds(self.worker) - before) / REQUESTS * 1_000_000
+
+    def _exchange(self, message: bytes) -> None:
+        # By hand: the client does its work beside the worker, in the same caches.
+        self.connection.sendall(message)
+        answer = self.connection.recv(65_536)
+        while not _complete(answer):
+            answer += self.connection.recv(65_536)
+        if not answer.startswith(b"HTTP/1.1 20"):
+            raise RuntimeError(f"{message!r}: {answer!r}")
+
+
+def _message(method: str, path: str, data: object = None) -> bytes:
+    body = b"" if data is None else json.dumps({"data": data}).encode()
+    lines = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", f"Content-Length: {len(body)}"]
+    lines += [f"{name}: {value}" for name, value in _HEADERS.items()]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def _complete(answer: bytes) -> bool:
+    head, end, body = answer.partition(b"\r\n\r\n")
+    length = _LENGTH.search(head)
+    return bool(end and length and len(body) >= int(length[1]))
+
+
+def main() -> None:
+    """Print the medians over all pairs of servers: both costs and their ratio, for each request."""
+    pairs = [_pair() for _ in range(PAIRS)]
+    for path, name in PATHS.items():
+        costs = [pair[path] for pair in pairs]
+        off, on = (median(each) for each in zip(*costs, strict=True))
+        ratios = sorted(on / off for off, on in costs)
+        print(
+            f"{name:20} off {off:6.0f} µs   on {on:6.0f} µs   ratio {median(ratios):.3f}"
+            f"   ({PAIRS} pairs: {ratios[0]:.3f} to {ratios[-1]:.3f})"
+        )
+
+
+def _pair() -> dict[str, tuple[float, float]]:
+    """Start a pair of servers; return what a GET of each path costs, off and on."""
+    with tempfile.TemporaryDirectory() as folder, _statsd() as statsd_port, ExitStack() as stack:
+        off = stack.enter_context(_server(Path(folder), "off", _SILENT))
+        on = stack.enter_context(_server(Path(folder), "on", f"kinto.statsd_url = udp://127.0.0.1:{statsd_port}\n"))
+        for server in (off, on):
+            for path in ("/v1/buckets/b", "/v1/buckets/b/collections/c"):
+                server.ask("PUT", path, {})
+            for path in (OBJECT, *(f"{LIST}/{number}" for number in range(30))):
+                server.ask("PUT", path, {"title": "x" * 300})
+        costs = {}
+        for path in PATHS:
+            # The first rounds are slower, whatever is measured.
+            rounds = [(off.cost(path), on.cost(path)) for _ in range(2 * ROUNDS)][ROUNDS:]
+            costs[path] = median(cost for cost, _ in rounds), median(cost for _, cost in rounds)
+        return costs
+
+
+@contextmanager
+def _statsd() -> Iterator[int]:
+    """Run a server that reads what comes and forgets it; give its port."""
+    process = subprocess.Popen([sys.executable, "-c", _STATSD], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        yield int(process.stdout.readline())
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@contextmanager
+def _server(folder: Path, name: str, more: str) -> Iterator[Server]:
+    """Run gunicorn with one worker until the block ends. Its lines go to a file."""
+    ini, log, port = folder / f"{name}.ini", folder / f"{name}.log", services.free_port()
+    ini.write_text(_INI.format(folder=folder, name=name, secret=SECRET) + more)
+    environment = services.as_environment({}) | {
+        "KINTO_INI": str(ini),
+        "WEB_CONCURRENCY": "1",
+        "PYTHONPATH": str(services.ROOT),
+    }
+    command = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "-b", f"127.0.0.1:{port}", "wsgi:app"]
+    with log.open("wb") as lines:
+        process = subprocess.Popen(command, cwd=services.ROOT, env=environment, stdout=lines, stderr=lines)
+    try:
+        services.wait_for(lambda: services.answers(port), process, log)
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+            yield Server(_worker(process.pid), connection)
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _worker(master: int) -> int:
+    """Return the only child of a process. The list of children may be incomplete while it changes (proc(5))."""
+    while not (children := Path(f"/proc/{master}/task/{master}/children").read_text().split()):
+        time.sleep(0.01)
+    return int(children[0])
+
+
+def _cpu_seconds(process: int) -> float:
+    """Return the CPU time of a process with all its threads, by the clock that Linux has for each (clock_getres(2))."""
+    return time.clock_gettime(~process << 3 | 2)

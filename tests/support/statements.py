@@ -1,0 +1,224 @@
+"""The rules that let a cluster keep a bucket in one place, asked of every statement that the service sends.
+
+`SUITE` listens to all engines of a process of the tests and looks at each distinct statement for PostgreSQL once;
+`tests/conftest.py` fails the test in which one breaks a rule. What may break a rule is named by the method that sends
+it, in `EXCEPTIONS`; `tests/test_distributed.py` shows that each of them is needed.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any, Final
+
+from sqlalchemy import Engine, event
+
+BY_BUCKET: Final = ("documents", "grants", "clocks")
+
+EXCEPTIONS: Final[Mapping[str, tuple[str, ...]]] = {
+    "SqlStorage.accessible": ("bucket",),  # GET /permissions: what somebody holds anywhere
+    "SqlStorage.purge": ("bucket",),
+    "SqlStorage.flush": ("bucket",),
+    "Writer.held_by": ("bucket",),  # what deleted users and groups hold is in all buckets
+    "Writer.holdings": ("bucket",),  # what a user to forget holds is in all buckets
+    "Intervals.end": ("rows",),  # its rows come from the same table, by their buckets
+    "SqlStorage.check": ("bucket",),
+    # Web servers share the lives of keys, so they go by the database's time.
+    "PostgreSQLCache._run": ("time and chance",),
+    "PostgreSQLCache._purge": ("time and chance",),
+    "PostgreSQLCache.initialize": ("cluster",),
+}
+"""Which method may break which rules."""
+
+_BOUND: Final = r"(?:%\(|:|\?|\$)"
+_SUBQUERY: Final = re.compile(r"\s*(SELECT|WITH|PARTITION BY|ORDER BY)\b")
+_TABLE: Final = re.compile(rf"(?:\b(?:FROM|JOIN|UPDATE|INTO)|,)\s+({'|'.join(BY_BUCKET)})\b(?!\.)(?:\s+AS\s+(\w+))?")
+_TIME_AND_CHANCE: Final = re.compile(
+    r"\b(now|random|gen_random_uuid|uuid\w*|clock_timestamp|statement_timestamp|transaction_timestamp|timeofday|age"
+    r"|strftime|julianday|unixepoch|datetime)\s*\(|\bcurrent_(date|time|timestamp)\b|\blocaltime(stamp)?\b",
+    re.IGNORECASE,
+)
+_UNKNOWN_TO_CLUSTERS: Final = re.compile(
+    r"\b(TRIGGER|MERGE|LISTEN|NOTIFY|TEMP|TEMPORARY|nextval|pg_notify|pg_(try_)?advisory_lock\w*|SET\s+SESSION)\b"
+    r"|^SET (?!LOCAL\b|TRANSACTION\b)",
+    re.IGNORECASE,
+)
+_LOCK: Final = rf"FROM clocks WHERE clocks\.bucket = {_BOUND}.* "
+_UPSERT: Final = re.compile(r"^INSERT INTO (\w+) .* DO UPDATE SET (.*?)( RETURNING .*)?$")
+_IN_UPSERTS: Final = {"greatest", "max", "when"}
+_ALL_KEYS: Final = re.compile(r"\b(uri|list|bucket|user_id|principal|key)( ASC| DESC)?(, \w+\.since)?$")
+_BY_GROUP: Final = re.compile(r"GROUP BY (\S+) ORDER BY \1( DESC)?\b")
+
+
+def breaches(statement: str) -> Iterator[tuple[str, str]]:
+    """Yield each rule that a statement breaks, with the part that does."""
+    text = " ".join(statement.split())
+    yield from (("bucket", branch) for branch in without_bucket(text))
+    yield from (("order", branch) for branch in sorted_by_chance(text))
+    for rule, pattern in (("time and chance", _TIME_AND_CHANCE), ("cluster", _UNKNOWN_TO_CLUSTERS)):
+        if found := pattern.search(text):
+            yield rule, found[0]
+    if (upsert := _UPSERT.search(text)) and _breaks_upserts(upsert[1], upsert[2]):
+        yield "upsert", upsert[2]
+    if re.match(r"INSERT INTO (documents|grants|clocks) .*\) SELECT ", text):
+        yield "rows", text
+    locked = re.search(r"\bFOR (NO KEY UPDATE|UPDATE|SHARE|KEY SHARE)\b", text)
+    ordered = "ORDER BY clocks.list " if locked and locked[1] == "NO KEY UPDATE" else ""
+    if locked and not re.search(_LOCK + ordered + locked[0], text):
+        yield "lock", text
+
+
+def branches(statement: str) -> Iterator[str]:
+    """Yield each SELECT, INSERT, UPDATE and DELETE of a statement, without the subqueries inside it."""
+    opened: list[list[str] | None] = [[]]
+    position = 0
+    for match in re.finditer(r"[()]", statement):
+        _innermost(opened).append(statement[position : match.start()])
+        position = match.end()
+        if match[0] == "(":
+            _innermost(opened).append("(")
+            opened.append([] if _SUBQUERY.match(statement, position) else None)
+        else:
+            closed = opened.pop()
+            if closed is not None:
+                yield from "".join(closed).split(" UNION ALL ")
+            _innermost(opened).append(")")
+    _innermost(opened).append(statement[position:])
+    yield from "".join(opened[0] or ()).split(" UNION ALL ")
+
+
+def _innermost(opened: list[list[str] | None]) -> list[str]:
+    return next(text for text in reversed(opened) if text is not None)
+
+
+def without_bucket(statement: str) -> list[str]:
+    """Return the branches in which a table has no literal condition on its bucket: they ask every machine."""
+    wrong = []
+    for branch in branches(statement):
+        for table, alias in _TABLE.findall(branch):
+            name = alias or table
+            if branch.lstrip().startswith("INSERT"):
+                found = f"INSERT INTO {table} (bucket," in branch
+            else:
+                found = _conditioned(re.split(r" (?:WHERE|ON) ", branch)[1:], name)
+            if not found:
+                wrong.append(branch)
+    return wrong
+
+
+def _conditioned(conditions: list[str], name: str) -> bool:
+    """Say whether one of the conditions holds in rows of certain buckets alone: in every part of an OR."""
+    said = re.compile(rf"\+?{name}\.bucket (?:= {_BOUND}|IN \()")
+    return any(_implies(condition, said) for condition in conditions)
+
+
+def _implies(condition: str, said: re.Pattern[str]) -> bool:
+    text = _bare(re.split(r" (?:ORDER BY|GROUP BY|LIMIT|OFFSET|FOR|RETURNING|LEFT|JOIN) ", condition)[0])
+    for word, every in ((" OR ", all), (" AND ", any)):
+        parts = _parts(text, word)
+        if len(parts) > 1:
+            return every(_implies(part, said) for part in parts)
+    return bool(said.match(text))
+
+
+def _parts(text: str, word: str) -> list[str]:
+    """Split a condition at a word that stands outside of all brackets."""
+    depth, start, parts = 0, 0, []
+    for found in re.finditer(rf"[()]|{word}", text):
+        if found[0] == word and not depth:
+            parts.append(text[start : found.start()])
+            start = found.end()
+        depth += {"(": 1, ")": -1}.get(found[0], 0)
+    return [*parts, text[start:]]
+
+
+def _bare(text: str) -> str:
+    """Return a condition without the brackets around all of it."""
+    text = text.strip()
+    while text.startswith("(") and text.endswith(")"):
+        depths = [0]
+        for character in text:
+            depths.append(depths[-1] + {"(": 1, ")": -1}.get(character, 0))
+        if 0 in depths[1:-1]:
+            break
+        text = text[1:-1].strip()
+    return text
+
+
+def sorted_by_chance(statement: str) -> list[str]:
+    """Return the branches whose ORDER BY does not end in a unique key: equal rows come in another order each time."""
+    orders = (
+        (branch, order)
+        for branch in branches(statement)
+        for order in re.findall(r"ORDER BY (.*?)(?: LIMIT | OFFSET | FOR |$)", branch)
+    )
+    return [branch for branch, order in orders if not _ALL_KEYS.search(order.strip()) and not _BY_GROUP.search(branch)]
+
+
+def _breaks_upserts(table: str, assignments: str) -> bool:
+    """Say whether an upsert uses more than the old and the new row and functions that are immutable."""
+    names = {name.lower() for name in re.findall(r"\b(\w+)\.\w", assignments)}
+    functions = {name.lower() for name in re.findall(r"(\w+)\(", assignments)}
+    return "SELECT" in assignments or not names <= {"excluded", table} or not functions <= _IN_UPSERTS
+
+
+@dataclass
+class Recorder:
+    """A listener to `before_cursor_execute`: the breaches that nothing excuses, and what excused the others."""
+
+    only: str | None = None
+    """The name of the one dialect that is listened to."""
+
+    keeping: bool = False
+    """Whether the statements are kept."""
+
+    breaches: list[str] = field(default_factory=list)
+    excused: set[str] = field(default_factory=set)
+    sent: list[str] = field(default_factory=list)
+    _right: set[str] = field(default_factory=set)
+
+    def take(self) -> list[str]:
+        """Return the breaches, and forget them."""
+        taken, self.breaches = self.breaches, []
+        return taken
+
+    def __call__(self, connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        """Look at a statement. One that breaks a rule is looked at each time: who sends it may be another."""
+        if self.keeping:
+            self.sent.append(" ".join(statement.split()))
+        if statement in self._right or self.only not in (None, connection.dialect.name):
+            return
+        broken = list(breaches(statement))
+        if not broken:
+            self._right.add(statement)
+            return
+        senders = list(_senders(sys._getframe(1)))
+        if not senders:  # a test asks by itself
+            return
+        for rule, part in broken:
+            excuses = [name for name in senders if rule in EXCEPTIONS.get(name, ())]
+            self.excused.update(excuses)
+            if not excuses:
+                self.breaches.append(f"{rule}: {part} (in {senders[0]})")
+
+
+SUITE: Final = Recorder(only="postgresql")
+event.listen(Engine, "before_cursor_execute", SUITE)
+
+
+def _senders(frame: FrameType | None) -> Iterator[str]:
+    """Yield the functions of the service that are being called, from the innermost on; migrations are none."""
+    names = []
+    while frame is not None:
+        module = frame.f_globals.get("__name__", "")
+        if module.startswith("backends.storage.migrations"):
+            return
+        if module.partition(".")[0] in ("backends", "app", "blueprints", "measuring", "scripts"):
+            names.append(frame.f_code.co_qualname)
+        elif module.startswith("tests.") and not names:
+            return
+        frame = frame.f_back
+    yield from names
