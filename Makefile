@@ -6,7 +6,7 @@ BIN := .venv/bin
 DATA := data
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-monitoring serve test test-fast coverage check bench lock audit clean
+.PHONY: help install install-monitoring serve test test-fast coverage stop check bench lock audit clean
 
 help:  ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ coverage: install  ## Run the tests without PostgreSQL; print what they leave ou
 	$(BIN)/coverage report --include 'app/*' --fail-under $(COVERAGE_FLOOR)
 
 COVERAGE_FLOOR := 95
+
+stop: install  ## End the PostgreSQL server that an interrupted run of the tests left
+	$(BIN)/python -m tests.support.stop
 
 check: install  ## Lint, format and types
 	$(BIN)/ruff check .

@@ -33,7 +33,7 @@ from blueprints.http import INSIDE, sent
 from blueprints.negotiation import JSON_TYPE, PATCH_TYPE, media_type
 from blueprints.replies import Reply, answer, fixed, joined, refusal
 from blueprints.request_lines import note, note_identity, subrequests
-from blueprints.requests import Asked, decoded, operation
+from blueprints.requests import WITH_BODY, Asked, decoded, operation
 from blueprints.resources import offered
 from blueprints.schemas import BATCH_METHODS, Closed, Refused, load, unrecognized
 from blueprints.urls import expect_utf8, prefix, unversioned
@@ -72,7 +72,6 @@ _OF_THE_CONNECTION = frozenset(
 _OF_THE_BATCH = _OF_THE_CONNECTION | {"forwarded", "host", "origin", "x-real-ip", "x-request-id"}
 """What a member cannot choose: who sent the batch, and by what way, is said by the batch."""
 
-_WITH_BODY = ("POST", "PUT", "PATCH")
 _OF_THE_SERVER = ("SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL", "REMOTE_ADDR", "REMOTE_PORT", "SCRIPT_NAME")
 
 
@@ -331,7 +330,7 @@ class Entries:
         """Return the headers of a member: those of the batch, and its own where it may choose."""
         # RFC 9112, section 5.2: a line break in a value counts as a space.
         chosen = {_canonical(name): _LINE_BREAK.sub(" ", value).strip(" \t") for name, value in own.items()}
-        if method in _WITH_BODY:
+        if method in WITH_BODY:
             chosen.setdefault("content-type", JSON_TYPE)
         # Not one by one into the headers: each is looked for among all others there.
         headers = {name.lower(): (name, value) for name, value in self._inherited.items()}

@@ -14,9 +14,9 @@ from app.errors import NoSuchUrl
 from app.service import Service
 from backends import Json
 from backends.codec import dumps, loads
+from blueprints.authentication import identify_with_groups
 from blueprints.http import sent
 from blueprints.replies import Headers, Reply, caching_for_nobody
-from blueprints.request_lines import identify_with_groups
 from blueprints.urls import origin_of_urls, prefix
 
 _CONTRIBUTE = {

@@ -104,7 +104,7 @@ class _Exchange:
         """Refuse what no view may get; answer OPTIONS."""
         settings = self._service.settings
         CALLER.set(request.environ.get(INSIDE) or Caller(request.remote_addr or ""))
-        if ended(settings):
+        if settings.eos is not None and ended(settings):
             raise Gone
         if settings.readonly and request.method not in _SAFE:
             raise NotAllowed

@@ -17,11 +17,11 @@ from app.parsing import queries
 from app.parsing.queries import Pairs, Query
 from app.service import Service
 from backends.codec import dumps
+from blueprints.authentication import answer_identified
 from blueprints.cors import exposed
 from blueprints.http import sent
 from blueprints.negotiation import not_acceptable
 from blueprints.replies import Reply, deprecated, http_date
-from blueprints.request_lines import answer_identified
 from blueprints.urls import origin_of_urls, prefix
 
 _URI = "/permissions"

@@ -168,7 +168,7 @@ def failure(error: BackendError) -> ApiError:
 def fixed(service: Service, origin: str | None, seen: Sequence[str]) -> Headers:
     """Return the headers of every answer (core contract, 9.1, 9.2, 9.5 and 9.6)."""
     settings = service.settings
-    headers = {} if ended(settings) else {"X-Content-Type-Options": "nosniff"}
+    headers = {} if settings.eos is not None and ended(settings) else {"X-Content-Type-Options": "nosniff"}
     headers["Content-Security-Policy"] = _POLICY
     if seen:
         headers["Access-Control-Expose-Headers"] = ", ".join(seen)

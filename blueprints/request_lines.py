@@ -8,17 +8,16 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 from flask import request
 
 from app import logs
 from app.errors import ApiError, Forbidden, Unauthenticated
-from app.identity import EVERYONE, Identity, Proving
+from app.identity import EVERYONE, Identity
 from app.operation import Operation
 from app.parsing import conditions
-from app.service import Service
 from backends import Json
 from backends.logs import REQUEST_ID, SUBREQUEST, SUMMARY
 from backends.logs.records import STANDARD, RequestRecord
@@ -38,8 +37,6 @@ _NOTES: Final = "kinto.notes"
 """Where a request keeps what its line says beyond what came in; absent when no line is written."""
 
 Headers = Sequence[tuple[str, str]]
-
-_Answer = TypeVar("_Answer")
 
 
 class RequestLines:
@@ -105,41 +102,6 @@ def note(**fields: Json) -> None:
     if notes is not None:
         # A field that is called as what every record has would take its place.
         notes.update({name if name not in STANDARD else f"{name}_": value for name, value in fields.items()})
-
-
-def recognised(service: Service) -> Identity:
-    """Return who sends this request, for `perform_recognised`, which checks it with what it reads."""
-    identity = service.recognise(request.headers.get("Authorization"))
-    note_identity(identity)
-    return identity
-
-
-def identified(service: Service) -> Identity:
-    """Return who sends this request; its line tells who it was."""
-    identity = service.identify(request.headers.get("Authorization"))
-    note_identity(identity)
-    return identity
-
-
-def identify_with_groups(service: Service, configured: Iterable[str] | None = None) -> tuple[Identity, frozenset[str]]:
-    """Return who sends this request, with the principals of `Service.identify_with_groups`; its line tells who."""
-    identity, principals = service.identify_with_groups(request.headers.get("Authorization"), configured)
-    note_identity(identity)
-    return identity, principals
-
-
-def answer_identified(
-    service: Service,
-    configured: Iterable[str] | None,
-    answer: Callable[[Identity, frozenset[str], Proving], _Answer],
-) -> _Answer:
-    """Return what *answer* makes of who sends this request, by `Service.answer_identified`; its line tells who."""
-
-    def noted(identity: Identity, principals: frozenset[str], proving: Proving) -> _Answer:
-        note_identity(identity)
-        return answer(identity, principals, proving)
-
-    return service.answer_identified(request.headers.get("Authorization"), configured, noted)
 
 
 def note_identity(identity: Identity) -> None:

@@ -24,6 +24,7 @@ from blueprints.cors import refused_origin
 from blueprints.negotiation import JSON_TYPE, MERGE_TYPE, PATCH_TYPE, charset, media_type, not_acceptable, unsupported
 from blueprints.schemas import NOT_A_CONTAINER, envelope, load, scalar_problems
 
+WITH_BODY = ("POST", "PUT", "PATCH")
 BEHAVIOURS = ("full", "light", "diff")
 _TIMESTAMP = re.compile(r'("?)([0-9]{1,25})\1')
 
@@ -56,7 +57,10 @@ class Asked:
     @property
     def unsupported(self) -> ApiError | None:
         """Return the 415 of a body that cannot be read."""
-        return unsupported(self.method, self.content_type, has_body=bool(self.raw) or self.decoded is not None)
+        has_body = bool(self.raw) or self.decoded is not None
+        if not has_body and self.method not in WITH_BODY:
+            return None
+        return unsupported(self.method, self.content_type, has_body=has_body)
 
 
 def operation(service: Service, asked: Asked, route: Route, identity: Identity) -> Operation:
@@ -64,7 +68,7 @@ def operation(service: Service, asked: Asked, route: Route, identity: Identity) 
     expected, problems = conditions.parse(asked.headers)
     found = [*problems, *refused_origin(service.settings, asked.headers.get("Origin"))]
     body, query, deleted_at = Body(), None, None
-    if asked.method in ("POST", "PUT", "PATCH"):
+    if asked.method in WITH_BODY:
         body = _body(asked, route, found)
     elif asked.raw:
         found += _stray_body(asked)

@@ -11,10 +11,11 @@ from app.kinds import Kind
 from app.service import Service
 from app.settings.patterns import Shape
 from app.transactions.perform import perform_single
+from blueprints.authentication import recognise
 from blueprints.cors import exposed
 from blueprints.http import sent
 from blueprints.replies import answer
-from blueprints.request_lines import note_identity, recognised
+from blueprints.request_lines import note_identity
 from blueprints.requests import Asked, operation
 from blueprints.urls import prefix
 
@@ -57,7 +58,7 @@ def view(service: Service) -> Callable[..., Response]:
         g.exposed = exposed(request.method, route.on_list)
         query = request.query_string.decode()
         asked = Asked(request.method, route.uri, query, request.headers, request.get_data(cache=False))
-        identity = recognised(service)
+        identity = recognise(service)
         asks, given = perform_single(service, operation(service, asked, route, identity))
         if asks.identity is not identity:
             note_identity(asks.identity)

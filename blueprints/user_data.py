@@ -9,9 +9,9 @@ from app.identity import Identity, Proving
 from app.service import Service
 from app.transactions.user_data import forget
 from backends.codec import dumps
+from blueprints.authentication import answer_identified
 from blueprints.http import sent
 from blueprints.replies import Reply
-from blueprints.request_lines import answer_identified
 from blueprints.urls import prefix
 
 

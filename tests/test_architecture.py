@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,37 @@ def test_modules_form_no_circle() -> None:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
         pytest.fail(f"a circle: {' -> '.join(error.args[1])}", pytrace=False)
+
+
+def _unit(name: str) -> str:
+    """Return what stands in the picture of the house for a module: a folder, or in `app/` what lies in it."""
+    return ".".join(name.split(".")[: 2 if name.startswith("app.") else 1])
+
+
+def _house() -> dict[str, int]:
+    """Return the line of each name in the picture of docs/architecture.md, from the top."""
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    picture = text.partition("## The house")[2].partition("\n\n")[2].partition("\n\n")[0]
+    units = {_unit(name) for name in MODULES}
+    return {
+        name: number
+        for number, line in enumerate(picture.splitlines())
+        for name in takewhile(units.__contains__, line.split())
+    }
+
+
+def test_the_picture_of_the_house_shows_what_imports_what() -> None:
+    lines = _house()
+    wrong = {
+        f"{module.name} imports {imported.name}"
+        for module in MODULES.values()
+        for imported in _ours(module)
+        if _unit(module.name) != _unit(imported.name) != "app"
+        if lines[_unit(imported.name)] <= lines[_unit(module.name)]
+    }
+
+    assert wrong == set()
+    assert lines.keys() == {_unit(name) for name in MODULES} - {"app"}
 
 
 @pytest.mark.parametrize(("package", "layers"), OWNERS.items(), ids=OWNERS.keys())

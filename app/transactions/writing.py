@@ -142,7 +142,7 @@ class Writing:
         wished = [(change.stored.uri, change.stored.timestamp) for change in changes if change.past]
         if wished:
             changed = {change.stored.uri for change in changes}
-            new = [(list_of(change.stored.uri), change.stored.timestamp) for change in changes]
+            new = [(change.list, change.stored.timestamp) for change in changes]
             if len(set(new)) < len(new) or self.transaction.taken(wished) - changed:
                 raise Clash
         self.transaction.write(changes, moves)

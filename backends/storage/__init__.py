@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, Protocol
 
 from backends import BackendError, Json
@@ -285,17 +286,27 @@ class Change:
     """One object as it is after a request, with the grants that end and begin: pairs of permission and principal.
 
     `stamp` is the clock of its list after the write, which the grants carry.
+
+    Derived: `list` of the object; `home`, the bucket under which it is read; `homes`, all under which it is written;
+    `past`, whether the client chose a timestamp that leaves the list's clock where it was (C-PRE-6).
     """
 
     stored: Stored
     stamp: int
     ended: frozenset[tuple[str, str]] = frozenset()
     begun: frozenset[tuple[str, str]] = frozenset()
+    list: str = field(init=False)
+    home: str = field(init=False)
+    homes: tuple[str, ...] = field(init=False)
+    past: bool = field(init=False)
 
-    @property
-    def past(self) -> bool:
-        """Say whether the client chose a timestamp that leaves the list's clock where it was (C-PRE-6)."""
-        return self.stored.timestamp < self.stamp
+    def __post_init__(self) -> None:
+        buckets = homes(self.stored.uri)
+        derive = partial(object.__setattr__, self)
+        derive("list", list_of(self.stored.uri))
+        derive("home", buckets[0])
+        derive("homes", buckets)
+        derive("past", self.stored.timestamp < self.stamp)
 
 
 @dataclass(frozen=True, slots=True)

@@ -245,7 +245,7 @@ class Writer:
     def write(self, changes: Sequence[Change], moves: Sequence[Move]) -> None:
         """Write what the decisions changed."""
         started = {move.list for move in moves if move.starts}
-        self.expect_held({list_of(change.stored.uri) for change in changes} - started)
+        self.expect_held({change.list for change in changes} - started)
         self.expect_held({move.list for move in moves} - started)
         self._move(moves)
         self._put_documents(changes)
@@ -282,14 +282,14 @@ class Writer:
             {
                 "bucket": bucket,
                 "uri": change.stored.uri,
-                "list": list_of(change.stored.uri),
+                "list": change.list,
                 "born": change.stored.born,
                 "last_modified": change.stored.timestamp,
                 "deleted": change.stored.deleted,
                 "data": change.stored.text,
             }
             for change in changes
-            for bucket in ((home(change.stored.uri),) if change.stored.deleted else homes(change.stored.uri))
+            for bucket in ((change.home,) if change.stored.deleted else change.homes)
         ]
         self._writes.documents.execute(self._connection, rows)
 
@@ -299,13 +299,13 @@ class Writer:
             (bucket, change.stored.uri, change.stamp)
             for change in changes
             if change.stored.deleted
-            for bucket in homes(change.stored.uri)
+            for bucket in change.homes
         ]
         ended = [
             (bucket, change.stored.uri, *pair, change.stamp)
             for change in changes
             if not change.stored.deleted
-            for bucket in homes(change.stored.uri)
+            for bucket in change.homes
             for pair in sorted(change.ended)
         ]
         self._writes.intervals.end(self._connection, grants, OBJECT, gone)
@@ -316,13 +316,13 @@ class Writer:
             {
                 "bucket": bucket,
                 "uri": change.stored.uri,
-                "list": list_of(change.stored.uri),
+                "list": change.list,
                 "permission": permission,
                 "principal": principal,
                 "since": change.stamp,
             }
             for change in changes
-            for bucket in homes(change.stored.uri)
+            for bucket in change.homes
             for permission, principal in sorted(change.begun)
         ]
         self._writes.intervals.begin(self._connection, grants, rows)

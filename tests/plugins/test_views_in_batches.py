@@ -16,9 +16,10 @@ from app.transactions.perform import perform
 from backends import BackendError
 from backends.codec import dumps
 from backends.storage import Conflict, Wanted
+from blueprints.authentication import identify
 from blueprints.http import sent
 from blueprints.replies import Reply
-from blueprints.request_lines import identified, note
+from blueprints.request_lines import note
 from blueprints.urls import prefix
 from tests.plugins.conftest import Attach, ClientMaker, MakeClient
 from tests.support.client import Client, basic
@@ -51,7 +52,7 @@ def _described(event: Event) -> tuple[str, list[str]]:
 def _operation(service: Service, method: str, uri: str, **data: Any) -> Operation:
     route = service.kinds.match(uri)
     assert route is not None
-    return Operation(method, route, identified(service), body=Body(data, {}))
+    return Operation(method, route, identify(service), body=Body(data, {}))
 
 
 def _show(service: Service) -> Response:

@@ -13,9 +13,9 @@ from flask import Blueprint, Flask, Response
 from app.operation import Body, Operation
 from app.service import Service
 from app.transactions.perform import perform
+from blueprints.authentication import identify
 from blueprints.http import sent
 from blueprints.replies import Reply
-from blueprints.request_lines import identified
 from blueprints.urls import prefix
 from tests.plugins.conftest import ClientMaker
 from tests.plugins.people import ONLY_ACCOUNTS, People
@@ -37,7 +37,7 @@ def attach(app: Flask, service: Service) -> None:
     def change() -> Response:
         route = service.kinds.match("/accounts/alice")
         assert route is not None
-        asks = Operation("PUT", route, identified(service), body=Body({"password": "pw", "n": 1}, {}))
+        asks = Operation("PUT", route, identify(service), body=Body({"password": "pw", "n": 1}, {}))
         (outcome,) = perform(service, [asks])
         return sent(Reply(getattr(outcome, "status", 500), "{}"))
 

