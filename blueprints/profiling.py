@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import tempfile
 import threading
 from collections.abc import Iterable
@@ -33,7 +34,8 @@ class Profiling:
         self._lock = threading.Lock()
         # Werkzeug documents that this may be a function; its annotation says text alone.
         name: Any = _file_name
-        self._profiler = ProfilerMiddleware(application, profile_dir=str(path), filename_format=name)
+        # Werkzeug's default is what standard output was when its module was imported.
+        self._profiler = ProfilerMiddleware(application, sys.stdout, profile_dir=str(path), filename_format=name)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request."""
