@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any, Final, Never
 
 import jsonschema_rs
-from jsonschema_specifications import REGISTRY
 from referencing import Specification
 from referencing.jsonschema import DRAFT4, DRAFT6, DRAFT7, DRAFT201909, DRAFT202012
 
@@ -23,7 +22,7 @@ from app.parsing.bodies import not_a_mapping
 from app.schemas import effort as schema_effort
 from app.schemas import patterns as schema_patterns
 from app.schemas import references as schema_references
-from app.schemas.references import PATTERN, UNREADABLE, UNUSABLE
+from app.schemas.references import PATTERN, REGISTRY, UNUSABLE
 from backends import Json
 from backends.codec import loads
 
@@ -349,7 +348,7 @@ def _refuse_to_fetch(uri: str) -> Never:
 
 
 _REGISTRY: Final = jsonschema_rs.Registry(
-    [(uri, REGISTRY.contents(uri)) for uri in REGISTRY if uri not in UNREADABLE], retriever=_refuse_to_fetch
+    [(uri, REGISTRY.contents(uri)) for uri in REGISTRY], retriever=_refuse_to_fetch
 )
 _METASCHEMAS: Final = {
     draft.validator: draft.validator(

@@ -13,10 +13,10 @@ from functools import cache
 from typing import Final
 from urllib.parse import quote, unquote, urlsplit
 
-from jsonschema_specifications import REGISTRY
-from referencing import Specification
+import jsonschema_specifications
+from referencing import Registry, Specification
 from referencing.exceptions import Unresolvable
-from referencing.jsonschema import DRAFT3, specification_with
+from referencing.jsonschema import DRAFT4, specification_with
 
 from backends import Json
 
@@ -26,15 +26,41 @@ UNUSABLE: Final = "kinto:unusable"
 PATTERN: Final = "kinto:pattern"
 """The keyword that stands for `pattern` in a compiled schema."""
 
-UNREADABLE: Final = frozenset({"http://json-schema.org/draft-03/schema"})
-"""The metaschemas that no validator reads: a reference to one leads nowhere."""
-
 MAX_SUBSCHEMAS: Final = 10_000
 
 _REFERENCES: Final = ("$ref", "$recursiveRef", "$dynamicRef")
 _IDENTIFIERS: Final = ("$schema", "$id", "id", "$anchor", "$dynamicAnchor", "$recursiveAnchor")
 _CONTAINERS: Final = ("definitions", "$defs")
 _LEGAL: Final = "%#/:?@!$&'()*+,;=-._~"
+
+
+def _as_draft_4(schema: Json) -> Json:
+    """Return the metaschema of draft 3, or a subschema of it, in the words of draft 4."""
+    read = {**schema, "properties": {name: _as_draft_4(inner) for name, inner in schema.get("properties", {}).items()}}
+    for keyword in ("items", "additionalProperties"):
+        if keyword in schema:
+            read[keyword] = _as_draft_4(schema[keyword])
+    if isinstance(schema.get("dependencies"), dict):
+        read["dependencies"] = {name: [needed] for name, needed in schema["dependencies"].items()}
+    types = read.pop("type", "any")
+    if isinstance(types, list):
+        read["anyOf"] = [{"type": each} if isinstance(each, str) else each for each in types]
+    elif types != "any":
+        read["type"] = types
+    return read
+
+
+_DRAFT_3: Final = "http://json-schema.org/draft-03/schema"
+
+# No validator reads draft 3.
+REGISTRY: Final[Registry[Json]] = jsonschema_specifications.REGISTRY.with_resource(
+    _DRAFT_3,
+    DRAFT4.create_resource(
+        _as_draft_4(jsonschema_specifications.REGISTRY.contents(_DRAFT_3))
+        | {"$schema": "http://json-schema.org/draft-04/schema#"}
+    ),
+).crawl()
+"""The metaschemas of all drafts, as a reference finds them."""
 
 
 @dataclass(slots=True)
@@ -85,14 +111,11 @@ def follow(root: Json, specification: Specification[Json]) -> Links | None:
                 continue
             try:
                 resolved = resolver.lookup(reference)
-                spoken = _draft_of(resolved.contents, draft)
-                if spoken is DRAFT3 and not links.holds(resolved.contents):
-                    raise ValueError("no validator reads the metaschema of draft 3")
             except (Unresolvable, ValueError, TypeError):
                 links.nowhere.append((schema, keyword, reference))
                 continue
             links.targets.setdefault(id(schema), []).append(resolved.contents)
-            found.append((resolved.contents, resolved.resolver, spoken))
+            found.append((resolved.contents, resolved.resolver, _draft_of(resolved.contents, draft)))
         for item in found:
             if isinstance(item[0], dict) and id(item[0]) not in seen:
                 seen.add(id(item[0]))

@@ -117,6 +117,35 @@ def test_a_metaschema_is_known_in_every_draft(uri: str, dialect: str | None) -> 
     assert verdict(schema, {"properties": {"a": {"minLength": -1}}}) is not None
 
 
+OF_DRAFT_3: list[Any] = [
+    {},
+    {"type": ["string", {"type": "object"}], "extends": [{"type": "any"}], "disallow": "x", "divisibleBy": 2},
+    {"properties": {"a": {"required": True}}, "additionalProperties": False, "items": [{"type": "a"}]},
+    {"dependencies": {"a": "b", "b": ["c"], "c": {"type": "x"}}, "exclusiveMinimum": True, "minimum": 1},
+]
+NOT_OF_DRAFT_3: list[Any] = [
+    {"type": 5},
+    {"properties": []},
+    {"properties": {"a": {"required": []}}},
+    {"items": {"minItems": -1}},
+    {"divisibleBy": 0},
+    {"exclusiveMinimum": True},
+    {"dependencies": {"a": 5}},
+    {"enum": []},
+    {"additionalProperties": "x"},
+    {"extends": "x"},
+]
+
+
+@pytest.mark.parametrize("dialect", [None, *METASCHEMAS])
+def test_the_metaschema_of_draft_3_is_known_in_every_draft(dialect: str | None) -> None:
+    """No validator reads draft 3: its metaschema is put in the words of draft 4."""
+    schema = schema_with("http://json-schema.org/draft-03/schema#", **({"$schema": dialect} if dialect else {}))
+
+    assert [each for each in OF_DRAFT_3 if verdict(schema, each) is not None] == []
+    assert [each for each in NOT_OF_DRAFT_3 if verdict(schema, each) is None] == []
+
+
 NOWHERE: dict[str, dict[str, Any]] = {
     "a pointer": {"$ref": "#/definitions/none"},
     "an anchor": {"$ref": "#none"},
@@ -124,7 +153,6 @@ NOWHERE: dict[str, dict[str, Any]] = {
     "the network": {"$ref": "http://127.0.0.1:9/schema.json"},
     "a file": {"$ref": "file:///etc/hostname"},
     "no URI": {"$ref": "http://["},
-    "the metaschema of draft 3": {"$ref": "http://json-schema.org/draft-03/schema#"},
     "a broken pattern": {"pattern": "("},
     "a pattern of no dialect": {"pattern": "a++"},
     "a name of no dialect": {"patternProperties": {"(": {}}},
