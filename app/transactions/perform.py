@@ -189,7 +189,7 @@ def _write(
     with Nonces(service) as nonces, service.storage.transaction() as transaction:
         operations = [step for step in steps if isinstance(step, Operation)]
         run = _Run(service, transaction, operations, lengthy, nonces, lists)
-        run.empty_first()
+        run.prepare()
         answers = [run.step(step) for step in steps]
         lengthy.expect_computed()
         events = run.tell(run.done)
@@ -213,6 +213,7 @@ class _Run(Writing):
         nonces: Nonces,
         lists: frozenset[str],
     ) -> None:
+        super().__init__(service, transaction, Snapshot())
         self._operations = operations
         self._lists = lists
         self._lengthy = lengthy
@@ -221,22 +222,30 @@ class _Run(Writing):
         self._recognised: dict[str, Identity] = {}
         self._changed_users: set[str] = set()
         self._stale = False
+        self._emptied: set[str] = set()
+        self._last: set[str] = set()
         self.done: list[tuple[Operation, Outcome]] = []
-        self.service = service
-        super().__init__(service, transaction, self._lock_and_read(service, transaction))
-        self.work.lengthy = lengthy
-        self._start_lists()
 
-    def _lock_and_read(self, service: Service, transaction: Transaction) -> Snapshot:
+    def prepare(self) -> None:
+        """Lock and read what the operations need; call this before the first `step`. Raises Unlocked, Outdated."""
+        self._see(self._lock_and_read())
+        self._start_lists()
+        self._empty_first()
+
+    def _see(self, snapshot: Snapshot) -> None:
+        """Go on from what was read now; what lasts through the request stays."""
+        self.work = Work(snapshot, now_ms(), self.work.deferred)
+        self.work.lengthy = self._lengthy
+
+    def _lock_and_read(self) -> Snapshot:
         """Lock what the operations may write or empty, then read what they name."""
         writes = [operation for operation in self._operations if not operation.reads]
         alone = len(self._operations) == 1
-        self._emptied = _emptied(service, writes, alone=alone)
+        self._emptied = _emptied(self.service, writes, alone=alone)
         self._last = {uri[: uri.rindex("/")] for uri in self._emptied if alone and at_top(uri)}
         lists = {each.route.list for each in writes} | self._lists
-        return self._read_all(
-            transaction.lock(lists - self._last, self._emptied), self._emptied if not self._last else ()
-        )
+        clocks = self.transaction.lock(lists - self._last, self._emptied)
+        return self._read_all(clocks, () if self._last else self._emptied)
 
     def _read_all(self, clocks: dict[str, Clock], emptied: Iterable[str]) -> Snapshot:
         seen = Snapshot(clocks=clocks)
@@ -245,7 +254,7 @@ class _Run(Writing):
             seen.add(self._read(each))
         return seen
 
-    def empty_first(self) -> None:
+    def _empty_first(self) -> None:
         """Empty a bucket that a request deletes alone, then lock the list of buckets, where others write meanwhile.
 
         Emptying takes long where there is much. Under all locks the bucket is read and the request is decided again.
@@ -260,8 +269,7 @@ class _Run(Writing):
             self.transaction.read(wanted)
         self.transaction.empty([*self._emptied], copies=False)
         clocks = self.work.seen.clocks | self.transaction.lock(self._last)
-        self.work = Work(self._read_all(clocks, self._emptied), now_ms(), self.work.deferred)
-        self.work.lengthy = self._lengthy
+        self._see(self._read_all(clocks, self._emptied))
 
     def _start_lists(self) -> None:
         """Start lists of living parents that have no clock: their kind is newer than the parent (a plugin's).
@@ -289,8 +297,7 @@ class _Run(Writing):
             if self._stale:
                 self._stale = False
                 self._recognised.clear()
-                self.work = Work(self._lock_and_read(self.service, self.transaction), now_ms(), self.work.deferred)
-                self.work.lengthy = self._lengthy
+                self._see(self._lock_and_read())
             return None
         operation = self.identified(step)
         answer = self.answer(operation)
@@ -302,7 +309,7 @@ class _Run(Writing):
         """Perform in this transaction what a view asks for; listeners are told of it with the rest."""
         inner = _Run(self.service, self.transaction, operations, self._lengthy, self._nonces, frozenset())
         inner.work.deferred = self.work.deferred
-        inner.empty_first()
+        inner.prepare()
         answers = [answer for operation in operations if (answer := inner.step(operation)) is not None]
         inner.flush()
         self.done += inner.done

@@ -69,35 +69,43 @@ def _lists_in(service: Service, uri: str) -> list[str]:
 def _forget(service: Service, principal: str, identity: Identity, proving: Proving, lists: frozenset[str]) -> None:
     with service.storage.transaction() as transaction:
         proving.renew()
-        run = _Run(service, transaction, principal, proving, lists)
+        run = _prepare(service, transaction, principal, proving, lists)
         events = run.tell(run.erase(identity))
         run.finish()
     service.notify_after(events)
 
 
+def _prepare(
+    service: Service, transaction: Transaction, principal: str, proving: Proving, lists: frozenset[str]
+) -> _Run:
+    """Look up what a user has, lock the lists of it, and look again. Raises Unlocked and Outdated."""
+    first = plan(service, transaction.holdings(principal))
+    locked = transaction.lock(first.lists | lists, _filled(service, first.gone))
+    certain = plan(service, transaction.holdings(principal))
+    transaction.expect_held(certain.lists)
+    snapshot = Snapshot(clocks=locked)
+    for wanted in with_emptied([], _filled(service, certain.gone)):
+        snapshot.add(proving.read(transaction.read, wanted))
+    return _Run(service, transaction, snapshot, principal, certain, proving)
+
+
 class _Run(Writing):
-    """The one transaction in which a user is forgotten."""
+    """The one transaction in which a user is forgotten, as planned under all locks."""
 
     def __init__(
         self,
         service: Service,
         transaction: Transaction,
+        snapshot: Snapshot,
         principal: str,
+        certain: Plan,
         proving: Proving,
-        lists: frozenset[str],
     ) -> None:
+        super().__init__(service, transaction, snapshot)
         self._principal = principal
-        first = plan(service, transaction.holdings(principal))
-        locked = transaction.lock(first.lists | lists, _filled(service, first.gone))
-        self._plan = plan(service, transaction.holdings(principal))
-        transaction.expect_held(self._plan.lists)
+        self._plan = certain
         self._prove = proving.prove
         self._read = partial(proving.read, transaction.read)
-        seen = Snapshot()
-        for each in with_emptied([], _filled(service, self._plan.gone)):
-            seen.add(self._read(each))
-        super().__init__(service, transaction, seen)
-        self.work.seen.clocks |= locked
 
     def erase(self, identity: Identity) -> list[tuple[Operation, Outcome]]:
         """Do what is planned, some objects at a time, and return it as what it would be one by one.
