@@ -45,13 +45,11 @@ test: install  ## Run all tests, or those of T (T=tests/api/test_batch.py)
 test-fast: install  ## Run the tests that need no server and no database
 	$(BIN)/pytest -q tests/rules tests/test_architecture.py tests/test_documentation.py tests/test_settings_doc.py
 
-coverage: install  ## Run the tests without PostgreSQL; print what they leave out, with a floor for app/
+coverage: install  ## Run rules, API and plugins without PostgreSQL; print what of app/ they leave out
 	$(BIN)/coverage erase
 	COVERAGE_PROCESS_START=pyproject.toml $(BIN)/coverage run -m pytest -q -k "not postgresql" tests/rules tests/api tests/plugins
 	$(BIN)/coverage combine -q
-	$(BIN)/coverage report --include 'app/*' --fail-under $(COVERAGE_FLOOR)
-
-COVERAGE_FLOOR := 95
+	$(BIN)/coverage report --include 'app/*'
 
 stop: install  ## End the PostgreSQL server that an interrupted run of the tests left
 	$(BIN)/python -m tests.support.stop

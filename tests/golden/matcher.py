@@ -8,7 +8,7 @@ import json
 import re
 import urllib.parse
 
-from tests.client import basic, user_id
+from tests.support.client import basic, user_id
 
 HOST_HEADER = "golden.test"
 DROPPED_HEADERS = {"date", "server", "content-length", "connection", "via", "transfer-encoding"}

@@ -12,8 +12,8 @@ from urllib.parse import unquote_to_bytes
 import pytest
 
 from backends import BackendError
-from tests.databases import BASICAUTH, DATABASES, database_url, keep_app
 from tests.golden.matcher import HOST_HEADER, Matcher
+from tests.support.databases import BASICAUTH, DATABASES, database_url, keep_app
 
 EXCHANGES = Path(__file__).parent / "exchanges"
 
