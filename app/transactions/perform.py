@@ -187,8 +187,7 @@ def _write(
     service: Service, steps: Sequence[Operation | View], lengthy: Lengthy, lists: frozenset[str]
 ) -> list[Answer | None]:
     with Nonces(service) as nonces, service.storage.transaction() as transaction:
-        operations = [step for step in steps if isinstance(step, Operation)]
-        run = _Run(service, transaction, operations, lengthy, nonces, lists)
+        run = _Run(service, transaction, steps, lengthy, nonces, lists)
         run.prepare()
         answers = [run.step(step) for step in steps]
         lengthy.expect_computed()
@@ -208,13 +207,14 @@ class _Run(Writing):
         self,
         service: Service,
         transaction: Transaction,
-        operations: Sequence[Operation],
+        steps: Sequence[Operation | View],
         lengthy: Lengthy,
         nonces: Nonces,
         lists: frozenset[str],
     ) -> None:
         super().__init__(service, transaction, Snapshot())
-        self._operations = operations
+        operations = self._operations = [step for step in steps if isinstance(step, Operation)]
+        self._alone = len(steps) == 1
         self._lists = lists
         self._lengthy = lengthy
         self._nonces = nonces
@@ -240,9 +240,8 @@ class _Run(Writing):
     def _lock_and_read(self) -> Snapshot:
         """Lock what the operations may write or empty, then read what they name."""
         writes = [operation for operation in self._operations if not operation.reads]
-        alone = len(self._operations) == 1
-        self._emptied = _emptied(self.service, writes, alone=alone)
-        self._last = {uri[: uri.rindex("/")] for uri in self._emptied if alone and at_top(uri)}
+        self._emptied = _emptied(self.service, writes, alone=self._alone)
+        self._last = {list_of(uri) for uri in self._emptied if self._alone and at_top(uri)}
         lists = {each.route.list for each in writes} | self._lists
         clocks = self.transaction.lock(lists - self._last, self._emptied)
         return self._read_all(clocks, () if self._last else self._emptied)

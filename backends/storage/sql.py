@@ -98,7 +98,7 @@ class SqlStorage:
         self._accessible = AccessiblePages(dialect)
         self._writes = Writes(dialect)
         self._repairs = Repairs(dialect)
-        self._purge = Purge(dialect, self._reading, lambda: self.transaction())
+        self._purge = Purge(dialect, self._reading, self.transaction)
         self._next_turn = turn
         self.waits = Waits(writing.get_execution_options().get(LIMIT, Pool().lock_timeout_seconds))
         self._open: ContextVar[Connection | None] = ContextVar("open", default=None)

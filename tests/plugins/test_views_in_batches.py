@@ -99,6 +99,48 @@ def test_a_view_sees_what_came_before_it_and_nothing_else(client_of: MakeClient,
     assert [body["performed"] for body in bodies] == ["Forbidden", "Outcome", "Outcome", "Forbidden"]
 
 
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("deletion", [B, C, "/buckets", f"{B}/collections", f"{C}/records"])
+def test_a_view_before_the_only_deletion_sees_what_it_deletes(
+    client_of: MakeClient, deletion: str, method: str
+) -> None:
+    """C-BATCH-21: whatever a deletion does first, it does in its place."""
+
+    def count(service: Service) -> Response:
+        """Answer with the objects of the bucket that are stored."""
+        wanted = Wanted(B, targets=(C, f"{C}/records/r"), ancestors=(B,), bodies=True)
+        found = service.storage.read(wanted).objects.values()
+        return sent(Reply(200, f'{{"stored":{sum(not stored.deleted for stored in found)}}}'))
+
+    client = client_of(attach(count))
+    client.batch(put(B), put(C), put(f"{C}/records/r"))
+    view = {"method": method, "path": "/view"}
+
+    answer = client.batch(view, {"method": "DELETE", "path": deletion}, view)
+
+    assert statuses(answer) == [200, 200, 200]
+    stored = [answer.json["responses"][place]["body"]["stored"] for place in (0, 2)]
+    left = {B: 0, C: 1, "/buckets": 0, f"{B}/collections": 1, f"{C}/records": 2}
+    # A bucket that goes takes the copy in it along.
+    assert stored == [3, left[deletion]]
+
+
+def test_a_bucket_that_a_view_makes_is_deleted_at_a_timestamp_of_its_own(client_of: MakeClient) -> None:
+    """C-PRE-2: the clock of the list goes on, also where the deletion is the only operation."""
+    client = client_of(attach(_write))
+    client.put(B)
+    before = client.get("/buckets").etag
+    delete = {"method": "DELETE", "path": "/buckets/written"}
+
+    answer = client.batch({"method": "POST", "path": "/view"}, delete)
+
+    assert statuses(answer) == [201, 200]
+    deleted = answer.json["responses"][1]["body"]["data"]["last_modified"]
+    assert client.get("/buckets").etag == deleted > before + 1
+    assert ids(client) == ["b"]
+    assert client.head("/buckets").headers["Total-Objects"] == "1"
+
+
 def test_permissions_and_hello_are_answered_in_their_place(client_with: ClientMaker) -> None:
     """C-BATCH-21, as Kinto does."""
     client = client_with({"kinto.experimental_permissions_endpoint": True})
