@@ -6,6 +6,8 @@ Theory of operation, on the rules of docs/architecture.md ("What a transaction r
   their names, buckets in sorted order, the lists at the top last (`_in_order`), so that two transactions that lock at
   their start never wait for each other in a circle. A statement that waited returns the newest values of the rows that
   were there when it began; a list that was made meanwhile is not among them. `Writer.read` comes later and sees it.
+  Which lists a plural DELETE of buckets empties is known under the lock of their list alone: where that makes a circle,
+  PostgreSQL ends one of the two transactions and it is tried again.
 - A list that the transaction did not lock and did not start is never written or emptied: `Unlocked` names it, and the
   next try locks it from the start.
 - `Writer.write` moves the clocks first and writes objects and grants after it. The upsert of the clocks returns what it
