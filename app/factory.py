@@ -84,11 +84,11 @@ def create_app(
         log.warning(warning)
     if measured and known.newrelic_config:
         _watch(app, known.newrelic_config, known.newrelic_env)
+    # Flask documents `wsgi_app` as the place for what wraps an application; mypy sees a method there.
     if measured and known.profiler_enabled:
         profiling = importlib.import_module("blueprints.profiling")
         with convert_errors("profiler_dir", "no files can be written there"):
             app.wsgi_app = profiling.Profiling(app.wsgi_app, known.profiler_dir)  # type: ignore[method-assign]
-    # Flask documents this attribute as the place for what wraps an application; mypy sees a method there.
     if known.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=known.trusted_proxies, x_proto=0, x_host=0)  # type: ignore[method-assign]
     app.wsgi_app = RequestBodies(RequestLines(app.wsgi_app))  # type: ignore[method-assign]

@@ -105,7 +105,7 @@ class _Socket:
         """Leave closing to the worker."""
 
 
-class Connection(TConn):  # type: ignore[misc]
+class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
     """A client: its socket, the request that arrives or is answered, and what happens when it keeps us waiting."""
 
     incoming: Incoming
@@ -132,7 +132,7 @@ class Connection(TConn):  # type: ignore[misc]
         self.sock.client.close()
 
 
-class Worker(ThreadWorker):  # type: ignore[misc]
+class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
     """A worker with threads for whole requests only; it stops without losing any."""
 
     head_seconds = HEAD_SECONDS

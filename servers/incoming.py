@@ -110,7 +110,7 @@ class Incoming:
         self._body.close()
 
 
-class _StoredBody(Unreader):  # type: ignore[misc]
+class _StoredBody(Unreader):  # type: ignore[misc]  # gunicorn has no types
     """A body in memory, or in a file where it is large; gunicorn reads it as it would read the socket."""
 
     def __init__(self) -> None:
