@@ -4,10 +4,13 @@ import gc
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.support import services
 from tests.support.statements import SUITE
 
+settings.register_profile("repeatable", derandomize=True, deadline=None, print_blob=True)
+settings.load_profile("repeatable")  # `pytest --hypothesis-profile=default` draws other examples at each run.
 
 @pytest.fixture(autouse=True)
 def statements_keep_the_rules() -> Iterator[None]:

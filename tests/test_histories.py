@@ -53,6 +53,7 @@ def _assert_all_ways_lead_to_one_end(services: dict[str, Run], history: Sequence
 @given(history=histories)
 @settings(
     max_examples=int(MORE or 8),
+    derandomize=not MORE,
     deadline=None,
     phases=[*Phase] if MORE else [Phase.reuse, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],

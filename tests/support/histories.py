@@ -277,6 +277,10 @@ KNOWN: Mapping[str, tuple[Chunk, ...]] = {
     "members join and leave at one timestamp": _repeat(
         _put(_GROUP, {"members": [BOB]}), _put(_GROUP, {"members": [CAROL]}), _put(_GROUP, {"members": []})
     ),
+    "a group that is made without data names nobody": (
+        Chunk(1, (_asked("DELETE", _GROUP), _asked("PUT", _GROUP), _put(_R, {}, read=[_GROUP]), *_READS)),
+        Chunk(1, (_put(_GROUP, {"members": [BOB]}), *_READS)),
+    ),
     "a group comes and goes at one timestamp": _repeat(
         _put(_GROUP, {"members": [BOB]}), _put(_R, {}, read=[_GROUP]), _asked("DELETE", _GROUP)
     ),
@@ -309,6 +313,7 @@ LEFT: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "grants begin and end at one timestamp": ((BUCKETS[0], _R, "read", BOB),),
     "grants begin and end while the clock stays": ((BUCKETS[0], _R, "read", BOB),),
     "members join and leave at one timestamp": ((CAROL, _GROUP),),
+    "a group that is made without data names nobody": ((BOB, _GROUP), (BUCKETS[0], _R, "read", _GROUP)),
     "a group comes and goes at one timestamp": ((BOB, _GROUP), (BUCKETS[0], _R, "read", _GROUP)),
     "a user comes and goes at one timestamp": ((_DORA, _GROUP), (BUCKETS[0], _R, "read", _DORA)),
     "a list starts and goes on in one batch": (),
@@ -504,7 +509,8 @@ def _written_groups(before: Tables, after: Tables) -> dict[str, list[str]]:
     found = {}
     for key in written:
         row = after.documents.get(key)
-        found[key[1]] = [] if row is None or row.deleted else _document(row)["members"]
+        # A group that was made without data has no `members` at all (C-OBJ-17).
+        found[key[1]] = [] if row is None or row.deleted else _document(row).get("members", [])
     return found
 
 
