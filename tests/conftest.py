@@ -12,6 +12,7 @@ from tests.support.statements import SUITE
 settings.register_profile("repeatable", derandomize=True, deadline=None, print_blob=True)
 settings.load_profile("repeatable")  # `pytest --hypothesis-profile=default` draws other examples at each run.
 
+
 @pytest.fixture(autouse=True)
 def statements_keep_the_rules() -> Iterator[None]:
     """Fail a test in which the service sent PostgreSQL a statement that a cluster cannot route."""
