@@ -13,7 +13,7 @@ from app.errors import ApiError, Problem
 from app.identity import Identity
 from app.lengthy import Lengthy
 from app.parsing.ids import Generator
-from app.schemas.validation import validate_data
+from app.schemas.attributes import validate_data
 from backends import Json
 
 LIST_METHODS = ("GET", "HEAD", "POST", "DELETE")

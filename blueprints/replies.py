@@ -15,7 +15,7 @@ from app.errors import ApiError, Clash, Contended, NotAllowed, Programmatic, Una
 from app.operation import Operation, Outcome, Permissions
 from app.parsing import queries
 from app.parsing.queries import Query
-from app.schemas.validation import MAX_AGE_SECONDS
+from app.schemas.attributes import MAX_AGE_SECONDS
 from app.service import Service
 from app.settings import Settings
 from app.transactions.perform import Answer

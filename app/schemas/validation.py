@@ -1,16 +1,14 @@
-"""Check what objects hold: attributes that have a meaning (core contract, 4.14, 4.15), and JSON Schemas (10)."""
+"""Validate objects against JSON Schemas, and JSON Schemas themselves (core contract, 4.14, 10)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
 
 import jsonschema_rs
 
 from app.errors import Problem
-from app.parsing.bodies import not_a_mapping, not_iterable
-from app.parsing.ids import principal_problem
+from app.parsing.bodies import not_a_mapping
 from app.schemas.compiling import METASCHEMA, TOO_COMPLEX, TOO_LARGE, Compiled, Refused, compiled
 from app.schemas.wording import describe, problem
 from backends import Json
@@ -24,11 +22,7 @@ MAX_VERDICT_EFFORT: Final = 5_000_000
 MAX_WORDING_EFFORT: Final = 50_000
 """The same for finding out why not, where alternatives are tried: every failure in every one of them is collected."""
 
-MAX_AGE_SECONDS: Final = 2**31 - 1
-"""The longest time that caches must be able to keep something (RFC 9111, section 1.2.2): 68 years."""
-
 _HARMLESS_EFFORT: Final = 100
-_INTERNAL: Final = "__permissions__"
 
 
 def validate(document: Data, schema: Json) -> Problem | None:
@@ -77,67 +71,3 @@ def check_schema(schema: Json, name: str) -> Problem | None:
     if entry.unusable is not None:
         return Problem("body", name, f"The pattern '{entry.unusable}' cannot be used")
     return None
-
-
-def validate_data(kind_name: str, data: Data, prefix: str = "data.") -> tuple[Data, list[Problem]]:
-    """Return the attributes of an object, completed and converted, with what is wrong with them.
-
-    The names of problems begin with *prefix*: nothing for the result of a patch (core contract, 4.7).
-    """
-    received = {name: value for name, value in data.items() if name != _INTERNAL}
-    check = _ATTRIBUTES.get(kind_name)
-    return check(received, prefix) if check else (received, [])
-
-
-def _check_group(data: Data, prefix: str) -> tuple[Data, list[Problem]]:
-    """Check `members`, a list of principals, empty by default (C-OBJ-62); everyone and groups are none (C-OBJ-63)."""
-    members = data.get("members", [])
-    name = f"{prefix}members"
-    if not isinstance(members, list):
-        return data, [not_iterable(name, members)]
-    problems = (_check_member(member, f"{name}.{index}") for index, member in enumerate(members))
-    return {**data, "members": members}, [problem for problem in problems if problem]
-
-
-def _check_member(member: Json, name: str) -> Problem | None:
-    malformed = principal_problem(member, name)
-    if malformed is None and (member == "system.Everyone" or member.startswith("/buckets/")):
-        return Problem("body", name, f"'{member}' is not a valid user ID.")
-    return malformed
-
-
-def _check_collection(data: Data, prefix: str) -> tuple[Data, list[Problem]]:
-    """Check `schema` and convert `cache_expires` (C-OBJ-67)."""
-    data, problems = _convert_cache_expires(data, f"{prefix}cache_expires")
-    if "schema" in data:
-        problems.append(check_schema(data["schema"], f"{prefix}schema"))
-    return data, [problem for problem in problems if problem]
-
-
-def _convert_cache_expires(data: Data, name: str) -> tuple[Data, list[Problem | None]]:
-    given = data.get("cache_expires")
-    if given is None or given in ("", [], {}):
-        return {attribute: value for attribute, value in data.items() if attribute != "cache_expires"}, []
-    try:
-        seconds = None if isinstance(given, bool) else int(given)
-    except (TypeError, ValueError):
-        seconds = None
-    if seconds is None:
-        return data, [Problem("body", name, f'"{given}" is not a number')]
-    if seconds > MAX_AGE_SECONDS:
-        return data, [Problem("body", name, f"{seconds} is greater than maximum value {MAX_AGE_SECONDS}")]
-    return {**data, "cache_expires": seconds}, []
-
-
-def _check_bucket(data: Data, prefix: str) -> tuple[Data, list[Problem]]:
-    """Check the schemas for all that is in the bucket (C-OBJ-68)."""
-    names = [f"{kind}:schema" for kind in ("record", "collection", "group")]
-    problems = [check_schema(data[name], f"{prefix}{name}") for name in names if name in data]
-    return data, [problem for problem in problems if problem]
-
-
-_ATTRIBUTES: Final[Mapping[str, Callable[[Data, str], tuple[Data, list[Problem]]]]] = {
-    "group": _check_group,
-    "collection": _check_collection,
-    "bucket": _check_bucket,
-}

@@ -17,8 +17,8 @@ from backends.codec import dumps
 from backends.storage import MISSING, OPERATORS, Filter, Order, Page
 from backends.storage.dialect import Dialect
 from backends.storage.filters import conditions, directed, ordering
-from backends.storage.postgresql_dialect import PostgresqlDialect
-from backends.storage.sqlite_dialect import SqliteDialect, register
+from backends.storage.postgresql import PostgresqlDialect
+from backends.storage.sqlite import SqliteDialect, register
 from backends.storage.tables import documents
 from tests.support import model
 

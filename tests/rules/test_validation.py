@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from app.errors import Problem
 from app.schemas import validation
+from app.schemas.attributes import validate_data
 from app.schemas.compiling import compile_schema
-from app.schemas.validation import validate_data
 from backends.codec import dumps
 
 INTEGER = {"properties": {"n": {"type": "integer"}}}
