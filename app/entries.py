@@ -10,7 +10,7 @@ from app.kinds import Data, Kind, Kinds, Route
 from app.matching import checks_of, matches
 from app.parsing.queries import Query
 from backends import Json
-from backends.storage import Accessible, Filter, KindRange, Order, Page, like_pattern
+from backends.storage import AccessSelection, Filter, KindRange, Order, Page, like_pattern
 from backends.storage.values import ordered
 
 Held = Mapping[str, set[str]]
@@ -49,7 +49,9 @@ def list_patterns(kinds: Kinds, wanted: Iterable[Kind]) -> list[str]:
     return [like_pattern([each.plural for each in kinds.lineage(kind)]) for kind in wanted]
 
 
-def wanted(kinds: Kinds, query: Query, readers: Sequence[str], given: Collection[str], *, counting: bool) -> Accessible:
+def wanted(
+    kinds: Kinds, query: Query, readers: Sequence[str], given: Collection[str], *, counting: bool
+) -> AccessSelection:
     """Return what to read for a page of the entries; *given* are the kinds of which every object has one.
 
     What can be said by ranges of URIs is: kinds, ids from the outside in, bounds of the URI, and in the order of the
@@ -75,7 +77,7 @@ def wanted(kinds: Kinds, query: Query, readers: Sequence[str], given: Collection
         limit=query.limit + 1,
         counting=counting,
     )
-    return Accessible(tuple(readers), tuple(ranges), page, tuple(_ids(kinds)))
+    return AccessSelection(tuple(readers), tuple(ranges), page, tuple(_ids(kinds)))
 
 
 def _ids(kinds: Kinds) -> Iterator[tuple[str, int, frozenset[str]]]:

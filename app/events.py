@@ -69,7 +69,7 @@ class Context(Protocol):
     def apply(self, effect: Effect) -> None:
         """Write one more object in the same transaction. `effect.clock` and its timestamp are those of `stamp`."""
 
-    def withdraw(self, principal: str) -> None:
+    def revoke(self, principal: str) -> None:
         """End all that was granted to a principal, and its memberships."""
 
 
@@ -84,7 +84,7 @@ class Reading:
         """Refuse to write an object."""
         raise TypeError(f"A request that only reads cannot write {effect.new.uri}")
 
-    def withdraw(self, principal: str) -> None:
+    def revoke(self, principal: str) -> None:
         """Refuse to end what was granted."""
         raise TypeError(f"A request that only reads cannot withdraw what {principal} holds")
 

@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
-from backends.storage import Accessible, Snapshot, User, UserState, Wanted, home
+from backends.storage import AccessSelection, Selection, Snapshot, User, UserState, read_bucket
 
 EVERYONE = "system.Everyone"
 AUTHENTICATED = "system.Authenticated"
 
-Reader = Callable[[Wanted], Snapshot]
+Reader = Callable[[Selection], Snapshot]
 """What reads the storage: `Storage.read`, or that of a transaction."""
 
-_Wanted = TypeVar("_Wanted", Wanted, Accessible)
+_Selection = TypeVar("_Selection", Selection, AccessSelection)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +99,11 @@ class Proving:
         self._proofs = {identity.proof.credentials: identity.proof for identity in identities if identity.proof}
         self._unproven = dict(self._proofs)
 
-    def __call__(self, wanted: Wanted) -> Snapshot:
+    def __call__(self, wanted: Selection) -> Snapshot:
         """Read. Raises Outdated."""
         return self.read(self._read, wanted)
 
-    def read(self, reader: Callable[[_Wanted], Snapshot], wanted: _Wanted) -> Snapshot:
+    def read(self, reader: Callable[[_Selection], Snapshot], wanted: _Selection) -> Snapshot:
         """Read by another reader, which also looks up the `users` that it is asked for. Raises Outdated."""
         if not self._unproven:
             return reader(wanted)
@@ -122,7 +122,7 @@ class Proving:
     def prove(self) -> None:
         """Check identities that no read has checked yet, by a statement of its own. Raises Outdated."""
         for proof in self._unproven.values():
-            self(Wanted(home(proof.user.uri)))
+            self(Selection(read_bucket(proof.user.uri)))
             return
 
 

@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 from app.decisions.decide import decide
 from app.decisions.permissions import with_groups
 from app.decisions.rules import Rules
-from app.decisions.working_set import Work
+from app.decisions.working_set import WorkingSet
 from app.errors import ApiError
 from app.events import Context, Event, Listener
 from app.identity import ANONYMOUS, Identity, Outdated, Policy, Proving, Reader
@@ -116,7 +116,7 @@ class Service:
                     if listener.after and listener.wants(event):
                         listener.after(event)
 
-    def decide(self, operation: Operation, facts: Work) -> Outcome:
+    def decide(self, operation: Operation, facts: WorkingSet) -> Outcome:
         """Decide one operation. Raises the ApiError that is its answer."""
         return decide(operation, facts, self.rules)
 

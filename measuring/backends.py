@@ -13,18 +13,18 @@ from backends.metrics import calls
 from backends.metrics.calls import Call
 from backends.metrics.observations import BackendCalls, CacheLookup, Observer
 from backends.storage import (
-    Accessible,
+    AccessSelection,
     Change,
     Clock,
-    Held,
     Holdings,
     Move,
     Principals,
+    Selection,
     Snapshot,
     Storage,
     Stored,
     Transaction,
-    Wanted,
+    UserHoldings,
     list_of,
 )
 
@@ -39,7 +39,7 @@ def _timed(observe: Observer, *done: Call) -> Iterator[None]:
         observe(BackendCalls(done, time.perf_counter() - start))
 
 
-def _read(read: Callable[[Wanted], Snapshot], wanted: Wanted, observe: Observer) -> Snapshot:
+def _read(read: Callable[[Selection], Snapshot], wanted: Selection, observe: Observer) -> Snapshot:
     """Read, and observe it as the calls that Kinto would have made (operations contract, 5.1)."""
     start, seen = time.perf_counter(), None
     try:
@@ -81,7 +81,7 @@ class TimedStorage:
         self._storage = storage
         self._observe = observe
 
-    def read(self, wanted: Wanted) -> Snapshot:
+    def read(self, wanted: Selection) -> Snapshot:
         """Read, timed."""
         return _read(self._storage.read, wanted, self._observe)
 
@@ -91,7 +91,7 @@ class TimedStorage:
         with self._storage.transaction() as transaction:
             yield TimedTransaction(transaction, self._observe)
 
-    def accessible(self, wanted: Accessible) -> Snapshot:
+    def accessible(self, wanted: AccessSelection) -> Snapshot:
         """Read what somebody holds, timed."""
         with _timed(self._observe, calls.ACCESSIBLE, calls.PRINCIPALS):
             return self._storage.accessible(wanted)
@@ -150,11 +150,11 @@ class TimedTransaction:
         with _timed(self._observe, calls.TIMESTAMP):
             return self._transaction.lock_last(name)
 
-    def expect_held(self, lists: Iterable[str]) -> None:
+    def expect_locked(self, lists: Iterable[str]) -> None:
         """Raise Unlocked for lists that are not held."""
-        self._transaction.expect_held(lists)
+        self._transaction.expect_locked(lists)
 
-    def read(self, wanted: Wanted) -> Snapshot:
+    def read(self, wanted: Selection) -> Snapshot:
         """Read, timed."""
         seen = _read(self._transaction.read, wanted, self._observe)
         self._living.update(uri for uri, stored in seen.objects.items() if not stored.deleted)
@@ -162,9 +162,9 @@ class TimedTransaction:
             self._emptied.add(wanted.page.list)
         return seen
 
-    def taken(self, wished: Iterable[tuple[str, int]]) -> set[str]:
+    def timestamp_conflicts(self, wished: Iterable[tuple[str, int]]) -> set[str]:
         """Return whose timestamps are taken."""
-        return self._transaction.taken(wished)
+        return self._transaction.timestamp_conflicts(wished)
 
     def write(self, changes: Sequence[Change], moves: Sequence[Move]) -> None:
         """Write, timed as each of the jobs that it does."""
@@ -176,11 +176,11 @@ class TimedTransaction:
 
     def _jobs(self, change: Change) -> Iterator[Call]:
         yield self._job(change.stored)
-        if change.begun:
+        if change.granted:
             yield calls.GRANT
         if change.stored.deleted:
             yield calls.REVOKE_OBJECT
-        elif change.ended:
+        elif change.revoked:
             yield calls.REVOKE
 
     def _job(self, stored: Stored) -> Call:
@@ -188,12 +188,12 @@ class TimedTransaction:
             return calls.DELETE_ALL if list_of(stored.uri) in self._emptied else calls.DELETE
         return calls.UPDATE if stored.uri in self._living else calls.CREATE
 
-    def held_by(self, principals: Principals) -> Held:
+    def holdings_of(self, principals: Principals) -> Holdings:
         """Return what principals hold that end, timed as its withdrawal."""
         with _timed(self._observe, calls.REVOKE_PRINCIPAL):
-            return self._transaction.held_by(principals)
+            return self._transaction.holdings_of(principals)
 
-    def end(self, held: Held, stamp: Callable[[str], int]) -> None:
+    def end(self, held: Holdings, stamp: Callable[[str], int]) -> None:
         """End grants and memberships, timed."""
         with _timed(self._observe, *[calls.LEAVE] * bool(held.memberships or held.members)):
             self._transaction.end(held, stamp)
@@ -204,15 +204,15 @@ class TimedTransaction:
         with _timed(self._observe, *[calls.JOIN] * bool(joined)):
             self._transaction.join(joined, stamp)
 
-    def empty(self, uris: Sequence[str], *, copies: bool = True) -> None:
+    def delete_below(self, uris: Sequence[str], *, copies: bool = True) -> None:
         """Delete what lies below objects, timed."""
         with _timed(self._observe, calls.DELETE_ALL, calls.REVOKE_OBJECT):
-            self._transaction.empty(uris, copies=copies)
+            self._transaction.delete_below(uris, copies=copies)
 
-    def holdings(self, principal: str) -> Holdings:
+    def user_holdings(self, principal: str) -> UserHoldings:
         """Return what a principal has, timed."""
         with _timed(self._observe, calls.ACCESSIBLE, calls.PRINCIPALS):
-            return self._transaction.holdings(principal)
+            return self._transaction.user_holdings(principal)
 
     def remove_copies(self, uris: Sequence[str]) -> None:
         """Delete copies of objects at the top, timed."""

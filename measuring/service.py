@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from app.decisions.working_set import Work
+from app.decisions.working_set import WorkingSet
 from app.events import Listener
 from app.identity import ANONYMOUS, Identity, Reader
 from app.operation import Operation, Outcome
@@ -49,7 +49,7 @@ class MeasuredService(Service):
             request.identity = identity
         return identity
 
-    def decide(self, operation: Operation, facts: Work) -> Outcome:
+    def decide(self, operation: Operation, facts: WorkingSet) -> Outcome:
         """Decide one operation, timed. Raises the ApiError that is its answer."""
         start = time.perf_counter()
         try:

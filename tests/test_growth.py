@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import func, select
 
 from app.entries import list_patterns
-from backends.storage import LIVING, homes, list_of
+from backends.storage import LIVING, list_of, write_buckets
 from backends.storage.tables import clocks, documents, grants, members
 from tests.plugins.people import ACCOUNTS
 from tests.support.client import Client, user_id
@@ -138,9 +138,9 @@ def test_tables_do_not_grow_in_a_month(
         for uri, permissions in LIVES.items()
         for name, principals in {**permissions, "write": [ALICE]}.items()
         for principal in principals
-        for home in homes(uri)
+        for home in write_buckets(uri)
     }
-    assert lives == {(home, uri) for uri in LIVES for home in homes(uri)}
+    assert lives == {(home, uri) for uri in LIVES for home in write_buckets(uri)}
     assert {row[:4] for row in held if row[4] == LIVING} == granted
     assert {row[:2] for row in joined if row[2] == LIVING} == {("bob", G)}
     assert lists == {*LISTS, "/accounts"}

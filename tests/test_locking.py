@@ -18,7 +18,7 @@ import psycopg2
 import pytest
 from sqlalchemy import select
 
-from backends.storage import Change, Move, Stored, Transaction, Wanted
+from backends.storage import Change, Move, Selection, Stored, Transaction
 from backends.storage.tables import documents
 from tests.support.client import Answer, Client
 from tests.support.databases import BASICAUTH, make_app
@@ -79,11 +79,11 @@ class Others:
 
     def living(self, *uris: str) -> set[str]:
         """Return which of these objects of the bucket are stored."""
-        return set(self._storage.read(Wanted(B, targets=uris)).objects)
+        return set(self._storage.read(Selection(B, targets=uris)).objects)
 
     def clock(self, list: str) -> int:
         """Return the clock of a list in the bucket."""
-        seen = self._storage.read(Wanted(B, clocks=(list,)))
+        seen = self._storage.read(Selection(B, clocks=(list,)))
         timestamp: int = seen.clocks[list].last_modified
         return timestamp
 
@@ -291,7 +291,7 @@ def test_who_is_forgotten_loses_what_was_granted_in_another_list_meanwhile(clien
 
     forgotten = Asked(lambda: client.delete(f"/__user_data__/{owner.id}"))
     others.settle(forgotten)
-    group = replace(_created(f"{GROUPS}/his", FAR), begun=frozenset((("write", owner.id),)))
+    group = replace(_created(f"{GROUPS}/his", FAR), granted=frozenset((("write", owner.id),)))
     granter.write([group], [Move(GROUPS, FAR, 1)])
     commit_grant()
     others.settle(forgotten)

@@ -22,7 +22,7 @@ from app.factory import create_app
 from app.kinds import Kinds, core_kinds
 from app.parsing import queries
 from app.parsing.ids import NameGenerator
-from backends.storage import LIVING, Filter, Held, Order, Page, Storage, Wanted
+from backends.storage import LIVING, Filter, Holdings, Order, Page, Selection, Storage
 from backends.storage.intervals import OBJECT
 from backends.storage.tables import grants, metadata
 from tests.support.databases import BASICAUTH, make_app
@@ -238,9 +238,9 @@ PAGES: dict[str, dict[str, Any]] = {
 }
 
 
-def _page(reader: str, **more: Any) -> Wanted:
+def _page(reader: str, **more: Any) -> Selection:
     page = Page(LIST, **{"limit": 11, **more})
-    return Wanted(B, ancestors=(B, C), clocks=(LIST,), readers=(reader, "system.Everyone"), bodies=False, page=page)
+    return Selection(B, ancestors=(B, C), clocks=(LIST,), readers=(reader, "system.Everyone"), bodies=False, page=page)
 
 
 @pytest.mark.parametrize("reader", READERS)
@@ -257,7 +257,7 @@ def test_a_page_looks_at_few_rows(storage: Any, page: dict[str, Any], reader: st
 def test_an_object_of_many_readers_looks_at_few_rows(storage: Any, reader: str) -> None:
     """Only who holds `write` is shown who else holds what."""
     readers = (reader, "system.Everyone") if reader != "owner" else ("nobody",)
-    wanted = Wanted(B, targets=(f"{LIST}/r5",), ancestors=(B, C), readers=readers, bodies=False, sparing=True)
+    wanted = Selection(B, targets=(f"{LIST}/r5",), ancestors=(B, C), readers=readers, bodies=False, sparing=True)
     most = 50 if storage.reading.dialect.name == "postgresql" else 3_000
 
     cost, plan = looked_at(storage, lambda: storage.read(wanted))
@@ -276,7 +276,7 @@ def test_a_total_is_not_counted_row_by_row(storage: Any, reader: str) -> None:
 
 def test_what_is_read_of_a_batch_looks_at_few_rows(storage: Any) -> None:
     targets = tuple(f"{LIST}/r{number}" for number in range(100, 125))
-    wanted = Wanted(B, targets=targets, ancestors=(B, C), clocks=(LIST,), readers=("owner", "system.Everyone"))
+    wanted = Selection(B, targets=targets, ancestors=(B, C), clocks=(LIST,), readers=("owner", "system.Everyone"))
     most = 200 if storage.reading.dialect.name == "postgresql" else 20_000
 
     cost, plan = looked_at(storage, lambda: storage.read(wanted))
@@ -322,7 +322,7 @@ def test_what_a_principal_has_is_looked_up(storage: Any) -> None:
 
         def read(holder: str = holder) -> None:
             with storage.transaction() as transaction:
-                transaction.holdings(holder)
+                transaction.user_holdings(holder)
 
         cost, plan = looked_at(storage, read)
 
@@ -364,16 +364,18 @@ def test_many_grants_end_by_a_plan_that_is_linear(storage: Any) -> None:
         raise _Undone
 
 
-ENDED: dict[str, Held] = {
-    "readers of one object": Held(grants=frozenset((C, "read", f"reader{n}") for n in range(1_000, 1_200))),
-    "somebody's objects": Held(grants=frozenset((f"{LIST}/r{n}", "read", "crowded") for n in range(1_001, 1_401, 2))),
-    "members of one group": Held(members=frozenset((f"member{n}", GROUP) for n in range(1_000, 1_200))),
-    "members of many groups": Held(memberships=frozenset(("member7", f"{B}/groups/g{n}") for n in range(200))),
+ENDED: dict[str, Holdings] = {
+    "readers of one object": Holdings(grants=frozenset((C, "read", f"reader{n}") for n in range(1_000, 1_200))),
+    "somebody's objects": Holdings(
+        grants=frozenset((f"{LIST}/r{n}", "read", "crowded") for n in range(1_001, 1_401, 2))
+    ),
+    "members of one group": Holdings(members=frozenset((f"member{n}", GROUP) for n in range(1_000, 1_200))),
+    "members of many groups": Holdings(memberships=frozenset(("member7", f"{B}/groups/g{n}") for n in range(200))),
 }
 
 
 @pytest.mark.parametrize("ended", ENDED.values(), ids=ENDED.keys())
-def test_what_ends_is_looked_up_by_itself(storage: Any, ended: Held) -> None:
+def test_what_ends_is_looked_up_by_itself(storage: Any, ended: Holdings) -> None:
     """Not by the square of how many there are: 200 take a few rows each, whatever else is in the bucket."""
     most = 1_000 if storage.reading.dialect.name == "postgresql" else 60_000
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from app.decisions.permissions import Access, access
 from app.decisions.rules import Rules
 from app.decisions.showing import public
-from app.decisions.working_set import Work
+from app.decisions.working_set import WorkingSet
 from app.errors import ApiError, Forbidden, Invalid, Modified, Problem, Unauthenticated, Unknown, UnknownParent
 from app.kinds import Route
 from app.operation import Operation
 from backends.storage import Stored
 
 
-def access_of(operation: Operation, seen: Work, rules: Rules) -> Access:
+def access_of(operation: Operation, seen: WorkingSet, rules: Rules) -> Access:
     """Return what the identity of an operation may do."""
-    return access(operation.route, operation.identity, seen.seen, rules.configured)
+    return access(operation.route, operation.identity, seen.snapshot, rules.configured)
 
 
 def admit(operation: Operation, allowed: bool) -> None:
@@ -30,7 +30,7 @@ def own_id(operation: Operation) -> str | None:
     return own
 
 
-def expect_parent(route: Route, seen: Work) -> None:
+def expect_parent(route: Route, seen: WorkingSet) -> None:
     """Raise UnknownParent when an id around is none, or when nothing is said before the parent is known."""
     malformed = route.malformed_ancestor()
     if malformed:
@@ -40,7 +40,7 @@ def expect_parent(route: Route, seen: Work) -> None:
         raise UnknownParent(parent.kind.name, parent.id)
 
 
-def expect_parent_to_create_in(operation: Operation, seen: Work) -> None:
+def expect_parent_to_create_in(operation: Operation, seen: WorkingSet) -> None:
     """Raise UnknownParent where an object would be born in nothing (core contract, 3.8)."""
     parent = operation.route.parent
     if parent and seen.living(parent.uri) is None:
@@ -72,7 +72,7 @@ def expect_id(operation: Operation) -> None:
         raise Invalid(Problem("path", None, "Invalid object id"))
 
 
-def expect_object(operation: Operation, seen: Work, able: Access) -> Stored:
+def expect_object(operation: Operation, seen: WorkingSet, able: Access) -> Stored:
     """Return the object; raise what is wrong with the request (steps 11 and 12) or that there is none."""
     expect_valid(operation)
     expect_id(operation)

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 
 from app.decisions import lists, objects
 from app.decisions.rules import Rules
-from app.decisions.working_set import Work
+from app.decisions.working_set import WorkingSet
 from app.operation import Operation, Outcome
 
-_DECISIONS: Mapping[tuple[str, bool], Callable[[Operation, Work, Rules], Outcome]] = {
+_DECISIONS: Mapping[tuple[str, bool], Callable[[Operation, WorkingSet, Rules], Outcome]] = {
     ("GET", False): objects.get,
     ("HEAD", False): objects.get,
     ("PUT", False): objects.put,
@@ -22,6 +22,6 @@ _DECISIONS: Mapping[tuple[str, bool], Callable[[Operation, Work, Rules], Outcome
 }
 
 
-def decide(operation: Operation, seen: Work, rules: Rules) -> Outcome:
+def decide(operation: Operation, seen: WorkingSet, rules: Rules) -> Outcome:
     """Decide one operation. Raises the ApiError that is its answer."""
     return _DECISIONS[operation.method, operation.route.on_list](operation, seen, rules)

@@ -7,14 +7,14 @@ from app.decisions.permissions import Access
 from app.decisions.rules import Rules
 from app.decisions.saving import deletion
 from app.decisions.showing import cache_expires, text_of
-from app.decisions.working_set import Work, next_timestamp
+from app.decisions.working_set import WorkingSet, next_timestamp
 from app.errors import Invalid, Modified, UnknownParent
 from app.operation import Operation, Outcome
 from app.parsing import queries
 from backends.storage import Stored
 
 
-def get(operation: Operation, seen: Work, rules: Rules) -> Outcome:
+def get(operation: Operation, seen: WorkingSet, rules: Rules) -> Outcome:
     """Read a page of a list, or with HEAD its total (core contract, 6 and 7.5)."""
     expect_negotiated(operation)
     able = access_of(operation, seen, rules)
@@ -28,8 +28,8 @@ def get(operation: Operation, seen: Work, rules: Rules) -> Outcome:
     query = _expect_query(operation, seen)
     expires = cache_expires(operation, seen)
     if operation.method == "HEAD":
-        return Outcome(200, timestamp, total=seen.seen.total, cache_expires=expires)
-    rows = seen.seen.page[: query.limit]
+        return Outcome(200, timestamp, total=seen.snapshot.total, cache_expires=expires)
+    rows = seen.snapshot.page[: query.limit]
     return Outcome(
         200,
         timestamp,
@@ -40,7 +40,7 @@ def get(operation: Operation, seen: Work, rules: Rules) -> Outcome:
     )
 
 
-def delete(operation: Operation, seen: Work, rules: Rules) -> Outcome:
+def delete(operation: Operation, seen: WorkingSet, rules: Rules) -> Outcome:
     """Delete the objects of a list that match and that the identity may write (core contract, 4.12)."""
     expect_negotiated(operation)
     able = access_of(operation, seen, rules)
@@ -50,7 +50,7 @@ def delete(operation: Operation, seen: Work, rules: Rules) -> Outcome:
     clock = seen.clock(operation.route.uri)
     _expect_list_unmodified(operation, clock)
     query = _expect_query(operation, seen)
-    rows = seen.seen.page[: query.limit]
+    rows = seen.snapshot.page[: query.limit]
     effects = []
     for stored in rows:
         clock = next_timestamp(clock, seen.now)
@@ -64,7 +64,7 @@ def delete(operation: Operation, seen: Work, rules: Rules) -> Outcome:
     )
 
 
-def _admit_to_list(operation: Operation, seen: Work, able: Access, rules: Rules, everything: bool) -> None:
+def _admit_to_list(operation: Operation, seen: WorkingSet, able: Access, rules: Rules, everything: bool) -> None:
     """Admit to the whole list, to what is shared of it, or to an empty one (C-PERM-12 to C-PERM-15).
 
     Whoever may create buckets gets to know that `*` is none; everybody else is refused, as Kinto 26.5 does.
@@ -74,7 +74,7 @@ def _admit_to_list(operation: Operation, seen: Work, able: Access, rules: Rules,
         if not able.principals.isdisjoint(rules.configured(outermost, "create")):
             raise UnknownParent(outermost, operation.route.ids[0])
     bounded = own_id(operation) is not None
-    admit(operation, everything or seen.seen.shares or able.may_create() or bounded)
+    admit(operation, everything or seen.snapshot.shares or able.may_create() or bounded)
 
 
 def _expect_list_unmodified(operation: Operation, timestamp: int) -> None:
@@ -82,7 +82,7 @@ def _expect_list_unmodified(operation: Operation, timestamp: int) -> None:
         raise Modified(timestamp)
 
 
-def _expect_query(operation: Operation, seen: Work) -> queries.Query:
+def _expect_query(operation: Operation, seen: WorkingSet) -> queries.Query:
     query = operation.query
     assert query is not None, "an operation on a list has a query"
     refusal = query.refused(seen.latest(operation.route.uri))
@@ -91,6 +91,6 @@ def _expect_query(operation: Operation, seen: Work) -> queries.Query:
     return query
 
 
-def _next(query: queries.Query, rows: list[Stored], seen: Work, nonce: str | None = None) -> str | None:
-    page = seen.seen.page
+def _next(query: queries.Query, rows: list[Stored], seen: WorkingSet, nonce: str | None = None) -> str | None:
+    page = seen.snapshot.page
     return queries.token(query, rows, page[query.limit], nonce) if len(page) > query.limit else None

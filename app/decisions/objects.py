@@ -17,7 +17,7 @@ from app.decisions.checks import (
 from app.decisions.rules import Rules
 from app.decisions.saving import Requested, attributes, deletion, prepared, received, save, stamp
 from app.decisions.showing import cache_expires, public, shown_permissions, text_of
-from app.decisions.working_set import Work
+from app.decisions.working_set import WorkingSet
 from app.errors import Invalid, Modified, Problem
 from app.kinds import Data
 from app.operation import Operation, Outcome
@@ -26,7 +26,7 @@ from backends.codec import dumps
 from backends.storage import Stored
 
 
-def get(operation: Operation, seen: Work, rules: Rules) -> Outcome:
+def get(operation: Operation, seen: WorkingSet, rules: Rules) -> Outcome:
     """Read one object (core contract, 4.6; 304 of RFC 9110, section 13.1.2)."""
     uri = operation.route.uri
     expect_negotiated(operation)
@@ -49,7 +49,7 @@ def get(operation: Operation, seen: Work, rules: Rules) -> Outcome:
     )
 
 
-def post(operation: Operation, seen: Work, rules: Rules) -> Outcome:
+def post(operation: Operation, seen: WorkingSet, rules: Rules) -> Outcome:
     """Create an object in a list, or answer the one that has the id already (core contract, 4.4)."""
     route, id = operation.route, operation.body.id
     expect_parent(route, seen)
@@ -81,7 +81,7 @@ def post(operation: Operation, seen: Work, rules: Rules) -> Outcome:
     return save(operation, seen, rules, uri, data, operation.body.permissions or {}, requested)
 
 
-def put(operation: Operation, seen: Work, rules: Rules) -> Outcome:
+def put(operation: Operation, seen: WorkingSet, rules: Rules) -> Outcome:
     """Create or replace an object (core contract, 4.5)."""
     uri = operation.route.uri
     expect_parent(operation.route, seen)
@@ -102,7 +102,7 @@ def put(operation: Operation, seen: Work, rules: Rules) -> Outcome:
     return save(operation, seen, rules, uri, data, granted, requested)
 
 
-def patch(operation: Operation, seen: Work, rules: Rules) -> Outcome:
+def patch(operation: Operation, seen: WorkingSet, rules: Rules) -> Outcome:
     """Change an object by one of the three kinds of patches (core contract, 4.7 to 4.10)."""
     uri, change = operation.route.uri, operation.body.patch
     stored = _expect_changeable(operation, seen, rules)
@@ -119,7 +119,7 @@ def patch(operation: Operation, seen: Work, rules: Rules) -> Outcome:
     return _behave(operation, outcome, before, after)
 
 
-def delete(operation: Operation, seen: Work, rules: Rules) -> Outcome:
+def delete(operation: Operation, seen: WorkingSet, rules: Rules) -> Outcome:
     """Delete an object and all below it; a tombstone stays (core contract, 4.11 and 4.13)."""
     stored = _expect_changeable(operation, seen, rules)
     at = operation.deleted_at
@@ -129,7 +129,7 @@ def delete(operation: Operation, seen: Work, rules: Rules) -> Outcome:
     return Outcome(200, timestamp, data=effect.new.text, effects=(effect,))
 
 
-def _expect_changeable(operation: Operation, seen: Work, rules: Rules) -> Stored:
+def _expect_changeable(operation: Operation, seen: WorkingSet, rules: Rules) -> Stored:
     """Return the object that a PATCH or DELETE is about; raise what hinders it, in the order of C-URL-28."""
     uri = operation.route.uri
     expect_parent(operation.route, seen)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from app.identity import Identity, Reader
 from app.kinds import Kind, Route
-from backends.storage import Snapshot, Wanted
+from backends.storage import Selection, Snapshot
 
 Configured = Callable[[str, str], frozenset[str]]
 """The principals that the settings give a permission on a kind: (kind, permission) -> principals."""
@@ -92,7 +92,7 @@ def with_groups(identity: Identity, configured: Iterable[str] | None, read: Read
         needed = any(principal.startswith("/") for principal in configured)
     if not needed:
         return own
-    return own.union(*read(Wanted("/buckets", readers=identity.principals)).groups.values())
+    return own.union(*read(Selection("/buckets", readers=identity.principals)).groups.values())
 
 
 def is_among(identity: Identity, configured: Collection[str], read: Reader) -> bool:

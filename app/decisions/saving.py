@@ -8,7 +8,7 @@ from typing import Final
 from app.decisions.checks import access_of
 from app.decisions.rules import Rules
 from app.decisions.showing import public_text
-from app.decisions.working_set import Work, next_timestamp
+from app.decisions.working_set import WorkingSet, next_timestamp
 from app.errors import Invalid, Problem
 from app.kinds import Data, Kind
 from app.operation import Effect, Operation, Outcome, Permissions
@@ -51,14 +51,14 @@ def received(data: Data | None, prefix: str) -> tuple[Data | None, Requested | N
     return attributes(data), Requested(timestamp, "body", f"{prefix}last_modified")
 
 
-def prepared(operation: Operation, seen: Work, rules: Rules, uri: str) -> tuple[Data, Requested | None]:
+def prepared(operation: Operation, seen: WorkingSet, rules: Rules, uri: str) -> tuple[Data, Requested | None]:
     """Return the attributes that a POST or PUT makes, and the timestamp that it asks for.
 
     Raises Invalid with all that is wrong with the request and with its attributes (step 11 of C-URL-28).
     """
     if operation.problems and operation.body.data is None:
         raise Invalid(*operation.problems)
-    stored, former = seen.living(uri), seen.seen.objects.get(uri)
+    stored, former = seen.living(uri), seen.snapshot.objects.get(uri)
     old = attributes(stored.data()) if stored else None
     data, requested = received(operation.body.data, "data.")
     data, problems = operation.kind.behaviour.prepare(operation.kind.name, data, old, "data.")
@@ -70,7 +70,7 @@ def prepared(operation: Operation, seen: Work, rules: Rules, uri: str) -> tuple[
 
 def save(
     operation: Operation,
-    seen: Work,
+    seen: WorkingSet,
     rules: Rules,
     uri: str,
     attributes: Data,
@@ -79,7 +79,7 @@ def save(
 ) -> Outcome:
     """Make the object that results: checked by the schemas, with its timestamp, its writer entered (C-OBJ-70)."""
     kind, id = operation.kind, uri[uri.rindex("/") + 1 :]
-    old, former = seen.living(uri), seen.seen.objects.get(uri)
+    old, former = seen.living(uri), seen.snapshot.objects.get(uri)
     timestamp, clock = stamp(
         requested, former.timestamp if former else None, seen.clock(operation.route.list), seen.now, rules
     )
@@ -136,7 +136,7 @@ def deletion(kind: Kind, stored: Stored, timestamp: int, clock: int) -> Effect:
     return Effect(kind, Stored(stored.uri, timestamp, True, stored.born, text), stored, {}, clock)
 
 
-def _validated(operation: Operation, seen: Work, document: Data) -> Data:
+def _validated(operation: Operation, seen: WorkingSet, document: Data) -> Data:
     """Check an object against the schemas of its collection and its bucket (core contract, 10.2 and 10.4).
 
     An id that the server made is not looked at.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.decisions.permissions import Access
-from app.decisions.working_set import Work
+from app.decisions.working_set import WorkingSet
 from app.kinds import Data, Kind
 from app.operation import Operation, Permissions
 from app.parsing import queries
@@ -28,7 +28,7 @@ def text_of(operation: Operation, stored: Stored) -> str:
     return public_text(operation.kind, stored)
 
 
-def shown_permissions(operation: Operation, seen: Work, able: Access, uri: str) -> Permissions:
+def shown_permissions(operation: Operation, seen: WorkingSet, able: Access, uri: str) -> Permissions:
     """Return the permissions for who is in `write`, and for whom the settings let write in the name of one who is."""
     granted = seen.permissions(uri)
     writer = operation.kind.behaviour.writer(operation.identity, uri[uri.rindex("/") + 1 :])
@@ -36,7 +36,7 @@ def shown_permissions(operation: Operation, seen: Work, able: Access, uri: str) 
     return granted if stands_in or able.sees_permissions(uri) else {}
 
 
-def cache_expires(operation: Operation, seen: Work) -> int | None:
+def cache_expires(operation: Operation, seen: WorkingSet) -> int | None:
     """Return what the collection says of caching its records; asked for anonymous readers only (C-HDR-17).
 
     None also for a value that is no whole number: what is stored was not always checked.

@@ -10,7 +10,7 @@ from typing import Final
 from app.kinds import Data
 from app.lengthy import Lengthy
 from app.operation import Effect, Permissions
-from backends.storage import LIVING, Change, Clock, Held, Move, Principals, Snapshot, Stored, is_inside, list_of
+from backends.storage import LIVING, Change, Clock, Holdings, Move, Principals, Snapshot, Stored, is_inside, list_of
 
 _NOBODY: Permissions = {}
 _NO_NEXT: Final = LIVING - 1
@@ -40,11 +40,11 @@ class Deferred:
 
     members: dict[str, frozenset[str]] = field(default_factory=dict)
     groups: dict[str, Effect] = field(default_factory=dict)
-    dissolved: Held = field(default_factory=Held)
+    dissolved: Holdings = field(default_factory=Holdings)
     moved: set[str] = field(default_factory=set)
 
 
-class Work:
+class WorkingSet:
     """Facts for decisions, and the changes that they made and nobody wrote yet.
 
     `now` is the clock of this process in ms, the same for all operations of a request. `lengthy` has the results of
@@ -52,52 +52,52 @@ class Work:
     """
 
     def __init__(self, seen: Snapshot, now: int, deferred: Deferred | None = None) -> None:
-        self.seen = seen
+        self.snapshot = seen
         self.now = now
         self.lengthy = Lengthy()
         self._before: dict[str, Permissions] = {}
         self._effects: dict[str, Effect] = {}
         self._moves: dict[str, Move] = {}
         self._stamps: dict[str, int] = {}
-        self._withdrawn = Principals()
+        self._revoked = Principals()
         self.deferred = deferred or Deferred()
 
     def living(self, uri: str) -> Stored | None:
         """Return the object, None when there is none or only a tombstone."""
-        stored = self.seen.objects.get(uri)
+        stored = self.snapshot.objects.get(uri)
         return None if stored is None or stored.deleted else stored
 
     def permissions(self, uri: str) -> Permissions:
         """Return all grants on an object: permission to principals."""
-        held = self.seen.grants.get(uri)
+        held = self.snapshot.grants.get(uri)
         return {name: frozenset(principals) for name, principals in held.items()} if held else _NOBODY
 
     def clock(self, list: str) -> int:
         """Return the timestamp of a list; 0 for one that nobody ever wrote to."""
-        clock = self.seen.clocks.get(list)
+        clock = self.snapshot.clocks.get(list)
         return clock.last_modified if clock else 0
 
     def latest(self, list: str) -> int:
         """Return the highest timestamp that a list ever gave out (C-LIST-28)."""
-        clock = self.seen.clocks.get(list)
+        clock = self.snapshot.clocks.get(list)
         return max(clock.last_modified, clock.former) if clock else 0
 
     def apply(self, effect: Effect, children: Iterable[str]) -> None:
         """Take over what an operation changed. *children* are the lists that start with the object when it is new."""
         uri, list = effect.new.uri, list_of(effect.new.uri)
-        former, before = self.seen.objects.get(uri), self.clock(list)
+        former, before = self.snapshot.objects.get(uri), self.clock(list)
         self._before.setdefault(uri, self.permissions(uri))
         if effect.kind.membership:
-            known = self.seen.members.get(uri, members(effect.old))
+            known = self.snapshot.members.get(uri, members(effect.old))
             self.deferred.members.setdefault(uri, frozenset(known))
             self.deferred.groups[uri] = effect
-        self.seen.grants[uri] = {name: set(principals) for name, principals in effect.permissions.items()}
+        self.snapshot.grants[uri] = {name: set(principals) for name, principals in effect.permissions.items()}
         self._move(list, effect.clock, (not effect.new.deleted) - (effect.old is not None))
-        self._stamps[uri] = self.unseen(list)
+        self._stamps[uri] = self.unpolled_timestamp(list)
         # The next timestamp of the list, whatever the client chose; it outlives the tombstone.
         born = former.born if former else min(self._stamps[uri], next_timestamp(before, self.now))
         self._effects[uri] = replace(effect, new=replace(effect.new, born=born))
-        self.seen.objects[uri] = self._effects[uri].new
+        self.snapshot.objects[uri] = self._effects[uri].new
         if effect.action == "create":
             for child in children:
                 self.start(child)
@@ -105,12 +105,12 @@ class Work:
     def _move(self, list: str, timestamp: int, count: int) -> None:
         moved = self._moves.get(list, Move(list, 0))
         self._moves[list] = Move(list, timestamp, moved.count + count, moved.starts)
-        known = self.seen.clocks.get(list, Clock(0, 0))
+        known = self.snapshot.clocks.get(list, Clock(0, 0))
         if timestamp > known.last_modified:
             self.deferred.moved.add(list)
-        self.seen.clocks[list] = replace(known, last_modified=timestamp, count=known.count + count)
+        self.snapshot.clocks[list] = replace(known, last_modified=timestamp, count=known.count + count)
 
-    def unseen(self, list: str) -> int:
+    def unpolled_timestamp(self, list: str) -> int:
         """Return a timestamp of a list that no poller has passed, for what begins or ends in it.
 
         It is the list's clock where this transaction moves it. Otherwise, as for a timestamp of the past that a client
@@ -119,7 +119,7 @@ class Work:
         clock = self.clock(list)
         return clock if list in self.deferred.moved else min(clock + 1, _NO_NEXT)
 
-    def moves(self, list: str) -> bool:
+    def is_moving(self, list: str) -> bool:
         """Say whether a change of the list's clock is pending."""
         return list in self._moves
 
@@ -134,19 +134,19 @@ class Work:
 
         The clock of the parent's list has no part in it: it may be far ahead.
         """
-        known = self.seen.clocks.get(list)
+        known = self.snapshot.clocks.get(list)
         value = next_timestamp(known.last_modified, self.now) if known else self.now
         self._moves[list] = Move(list, value, 0, starts=True)
         self.deferred.moved.add(list)
-        self.seen.clocks[list] = Clock(value, 0)
+        self.snapshot.clocks[list] = Clock(value, 0)
 
-    def withdraw(self, principals: Principals) -> None:
+    def revoke(self, principals: Principals) -> None:
         """End all that some principals hold, for the operations that follow too, and all memberships in them.
 
         The end of grants is written before the pending changes, of which the grants made since then live.
         """
-        self._withdrawn |= principals
-        for held in self.seen.grants.values():
+        self._revoked |= principals
+        for held in self.snapshot.grants.values():
             for name, granted in held.items():
                 held[name] = {each for each in granted if not principals.names(each)}
         for uri, permissions in self._before.items():
@@ -154,8 +154,8 @@ class Work:
         for uri, effect in self._effects.items():
             self._effects[uri] = replace(effect, permissions=_without(effect.permissions, principals))
         for user in principals.users:
-            self.seen.groups.pop(user, None)
-        for group, joined in self.seen.members.items():
+            self.snapshot.groups.pop(user, None)
+        for group, joined in self.snapshot.members.items():
             joined -= joined if principals.names(group) else principals.users
         deferred = self.deferred
         for group, joined_before in deferred.members.items():
@@ -167,12 +167,12 @@ class Work:
     def pending(self) -> tuple[list[Change], list[Move], Principals]:
         """Return what is to be written, and forget it."""
         changes = [self._change(uri, effect) for uri, effect in self._effects.items()]
-        moves, withdrawn = list(self._moves.values()), self._withdrawn
-        self._before, self._effects, self._moves, self._withdrawn = {}, {}, {}, Principals()
+        moves, withdrawn = list(self._moves.values()), self._revoked
+        self._before, self._effects, self._moves, self._revoked = {}, {}, {}, Principals()
         self._stamps = {}
         return changes, moves, withdrawn
 
-    def memberships(self) -> tuple[set[tuple[str, str]], Held]:
+    def memberships(self) -> tuple[set[tuple[str, str]], Holdings]:
         """Return who joins groups, and the memberships that end.
 
         This is written last: within a request everybody is in the groups of its start (core contract, 7.7).
@@ -183,7 +183,7 @@ class Work:
             were, are = self.deferred.members[group], members(effect.new)
             joined |= {(user, group) for user in are - were}
             left |= {(user, group) for user in were - are}
-        return joined, self.deferred.dissolved | Held(members=frozenset(left))
+        return joined, self.deferred.dissolved | Holdings(members=frozenset(left))
 
     def _change(self, uri: str, effect: Effect) -> Change:
         before, after = _pairs(self._before[uri]), _pairs(effect.permissions)
@@ -191,15 +191,15 @@ class Work:
 
     def forget_below(self, uris: Collection[str]) -> None:
         """Forget what lies below deleted objects."""
-        for facts in (self.seen.objects, self.seen.grants):
+        for facts in (self.snapshot.objects, self.snapshot.grants):
             for gone in [known for known in facts if is_inside(known, uris)]:
                 del facts[gone]
 
     def forget(self, uris: Iterable[str]) -> None:
         """Forget objects that are written and that nothing asks for again."""
         for uri in uris:
-            self.seen.objects.pop(uri, None)
-            self.seen.grants.pop(uri, None)
+            self.snapshot.objects.pop(uri, None)
+            self.snapshot.grants.pop(uri, None)
 
 
 def _pairs(permissions: Permissions) -> frozenset[tuple[str, str]]:

@@ -12,18 +12,18 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from app.decisions.decide import decide
-from app.decisions.working_set import Work, now_ms
+from app.decisions.working_set import WorkingSet, now_ms
 from app.errors import ApiError, Clash
 from app.events import Reading, collect
 from app.identity import Identity, Outdated, Proof, Proving
 from app.lengthy import Lengthy, Owed
 from app.operation import Effect, Operation, Outcome, View
 from app.service import Service
-from app.transactions import wanted as wanted_by
+from app.transactions import selections
 from app.transactions.nonces import Nonces
 from app.transactions.writing import StartAgain, Writing, persist
 from backends import BackendError
-from backends.storage import Clock, Snapshot, Transaction, Unlocked, Wanted, at_top, is_inside, list_of
+from backends.storage import Clock, Selection, Snapshot, Transaction, Unlocked, at_top, is_inside, list_of
 
 Answer = Outcome | ApiError
 
@@ -149,9 +149,9 @@ def _read(service: Service, steps: Sequence[Operation | View]) -> list[Answer | 
     read = Proving(service.storage.read, (operation.identity for operation in operations))
     single = [operation for operation in operations if not operation.pages]
     seen = Snapshot()
-    for wanted in wanted_by.objects(service, single, writing=False):
+    for wanted in selections.select_objects(service, single, writing=False):
         seen.add(read(wanted))
-    work = Work(seen, now_ms())
+    work = WorkingSet(seen, now_ms())
     answers: list[Answer | None] = []
     done: list[tuple[Operation, Outcome]] = []
     for step in steps:
@@ -161,8 +161,8 @@ def _read(service: Service, steps: Sequence[Operation | View]) -> list[Answer | 
             continue
         facts, operation = work, step
         if step.pages:
-            operation, page = wanted_by.read_list(service, step, read)
-            facts = Work(page, work.now)
+            operation, page = selections.read_list(service, step, read)
+            facts = WorkingSet(page, work.now)
         try:
             outcome = service.decide(operation, facts)
         except ApiError as error:
@@ -187,11 +187,11 @@ def _write(
     service: Service, steps: Sequence[Operation | View], lengthy: Lengthy, lists: frozenset[str]
 ) -> list[Answer | None]:
     with Nonces(service) as nonces, service.storage.transaction() as transaction:
-        run = _Run(service, transaction, steps, lengthy, nonces, lists)
+        run = _WriteBatch(service, transaction, steps, lengthy, nonces, lists)
         run.prepare()
         answers = [run.step(step) for step in steps]
         lengthy.expect_computed()
-        events = run.tell(run.done)
+        events = run.notify_listeners(run.outcomes)
         run.finish()
         nonces.exchange()
         if not run.wrote:
@@ -200,7 +200,7 @@ def _write(
     return answers
 
 
-class _Run(Writing):
+class _WriteBatch(Writing):
     """The operations of one writing transaction."""
 
     def __init__(
@@ -222,9 +222,9 @@ class _Run(Writing):
         self._recognised: dict[str, Identity] = {}
         self._changed_users: set[str] = set()
         self._stale = False
-        self._emptied: set[str] = set()
+        self._cascade_roots: set[str] = set()
         self._last: set[str] = set()
-        self.done: list[tuple[Operation, Outcome]] = []
+        self.outcomes: list[tuple[Operation, Outcome]] = []
 
     def prepare(self) -> None:
         """Lock and read what the operations need; call this before the first `step`. Raises Unlocked, Outdated."""
@@ -234,22 +234,22 @@ class _Run(Writing):
 
     def _see(self, snapshot: Snapshot) -> None:
         """Go on from what was read now; what lasts through the request stays."""
-        self.work = Work(snapshot, now_ms(), self.work.deferred)
-        self.work.lengthy = self._lengthy
+        self.working_set = WorkingSet(snapshot, now_ms(), self.working_set.deferred)
+        self.working_set.lengthy = self._lengthy
 
     def _lock_and_read(self) -> Snapshot:
         """Lock what the operations may write or empty, then read what they name."""
         writes = [operation for operation in self._operations if not operation.reads]
-        self._emptied = _emptied(self.service, writes, alone=self._alone)
-        self._last = {list_of(uri) for uri in self._emptied if self._alone and at_top(uri)}
+        self._cascade_roots = _cascade_roots(self.service, writes, alone=self._alone)
+        self._last = {list_of(uri) for uri in self._cascade_roots if self._alone and at_top(uri)}
         lists = {each.route.list for each in writes} | self._lists
-        clocks = self.transaction.lock(lists - self._last, self._emptied)
-        return self._read_all(clocks, () if self._last else self._emptied)
+        clocks = self.transaction.lock(lists - self._last, self._cascade_roots)
+        return self._read_all(clocks, () if self._last else self._cascade_roots)
 
     def _read_all(self, clocks: dict[str, Clock], emptied: Iterable[str]) -> Snapshot:
         seen = Snapshot(clocks=clocks)
         single = [operation for operation in self._operations if not operation.pages]
-        for each in wanted_by.with_emptied(wanted_by.objects(self.service, single, writing=True), emptied):
+        for each in selections.with_cascades(selections.select_objects(self.service, single, writing=True), emptied):
             seen.add(self._read(each))
         return seen
 
@@ -261,14 +261,14 @@ class _Run(Writing):
         if not self._last:
             return
         try:
-            decide(self._operations[0], self.work, self.service.rules)
+            decide(self._operations[0], self.working_set, self.service.rules)
         except ApiError:
             return
-        for wanted in wanted_by.with_emptied((), self._emptied):
+        for wanted in selections.with_cascades((), self._cascade_roots):
             self.transaction.read(wanted)
-        self.transaction.empty([*self._emptied], copies=False)
-        clocks = self.work.seen.clocks | self.transaction.lock(self._last)
-        self._see(self._read_all(clocks, self._emptied))
+        self.transaction.delete_below([*self._cascade_roots], copies=False)
+        clocks = self.working_set.snapshot.clocks | self.transaction.lock(self._last)
+        self._see(self._read_all(clocks, self._cascade_roots))
 
     def _start_lists(self) -> None:
         """Start lists of living parents that have no clock: their kind is newer than the parent (a plugin's).
@@ -277,15 +277,15 @@ class _Run(Writing):
         """
         for operation in self._operations:
             parent, name = operation.route.parent, operation.route.list
-            if operation.reads or operation.pages or name in self.work.seen.clocks or name in self._last:
+            if operation.reads or operation.pages or name in self.working_set.snapshot.clocks or name in self._last:
                 continue
             if parent is not None:
-                if self.work.living(parent.uri) is None:
+                if self.working_set.living(parent.uri) is None:
                     continue
-                self.transaction.expect_held((list_of(parent.uri),))
-                if name in self.transaction.read(Wanted(operation.route.bucket, clocks=(name,))).clocks:
+                self.transaction.expect_locked((list_of(parent.uri),))
+                if name in self.transaction.read(Selection(operation.route.bucket, clocks=(name,))).clocks:
                     raise Unlocked((name,))  # born while this waited for its parent's list
-            self.work.start(name)
+            self.working_set.start(name)
 
     def step(self, step: Operation | View) -> Answer | None:
         """Perform one operation, or let a view answer."""
@@ -298,20 +298,20 @@ class _Run(Writing):
                 self._recognised.clear()
                 self._see(self._lock_and_read())
             return None
-        operation = self.identified(step)
+        operation = self.reauthenticate(step)
         answer = self.answer(operation)
         if isinstance(answer, Outcome):
-            self.done.append((operation, answer))
+            self.outcomes.append((operation, answer))
         return answer
 
     def _perform_for_view(self, operations: Sequence[Operation]) -> list[Answer]:
         """Perform in this transaction what a view asks for; listeners are told of it with the rest."""
-        inner = _Run(self.service, self.transaction, operations, self._lengthy, self._nonces, frozenset())
-        inner.work.deferred = self.work.deferred
+        inner = _WriteBatch(self.service, self.transaction, operations, self._lengthy, self._nonces, frozenset())
+        inner.working_set.deferred = self.working_set.deferred
         inner.prepare()
         answers = [answer for operation in operations if (answer := inner.step(operation)) is not None]
         inner.flush()
-        self.done += inner.done
+        self.outcomes += inner.outcomes
         self.wrote |= inner.wrote
         self._stale |= inner.wrote
         self._changed_users |= inner._changed_users
@@ -321,14 +321,14 @@ class _Run(Writing):
         """Decide one operation and take over what it changes."""
         if operation.pages:
             self.flush()
-            operation, page = wanted_by.read_list(
+            operation, page = selections.read_list(
                 self.service, operation, lambda wanted: self._read(replace(wanted, bodies=True))
             )
-            self.work.seen.add(page)
-            self.work.seen.page, self.work.seen.total = page.page, page.total
-            self.work.seen.full, self.work.seen.shares = page.full, page.shares
+            self.working_set.snapshot.add(page)
+            self.working_set.snapshot.page, self.working_set.snapshot.total = page.page, page.total
+            self.working_set.snapshot.full, self.working_set.snapshot.shares = page.full, page.shares
         try:
-            outcome = self.service.decide(operation, self.work)
+            outcome = self.service.decide(operation, self.working_set)
             self._nonces.use(operation, outcome)
         except ApiError as error:
             return error
@@ -336,7 +336,7 @@ class _Run(Writing):
         self._cascade(operation, outcome)
         return outcome
 
-    def identified(self, operation: Operation) -> Operation:
+    def reauthenticate(self, operation: Operation) -> Operation:
         """Try again credentials that an earlier operation of the batch may have made valid, or invalid (P-ACC-27).
 
         Credentials of a user that no operation changed stay good: trying them again would take long.
@@ -361,8 +361,8 @@ class _Run(Writing):
             for operation in self._operations
             if operation.credentials == credentials and not operation.pages
         ]
-        for wanted in wanted_by.objects(self.service, theirs, writing=True):
-            self.work.seen.add(self.transaction.read(replace(wanted, bodies=True)))
+        for wanted in selections.select_objects(self.service, theirs, writing=True):
+            self.working_set.snapshot.add(self.transaction.read(replace(wanted, bodies=True)))
 
     def take(self, *effects: Effect) -> None:
         """Take over changed objects; users among them may make credentials valid or invalid."""
@@ -382,19 +382,19 @@ class _Run(Writing):
         if gone and self.service.kinds.children(operation.kind):
             self._prepare(gone)
             self.flush()
-            self.transaction.empty(gone)
-            self.work.forget_below(set(gone))
+            self.transaction.delete_below(gone)
+            self.working_set.forget_below(set(gone))
         elif gone and at_top(gone[0]):
             self.flush()
             self.transaction.remove_copies(gone)
 
     def _prepare(self, gone: Sequence[str]) -> None:
         """Lock what lies below deleted objects, where that was not done at the start."""
-        unlocked = [uri for uri in gone if uri not in self._emptied and not is_inside(uri, self._emptied)]
+        unlocked = [uri for uri in gone if uri not in self._cascade_roots and not is_inside(uri, self._cascade_roots)]
         if unlocked:
-            self.work.seen.clocks |= self.transaction.lock((), unlocked)
-            for wanted in wanted_by.with_emptied([], unlocked):
-                self.work.seen.add(self.transaction.read(wanted))
+            self.working_set.snapshot.clocks |= self.transaction.lock((), unlocked)
+            for wanted in selections.with_cascades([], unlocked):
+                self.working_set.snapshot.add(self.transaction.read(wanted))
 
 
 def _proves_otherwise(effect: Effect) -> bool:
@@ -405,7 +405,7 @@ def _proves_otherwise(effect: Effect) -> bool:
     return any(before.get(name) != after.get(name) for name in effect.kind.private)
 
 
-def _emptied(service: Service, writes: Iterable[Operation], alone: bool) -> set[str]:
+def _cascade_roots(service: Service, writes: Iterable[Operation], alone: bool) -> set[str]:
     """Return the objects below which a request may empty lists: all clocks there are locked from the start.
 
     Which objects the deletion of a list empties is known later. Unless it stands *alone*, its whole bucket counts, so

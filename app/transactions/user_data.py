@@ -12,17 +12,27 @@ from app.identity import Identity, Proving
 from app.kinds import Kind, Route
 from app.operation import Effect, Operation, Outcome
 from app.service import Service
-from app.transactions.wanted import with_emptied
+from app.transactions.selections import with_cascades
 from app.transactions.writing import Writing, persist
 from backends.codec import dumps
-from backends.storage import Holdings, Snapshot, Stored, Transaction, Wanted, at_top, home, is_inside, list_of
+from backends.storage import (
+    Selection,
+    Snapshot,
+    Stored,
+    Transaction,
+    UserHoldings,
+    at_top,
+    is_inside,
+    list_of,
+    read_bucket,
+)
 
 _AT_ONCE = 5_000
 """How many objects are read, changed and written together."""
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class DeletionPlan:
     """What is to be done for a user: objects that go, groups that they leave, and the lists to lock for all of it.
 
     Of what lies in an object that goes nothing is said. Of the buckets among them all lists are locked.
@@ -43,14 +53,14 @@ def forget(service: Service, principal: str, identity: Identity, proving: Provin
     persist(lambda lists: _forget(service, principal, identity, proving, lists))
 
 
-def plan(service: Service, held: Holdings) -> Plan:
+def plan(service: Service, held: UserHoldings) -> DeletionPlan:
     """Decide by what is *held* what goes. Who somebody is (an account) stays, without the grants on it (P-USER-1)."""
     routes = {uri: service.kinds.match(uri) for uri in held.sole}
     mine = {uri for uri, route in routes.items() if route and not _stays(service, route)}
     gone = {uri for uri in mine if not is_inside(uri, mine)}
     others = {uri for uri in (*held.granted, *held.groups) if not is_inside(uri, gone)}
     below = {name for uri in gone if not at_top(uri) for name in _lists_in(service, uri)}
-    return Plan(
+    return DeletionPlan(
         tuple(sorted(gone)),
         tuple(sorted(uri for uri in held.groups if uri in others and uri not in gone)),
         frozenset(map(list_of, (*gone, *others))) | below,
@@ -70,26 +80,26 @@ def _forget(service: Service, principal: str, identity: Identity, proving: Provi
     with service.storage.transaction() as transaction:
         proving.renew()
         run = _prepare(service, transaction, principal, proving, lists)
-        events = run.tell(run.erase(identity))
+        events = run.notify_listeners(run.erase(identity))
         run.finish()
     service.notify_after(events)
 
 
 def _prepare(
     service: Service, transaction: Transaction, principal: str, proving: Proving, lists: frozenset[str]
-) -> _Run:
+) -> _Revocation:
     """Look up what a user has, lock the lists of it, and look again. Raises Unlocked and Outdated."""
-    first = plan(service, transaction.holdings(principal))
+    first = plan(service, transaction.user_holdings(principal))
     locked = transaction.lock(first.lists | lists, _filled(service, first.gone))
-    certain = plan(service, transaction.holdings(principal))
-    transaction.expect_held(certain.lists)
+    certain = plan(service, transaction.user_holdings(principal))
+    transaction.expect_locked(certain.lists)
     snapshot = Snapshot(clocks=locked)
-    for wanted in with_emptied([], _filled(service, certain.gone)):
+    for wanted in with_cascades([], _filled(service, certain.gone)):
         snapshot.add(proving.read(transaction.read, wanted))
-    return _Run(service, transaction, snapshot, principal, certain, proving)
+    return _Revocation(service, transaction, snapshot, principal, certain, proving)
 
 
-class _Run(Writing):
+class _Revocation(Writing):
     """The one transaction in which a user is forgotten, as planned under all locks."""
 
     def __init__(
@@ -98,7 +108,7 @@ class _Run(Writing):
         transaction: Transaction,
         snapshot: Snapshot,
         principal: str,
-        certain: Plan,
+        certain: DeletionPlan,
         proving: Proving,
     ) -> None:
         super().__init__(service, transaction, snapshot)
@@ -121,24 +131,24 @@ class _Run(Writing):
             if self.service.has_listeners:
                 done += changed
             else:
-                self.work.forget(some)
+                self.working_set.forget(some)
         self._prove()
         filled = _filled(self.service, self._plan.gone)
-        self.transaction.empty(filled)
+        self.transaction.delete_below(filled)
         self.transaction.remove_copies([uri for uri in self._plan.gone if at_top(uri) and uri not in filled])
-        self.withdraw(self._principal)
+        self.revoke(self._principal)
         return done
 
     def _change(self, uris: Sequence[str], identity: Identity) -> list[tuple[Operation, Outcome]]:
         """Delete objects, and take the user out of groups."""
-        for bucket, targets in _by_bucket(uris, home).items():
-            self.work.seen.add(self._read(Wanted(bucket, targets=tuple(targets))))
+        for bucket, targets in _by_bucket(uris, read_bucket).items():
+            self.working_set.snapshot.add(self._read(Selection(bucket, targets=tuple(targets))))
         left, clocks = set(self._plan.left), dict[str, int]()
         done = []
         for uri in uris:
-            route, stored = self.service.kinds.match(uri), self.work.living(uri)
+            route, stored = self.service.kinds.match(uri), self.working_set.living(uri)
             if route and stored:
-                clock = next_timestamp(clocks.get(route.list, self.work.clock(route.list)), self.work.now)
+                clock = next_timestamp(clocks.get(route.list, self.working_set.clock(route.list)), self.working_set.now)
                 clocks[route.list] = clock
                 make, method = (self._without_user, "PATCH") if uri in left else (_deletion, "DELETE")
                 effect = make(route.kind, stored, clock)
@@ -154,7 +164,8 @@ class _Run(Writing):
         members = [member for member in data.get("members", ()) if member != self._principal]
         text = dumps({**data, "members": members, "last_modified": clock})
         permissions = {
-            name: principals - {self._principal} for name, principals in self.work.permissions(stored.uri).items()
+            name: principals - {self._principal}
+            for name, principals in self.working_set.permissions(stored.uri).items()
         }
         return Effect(kind, replace(stored, timestamp=clock, text=text), stored, permissions, clock)
 

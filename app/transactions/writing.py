@@ -8,13 +8,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from app.decisions.working_set import Work, now_ms
+from app.decisions.working_set import WorkingSet, now_ms
 from app.errors import Clash
 from app.events import Event, collect
 from app.operation import Effect, Operation, Outcome
 from app.schemas.compiling import NotCompiled, compile_schema
 from app.service import Service
-from backends.storage import Conflict, Held, Principals, Snapshot, Transaction, Unlocked, Wanted, home, list_of
+from backends.storage import (
+    Conflict,
+    Holdings,
+    Principals,
+    Selection,
+    Snapshot,
+    Transaction,
+    Unlocked,
+    list_of,
+    read_bucket,
+)
 
 _TRIES = 3
 _MOST_LOCKS = 10
@@ -63,7 +73,7 @@ class Writing:
     def __init__(self, service: Service, transaction: Transaction, seen: Snapshot) -> None:
         self.service = service
         self.transaction = transaction
-        self.work = Work(seen, now_ms())
+        self.working_set = WorkingSet(seen, now_ms())
         self.wrote = False
         self._heard: Operation | None = None
         self._caused: list[tuple[Operation, Outcome]] = []
@@ -75,24 +85,24 @@ class Writing:
         is newer than its parent, is started. Raises Unlocked where a lock is missing that must be taken earlier: the
         request starts again with it.
         """
-        if not self.work.moves(list):
-            self.work.seen.clocks |= self.transaction.lock_last(list)
+        if not self.working_set.is_moving(list):
+            self.working_set.snapshot.clocks |= self.transaction.lock_last(list)
         parent = list_of(list)
-        if parent and parent not in self.work.seen.objects:
-            self.work.seen.add(self.transaction.read(Wanted(home(parent), ancestors=(parent,))))
-        if parent and self.work.living(parent) is None:
+        if parent and parent not in self.working_set.snapshot.objects:
+            self.working_set.snapshot.add(self.transaction.read(Selection(read_bucket(parent), ancestors=(parent,))))
+        if parent and self.working_set.living(parent) is None:
             return None
-        if list not in self.work.seen.clocks:
-            self.transaction.expect_held((list_of(parent),))
-            self.work.start(list)
-        return self.work.allocate(list)
+        if list not in self.working_set.snapshot.clocks:
+            self.transaction.expect_locked((list_of(parent),))
+            self.working_set.start(list)
+        return self.working_set.allocate(list)
 
     def apply(self, effect: Effect) -> None:
         """Write one more object for a listener. Listeners are told of it by an event of its own (P-EVT-6).
 
         The clock of its list never goes back, in whatever order a listener uses the timestamps that it got.
         """
-        clock = max(effect.clock, self.work.clock(list_of(effect.new.uri)))
+        clock = max(effect.clock, self.working_set.clock(list_of(effect.new.uri)))
         effect = replace(effect, clock=clock)
         self.take(effect)
         if self._heard:
@@ -104,7 +114,7 @@ class Writing:
         A deleted user or group leaves nothing to a later one of that name: what it holds ends.
         """
         for effect in effects:
-            self.work.apply(effect, self.service.kinds.lists_in(effect.kind, effect.new.uri))
+            self.working_set.apply(effect, self.service.kinds.lists_in(effect.kind, effect.new.uri))
         gone = [effect for effect in effects if effect.new.deleted]
         ended = Principals(
             users=frozenset(
@@ -116,26 +126,26 @@ class Writing:
             inside=frozenset(effect.new.uri for effect in gone if self.service.kinds.have_groups(effect.kind)),
         )
         if ended:
-            self.work.withdraw(ended)
+            self.working_set.revoke(ended)
 
-    def withdraw(self, principal: str) -> None:
+    def revoke(self, principal: str) -> None:
         """End all that was granted to a principal, and its memberships."""
-        self.work.withdraw(Principals(users=frozenset((principal,))))
+        self.working_set.revoke(Principals(users=frozenset((principal,))))
 
     def finish(self) -> None:
         """Write what is pending, and who joined and left groups: once, after all operations."""
         self.flush()
-        joined, left = self.work.memberships()
-        self.transaction.end(left, self.work.unseen)
-        self.transaction.join(joined, self.work.unseen)
+        joined, left = self.working_set.memberships()
+        self.transaction.end(left, self.working_set.unpolled_timestamp)
+        self.transaction.join(joined, self.working_set.unpolled_timestamp)
 
     def flush(self) -> None:
         """Write what is pending but memberships. Raises Clash when a client's own timestamp is taken (C-PRE-9)."""
-        changes, moves, withdrawn = self.work.pending()
+        changes, moves, withdrawn = self.working_set.pending()
         if withdrawn:
-            held = self.transaction.held_by(withdrawn)
-            self.transaction.end(Held(held.grants, held.memberships), self.work.unseen)
-            self.work.deferred.dissolved |= Held(members=held.members)
+            held = self.transaction.holdings_of(withdrawn)
+            self.transaction.end(Holdings(held.grants, held.memberships), self.working_set.unpolled_timestamp)
+            self.working_set.deferred.dissolved |= Holdings(members=held.members)
             self.wrote = True
         if not changes and not moves:
             return
@@ -143,12 +153,12 @@ class Writing:
         if wished:
             changed = {change.stored.uri for change in changes}
             new = [(change.list, change.stored.timestamp) for change in changes]
-            if len(set(new)) < len(new) or self.transaction.taken(wished) - changed:
+            if len(set(new)) < len(new) or self.transaction.timestamp_conflicts(wished) - changed:
                 raise Clash
         self.transaction.write(changes, moves)
         self.wrote = True
 
-    def tell(self, done: Sequence[tuple[Operation, Outcome]]) -> list[Event]:
+    def notify_listeners(self, done: Sequence[tuple[Operation, Outcome]]) -> list[Event]:
         """Tell listeners before the commit what was done, then what they wrote themselves; return all that was told."""
         told: list[Event] = []
         while done and self.service.has_listeners:

@@ -2,8 +2,8 @@
 
 A *URI* (the path without `/v1`) is the key of an object; its *list* is the URI without the last segment; its *bucket*
 is the first two segments. An object at the top (a bucket, an account) lives under two keys: its own (what is inside it
-finds it there) and its list's (the directory, which `GET /buckets` reads). `home` says where an object is read,
-`homes` where it is written.
+finds it there) and its list's (the directory, which `GET /buckets` reads). `read_bucket` returns
+the key under which it is read, `write_buckets` all keys under which it is written.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ def bucket_of(uri: str) -> str:
     return "/".join(uri.split("/", 3)[:3])
 
 
-def home(uri: str) -> str:
+def read_bucket(uri: str) -> str:
     """Return the bucket under which the object *uri* is read: its list's, for one at the top the directory."""
     return bucket_of(list_of(uri))
 
 
-def homes(uri: str) -> tuple[str, ...]:
+def write_buckets(uri: str) -> tuple[str, ...]:
     """Return every bucket under which the object *uri* is written: one, for an object at the top two."""
-    return tuple(dict.fromkeys((home(uri), bucket_of(uri))))
+    return tuple(dict.fromkeys((read_bucket(uri), bucket_of(uri))))
 
 
 def is_inside(uri: str, others: Collection[str]) -> bool:
@@ -67,7 +67,7 @@ def is_inside(uri: str, others: Collection[str]) -> bool:
 
 def at_top(uri: str) -> bool:
     """Say whether the object *uri* is at the top, so that a whole bucket lies below it."""
-    return home(uri) != bucket_of(uri)
+    return read_bucket(uri) != bucket_of(uri)
 
 
 def like_pattern(lists: Sequence[str]) -> str:
@@ -189,7 +189,7 @@ class UserState:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Selection:
     """What one statement reads from one bucket.
 
     `targets` are objects with all their grants; when `sparing` with those that a reader holds, and with all where a
@@ -197,7 +197,7 @@ class Wanted:
     principals of whoever asks, whose groups are read too. `private` names fields of the targets that must not leave the
     storage. Without `bodies` the documents of the ancestors are not fetched, only whether they are there. `users` are
     looked up in buckets of their own: a remembered login holds only while its user is as before. `groups` are read with
-    their living members; `emptied` are objects below which all clocks are read.
+    their living members; `cascade_roots` are objects below which all clocks are read.
     """
 
     bucket: str
@@ -211,7 +211,7 @@ class Wanted:
     page: Page | None = None
     users: tuple[User, ...] = ()
     groups: tuple[str, ...] = ()
-    emptied: tuple[str, ...] = ()
+    cascade_roots: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,13 +231,13 @@ class KindRange:
 
 
 @dataclass(frozen=True, slots=True)
-class Accessible:
+class AccessSelection:
     """What one statement reads of the objects anywhere on which somebody holds a permission (C-UTIL-27).
 
     `readers` are the principals of whoever asks; their groups count too. Filters and order of the page are on the
     fields `uri`, `resource_name` (the kind), `id` (the last segment of the URI), and on `ids`. Each of these is a field
     (`collection_id`), the number of the id in the URI from the outside in (2), and the kinds that have the field.
-    `users` are explained in `Wanted`.
+    `users` are explained in `Selection`.
     """
 
     readers: tuple[str, ...]
@@ -253,7 +253,7 @@ class Snapshot:
 
     `full` says that the page is of the whole list, `shares` that some object of the list is shared with the reader,
     whatever the filters say of it. `users` has the state of those that exist. `permissions` are those of the readers by
-    URI, of what `Accessible` asks for.
+    URI, of what `AccessSelection` asks for.
     `members` has every group that was asked for, also one that nobody is in.
     """
 
@@ -287,25 +287,25 @@ class Change:
 
     `stamp` is the clock of its list after the write, which the grants carry.
 
-    Derived: `list` of the object; `home`, the bucket under which it is read; `homes`, all under which it is written;
+    Derived: `list` of the object; `read_bucket`, under which it is read; `write_buckets`, under which it is written;
     `past`, whether the client chose a timestamp that leaves the list's clock where it was (C-PRE-6).
     """
 
     stored: Stored
     stamp: int
-    ended: frozenset[tuple[str, str]] = frozenset()
-    begun: frozenset[tuple[str, str]] = frozenset()
+    revoked: frozenset[tuple[str, str]] = frozenset()
+    granted: frozenset[tuple[str, str]] = frozenset()
     list: str = field(init=False)
-    home: str = field(init=False)
-    homes: tuple[str, ...] = field(init=False)
+    read_bucket: str = field(init=False)
+    write_buckets: tuple[str, ...] = field(init=False)
     past: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        buckets = homes(self.stored.uri)
+        buckets = write_buckets(self.stored.uri)
         derive = partial(object.__setattr__, self)
         derive("list", list_of(self.stored.uri))
-        derive("home", buckets[0])
-        derive("homes", buckets)
+        derive("read_bucket", buckets[0])
+        derive("write_buckets", buckets)
         derive("past", self.stored.timestamp < self.stamp)
 
 
@@ -329,7 +329,7 @@ class Principals:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class Holdings:
     """Living grants (URI, permission, principal) and memberships (user, group) of some principals.
 
     `memberships` are those of users, `members` those in groups.
@@ -339,8 +339,8 @@ class Held:
     memberships: frozenset[tuple[str, str]] = frozenset()
     members: frozenset[tuple[str, str]] = frozenset()
 
-    def __or__(self, other: Held) -> Held:
-        return Held(self.grants | other.grants, self.memberships | other.memberships, self.members | other.members)
+    def __or__(self, other: Holdings) -> Holdings:
+        return Holdings(self.grants | other.grants, self.memberships | other.memberships, self.members | other.members)
 
     def lists(self) -> set[str]:
         """Return the lists of the objects and of the groups."""
@@ -359,7 +359,7 @@ class Move:
 
 
 @dataclass(frozen=True, slots=True)
-class Holdings:
+class UserHoldings:
     """What one principal has by itself: objects on which it was granted anything, and groups that it is in.
 
     `sole` are those of the objects on which nobody else holds `write`.
@@ -405,16 +405,16 @@ class Transaction(Protocol):
         Raises Unlocked where a list is held that comes after it: another try locks both in their order.
         """
 
-    def expect_held(self, lists: Iterable[str]) -> None:
+    def expect_locked(self, lists: Iterable[str]) -> None:
         """Raise Unlocked for lists that the transaction neither locked nor started."""
 
-    def read(self, wanted: Wanted) -> Snapshot:
+    def read(self, wanted: Selection) -> Snapshot:
         """Read one bucket, as `Storage.read` does, inside the transaction.
 
-        Raises Unlocked when a list below the objects `wanted.emptied` is not locked.
+        Raises Unlocked when a list below the objects `wanted.cascade_roots` is not locked.
         """
 
-    def taken(self, wished: Iterable[tuple[str, int]]) -> set[str]:
+    def timestamp_conflicts(self, wished: Iterable[tuple[str, int]]) -> set[str]:
         """Return the URIs of objects that already use one of the timestamps (URI, timestamp) in the list (C-PRE-9)."""
 
     def write(self, changes: Sequence[Change], moves: Sequence[Move]) -> None:
@@ -424,20 +424,20 @@ class Transaction(Protocol):
         that the transaction has not read.
         """
 
-    def held_by(self, principals: Principals) -> Held:
+    def holdings_of(self, principals: Principals) -> Holdings:
         """Return the living grants to principals in all buckets, the memberships of users, and those in groups."""
 
-    def end(self, held: Held, stamp: Callable[[str], int]) -> None:
+    def end(self, held: Holdings, stamp: Callable[[str], int]) -> None:
         """End grants and memberships, each at the timestamp that *stamp* gives its list. Raises Unlocked."""
 
     def join(self, memberships: Iterable[tuple[str, str]], stamp: Callable[[str], int]) -> None:
         """Begin memberships, pairs of a user and a group, at the timestamps of the groups' lists. Raises Unlocked."""
 
-    def empty(self, uris: Sequence[str], *, copies: bool = True) -> None:
+    def delete_below(self, uris: Sequence[str], *, copies: bool = True) -> None:
         """Delete all that lies below deleted objects, for those at the top the whole bucket. Clocks stay.
 
         Without *copies* those of the objects in their own buckets stay, which belong to the lists that they are in.
-        Raises Unlocked for an object that was not read as `Wanted.emptied`, with all clocks below it locked.
+        Raises Unlocked for an object that was not read as `Selection.cascade_roots`, with all clocks below it locked.
         """
 
     def remove_copies(self, uris: Sequence[str]) -> None:
@@ -446,7 +446,7 @@ class Transaction(Protocol):
     def start(self, lists: Collection[str], now: int) -> None:
         """Make the clocks of lists that have none."""
 
-    def holdings(self, principal: str) -> Holdings:
+    def user_holdings(self, principal: str) -> UserHoldings:
         """Return what a principal has by itself, in all buckets (user data)."""
 
     def rollback(self) -> None:
@@ -461,7 +461,7 @@ class Storage(Protocol):
 
     embedded: bool
 
-    def read(self, wanted: Wanted) -> Snapshot:
+    def read(self, wanted: Selection) -> Snapshot:
         """Read what is wanted of one bucket in one statement, so that all of it is of one moment."""
 
     def transaction(self) -> AbstractContextManager[Transaction]:
@@ -473,7 +473,7 @@ class Storage(Protocol):
         Raises `Conflict` when the database asks for another try (deadlock, serialization).
         """
 
-    def accessible(self, wanted: Accessible) -> Snapshot:
+    def accessible(self, wanted: AccessSelection) -> Snapshot:
         """Read what the readers and their groups hold on the objects of a page, in one statement (C-UTIL-27).
 
         The snapshot has `permissions` of the objects of the page, or their `total` where the page is counted, and

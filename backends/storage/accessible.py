@@ -45,7 +45,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.selectable import CompoundSelect
 
 from backends import Json
-from backends.storage import Accessible, Filter, KindRange, Missing, Order, Snapshot, like_pattern
+from backends.storage import AccessSelection, Filter, KindRange, Missing, Order, Snapshot, like_pattern
 from backends.storage.branches import LIVES, PERMISSIONS, TOTAL, Readers, bind_values, branch, by_secret, user_branches
 from backends.storage.dialect import Dialect
 from backends.storage.reads import collect
@@ -73,7 +73,7 @@ class AccessiblePages:
         self._dialect = dialect
         self._kept = lru_cache(maxsize=16)(self._build)
 
-    def run(self, connection: Connection, wanted: Accessible) -> Snapshot:
+    def run(self, connection: Connection, wanted: AccessSelection) -> Snapshot:
         """Execute the one statement that reads *wanted*."""
         users, values = by_secret(self._dialect, wanted.users)
         everything = [each for each in wanted.ranges if each.everything]
@@ -90,7 +90,7 @@ class AccessiblePages:
         shape = replace(wanted, readers=(), ranges=(), users=(), page=replace(wanted.page, limit=0))
         return collect(connection.execute(build(shape, users, bool(top), bool(inside)), values))
 
-    def _build(self, wanted: Accessible, users: tuple[str, ...], top: bool, inside: bool) -> CompoundSelect[Any]:
+    def _build(self, wanted: AccessSelection, users: tuple[str, ...], top: bool, inside: bool) -> CompoundSelect[Any]:
         """Make the statement: the permissions on the objects of the page, or how many objects there are."""
         found, page = self._found(wanted, top, inside), wanted.page
         branches = list(user_branches(self._dialect, users))
@@ -111,7 +111,7 @@ class AccessiblePages:
         rows = branch(PERMISSIONS, a=found.c.uri, b=found.c.names).where(found.c.uri.in_(select(chosen.c.uri)))
         return union_all(rows, *branches)
 
-    def _found(self, wanted: Accessible, top: bool, inside: bool) -> CTE:
+    def _found(self, wanted: AccessSelection, top: bool, inside: bool) -> CTE:
         """Return the objects among which the page is: kind, URI, and the names of permissions between spaces."""
         parts = [self._granted(wanted)]
         if top:
@@ -128,7 +128,7 @@ class AccessiblePages:
             parts.append(self._living(wanted, lists, *same))
         return union_all(*parts).cte("found").prefix_with("MATERIALIZED")
 
-    def _granted(self, wanted: Accessible) -> Select[Any]:
+    def _granted(self, wanted: AccessSelection) -> Select[Any]:
         """Return the objects on which a reader holds a permission, once for each principal that holds some."""
         ranges = self._dialect.rows("granted", [(name, Text()) for name in _GRANTED])
         principals = Readers(self._dialect).principals
@@ -149,12 +149,14 @@ class AccessiblePages:
         )
         return self._first(wanted, granted, grants.c.uri, keys)
 
-    def _living(self, wanted: Accessible, keys: FromClause, *conditions: ColumnElement[bool]) -> Select[Any]:
+    def _living(self, wanted: AccessSelection, keys: FromClause, *conditions: ColumnElement[bool]) -> Select[Any]:
         """Return the living objects for each of *keys*."""
         living = select(documents.c.uri, literal_column("''", Text).label("names"))
         return self._first(wanted, living.where(*conditions, ~documents.c.deleted), documents.c.uri, keys)
 
-    def _first(self, wanted: Accessible, found: Select[Any], uri: ColumnElement[str], keys: FromClause) -> Select[Any]:
+    def _first(
+        self, wanted: AccessSelection, found: Select[Any], uri: ColumnElement[str], keys: FromClause
+    ) -> Select[Any]:
         """Return the first objects of each range that match: all of them where the page is not in order of the URIs."""
         page, fields = wanted.page, self._fields(wanted, uri, keys.c.kind)
         matching = [_condition(given, fields[given.path[0]], self._dialect) for given in page.filters]
@@ -166,7 +168,9 @@ class AccessiblePages:
         each = self._dialect.look_up_first(ranged, keys, order, limit).subquery()
         return select(each.c.kind, each.c.uri, each.c.names)
 
-    def _fields(self, wanted: Accessible, uri: ColumnElement[str], kind: ColumnElement[str]) -> Mapping[str, _Value]:
+    def _fields(
+        self, wanted: AccessSelection, uri: ColumnElement[str], kind: ColumnElement[str]
+    ) -> Mapping[str, _Value]:
         """Return the fields of an entry by name."""
         ids = {
             name: case((kind.in_(sorted(kinds)), self._dialect.segment(uri, 2 * number)))

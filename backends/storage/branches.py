@@ -26,7 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.elements import ColumnElement
 
-from backends.storage import LIVING, User, home, list_of
+from backends.storage import LIVING, User, list_of, read_bucket
 from backends.storage.dialect import Dialect
 from backends.storage.tables import clocks, documents, grants, members
 
@@ -98,8 +98,8 @@ def documents_branch(dialect: Dialect, objects: FromClause, text: ColumnElement[
 
 
 def emptied_branch(dialect: Dialect) -> Select[Any]:
-    """Return the branch of all clocks below the objects that are bound as `emptied`."""
-    ranges = dialect.rows("emptied", RANGE)
+    """Return the branch of all clocks below the objects that are bound as `cascade_roots`."""
+    ranges = dialect.rows("cascade_roots", RANGE)
     return dialect.look_up(_clock_branch(), ranges, clocks.c.list > ranges.c.above, clocks.c.list < ranges.c.below)
 
 
@@ -125,7 +125,7 @@ def by_secret(dialect: Dialect, users: Iterable[User]) -> tuple[tuple[str, ...],
     """Return the members that hold the secrets of users, one for each branch, and the values that the branches bind."""
     grouped: dict[tuple[str, str], list[str]] = {}
     for user in users:
-        grouped.setdefault((home(user.uri), user.member), []).append(user.uri)
+        grouped.setdefault((read_bucket(user.uri), user.member), []).append(user.uri)
     values: dict[str, Any] = {}
     for number, ((bucket, _), uris) in enumerate(grouped.items()):
         values |= {f"bucket_{number}": bucket, **bind_values(dialect, f"users_{number}", uris)}

@@ -49,7 +49,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.elements import ColumnElement
 
-from backends.storage import LIVING, homes
+from backends.storage import LIVING, write_buckets
 from backends.storage.dialect import Dialect
 from backends.storage.tables import clocks, documents, grants, members
 from backends.storage.writes import Writer
@@ -200,7 +200,7 @@ class Purge:
         keys = [tuple(row[: len(ended.keys)]) for row in rows]
         if ended is _GRANTS:
             # Those of an object at the top stand in two buckets.
-            keys = [(bucket, uri, *others) for _, uri, *others in keys for bucket in homes(uri)]
+            keys = [(bucket, uri, *others) for _, uri, *others in keys for bucket in write_buckets(uri)]
         parameters = {
             **self._dialect.bind_rows("gone", ended.keys, keys),
             "of_list": where["of_list"],

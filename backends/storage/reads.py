@@ -15,7 +15,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Text, literal_column, select, union_all
 from sqlalchemy.sql.selectable import CompoundSelect
 
-from backends.storage import Clock, Snapshot, Stored, User, UserState, Wanted
+from backends.storage import Clock, Selection, Snapshot, Stored, User, UserState
 from backends.storage.branches import (
     CLOCK,
     FULL,
@@ -63,9 +63,9 @@ _TABLES: Final = {
     "clocks": bind_values,
     "readers": bind_values,
     "groups": bind_values,
-    "emptied": bind_ranges,
+    "cascade_roots": bind_ranges,
 }
-"""How the fields of Wanted are bound as tables."""
+"""How the fields of Selection are bound as tables."""
 
 
 class Reads:
@@ -76,7 +76,7 @@ class Reads:
         self._objects = lru_cache(maxsize=64)(self._build_objects)
         self._pages = Pages(dialect)
 
-    def run(self, connection: Connection, wanted: Wanted) -> Snapshot:
+    def run(self, connection: Connection, wanted: Selection) -> Snapshot:
         """Execute the one statement that reads *wanted*."""
         page = wanted.page
         parameters: dict[str, Any] = {"bucket": wanted.bucket}
@@ -89,7 +89,7 @@ class Reads:
             users, named_users = by_secret(self._dialect, wanted.users)
             parameters |= named_users
         if page is None:
-            named = wanted.targets, wanted.ancestors, wanted.clocks, wanted.groups, wanted.emptied
+            named = wanted.targets, wanted.ancestors, wanted.clocks, wanted.groups, wanted.cascade_roots
             shape = _Shape(tuple(map(bool, named)), wanted.bodies, wanted.sparing, wanted.private, users)
             seen = collect(connection.execute(self._objects(shape), parameters))
             seen.members = {group: seen.members.get(group, set()) for group in wanted.groups}

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import IntegrityError as DriverIntegrityError
 
 from backends import BackendError, Busy, IntegrityError, Pool
-from backends.storage import Accessible, Conflict, Disconnected, Snapshot, Uncertain, Wanted, bucket_of
+from backends.storage import AccessSelection, Conflict, Disconnected, Selection, Snapshot, Uncertain, bucket_of
 from backends.storage.accessible import AccessiblePages
 from backends.storage.dialect import Dialect
 from backends.storage.migrations import migrate
@@ -103,14 +103,14 @@ class SqlStorage:
         self.waits = Waits(writing.get_execution_options().get(LIMIT, Pool().lock_timeout_seconds))
         self._open: ContextVar[Connection | None] = ContextVar("open", default=None)
 
-    def read(self, wanted: Wanted) -> Snapshot:
+    def read(self, wanted: Selection) -> Snapshot:
         """Read what is wanted of one bucket; once more on a fresh connection when the one at hand was dead."""
         try:
             return self._read(wanted)
         except Conflict:
             return self._read(wanted)
 
-    def _read(self, wanted: Wanted) -> Snapshot:
+    def _read(self, wanted: Selection) -> Snapshot:
         with self._reading() as connection:
             return self._reads.run(connection, wanted)
 
@@ -151,14 +151,14 @@ class SqlStorage:
             with _done_or_not():
                 connection.commit()
 
-    def accessible(self, wanted: Accessible) -> Snapshot:
+    def accessible(self, wanted: AccessSelection) -> Snapshot:
         """Read what somebody holds anywhere; once more on a fresh connection when the one at hand was dead."""
         try:
             return self._read_accessible(wanted)
         except Conflict:
             return self._read_accessible(wanted)
 
-    def _read_accessible(self, wanted: Accessible) -> Snapshot:
+    def _read_accessible(self, wanted: AccessSelection) -> Snapshot:
         with self._reading() as connection:
             return self._accessible.run(connection, wanted)
 

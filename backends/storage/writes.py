@@ -42,19 +42,19 @@ from backends.storage import (
     LIVING,
     Change,
     Clock,
-    Held,
     Holdings,
     Move,
     Principals,
+    Selection,
     Snapshot,
     Unlocked,
-    Wanted,
+    UserHoldings,
     at_top,
     bucket_of,
-    home,
-    homes,
     is_inside,
     list_of,
+    read_bucket,
+    write_buckets,
 )
 from backends.storage.dialect import Dialect
 from backends.storage.inserts import Inserts
@@ -215,29 +215,29 @@ class Writer:
         place = *_in_order(bucket_of(name)), name
         if name in self._held or all((*_in_order(bucket_of(held)), held) < place for held in self._held):
             return self.lock((name,))
-        if self.read(Wanted(bucket_of(name), clocks=(name,))).clocks:
+        if self.read(Selection(bucket_of(name), clocks=(name,))).clocks:
             raise Unlocked((name,))
         return {}
 
-    def expect_held(self, lists: Iterable[str]) -> None:
+    def expect_locked(self, lists: Iterable[str]) -> None:
         """Raise Unlocked for lists that the transaction neither locked nor started."""
         missing = set(lists) - self._held
         if missing:
             raise Unlocked(missing)
 
-    def read(self, wanted: Wanted) -> Snapshot:
+    def read(self, wanted: Selection) -> Snapshot:
         """Read one bucket inside the transaction; what is to be emptied must hold no list that is not locked."""
         seen = self._reads.run(self._connection, wanted)
-        if wanted.emptied:
-            self.expect_held(name for name in seen.clocks if is_inside(name, wanted.emptied))
-            self._emptied |= set(wanted.emptied)
+        if wanted.cascade_roots:
+            self.expect_locked(name for name in seen.clocks if is_inside(name, wanted.cascade_roots))
+            self._emptied |= set(wanted.cascade_roots)
         return seen
 
-    def taken(self, wished: Iterable[tuple[str, int]]) -> set[str]:
+    def timestamp_conflicts(self, wished: Iterable[tuple[str, int]]) -> set[str]:
         """Return the objects that have one of the timestamps in one of the lists."""
         by_bucket: dict[str, list[tuple[str, int]]] = {}
         for uri, timestamp in wished:
-            by_bucket.setdefault(home(uri), []).append((list_of(uri), timestamp))
+            by_bucket.setdefault(read_bucket(uri), []).append((list_of(uri), timestamp))
         found: set[str] = set()
         for bucket, rows in sorted(by_bucket.items()):
             parameters = self._dialect.bind_rows("asked", ("list", "last_modified"), rows)
@@ -247,8 +247,8 @@ class Writer:
     def write(self, changes: Sequence[Change], moves: Sequence[Move]) -> None:
         """Write what the decisions changed."""
         started = {move.list for move in moves if move.starts}
-        self.expect_held({change.list for change in changes} - started)
-        self.expect_held({move.list for move in moves} - started)
+        self.expect_locked({change.list for change in changes} - started)
+        self.expect_locked({move.list for move in moves} - started)
         self._move(moves)
         self._put_documents(changes)
         self._end_grants(changes)
@@ -291,7 +291,7 @@ class Writer:
                 "data": change.stored.text,
             }
             for change in changes
-            for bucket in ((change.home,) if change.stored.deleted else change.homes)
+            for bucket in ((change.read_bucket,) if change.stored.deleted else change.write_buckets)
         ]
         self._writes.documents.execute(self._connection, rows)
 
@@ -301,14 +301,14 @@ class Writer:
             (bucket, change.stored.uri, change.stamp)
             for change in changes
             if change.stored.deleted
-            for bucket in change.homes
+            for bucket in change.write_buckets
         ]
         ended = [
             (bucket, change.stored.uri, *pair, change.stamp)
             for change in changes
             if not change.stored.deleted
-            for bucket in change.homes
-            for pair in sorted(change.ended)
+            for bucket in change.write_buckets
+            for pair in sorted(change.revoked)
         ]
         self._writes.intervals.end(self._connection, grants, OBJECT, gone)
         self._writes.intervals.end(self._connection, grants, GRANT, ended)
@@ -324,15 +324,15 @@ class Writer:
                 "since": change.stamp,
             }
             for change in changes
-            for bucket in change.homes
-            for permission, principal in sorted(change.begun)
+            for bucket in change.write_buckets
+            for permission, principal in sorted(change.granted)
         ]
         self._writes.intervals.begin(self._connection, grants, rows)
 
-    def held_by(self, principals: Principals) -> Held:
+    def holdings_of(self, principals: Principals) -> Holdings:
         """Return the living grants to principals, the memberships of users and those in groups."""
         named = sorted(principals.users | principals.groups)
-        found = Held()
+        found = Holdings()
         if named:
             parameters = self._dialect.bind_rows("named", ("value",), [(name,) for name in named])
             found |= _held(self._connection.execute(self._writes.held_by_name, parameters))
@@ -342,14 +342,14 @@ class Writer:
             found |= _held(self._connection.execute(_held_inside(some)))
         return found
 
-    def end(self, held: Held, stamp: Callable[[str], int]) -> None:
+    def end(self, held: Holdings, stamp: Callable[[str], int]) -> None:
         """End grants and memberships, each at the timestamp that *stamp* gives its list."""
-        self.expect_held(held.lists())
+        self.expect_locked(held.lists())
         stamps = {name: stamp(name) for name in held.lists()}
         ended = [
             (bucket, uri, permission, principal, stamps[list_of(uri)])
             for uri, permission, principal in sorted(held.grants)
-            for bucket in homes(uri)
+            for bucket in write_buckets(uri)
         ]
         left = [(user, group, stamps[list_of(group)]) for user, group in sorted(held.memberships | held.members)]
         self._writes.intervals.end(self._connection, grants, GRANT, ended)
@@ -358,11 +358,11 @@ class Writer:
     def join(self, memberships: Iterable[tuple[str, str]], stamp: Callable[[str], int]) -> None:
         """Begin memberships: pairs of a user and a group."""
         joined = sorted(memberships)
-        self.expect_held({list_of(group) for _, group in joined})
+        self.expect_locked({list_of(group) for _, group in joined})
         rows = [{"user_id": user, "principal": group, "since": stamp(list_of(group))} for user, group in joined]
         self._writes.intervals.begin(self._connection, members, rows)
 
-    def empty(self, uris: Sequence[str], *, copies: bool = True) -> None:
+    def delete_below(self, uris: Sequence[str], *, copies: bool = True) -> None:
         """Delete all that lies below deleted objects, and the *copies* of those at the top in their own buckets."""
         unknown = {uri for uri in uris if uri not in self._emptied and not is_inside(uri, self._emptied)}
         if unknown:
@@ -390,13 +390,13 @@ class Writer:
         self._writes.starts.execute(self._connection, rows)
         self._held |= set(lists)
 
-    def holdings(self, principal: str) -> Holdings:
+    def user_holdings(self, principal: str) -> UserHoldings:
         """Return what a principal has by itself."""
         found: dict[str, set[str]] = {"granted": set(), "sole": set(), "groups": set()}
         named = self._dialect.bind_rows("holder", ("value",), [(principal,)])
         for source, uri in self._connection.execute(self._writes.holdings, named):
             found[source].add(uri)
-        return Holdings(**{source: frozenset(uris) for source, uris in found.items()})
+        return UserHoldings(**{source: frozenset(uris) for source, uris in found.items()})
 
     @property
     def connection(self) -> Connection:
@@ -456,8 +456,8 @@ def _held_inside(uris: Sequence[str]) -> CompoundSelect[Any]:
     )
 
 
-def _held(rows: Iterable[Any]) -> Held:
+def _held(rows: Iterable[Any]) -> Holdings:
     found: tuple[set[Any], set[Any], set[Any]] = (set(), set(), set())
     for source, first, second, third in rows:
         found[source].add((first, second, third) if source == 0 else (first, second))
-    return Held(*map(frozenset, found))
+    return Holdings(*map(frozenset, found))

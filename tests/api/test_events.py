@@ -12,7 +12,7 @@ from app.errors import Forbidden
 from app.events import Context, Event, Listener
 from app.operation import Effect
 from backends import BackendError
-from backends.storage import Conflict, Stored, Unlocked, Wanted
+from backends.storage import Conflict, Selection, Stored, Unlocked
 from tests.support.client import Client
 
 B = "/buckets/b"
@@ -43,7 +43,7 @@ class Heard:
         self.stored_after.append(self._stored())
 
     def _stored(self) -> bool:
-        seen = self.client.app.extensions["kinto"].storage.read(Wanted(B, targets=(R,)))
+        seen = self.client.app.extensions["kinto"].storage.read(Selection(B, targets=(R,)))
         return R in seen.objects
 
     def summary(self) -> list[tuple[str, str, list[Any]]]:

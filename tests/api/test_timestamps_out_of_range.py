@@ -134,7 +134,7 @@ def hold(old: Client, held: int) -> None:
     stored = Stored(f"{RECORDS}/held", held, False, held, f'{{"id":"held","last_modified":{held}}}')
     with service.storage.transaction() as transaction:
         transaction.lock((RECORDS,))
-        transaction.write([Change(stored, clock, begun=frozenset((("write", old.id),)))], [Move(RECORDS, clock, 1)])
+        transaction.write([Change(stored, clock, granted=frozenset((("write", old.id),)))], [Move(RECORDS, clock, 1)])
 
 
 @pytest.mark.parametrize("held", HELD)

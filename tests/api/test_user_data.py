@@ -11,7 +11,7 @@ import pytest
 from app.errors import ApiError
 from app.events import Context, Event, Listener
 from app.service import Service
-from backends.storage import Change, Move, Stored, Wanted
+from backends.storage import Change, Move, Selection, Stored
 from tests.api.conftest import ClientMaker
 from tests.support.client import Client, user_id
 
@@ -280,12 +280,12 @@ class _Meanwhile:
             transaction.lock(lock)
             forgetting.start()
             time.sleep(0.3)
-            seen = transaction.read(Wanted("/buckets/hers", targets=(uri,)))
+            seen = transaction.read(Selection("/buckets/hers", targets=(uri,)))
             stored: Stored = seen.objects[uri]
             list = uri.rpartition("/")[0]
             stamp = stored.timestamp + 1
             new = Stored(uri, stamp, False, stored.born, stored.text)
-            transaction.write([Change(new, stamp, begun=frozenset({("write", principal)}))], [Move(list, stamp)])
+            transaction.write([Change(new, stamp, granted=frozenset({("write", principal)}))], [Move(list, stamp)])
         forgetting.join()
         return answers[0]
 

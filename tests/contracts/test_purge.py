@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy import event, select
 
 from app.entries import list_patterns
-from backends.storage import LIVING, bucket_of, homes, list_of
+from backends.storage import LIVING, bucket_of, list_of, write_buckets
 from backends.storage import purge as purging
 from backends.storage.tables import clocks, documents, grants, members
 from tests.support.client import Client
@@ -89,12 +89,12 @@ def random_rows(dice: random.Random) -> Rows:
     for name in LISTS:
         for number, stamp in enumerate(dice.sample(range(11, 40), dice.randrange(12))):
             uri, deleted = f"{name}/{number}", dice.random() < 0.7
-            for bucket in (bucket_of(name),) if deleted else homes(uri):
+            for bucket in (bucket_of(name),) if deleted else write_buckets(uri):
                 rows["documents"].add((bucket, uri, name, 1, stamp, deleted, "{}"))
             for principal in ("bob", "eve"):
                 for since in dice.sample(range(1, 11), dice.randrange(3)):
                     end = until()
-                    rows["grants"] |= {(home, uri, name, "read", principal, since, end) for home in homes(uri)}
+                    rows["grants"] |= {(home, uri, name, "read", principal, since, end) for home in write_buckets(uri)}
         if name.endswith("/groups"):
             for user in ("bob", "eve", "kim"):
                 for since in dice.sample(range(1, 11), dice.randrange(4)):

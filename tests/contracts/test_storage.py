@@ -17,23 +17,23 @@ from backends import BackendError
 from backends.codec import dumps
 from backends.storage import (
     LIVING,
-    Accessible,
+    AccessSelection,
     Change,
     Clock,
     Filter,
-    Held,
+    Holdings,
     KindRange,
     Move,
     Order,
     Page,
     Principals,
+    Selection,
     Storage,
     Stored,
     Transaction,
     Unlocked,
     User,
     UserState,
-    Wanted,
     list_of,
 )
 from tests.support.databases import DATABASES, database_url, keep_app
@@ -59,7 +59,7 @@ def stored(uri: str, timestamp: int, deleted: bool = False, **data: Any) -> Stor
 
 def change(uri: str, timestamp: int, *granted: tuple[str, str], **more: Any) -> Change:
     """Make the change that creates an object."""
-    return Change(stored(uri, timestamp, **more), timestamp, begun=frozenset(granted))
+    return Change(stored(uri, timestamp, **more), timestamp, granted=frozenset(granted))
 
 
 def write(storage: Storage, *changes: Change, moves: tuple[Move, ...] = ()) -> None:
@@ -96,29 +96,29 @@ def regroup(storage: Storage, stamp: int, left: Pairs = (), joined: Pairs = ()) 
     """Change memberships, pairs of user and group, in a transaction of its own."""
     with storage.transaction() as transaction:
         hold(transaction, *(list_of(group) for _, group in (*left, *joined)))
-        transaction.end(Held(members=frozenset(left)), lambda name: stamp)
+        transaction.end(Holdings(members=frozenset(left)), lambda name: stamp)
         transaction.join(joined, lambda name: stamp)
 
 
-def withdraw(storage: Storage, stamp: int, principals: Principals) -> Held:
+def withdraw(storage: Storage, stamp: int, principals: Principals) -> Holdings:
     """End what principals hold, but memberships in groups, in a transaction of its own; return what they held."""
     with storage.transaction() as transaction:
-        held = transaction.held_by(principals)
+        held = transaction.holdings_of(principals)
         hold(transaction, *held.lists())
-        transaction.end(Held(held.grants, held.memberships), lambda name: stamp)
+        transaction.end(Holdings(held.grants, held.memberships), lambda name: stamp)
         return held
 
 
 def read(storage: Storage, *targets: str, **more: Any) -> Any:
     """Read objects of the bucket with all that belongs to them."""
-    return storage.read(Wanted(BUCKET, targets=targets, **more))
+    return storage.read(Selection(BUCKET, targets=targets, **more))
 
 
 def page(storage: Storage, **more: Any) -> list[str]:
     """Return the ids of a page of the records, as alice sees it."""
     shape = Page(LIST, limit=more.pop("limit", 100), **more)
     around = (BUCKET, f"{BUCKET}/collections/c")
-    seen = storage.read(Wanted(BUCKET, ancestors=around, clocks=(LIST,), readers=(ALICE,), page=shape))
+    seen = storage.read(Selection(BUCKET, ancestors=around, clocks=(LIST,), readers=(ALICE,), page=shape))
     return [row.id for row in seen.page]
 
 
@@ -160,7 +160,7 @@ def test_an_object_at_the_top_stands_in_the_directory_and_in_its_own_bucket(stor
     filled(storage)
 
     for bucket in (BUCKET, "/buckets"):
-        seen = storage.read(Wanted(bucket, targets=(BUCKET,)))
+        seen = storage.read(Selection(bucket, targets=(BUCKET,)))
         assert seen.objects[BUCKET].timestamp == 10
         assert seen.grants[BUCKET] == {"write": {ALICE}}
 
@@ -177,7 +177,7 @@ def test_users_are_read_beside_what_is_asked_for(storage: Storage, paged: bool) 
     users = (*(User(f"/accounts/{name}", "password") for name in names), User("/tokens/t", "key"))
     page = Page(LIST, limit=5, whole=True) if paged else None
 
-    seen = storage.read(Wanted(BUCKET, targets=() if paged else (BUCKET,), page=page, users=users))
+    seen = storage.read(Selection(BUCKET, targets=() if paged else (BUCKET,), page=page, users=users))
 
     strings = {name: secret if isinstance(secret, str) else None for name, secret in secrets.items()}
     assert seen.users == {
@@ -194,7 +194,7 @@ def test_grants_begin_and_end(storage: Storage) -> None:
     uri = f"{LIST}/shared"
 
     begun, ended = frozenset((("write", BOB),)), frozenset((("read", GROUP),))
-    write(storage, Change(stored(uri, 40), 40, ended=ended, begun=begun))
+    write(storage, Change(stored(uri, 40), 40, revoked=ended, granted=begun))
 
     assert read(storage, uri).grants[uri] == {"write": {BOB}}
 
@@ -205,9 +205,9 @@ def test_a_grant_that_ended_can_begin_again_at_a_clock_that_stood_still(storage:
     uri, grant = f"{LIST}/r0", frozenset((("read", BOB),))
 
     for timestamp in (1, 2, 3):
-        write(storage, Change(stored(uri, timestamp), 22, begun=grant))
-        write(storage, Change(stored(uri, timestamp), 22, ended=grant))
-    write(storage, Change(stored(uri, 4), 22, begun=grant))
+        write(storage, Change(stored(uri, timestamp), 22, granted=grant))
+        write(storage, Change(stored(uri, timestamp), 22, revoked=grant))
+    write(storage, Change(stored(uri, 4), 22, granted=grant))
 
     assert read(storage, uri).grants[uri] == {"read": {BOB}}
 
@@ -246,7 +246,7 @@ def test_who_joins_a_group_that_is_dissolved_in_the_same_request_is_in_the_new_o
     filled(storage)
 
     with storage.transaction() as transaction:
-        left = transaction.held_by(principals).members
+        left = transaction.holdings_of(principals).members
     regroup(storage, 31, left=tuple(left), joined=((ALICE, GROUP),))
 
     assert left == {(BOB, GROUP)}
@@ -261,12 +261,12 @@ def test_an_interval_can_end_and_begin_at_one_timestamp_any_number_of_times(stor
     for _ in range(3):
         regroup(storage, 30, joined=((ALICE, GROUP),))
         regroup(storage, 30, left=((ALICE, GROUP),))
-        write(storage, Change(stored(uri, 30), 30, begun=grant))
-        write(storage, Change(stored(uri, 30), 30, ended=grant))
+        write(storage, Change(stored(uri, 30), 30, granted=grant))
+        write(storage, Change(stored(uri, 30), 30, revoked=grant))
     assert read(storage, uri, readers=(ALICE,)).grants == {}
     assert read(storage, readers=(ALICE,)).groups == {}
     regroup(storage, 30, joined=((ALICE, GROUP),))
-    write(storage, Change(stored(uri, 30), 30, begun=grant))
+    write(storage, Change(stored(uri, 30), 30, granted=grant))
 
     assert read(storage, uri, readers=(ALICE,)).grants[uri] == {"read": {BOB}}
     assert read(storage, readers=(ALICE,)).groups == {ALICE: {GROUP}}
@@ -279,10 +279,10 @@ def test_twenty_thousand_members_and_readers_begin_and_end_at_once(storage: Stor
     grants = frozenset(("read", each) for each in many)
 
     regroup(storage, 30, joined=[(each, GROUP) for each in many])
-    write(storage, Change(stored(f"{LIST}/r0", 30), 30, begun=grants))
+    write(storage, Change(stored(f"{LIST}/r0", 30), 30, granted=grants))
     assert len(read(storage, groups=(GROUP,)).members[GROUP]) == len(many) + 1
     regroup(storage, 31, left=[(each, GROUP) for each in many])
-    write(storage, Change(stored(f"{LIST}/r0", 31), 31, ended=grants))
+    write(storage, Change(stored(f"{LIST}/r0", 31), 31, revoked=grants))
 
     assert read(storage, groups=(GROUP,)).members == {GROUP: {BOB}}
     assert read(storage, f"{LIST}/r0").grants == {}
@@ -315,7 +315,7 @@ def test_a_page_of_what_is_shared_holds_no_tombstones(storage: Storage) -> None:
     """C-PERM-16: not even one on which a grant was left, as databases of others may have them."""
     filled(storage)
     gone = f"{LIST}/gone"
-    write(storage, Change(stored(gone, 30, deleted=True), 30, begun=frozenset((("read", BOB),))))
+    write(storage, Change(stored(gone, 30, deleted=True), 30, granted=frozenset((("read", BOB),))))
     shape = Page(LIST, limit=10, tombstones=True)
 
     seen = read(storage, ancestors=(BUCKET,), clocks=(LIST,), readers=(BOB,), page=shape)
@@ -329,7 +329,7 @@ def test_a_total_is_counted_and_for_the_whole_list_known_to_the_clock(storage: S
 
     def total(reader: str, **more: Any) -> int:
         shape = Page(LIST, limit=LIVING, counting=True, **more)
-        return storage.read(Wanted(BUCKET, ancestors=(BUCKET,), clocks=(LIST,), readers=(reader,), page=shape)).total
+        return storage.read(Selection(BUCKET, ancestors=(BUCKET,), clocks=(LIST,), readers=(reader,), page=shape)).total
 
     assert (total(ALICE), total(BOB), total(ALICE, filters=(Filter(("n",), "eq", 1),))) == (3, 1, 1)
 
@@ -355,7 +355,7 @@ def test_a_lock_makes_others_wait(storage: Storage) -> None:
     def add() -> None:
         with storage.transaction() as transaction:
             transaction.lock([LIST])
-            newest = transaction.read(Wanted(BUCKET, clocks=(LIST,))).clocks[LIST].last_modified
+            newest = transaction.read(Selection(BUCKET, clocks=(LIST,))).clocks[LIST].last_modified
             seen.append(newest + 1)
             transaction.write([], [Move(LIST, newest + 1)])
 
@@ -383,7 +383,7 @@ def test_a_timestamp_is_taken_when_another_object_of_the_list_has_it(storage: St
     filled(storage)
 
     with storage.transaction() as transaction:
-        assert transaction.taken([(f"{LIST}/new", 21), (f"{LIST}/other", 5)]) == {f"{LIST}/r1"}
+        assert transaction.timestamp_conflicts([(f"{LIST}/new", 21), (f"{LIST}/other", 5)]) == {f"{LIST}/r1"}
 
 
 def test_a_list_that_starts_again_is_later_than_in_its_former_life(storage: Storage) -> None:
@@ -402,11 +402,11 @@ def test_a_list_that_starts_again_is_later_than_in_its_former_life(storage: Stor
 REFUSED: dict[str, Callable[[Transaction], object]] = {
     "an object": lambda one: one.write([change(f"{LIST}/new", 99)], []),
     "a clock": lambda one: one.write([], [Move(LIST, 99)]),
-    "an end of grants": lambda one: one.end(Held(frozenset(((f"{LIST}/shared", "read", GROUP),))), lambda name: 99),
-    "an end of memberships": lambda one: one.end(Held(members=frozenset(((BOB, GROUP),))), lambda name: 99),
+    "an end of grants": lambda one: one.end(Holdings(frozenset(((f"{LIST}/shared", "read", GROUP),))), lambda name: 99),
+    "an end of memberships": lambda one: one.end(Holdings(members=frozenset(((BOB, GROUP),))), lambda name: 99),
     "a membership": lambda one: one.join([(ALICE, GROUP)], lambda name: 99),
-    "a bucket to empty": lambda one: one.empty([BUCKET]),
-    "a bucket to read before it is emptied": lambda one: one.read(Wanted(BUCKET, emptied=(BUCKET,))),
+    "a bucket to empty": lambda one: one.delete_below([BUCKET]),
+    "a bucket to read before it is emptied": lambda one: one.read(Selection(BUCKET, cascade_roots=(BUCKET,))),
 }
 
 
@@ -435,15 +435,15 @@ def test_a_bucket_is_emptied_and_its_namesake_is_not(storage: Storage) -> None:
 
     with storage.transaction() as transaction:
         transaction.lock(["/buckets"], [BUCKET])
-        transaction.read(Wanted(BUCKET, emptied=(BUCKET,)))
-        held = transaction.held_by(Principals(inside=frozenset((BUCKET,))))
-        transaction.empty([BUCKET])
+        transaction.read(Selection(BUCKET, cascade_roots=(BUCKET,)))
+        held = transaction.holdings_of(Principals(inside=frozenset((BUCKET,))))
+        transaction.delete_below([BUCKET])
         transaction.end(held, lambda name: 70)
 
     seen = read(storage, BUCKET, f"{LIST}/r1", GROUP, clocks=(LIST,), readers=(BOB,))
     assert (seen.objects, seen.grants, seen.groups) == ({}, {}, {})
     assert seen.clocks == {LIST: Clock(22, 3)}
-    assert storage.read(Wanted(twin, targets=(twin, f"{twin}/collections/c"))).objects.keys() == {
+    assert storage.read(Selection(twin, targets=(twin, f"{twin}/collections/c"))).objects.keys() == {
         twin,
         f"{twin}/collections/c",
     }
@@ -454,7 +454,7 @@ def test_a_principal_is_withdrawn_from_everything(storage: Storage) -> None:
     filled(storage)
 
     with storage.transaction() as transaction:
-        held = transaction.holdings(ALICE)
+        held = transaction.user_holdings(ALICE)
     withdraw(storage, 80, Principals(users=frozenset((ALICE, BOB))))
 
     assert held.sole == {BUCKET, f"{BUCKET}/collections/c"}
@@ -472,7 +472,7 @@ def test_grants_to_groups_are_withdrawn_and_memberships_stay(storage: Storage, p
 
     withdraw(storage, 80, principals)
 
-    left = storage.read(Wanted("/buckets", ("/buckets/other",))).grants["/buckets/other"]["read"]
+    left = storage.read(Selection("/buckets", ("/buckets/other",))).grants["/buckets/other"]["read"]
     assert GROUP not in left
     assert "/buckets/a_bx/groups/g" in left
     assert read(storage, f"{LIST}/shared").grants == {}
@@ -507,7 +507,7 @@ def test_accessible_reads_users_beside_a_page_that_may_be_empty(storage: Storage
     page = Page("", order=(Order(("uri",)),), limit=3, counting=True)
 
     for ranges in (RANGES, ()):
-        seen = storage.accessible(Accessible((BOB,), ranges, page, users=(user,)))
+        seen = storage.accessible(AccessSelection((BOB,), ranges, page, users=(user,)))
 
         assert (seen.users, seen.total) == ({user: UserState(10, "hash")}, 0)
 
@@ -526,7 +526,7 @@ def accessible(storage: Storage, *readers: str, everything: bool = False, limit:
     """Return the permissions that readers hold on buckets, collections and records, by URI."""
     ranges = tuple(replace(each, everything=everything) for each in RANGES)
     page = Page("", order=(Order(("uri",), descending=True),), limit=limit)
-    return storage.accessible(Accessible(readers, ranges, page)).permissions
+    return storage.accessible(AccessSelection(readers, ranges, page)).permissions
 
 
 def test_purge_keeps_the_newest_tombstones_of_each_list(storage: Storage) -> None:
@@ -557,8 +557,8 @@ def test_flush_leaves_nothing_and_start_makes_the_clocks_of_the_top(storage: Sto
     storage.start(["/buckets"])
 
     assert read(storage, BUCKET, clocks=(LIST,)).clocks == {}
-    assert storage.read(Wanted("/buckets", clocks=("/buckets",))).clocks["/buckets"].count == 0
-    assert storage.read(Wanted("/mushrooms", clocks=("/mushrooms",))).clocks["/mushrooms"].last_modified > 0
+    assert storage.read(Selection("/buckets", clocks=("/buckets",))).clocks["/buckets"].count == 0
+    assert storage.read(Selection("/mushrooms", clocks=("/mushrooms",))).clocks["/mushrooms"].last_modified > 0
 
 
 def test_a_ping_leaves_nothing_behind(storage: Storage) -> None:

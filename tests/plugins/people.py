@@ -10,7 +10,7 @@ import pytest
 
 from app.authentication import passwords
 from app.service import Service
-from backends.storage import Wanted
+from backends.storage import Selection
 from tests.api.conftest import ClientMaker
 from tests.support.client import Answer, Client, basic
 
@@ -61,7 +61,7 @@ class People:
     def stored_hash(self, name: str) -> str:
         """Return what is stored as the password of an account."""
         uri = f"/accounts/{name}"
-        secret: str = self.service.storage.read(Wanted("/accounts", (uri,))).objects[uri].data()["password"]
+        secret: str = self.service.storage.read(Selection("/accounts", (uri,))).objects[uri].data()["password"]
         return secret
 
     def user_id(self, name: str, password: str = "pw") -> str | None:

@@ -15,7 +15,7 @@ from app.service import Service
 from app.transactions.perform import perform
 from backends import BackendError
 from backends.codec import dumps
-from backends.storage import Conflict, Wanted
+from backends.storage import Conflict, Selection
 from blueprints.authentication import identify
 from blueprints.http import sent
 from blueprints.replies import Reply
@@ -63,7 +63,7 @@ def _show(service: Service) -> Response:
 
 
 def _exists(service: Service, uri: str) -> bool:
-    found = service.storage.read(Wanted(uri, targets=(uri,), bodies=True)).objects.get(uri)
+    found = service.storage.read(Selection(uri, targets=(uri,), bodies=True)).objects.get(uri)
     return found is not None and not found.deleted
 
 
@@ -108,7 +108,7 @@ def test_a_view_before_the_only_deletion_sees_what_it_deletes(
 
     def count(service: Service) -> Response:
         """Answer with the objects of the bucket that are stored."""
-        wanted = Wanted(B, targets=(C, f"{C}/records/r"), ancestors=(B,), bodies=True)
+        wanted = Selection(B, targets=(C, f"{C}/records/r"), ancestors=(B,), bodies=True)
         found = service.storage.read(wanted).objects.values()
         return sent(Reply(200, f'{{"stored":{sum(not stored.deleted for stored in found)}}}'))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.identity import Identity, Outdated, Proving, proof_of
-from backends.storage import Snapshot, User, UserState, Wanted
+from backends.storage import Selection, Snapshot, User, UserState
 
 ALICE = User("/accounts/alice", "password")
 STATE = UserState(5, "hash")
@@ -30,13 +30,13 @@ def test_a_proof_holds_for(users: dict[User, UserState], holds: bool) -> None:
 def test_only_the_first_read_asks_for_users() -> None:
     asked: list[tuple[User, ...]] = []
 
-    def read(wanted: Wanted) -> Snapshot:
+    def read(wanted: Selection) -> Snapshot:
         asked.append(wanted.users)
         return Snapshot(users={ALICE: STATE})
 
     reading = Proving(read, [Identity("account:alice", "account", PROOF)] * 2)
-    reading(Wanted("/buckets/b"))
-    reading(Wanted("/buckets/b"))
+    reading(Selection("/buckets/b"))
+    reading(Selection("/buckets/b"))
 
     assert asked == [(ALICE,), ()]
 
@@ -46,7 +46,7 @@ def test_the_first_read_names_all_that_no_longer_hold() -> None:
     identities = [Identity("account:alice", "account", proof) for proof in (PROOF, other)]
 
     with pytest.raises(Outdated) as raised:
-        Proving(lambda wanted: Snapshot(users={ALICE: STATE}), identities)(Wanted("/buckets/b"))
+        Proving(lambda wanted: Snapshot(users={ALICE: STATE}), identities)(Selection("/buckets/b"))
 
     assert raised.value.proofs == (other,)
 
@@ -54,14 +54,14 @@ def test_the_first_read_names_all_that_no_longer_hold() -> None:
 def test_what_was_read_is_not_proven_again() -> None:
     asked: list[tuple[User, ...]] = []
 
-    def read(wanted: Wanted) -> Snapshot:
+    def read(wanted: Selection) -> Snapshot:
         asked.append(wanted.users)
         return Snapshot(users={ALICE: STATE})
 
     for reads in (0, 1):
         reading = Proving(read, [Identity("account:alice", "account", PROOF)])
         for _ in range(reads):
-            reading(Wanted("/buckets/b"))
+            reading(Selection("/buckets/b"))
         reading.prove()
 
     assert asked == [(ALICE,)] * 2

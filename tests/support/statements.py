@@ -22,8 +22,8 @@ EXCEPTIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "SqlStorage.accessible": ("bucket",),  # GET /permissions: what somebody holds anywhere
     "SqlStorage.purge": ("bucket",),
     "SqlStorage.flush": ("bucket",),
-    "Writer.held_by": ("bucket",),  # what deleted users and groups hold is in all buckets
-    "Writer.holdings": ("bucket",),  # what a user to forget holds is in all buckets
+    "Writer.holdings_of": ("bucket",),  # what deleted users and groups hold is in all buckets
+    "Writer.user_holdings": ("bucket",),  # what a user to forget holds is in all buckets
     "Intervals.end": ("rows",),  # its rows come from the same table, by their buckets
     "SqlStorage.check": ("bucket",),
     # Web servers share the lives of keys, so they go by the database's time.

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event, select
 
-from backends.storage import LIVING, at_top, bucket_of, home, homes, list_of
+from backends.storage import LIVING, at_top, bucket_of, list_of, read_bucket, write_buckets
 from backends.storage.tables import clocks, documents, grants, members
 
 Rows = dict[tuple[str, ...], Any]
@@ -28,7 +28,7 @@ class Tables:
     @property
     def living(self) -> set[str]:
         """Return the URIs of living objects."""
-        return {row.uri for row in self.documents.values() if not row.deleted and row.bucket == home(row.uri)}
+        return {row.uri for row in self.documents.values() if not row.deleted and row.bucket == read_bucket(row.uri)}
 
     @property
     def memberships(self) -> set[tuple[str, str]]:
@@ -74,7 +74,9 @@ def faults(tables: Tables) -> list[str]:
 def _of_documents(tables: Tables) -> Iterator[str]:
     living = tables.living
     stamps = Counter(
-        (list_of(uri), row.last_modified) for (bucket, uri), row in tables.documents.items() if bucket == home(uri)
+        (list_of(uri), row.last_modified)
+        for (bucket, uri), row in tables.documents.items()
+        if bucket == read_bucket(uri)
     )
     yield from (
         f"two objects of {name} have the timestamp {stamp}" for (name, stamp), many in stamps.items() if many > 1
@@ -82,7 +84,7 @@ def _of_documents(tables: Tables) -> Iterator[str]:
     for (bucket, uri), row in tables.documents.items():
         document = row.data if isinstance(row.data, dict) else json.loads(row.data)
         parent = list_of(row.list) if row.list.count("/") > 1 else None
-        if row.list != list_of(uri) or bucket not in homes(uri):
+        if row.list != list_of(uri) or bucket not in write_buckets(uri):
             yield f"{uri} is stored in {row.list} of {bucket}"
         if (document["id"], document["last_modified"]) != (uri.rpartition("/")[2], row.last_modified):
             yield f"the document of {uri} has another id or timestamp than its row"
@@ -94,7 +96,7 @@ def _of_documents(tables: Tables) -> Iterator[str]:
 
 def _of_copies(tables: Tables, bucket: str, uri: str, row: Any) -> Iterator[str]:
     """An object at the top is stored twice while it lives: in the directory and in its own bucket."""
-    other = tables.documents.get((bucket_of(uri) if bucket == home(uri) else home(uri), uri))
+    other = tables.documents.get((bucket_of(uri) if bucket == read_bucket(uri) else read_bucket(uri), uri))
     if (other is None) != bool(row.deleted):
         yield f"{uri} has {'a' if other else 'no'} copy beside {bucket}"
     elif other is not None and tuple(other)[1:] != tuple(row)[1:]:
@@ -105,7 +107,7 @@ def _of_clocks(tables: Tables) -> Iterator[str]:
     counts: Counter[str] = Counter(map(list_of, tables.living))
     newest: dict[str, int] = {}
     for (bucket, uri), row in tables.documents.items():
-        if bucket == home(uri):
+        if bucket == read_bucket(uri):
             newest[row.list] = max(newest.get(row.list, 0), row.last_modified)
     for (bucket, name), clock in tables.clocks.items():
         parent = list_of(name) if name.count("/") > 1 else None
@@ -144,7 +146,9 @@ def _of_intervals(tables: Tables) -> Iterator[str]:
     copies = {(uri, permission, principal): set[str]() for _, uri, permission, principal in tables.granted}
     for bucket, *grant in tables.granted:
         copies[tuple(grant)].add(bucket)
-    yield from (f"{grant} is in {found} alone" for grant, found in copies.items() if found != set(homes(grant[0])))
+    yield from (
+        f"{grant} is in {found} alone" for grant, found in copies.items() if found != set(write_buckets(grant[0]))
+    )
 
 
 def _twice(keys: Iterable[tuple[str, ...]]) -> list[tuple[str, ...]]:

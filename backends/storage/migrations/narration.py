@@ -19,7 +19,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class MigrationPlan:
     """The version found in a database, None when there is none of ours, and the steps that it lacks."""
 
     found: str | None
@@ -35,7 +35,7 @@ class Narration:
     dry_run: bool
     versions: pathlib.Path
 
-    def begin(self, plan: Plan) -> None:
+    def begin(self, plan: MigrationPlan) -> None:
         """Say what was found."""
         if plan.found is None:
             self._say_of_each(f"Create {{schema}} at version {number(plan.missing[-1].version)} from {self.versions}.")
@@ -44,7 +44,7 @@ class Narration:
         else:
             report_current(self.dialect_name, plan.found, self.report)
 
-    def step(self, plan: Plan, step: Step) -> None:
+    def step(self, plan: MigrationPlan, step: Step) -> None:
         """Say which step of an upgrade comes now; those of a new schema are not told one by one."""
         if plan.found is None:
             return
@@ -53,7 +53,7 @@ class Narration:
             self.report(f"Migrate {schema(self.dialect_name, face)} from version {new - 1} to {new}.")
             self.report(f"Execute {schema(self.dialect_name, face).removesuffix('schema')}migration from {step.file}")
 
-    def end(self, plan: Plan) -> None:
+    def end(self, plan: MigrationPlan) -> None:
         """Say that all is done that was missing in *plan*."""
         if not plan.missing:
             return

@@ -18,7 +18,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, func, select
 
 from backends.storage.migrations import VERSION_TABLE, installed
-from backends.storage.migrations.narration import Narration, Plan, Step
+from backends.storage.migrations.narration import MigrationPlan, Narration, Step
 from backends.storage.migrations.preconditions import check
 
 VERSIONS: Final = pathlib.Path(__file__).parent / "versions"
@@ -86,19 +86,19 @@ class _Steps:
         return missing if context.as_sql else missing[:1]
 
 
-def _plan(connection: Connection, steps: _Steps, tell: Narration) -> Plan:
+def _plan(connection: Connection, steps: _Steps, tell: Narration) -> MigrationPlan:
     """Compare the database with the files. Raises SchemaError when it is not for us to touch, or newer."""
     found = installed(connection)
     if found is None:
         check(connection, tell.report)
-        return Plan(None, steps.all)
+        return MigrationPlan(None, steps.all)
     known = [step.version for step in steps.all]
     if found not in known:
         tell.refuse_newer(found, known[-1])
-    return Plan(found, steps.all[known.index(found) + 1 :])
+    return MigrationPlan(found, steps.all[known.index(found) + 1 :])
 
 
-def _run_next(engine: Engine, steps: _Steps, tell: Narration, first: Plan | None) -> Plan:
+def _run_next(engine: Engine, steps: _Steps, tell: Narration, first: MigrationPlan | None) -> MigrationPlan:
     """Run one step, if any is missing, and return what was missing before; without *first*, tell of that too."""
     with _alone(engine, steps) as (connection, context):
         plan = _plan(connection, steps, tell)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from app.authentication.passwords import acceptable, hashed
-from app.decisions.working_set import Work, next_timestamp
+from app.decisions.working_set import WorkingSet, next_timestamp
 from app.errors import Invalid, Problem
 from app.identity import EVERYONE
 from app.operation import Effect
@@ -14,7 +14,7 @@ from app.service import Service
 from app.settings import Settings
 from app.transactions.writing import Writing
 from backends.codec import dumps
-from backends.storage import Stored, Wanted, home
+from backends.storage import Selection, Stored, read_bucket
 from blueprints.plugins.accounts.kind import KIND, LIST, PASSWORD, PREFIX, AccountNames, password_problem, user_of
 
 OPEN_TO_STRANGERS: Final = (
@@ -32,7 +32,7 @@ def missing(service: Service, principals: frozenset[str]) -> list[str]:
     """Return the names among principals of accounts that do not exist. Raises BackendError."""
     names = sorted(_names(principals))
     users = tuple(map(user_of, names))
-    known = service.storage.read(Wanted(LIST, users=users)).users if users else {}
+    known = service.storage.read(Selection(LIST, users=users)).users if users else {}
     return [name for name in names if user_of(name) not in known]
 
 
@@ -61,9 +61,9 @@ def create_user(service: Service, name: str, password: str) -> None:
     service.storage.start((LIST,))
     with service.storage.transaction() as transaction:
         transaction.lock((LIST,))
-        seen = transaction.read(Wanted(home(uri), (uri,), clocks=(LIST,)))
+        seen = transaction.read(Selection(read_bucket(uri), (uri,), clocks=(LIST,)))
         writing = Writing(service, transaction, seen)
-        writing.take(_with_password(service, writing.work, uri, secret))
+        writing.take(_with_password(service, writing.working_set, uri, secret))
         writing.flush()
 
 
@@ -75,7 +75,7 @@ def _names(principals: frozenset[str]) -> Iterator[str]:
             yield name
 
 
-def _with_password(service: Service, work: Work, uri: str, secret: str) -> Effect:
+def _with_password(service: Service, work: WorkingSet, uri: str, secret: str) -> Effect:
     """Return the account as it is with a password, whether it was there or not."""
     old = work.living(uri)
     clock = next_timestamp(work.clock(LIST), work.now)

@@ -9,7 +9,7 @@ from app.authentication.passwords import verified
 from app.identity import Identity, Proof, Reader, proof_of
 from app.service import Service
 from app.settings import PolicySettings
-from backends.storage import User, UserState, Wanted, home
+from backends.storage import Selection, User, UserState, read_bucket
 from blueprints.plugins.accounts.kind import KIND, PREFIX, AccountNames, user_of
 
 
@@ -75,4 +75,4 @@ class AccountsPolicy:
 
 
 def _state(user: User, read: Reader) -> UserState | None:
-    return read(Wanted(home(user.uri), users=(user,))).users.get(user)
+    return read(Selection(read_bucket(user.uri), users=(user,))).users.get(user)

@@ -10,10 +10,10 @@ from app.identity import Reader
 from app.operation import Operation
 from app.parsing import queries
 from app.service import Service
-from backends.storage import LIVING, Filter, Page, Snapshot, Wanted, bucket_of
+from backends.storage import LIVING, Filter, Page, Selection, Snapshot, bucket_of
 
 
-def objects(service: Service, operations: Sequence[Operation], writing: bool) -> list[Wanted]:
+def select_objects(service: Service, operations: Sequence[Operation], writing: bool) -> list[Selection]:
     """Return what to read for operations on objects, one for each bucket.
 
     Kinds with private fields in a bucket are read apart: a field that is private in one kind is none in another.
@@ -33,11 +33,11 @@ def objects(service: Service, operations: Sequence[Operation], writing: bool) ->
         lists = dict.fromkeys(name for operation in those for name in _clocks(service, operation))
         groups = dict.fromkeys(each.target for each in those if writing and each.kind.membership and each.target)
         (private, some), *others = targets.items() or [((), ())]
-        wanted = Wanted(
+        wanted = Selection(
             bucket, tuple(some), tuple(around), tuple(lists), readers, private, bodies, sparing, groups=tuple(groups)
         )
         found.append(wanted)
-        found += [Wanted(bucket, tuple(uris), readers=readers, private=own, sparing=sparing) for own, uris in others]
+        found += [Selection(bucket, tuple(uris), readers=readers, private=own, sparing=sparing) for own, uris in others]
     return found
 
 
@@ -63,15 +63,15 @@ def _clocks(service: Service, operation: Operation) -> Iterable[str]:
     return service.kinds.lists_in(operation.kind, operation.target)
 
 
-def with_emptied(wanted: Iterable[Wanted], emptied: Iterable[str]) -> Iterator[Wanted]:
+def with_cascades(wanted: Iterable[Selection], emptied: Iterable[str]) -> Iterator[Selection]:
     """Yield what is wanted, and with it all clocks below the objects that are to be emptied."""
     inside: dict[str, list[str]] = {}
     for uri in emptied:
         inside.setdefault(bucket_of(uri), []).append(uri)
     for each in wanted:
-        yield replace(each, emptied=tuple(inside.pop(each.bucket, ())))
+        yield replace(each, cascade_roots=tuple(inside.pop(each.bucket, ())))
     for bucket, uris in inside.items():
-        yield Wanted(bucket, emptied=tuple(uris))
+        yield Selection(bucket, cascade_roots=tuple(uris))
 
 
 def _needs_parents(service: Service, operation: Operation) -> bool:
@@ -85,7 +85,7 @@ def resume(operation: Operation, read: Reader) -> Operation:
     if query is None or not query.anchors:
         return operation
     uris = tuple(f"{list}/{anchor.id}" for anchor in query.anchors)
-    objects = read(Wanted(operation.route.bucket, targets=uris)).objects
+    objects = read(Selection(operation.route.bucket, targets=uris)).objects
     return replace(operation, query=queries.resume(query, objects.values()))
 
 
@@ -95,16 +95,16 @@ def read_list(service: Service, operation: Operation, read: Reader) -> tuple[Ope
     For a client that synchronised before the clock of the list was set back it is read again, from the beginning.
     """
     operation = resume(operation, read)
-    seen, query = read(listed(service, operation, read)), operation.query
+    seen, query = read(select_page(service, operation, read)), operation.query
     if query is not None and operation.reads:
         begun = query.from_beginning(seen.clocks.get(operation.route.uri))
         if begun is not query:
             operation = replace(operation, query=begun)
-            seen = read(listed(service, operation, read))
+            seen = read(select_page(service, operation, read))
     return operation, seen
 
 
-def listed(service: Service, operation: Operation, read: Reader) -> Wanted:
+def select_page(service: Service, operation: Operation, read: Reader) -> Selection:
     """Return what to read for an operation on a list: a page, or what a DELETE of the list may delete."""
     query, route, identity = operation.query, operation.route, operation.identity
     assert query is not None, "an operation on a list has a query"
@@ -133,7 +133,7 @@ def listed(service: Service, operation: Operation, read: Reader) -> Wanted:
         private=() if operation.writes_many else route.kind.private,
         unless=fresh if isinstance(fresh, int) and fresh < LIVING else None,
     )
-    return Wanted(
+    return Selection(
         route.bucket,
         ancestors=route.ancestors,
         clocks=(route.uri,),
