@@ -78,7 +78,7 @@ def create_app(
     if service.storage.embedded:
         service.start()
     if measured:
-        for check in service.opened:
+        for check in service.start_checks:
             check()
     for warning in known.warnings:
         log.warning(warning)

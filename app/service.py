@@ -18,6 +18,7 @@ from app.kinds import Kind, Kinds, core_kinds
 from app.operation import Operation, Outcome
 from app.parsing.ids import Generator
 from app.settings import PolicySettings, Settings
+from app.settings.values import Reader as ValueReader
 from backends import Json
 from backends.cache import Cache
 from backends.metrics import SILENT, Metrics
@@ -30,6 +31,7 @@ Heartbeat = Callable[[], bool | None]
 UserInfo = Callable[[Identity], Mapping[str, Json]]
 
 _Answer = TypeVar("_Answer")
+_Value = TypeVar("_Value")
 
 _TRIES: Final = 3
 """How often credentials are checked whose user changes meanwhile."""
@@ -72,14 +74,22 @@ class Service:
         self.heartbeats: dict[str, Heartbeat] = {}
         self.user_info: list[UserInfo] = []
         self.identity_kinds: set[str] = set()
-        self.flushed: list[Callable[[], None]] = []
-        self.opened: list[Callable[[], None]] = []
+        self.flush_steps: list[Callable[[], None]] = []
+        self.start_checks: list[Callable[[], None]] = []
         self._listeners: list[Listener] = []
         self.has_listeners = self.listens_to_reads = False
 
     def add_kind(self, kind: Kind) -> None:
         """Add a kind of objects, with lists, permissions and URLs of its own."""
         self.kinds.add(kind)
+
+    def add_identity_kind(self, name: str) -> None:
+        """Declare that objects of a kind are users: each is the principal `<kind>:<id>`."""
+        self.identity_kinds.add(name)
+
+    def add_policy_class(self, dotted_name: str, factory: Callable[[PolicySettings, Service], Policy]) -> None:
+        """Add a policy that the setting `multiauth.policy.<name>.use` chooses by a dotted name."""
+        self.policy_classes[dotted_name] = factory
 
     def add_policy(self, policy: Policy) -> None:
         """Add a way to find out who asks; those added first are asked first."""
@@ -90,6 +100,26 @@ class Service:
         if name in self.capabilities:
             raise ValueError(f"The {name!r} API capability was already registered ({self.capabilities[name]}).")
         self.capabilities[name] = {"description": description, "url": url, **more}
+
+    def add_setting(self, name: str, reader: ValueReader[_Value], default: _Value) -> _Value:
+        """Declare a setting of a plugin and return its value. Raises SettingError."""
+        return self.settings.declare(name, reader, default)
+
+    def add_public_setting(self, name: str, value: Json) -> None:
+        """Show a setting in the hello view."""
+        self.public_settings[name] = value
+
+    def add_user_info(self, describe: UserInfo) -> None:
+        """Add members to `user` in the hello view: those that *describe* returns for an identity."""
+        self.user_info.append(describe)
+
+    def add_start_check(self, check: Callable[[], None]) -> None:
+        """Add a check that runs when a server starts, and not for commands."""
+        self.start_checks.append(check)
+
+    def add_flush_step(self, step: Callable[[], None]) -> None:
+        """Add a step that follows the removal of all data. Errors that it raises are logged."""
+        self.flush_steps.append(step)
 
     def add_heartbeat(self, name: str, check: Heartbeat) -> None:
         """Add a check to `__heartbeat__`: true, false, or None where nobody can say."""
@@ -202,7 +232,7 @@ class Service:
         """
         self.cache.flush()
         self.storage.flush(self._lists_at_top())
-        for step in (self.cache.flush, *self.flushed):
+        for step in (self.cache.flush, *self.flush_steps):
             with tolerate(log, "Unable to finish the removal of all data"):
                 step()
 

@@ -62,7 +62,7 @@ def test_listeners_are_told_when_the_service_is_emptied(client: Client) -> None:
     """P-EVT-12."""
     told: list[str] = []
     service: Service = client.app.extensions["kinto"]
-    service.flushed.append(lambda: told.append("flushed"))
+    service.add_flush_step(lambda: told.append("flushed"))
 
     client.post("/__flush__")
 

@@ -122,7 +122,7 @@ def attach(app: Flask, service: Service) -> None:
         FAULTS.step("listener", TimeoutError)
 
     service.add_listener(Listener(after=hear, name="listeners.failing"))
-    service.flushed.append(lambda: FAULTS.step("flushed", OSError))
+    service.add_flush_step(lambda: FAULTS.step("flushed", OSError))
     FAULTS.into(service.cache, "cache", CACHE)
     FAULTS.into(service.storage, "storage", STORAGE)
     inner: Any = service.storage

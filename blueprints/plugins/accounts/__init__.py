@@ -48,9 +48,9 @@ def attach(app: Flask, service: Service) -> None:
     )
     failures = Failures(service.cache, settings.userid_hmac_secret, bounds)
     service.add_kind(account_kind(logins, settings.account_bcrypt_rounds))
-    service.identity_kinds.add(KIND)
-    service.policy_classes[POLICY] = lambda policy, service: AccountsPolicy(policy, service, logins, failures)
-    service.opened.append(lambda: _warn_of_strangers(service))
+    service.add_identity_kind(KIND)
+    service.add_policy_class(POLICY, lambda policy, service: AccountsPolicy(policy, service, logins, failures))
+    service.add_start_check(lambda: _warn_of_strangers(service))
     service.add_capability("accounts", "Manage user accounts.", _DOCUMENTATION, validation_enabled=False)
 
 

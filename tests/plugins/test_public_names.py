@@ -1,0 +1,56 @@
+"""What a plugin may use: one list of names, each explained in docs/plugins.md (plugins contract, 1)."""
+
+from __future__ import annotations
+
+import ast
+import re
+from types import ModuleType
+
+import pytest
+
+import blueprints.plugins
+from app.service import Service
+from tests.support.services import ROOT
+
+TEXT = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
+
+NAMES = {
+    *("ApiError", "Forbidden", "Invalid", "Problem", "Unauthenticated", "Unknown"),
+    *("Context", "Event", "Listener"),
+    *("EVERYONE", "Identity", "Policy", "PolicySettings", "Reader"),
+    *("Behaviour", "Kind"),
+    *("Body", "Effect", "Operation", "Outcome", "perform"),
+    *("BackendError", "Json", "Selection", "Snapshot", "Stored", "bucket_of", "list_of", "read_bucket"),
+    *("Metrics", "Service", "SettingError", "Settings"),
+    *("boolean", "number", "text", "whole", "words"),
+    *("Reply", "prefix", "sent"),
+}
+METHODS = {
+    *("add_capability", "add_flush_step", "add_heartbeat", "add_identity_kind", "add_kind", "add_listener"),
+    *("add_policy", "add_policy_class", "add_public_setting", "add_setting", "add_start_check", "add_user_info"),
+}
+
+
+def _exported() -> set[str]:
+    exported = vars(blueprints.plugins).items()
+    return {name for name, value in exported if not name.startswith("_") and not isinstance(value, ModuleType)}
+
+
+def test_a_plugin_may_use_these_names_and_no_other() -> None:
+    assert _exported() == NAMES
+    assert {name for name in vars(Service) if name.startswith("add_")} == METHODS
+
+
+@pytest.mark.parametrize("name", sorted(NAMES | METHODS))
+def test_the_documentation_explains(name: str) -> None:
+    code = " ".join(re.findall(r"`([^`\n]+)`", TEXT))
+
+    assert re.search(rf"\b{name}\b", code)
+
+
+def test_the_plugin_in_the_documentation_needs_no_other_module_of_the_service() -> None:
+    example = ast.parse(re.findall(r"^```python\n(.+?)^```$", TEXT, re.MULTILINE | re.DOTALL)[0])
+
+    modules = {node.module for node in ast.walk(example) if isinstance(node, ast.ImportFrom)}
+
+    assert modules == {"flask", "blueprints.plugins"}
