@@ -22,7 +22,8 @@ from backends.storage.reads import Reads
 from backends.storage.repair import Repairs
 from backends.storage.tables import clocks, documents, grants, members
 from backends.storage.waits import LIMIT, Waits
-from backends.storage.writes import Writer, Writes
+from backends.storage.write_statements import Writes
+from backends.storage.writes import Writer
 
 _DEADLOCK, _SERIALIZATION = "40P01", "40001"
 
