@@ -30,7 +30,7 @@ from backends.storage import Storage
 from blueprints.batch import batch
 from blueprints.core import core, version_file
 from blueprints.heartbeat import heartbeat
-from blueprints.http import exchange
+from blueprints.http import register_hooks
 from blueprints.openapi import openapi
 from blueprints.permissions import permissions
 from blueprints.request_bodies import RequestBodies
@@ -65,7 +65,7 @@ def create_app(
     service = create_service(known, app, measuring.service if measuring else Service, storage)
     if measuring:
         measuring.attach(app, service)
-    exchange(app, service)
+    register_hooks(app, service)
     for listener in listeners(known):
         service.add_listener(listener)
     for name in known.includes:

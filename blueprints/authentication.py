@@ -9,7 +9,7 @@ from flask import request
 
 from app.identity import Identity, Proving
 from app.service import Service
-from blueprints.request_lines import note_identity
+from blueprints.request_lines import add_log_identity
 
 _Answer = TypeVar("_Answer")
 
@@ -17,21 +17,21 @@ _Answer = TypeVar("_Answer")
 def recognise(service: Service) -> Identity:
     """Return who sends this request, for `perform_recognised`, which checks it with what it reads."""
     identity = service.recognise(request.headers.get("Authorization"))
-    note_identity(identity)
+    add_log_identity(identity)
     return identity
 
 
 def identify(service: Service) -> Identity:
     """Return who sends this request; its line tells who it was."""
     identity = service.identify(request.headers.get("Authorization"))
-    note_identity(identity)
+    add_log_identity(identity)
     return identity
 
 
 def identify_with_groups(service: Service, configured: Iterable[str] | None = None) -> tuple[Identity, frozenset[str]]:
     """Return who sends this request, with the principals of `Service.identify_with_groups`; its line tells who."""
     identity, principals = service.identify_with_groups(request.headers.get("Authorization"), configured)
-    note_identity(identity)
+    add_log_identity(identity)
     return identity, principals
 
 
@@ -43,7 +43,7 @@ def answer_identified(
     """Return what *answer* makes of who sends this request, by `Service.answer_identified`; its line tells who."""
 
     def noted(identity: Identity, principals: frozenset[str], proving: Proving) -> _Answer:
-        note_identity(identity)
+        add_log_identity(identity)
         return answer(identity, principals, proving)
 
     return service.answer_identified(request.headers.get("Authorization"), configured, noted)

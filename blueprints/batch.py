@@ -28,15 +28,15 @@ from app.service import Service
 from app.transactions.perform import Answer, perform_recognised
 from backends import Json
 from backends.codec import dumps, loads
-from blueprints.cors import ALWAYS_EXPOSED, exposed, refused_origin
-from blueprints.http import INSIDE, sent
+from blueprints.cors import ALWAYS_EXPOSED, exposed_headers, origin_problems
+from blueprints.http import CALLER_KEY, to_response
 from blueprints.negotiation import JSON_TYPE, PATCH_TYPE, media_type
-from blueprints.replies import Reply, answer, fixed, joined, refusal
-from blueprints.request_lines import note, note_identity, subrequests
-from blueprints.requests import WITH_BODY, Asked, decoded, operation
-from blueprints.resources import offered
-from blueprints.schemas import BATCH_METHODS, Closed, Refused, load, unrecognized
-from blueprints.urls import expect_utf8, prefix, unversioned
+from blueprints.replies import Reply, common_headers, error_reply, member_headers, to_reply
+from blueprints.request_lines import add_log_fields, add_log_identity, log_members
+from blueprints.requests import WITH_BODY, HttpRequest, decode_body, parse_operation
+from blueprints.resources import enabled_methods
+from blueprints.schemas import BATCH_METHODS, ClosedSchema, InvalidField, load, unknown_members_problem
+from blueprints.urls import expect_utf8, is_unversioned, prefix
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -78,34 +78,36 @@ _OF_THE_SERVER = ("SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL", "REMOTE_ADDR"
 class Requests(fields.Field[list[dict[str, Json]]]):
     """The requests of a batch, each checked on its own (core contract, 8.1)."""
 
-    def deserialize(self, value: Any, attr: str | None = None, data: Any = None, **kwargs: Any) -> Any:
+    def deserialize(self, value: Any, attr: str | None = None, data: Any = None, **kwargs: Any) -> Any:  # noqa: ARG002  # marshmallow's signature
         """Return the requests completed from the defaults. Raises ValidationError."""
         if value is missing or value is None:
-            raise Refused(Problem("body", "requests", "Required"))
+            raise InvalidField(Problem("body", "requests", "Required"))
         if not isinstance(value, list):
-            raise Refused(not_iterable("requests", value))
+            raise InvalidField(not_iterable("requests", value))
         defaults = (data or {}).get("defaults")
         if defaults and isinstance(defaults, dict):
             if len(dumps(defaults)) * len(value) > MAX_COMPLETED_BYTES:
-                raise Refused(Problem("body", "defaults", f"More than {MAX_COMPLETED_BYTES} bytes for all requests"))
+                raise InvalidField(
+                    Problem("body", "defaults", f"More than {MAX_COMPLETED_BYTES} bytes for all requests")
+                )
             value = [_complete(defaults, one) if isinstance(one, dict) else one for one in value]
         found = [problem for index, one in enumerate(value) for problem in _problems(one, f"requests.{index}")]
         if found:
-            raise Refused(*found)
+            raise InvalidField(*found)
         return value
 
 
 class Defaults(fields.Field[dict[str, Json]]):
     """What is taken over into requests that lack it (C-BATCH-6)."""
 
-    def deserialize(self, value: Any, attr: str | None = None, data: Any = None, **kwargs: Any) -> Any:
+    def deserialize(self, value: Any, attr: str | None = None, data: Any = None, **kwargs: Any) -> Any:  # noqa: ARG002  # marshmallow's signature
         """Return the defaults as they are. Raises ValidationError."""
         if value is missing or isinstance(value, dict):
             return value
-        raise Refused(not_a_mapping("defaults", value))
+        raise InvalidField(not_a_mapping("defaults", value))
 
 
-class BatchBody(Closed):
+class BatchBody(ClosedSchema):
     """The body of a batch."""
 
     requests = Requests(load_default=None)
@@ -146,7 +148,7 @@ def _problems(one: Json, name: str) -> Iterator[Problem]:
         return
     unknown = {key: value for key, value in one.items() if key not in _KEYS}
     if unknown:
-        yield unrecognized(name, unknown)
+        yield unknown_members_problem(name, unknown)
         return
     method, path = one.get("method"), one.get("path")
     if method is not None and method not in BATCH_METHODS:
@@ -208,7 +210,7 @@ class Entry:
     """
 
     path: str
-    asked: Asked
+    asked: HttpRequest
     operation: Operation | None = None
     reply: Reply | None = None
     is_view: bool = False
@@ -234,23 +236,23 @@ def batch(service: Service, app: Flask) -> Blueprint:
     blueprint = Blueprint("batch", __name__, url_prefix=prefix(service))
 
     def run() -> Response:
-        members = _members(service, Asked("POST", "/batch", "", request.headers, request.get_data(cache=False)))
-        note(batch_size=len(members))
+        members = _members(service, HttpRequest("POST", "/batch", "", request.headers, request.get_data(cache=False)))
+        add_log_fields(batch_size=len(members))
         try:
-            return sent(Reply(200, Entries(service, app).answer(members)))
+            return to_response(Reply(200, Entries(service, app).answer(members)))
         except MemberFailed as error:
-            return sent(error.reply)
+            return to_response(error.reply)
 
     blueprint.add_url_rule("/batch", "batch", run, methods=["POST"], provide_automatic_options=False)
     return blueprint
 
 
-def _members(service: Service, asked: Asked) -> list[dict[str, Json]]:
+def _members(service: Service, asked: HttpRequest) -> list[dict[str, Json]]:
     """Read the members of a batch. Raises UnsupportedType and Invalid."""
-    if asked.unsupported:
-        raise asked.unsupported
-    value, problems = decoded(asked)
-    problems = (*refused_origin(service.settings, asked.headers.get("Origin")), *problems)
+    if asked.unsupported_type:
+        raise asked.unsupported_type
+    value, problems = decode_body(asked)
+    problems = (*origin_problems(service.settings, asked.headers.get("Origin")), *problems)
     requests = value.get("requests") if isinstance(value, dict) else None
     most = service.settings.batch_max_requests
     if most and isinstance(requests, list) and len(requests) > most:
@@ -285,7 +287,7 @@ class Entries:
         if any(self._is_batch(target.path) for target in targets):
             raise Invalid(Problem("body", "requests", "Recursive call on /batch endpoint is forbidden."))
         entries = [self.entry(*pair) for pair in zip(members, targets, strict=True)]
-        subrequests((one.asked.method, one.path, one.asked.query, one.asked.headers, one.identity) for one in entries)
+        log_members((one.asked.method, one.path, one.asked.query, one.asked.headers, one.identity) for one in entries)
         steps = [(entry, step) for entry in entries if (step := self._step(entry)) is not None]
         performed, answers = perform_recognised(self._service, [step for _, step in steps])
         for (entry, _), step in zip(steps, performed, strict=True):
@@ -298,7 +300,7 @@ class Entries:
         """Take over an operation as it was performed: its user may have changed, who asks is somebody else then."""
         entry.operation = performed
         if entry.asked.headers.get("Authorization") == self._inherited.get("Authorization"):
-            note_identity(performed.identity)
+            add_log_identity(performed.identity)
 
     def entry(self, member: Mapping[str, Json], target: Target) -> Entry:
         """Read one member: what it asks, or how it is refused."""
@@ -306,12 +308,12 @@ class Entries:
         headers = self._headers(member.get("headers", {}), method)
         path = target.path[len(self._version) :]
         start = time.perf_counter()
-        entry = Entry(target.path, Asked(method, path, target.query, headers, decoded=member.get("body")))
+        entry = Entry(target.path, HttpRequest(method, path, target.query, headers, decoded=member.get("body")))
         try:
             if target.refusal:
                 raise target.refusal
             if target.route is not None:
-                entry.exposed = exposed(method, target.route.on_list)
+                entry.exposed = exposed_headers(method, on_list=target.route.on_list)
             if target.route is None:
                 entry.is_view = True
                 # The view asks by itself, but it may do so under a lock: compare the password before.
@@ -320,7 +322,7 @@ class Entries:
             else:
                 entry.operation = self._operation(entry.asked, target.route)
         except ApiError as error:
-            entry.reply = refusal(self._service, error)
+            entry.reply = error_reply(self._service, error)
             if isinstance(error, NotAllowed):
                 entry.exposed = ()
         entry.seconds = time.perf_counter() - start
@@ -346,7 +348,7 @@ class Entries:
             path = unquote(raw, errors="strict")
         except UnicodeDecodeError:  # refused below, and shown as it was sent
             path = raw
-        if not path.startswith(self._version) and unversioned(path):
+        if not path.startswith(self._version) and is_unversioned(path):
             path = f"{self._version}{path}"
         try:
             expect_utf8(unquote_to_bytes(raw), query.encode())
@@ -382,14 +384,14 @@ class Entries:
         except HTTPException:
             return False
 
-    def _operation(self, asked: Asked, route: Route) -> Operation:
+    def _operation(self, asked: HttpRequest, route: Route) -> Operation:
         """Read what a member asks of a list or an object. Raises NotAllowed."""
         methods = self._offered(route)
         if asked.method not in methods:
             raise NotAllowed((*methods, "OPTIONS"))
         credentials = asked.headers.get("Authorization")
         identity = self._identity(credentials)
-        asks = operation(self._service, asked, route, identity)
+        asks = parse_operation(self._service, asked, route, identity)
         if self._service.identity_kinds:
             asks = replace(asks, credentials=credentials)
         return asks
@@ -398,7 +400,7 @@ class Entries:
         """Return the methods of a list or an object, found out once for all members on such."""
         place = route.kind.name, route.on_list
         if place not in self._methods:
-            self._methods[place] = offered(self._service, route.kind, route.on_list)
+            self._methods[place] = enabled_methods(self._service, route.kind, on_list=route.on_list)
         return self._methods[place]
 
     def _identity(self, authorization: str | None) -> Identity:
@@ -406,7 +408,7 @@ class Entries:
         if authorization not in self._identities:
             identity = self._identities[authorization] = self._service.recognise(authorization)
             if authorization == self._inherited.get("Authorization"):
-                note_identity(identity)
+                add_log_identity(identity)
         return self._identities[authorization]
 
     def _step(self, entry: Entry) -> Operation | View | None:
@@ -430,7 +432,9 @@ class Entries:
             MEMBER_ANSWERED.send(self._app, entry=entry, reply=reply)
         headers = reply.headers
         if not entry.is_view:
-            headers = joined(reply, fixed(self._service, entry.asked.headers.get("Origin"), entry.exposed))
+            headers = member_headers(
+                reply, common_headers(self._service, entry.asked.headers.get("Origin"), entry.exposed)
+            )
         shown = reply.body if reply.body and _is_json(reply) and entry.asked.method != "HEAD" else '""'
         return f'{{"status":{reply.status},"path":{dumps(entry.path)},"headers":{dumps(headers)},"body":{shown}}}'
 
@@ -440,7 +444,7 @@ class Entries:
             return entry.reply
         assert entry.operation is not None
         assert given is not None, "every operation has an answer"
-        return answer(self._service, entry.operation, given, entry.path, entry.asked.query)
+        return to_reply(self._service, entry.operation, given, entry.path, entry.asked.query)
 
     def _ask(self, entry: Entry) -> Reply:
         """Let the view of a member answer, as a request of its own that has nothing of the batch but its headers."""
@@ -475,7 +479,7 @@ def _environ(entry: Entry) -> WSGIEnvironment:
         "CONTENT_LENGTH": str(len(body)),
         "wsgi.input": io.BytesIO(body),
         "wsgi.input_terminated": True,
-        INSIDE: CALLER.get(),
+        CALLER_KEY: CALLER.get(),
     }
     for name, value in asked.headers.items():
         environ[f"HTTP_{name.upper().replace('-', '_')}"] = value

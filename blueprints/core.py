@@ -15,8 +15,8 @@ from app.service import Service
 from backends import Json
 from backends.codec import dumps, loads
 from blueprints.authentication import identify_with_groups
-from blueprints.http import sent
-from blueprints.replies import Headers, Reply, caching_for_nobody
+from blueprints.http import to_response
+from blueprints.replies import Headers, Reply, anonymous_caching_headers
 from blueprints.urls import origin_of_urls, prefix
 
 _CONTRIBUTE = {
@@ -68,16 +68,16 @@ def core(service: Service) -> Blueprint:
                 body["user"] |= contribute(identity)
         reply = Reply(200, dumps(body))
         reply.headers |= _cached(service, identity.user_id is not None)
-        return sent(reply)
+        return to_response(reply)
 
     def version() -> Response:
         text = version_file(settings.version_json_path)
         if text is None:
             raise NoSuchUrl
-        return sent(Reply(200, text))
+        return to_response(Reply(200, text))
 
     def contribute() -> Response:
-        return sent(Reply(200, dumps(_CONTRIBUTE)))
+        return to_response(Reply(200, dumps(_CONTRIBUTE)))
 
     for rule, view in (("/", hello), ("/__version__", version), ("/contribute.json", contribute)):
         name = "hello" if rule == "/" else rule.strip("/_").removesuffix(".json")
@@ -93,7 +93,7 @@ def _cached(service: Service, known: bool) -> Headers:
     seconds = service.settings.root_cache_expires_seconds
     if not service.settings.readonly or seconds is None:
         return {}
-    return {"Cache-Control": "no-cache, no-store"} if known else caching_for_nobody(seconds)
+    return {"Cache-Control": "no-cache, no-store"} if known else anonymous_caching_headers(seconds)
 
 
 @cache

@@ -1,67 +1,77 @@
-"""Cross-origin requests: which origins may use the service, what their scripts may see (core contract, 9.2, 9.3)."""
+"""Decide which origins may use the service and which headers their scripts may read (core contract, 9.2, 9.3).
+
+`exposed_headers` and `exposed_by_error` choose the headers of `Access-Control-Expose-Headers`; the choice is kept in
+`g.exposed` of the Flask request, or in `Member.exposed` of a batch, until `common_headers` writes the header.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 
-from app.errors import Invalid, Problem
+from app.errors import ApiError, Invalid, NotAllowed, Problem
 from app.settings import Settings
 
 ALWAYS_EXPOSED = ("Backoff", "Retry-After", "Alert", "Content-Length", "Content-Type")
-OF_OBJECTS = (*ALWAYS_EXPOSED, "Last-Modified", "ETag", "Cache-Control", "Expires", "Pragma")
-OF_LISTS = (*OF_OBJECTS, "Next-Page")
-OF_TOTALS = (*OF_LISTS, "Total-Objects", "Total-Records")
+OBJECT_HEADERS = (*ALWAYS_EXPOSED, "Last-Modified", "ETag", "Cache-Control", "Expires", "Pragma")
+LIST_HEADERS = (*OBJECT_HEADERS, "Next-Page")
+TOTAL_HEADERS = (*LIST_HEADERS, "Total-Objects", "Total-Records")
 
 
-def exposed(method: str, on_list: bool) -> Sequence[str]:
-    """Return the headers of an answer on a list or an object that scripts may read (C-HDR-6)."""
+def exposed_headers(method: str, *, on_list: bool) -> Sequence[str]:
+    """Return the headers that scripts may read in the response of a list or an object (C-HDR-6)."""
     if method not in ("GET", "HEAD"):
         return ALWAYS_EXPOSED
     if not on_list:
-        return OF_OBJECTS
-    return OF_LISTS if method == "GET" else OF_TOTALS
+        return OBJECT_HEADERS
+    return LIST_HEADERS if method == "GET" else TOTAL_HEADERS
+
+
+def exposed_by_error(error: ApiError, exposed: Sequence[str]) -> Sequence[str]:
+    """Return the headers that scripts may read in the response to *error*: none of a 405, otherwise *exposed*."""
+    return () if isinstance(error, NotAllowed) and error.allow else exposed
 
 
 def allowed_origin(settings: Settings, origin: str | None) -> str | None:
-    """Return the value of `Access-Control-Allow-Origin`, None where there is none (C-HDR-3, C-HDR-4)."""
+    """Return the value of `Access-Control-Allow-Origin`, None without that header (C-HDR-3, C-HDR-4)."""
     if not origin:
         return None
     if "*" in settings.cors_origins:
         return "*"
-    return origin if any(_pattern(allowed).fullmatch(origin) for allowed in settings.cors_origins) else None
+    return origin if any(_origin_pattern(allowed).fullmatch(origin) for allowed in settings.cors_origins) else None
 
 
-def refused_origin(settings: Settings, origin: str | None) -> tuple[Problem, ...]:
+def origin_problems(settings: Settings, origin: str | None) -> tuple[Problem, ...]:
     """Return the problem of an origin that may not use the service (C-HDR-5)."""
     if not origin or allowed_origin(settings, origin):
         return ()
     return (Problem("header", "Origin", f"{origin} not allowed"),)
 
 
-def preflight(
-    settings: Settings, methods: Iterable[str], origin: str | None, method: str | None, asked: str | None
+def preflight_headers(
+    settings: Settings, methods: Sequence[str], origin: str | None, method: str | None, request_headers: str | None
 ) -> dict[str, str]:
-    """Return the headers that answer a preflight. Raises Invalid (C-HDR-7 to C-HDR-11).
+    """Return the headers of the response to a preflight request. Raises Invalid (C-HDR-7 to C-HDR-11).
 
-    *methods* are those of the endpoint, *asked* the headers that the script wants to send.
+    *methods* are those of the endpoint, *request_headers* lists the headers that the script will send.
     """
-    named = {"Origin": origin, "Access-Control-Request-Method": method}
-    lacking = [Problem("header", name, "this header is mandatory") for name, value in named.items() if not value]
-    if lacking:
-        raise Invalid(*lacking)
-    refused = refused_origin(settings, origin)
-    if refused:
-        raise Invalid(*refused)
-    offered = list(methods)
-    if method not in offered:
+    mandatory = {"Origin": origin, "Access-Control-Request-Method": method}
+    problems = [Problem("header", name, "this header is mandatory") for name, value in mandatory.items() if not value]
+    problems = problems or [*origin_problems(settings, origin)]
+    if problems:
+        raise Invalid(*problems)
+    if method not in methods:
         raise Invalid(Problem("header", "Access-Control-Request-Method", "Method not allowed"))
-    known = OF_OBJECTS if "PUT" in offered else OF_TOTALS if "POST" in offered and "GET" in offered else ALWAYS_EXPOSED
-    wanted = [name.strip() for name in (asked or "").split(",") if name.strip()]
+    allowed: Sequence[str] = ALWAYS_EXPOSED
+    if "PUT" in methods:
+        allowed = OBJECT_HEADERS
+    elif "POST" in methods and "GET" in methods:
+        allowed = TOTAL_HEADERS
+    requested = [name.strip() for name in (request_headers or "").split(",") if name.strip()]
     headers = {
-        "Access-Control-Allow-Methods": ",".join(offered),
-        "Access-Control-Allow-Headers": ",".join(dict.fromkeys((*known, *wanted))),
+        "Access-Control-Allow-Methods": ",".join(methods),
+        "Access-Control-Allow-Headers": ",".join(dict.fromkeys((*allowed, *requested))),
     }
     if settings.cors_max_age_seconds is not None:
         headers["Access-Control-Max-Age"] = str(settings.cors_max_age_seconds)
@@ -69,5 +79,5 @@ def preflight(
 
 
 @lru_cache(maxsize=256)
-def _pattern(allowed: str) -> re.Pattern[str]:
+def _origin_pattern(allowed: str) -> re.Pattern[str]:
     return re.compile(".*".join(map(re.escape, allowed.split("*"))))

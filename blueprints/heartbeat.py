@@ -11,7 +11,7 @@ from flask import Blueprint, Response
 
 from app.service import Heartbeat, Service
 from backends.codec import dumps
-from blueprints.http import sent
+from blueprints.http import to_response
 from blueprints.replies import Reply
 from blueprints.urls import prefix
 
@@ -26,10 +26,10 @@ def heartbeat(service: Service) -> Blueprint:
 
     def beat() -> Response:
         alive = ask(service.heartbeats, service.settings.heartbeat_timeout_seconds)
-        return sent(Reply(503 if False in alive.values() else 200, dumps(alive)))
+        return to_response(Reply(503 if False in alive.values() else 200, dumps(alive)))
 
     def lb() -> Response:
-        return sent(Reply(200, "{}"))
+        return to_response(Reply(200, "{}"))
 
     for rule, name, view in (("/__heartbeat__", "heartbeat", beat), ("/__lbheartbeat__", "lbheartbeat", lb)):
         blueprint.add_url_rule(rule, name, view, methods=["GET"], provide_automatic_options=False)

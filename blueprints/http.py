@@ -1,7 +1,7 @@
-"""What all URLs have in common: what is refused before routing, what unknown paths answer, how answers leave.
+"""Handle what all URLs have in common: refusals before routing, unknown paths, errors, headers of every response.
 
-`exchange` puts it on a Flask application. Views give a Reply to `sent`, or raise an ApiError. Scripts of other origins
-may read the headers that the view left in `g.exposed`, by default those that are always exposed.
+`register_hooks` registers this on a Flask application. Views return `to_response(Reply(...))` or raise an ApiError.
+`g.exposed` has the headers that scripts of other origins may read (`blueprints/cors.py`), by default ALWAYS_EXPOSED.
 """
 
 from __future__ import annotations
@@ -29,35 +29,35 @@ from app.errors import (
 from app.service import Service
 from backends import BackendError
 from backends.tolerance import tolerate
-from blueprints.cors import ALWAYS_EXPOSED, preflight
-from blueprints.replies import Reply, caching, ended, failure, fixed, refusal
+from blueprints.cors import ALWAYS_EXPOSED, exposed_by_error, preflight_headers
+from blueprints.replies import Reply, caching_headers, common_headers, error_reply, has_ended, to_api_error
 from blueprints.request_bodies import RequestBody
-from blueprints.request_lines import context, note
-from blueprints.urls import ROOTED, expect_host, expect_utf8, origin_of_urls, prefix, sent_path, unversioned
+from blueprints.request_lines import add_log_fields, log_context
+from blueprints.urls import ROOTED, expect_host, expect_utf8, is_unversioned, origin_of_urls, prefix, request_path
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 log: Final = logging.getLogger()
-"""Kinto tells of what goes wrong in the root logger; tools filter on it (operations contract, 5.5)."""
+"""Kinto logs errors to the root logger, on which tools filter (operations contract, 5.5)."""
 
-INSIDE: Final = "kinto.caller"
-"""Where the member of a batch finds the caller of the batch."""
+CALLER_KEY: Final = "kinto.caller"
+"""The key in the WSGI environment of a member of a batch under which it finds the caller of the batch."""
 
-_SAFE: Final = ("GET", "HEAD", "OPTIONS")
-_OF_BODIES: Final = ("content-type", "content-length")
-_ORDER: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+_SAFE_METHODS: Final = ("GET", "HEAD", "OPTIONS")
+_BODY_HEADERS: Final = ("content-type", "content-length")
+_METHOD_ORDER: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
-class Answered(Response):
+class ApiResponse(Response):
     """A response that keeps headers which Werkzeug changes: `Last-Modified` of a 304 (C-PRE-15), case in `Location`.
 
-    An answer to HEAD that was made without the body of GET has no `Content-Length` (RFC 9110, section 8.6): Werkzeug
-    would say 0.
+    A response to HEAD that was made without the body of GET has no `Content-Length` (RFC 9110, section 8.6): Werkzeug
+    would send 0.
     """
 
     def get_wsgi_headers(self, environ: WSGIEnvironment) -> Headers:
-        """Return the headers that leave."""
+        """Return the headers as they are sent."""
         headers = super().get_wsgi_headers(environ)
         if self.status_code == 304 and "Last-Modified" in self.headers:
             headers["Last-Modified"] = self.headers["Last-Modified"]
@@ -68,11 +68,11 @@ class Answered(Response):
         return headers
 
 
-def sent(reply: Reply) -> Response:
-    """Return the response that a reply is; the headers of every answer are added when it leaves."""
+def to_response(reply: Reply) -> Response:
+    """Convert a reply to a Flask response, without the headers of every response: `after_request` adds these."""
     if reply.errno:
-        note(errno=reply.errno)
-    response = Answered(reply.body, reply.status)
+        add_log_fields(errno=reply.errno)
+    response = ApiResponse(reply.body, reply.status)
     response.headers.clear()
     response.headers.update(reply.headers)
     for challenge in reply.challenges:
@@ -80,46 +80,46 @@ def sent(reply: Reply) -> Response:
     return response
 
 
-def exchange(app: Flask, service: Service) -> None:
-    """Make the application refuse, redirect and answer as every URL does."""
-    steps = _Exchange(service)
-    # Flask's own line comes before `_http_error` logs the same error, and fails where a log handler does.
-    app.log_exception = lambda exc_info: None  # type: ignore[method-assign]  # Flask documents it as overridable
-    app.before_request(steps.before)
-    app.after_request(steps.after)
-    app.register_error_handler(ApiError, steps.refuse)
-    app.register_error_handler(BackendError, steps.fail)
-    app.register_error_handler(HTTPException, steps.answer_http_error)
-    app.register_error_handler(Exception, steps.crash)
+def register_hooks(app: Flask, service: Service) -> None:
+    """Register the hooks and error handlers that apply to every URL of the application."""
+    hooks = _Hooks(service)
+    # Flask's own line comes before `answer_http_error` logs the same error, and fails where a log handler does.
+    app.log_exception = lambda exc_info: None  # type: ignore[method-assign]  # noqa: ARG005  # Flask documents this override
+    app.before_request(hooks.before_request)
+    app.after_request(hooks.after_request)
+    app.register_error_handler(ApiError, hooks.answer_api_error)
+    app.register_error_handler(BackendError, hooks.answer_backend_error)
+    app.register_error_handler(HTTPException, hooks.answer_http_error)
+    app.register_error_handler(Exception, hooks.answer_unexpected_error)
 
 
-class _Exchange:
-    """What happens to every request before its view, to every answer after it, and to every error."""
+class _Hooks:
+    """The functions that Flask calls before each view, after each view and for each error."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
         self._version = prefix(service)
 
-    def before(self) -> Response | None:
-        """Refuse what no view may get; answer OPTIONS."""
+    def before_request(self) -> Response | None:
+        """Refuse requests that no view may get, and answer OPTIONS."""
         settings = self._service.settings
-        CALLER.set(request.environ.get(INSIDE) or Caller(request.remote_addr or ""))
-        if settings.eos is not None and ended(settings):
+        CALLER.set(request.environ.get(CALLER_KEY) or Caller(request.remote_addr or ""))
+        if settings.eos is not None and has_ended(settings):
             raise Gone
-        if settings.readonly and request.method not in _SAFE:
+        if settings.readonly and request.method not in _SAFE_METHODS:
             raise NotAllowed
         expect_host()
         expect_utf8(request.environ.get("PATH_INFO", "").encode("latin-1"), request.query_string)
         if not ROOTED.match(request.environ.get("PATH_INFO") or "/"):
             request.url_rule, request.routing_exception = None, NotFound()
         if request.method == "OPTIONS":
-            return self._options()
+            return self._answer_options()
         if request.routing_exception is None:
-            _expect_whole_body()
+            _read_body()
         return None
 
-    def _options(self) -> Response:
-        """Answer OPTIONS without asking who it is, or whether the object is there (core contract, 9.3)."""
+    def _answer_options(self) -> Response:
+        """Answer OPTIONS without authentication and without looking up the object (core contract, 9.3)."""
         try:
             methods = request.url_rule.methods if request.url_rule else None
             if methods is None:
@@ -128,76 +128,75 @@ class _Exchange:
         except MethodNotAllowed as error:
             methods = set(error.valid_methods or ())
         except HTTPException:
-            return Response("", 200) if unversioned(sent_path()) else self._unknown()
-        offered = [name for name in _ORDER if name in methods or name == "OPTIONS"]
+            return Response("", 200) if is_unversioned(request_path()) else self._answer_unknown_path()
+        allowed = [name for name in _METHOD_ORDER if name in methods or name == "OPTIONS"]
         g.exposed = ()
-        headers = preflight(
+        headers = preflight_headers(
             self._service.settings,
-            offered,
+            allowed,
             request.headers.get("Origin"),
             request.headers.get("Access-Control-Request-Method"),
             request.headers.get("Access-Control-Request-Headers"),
         )
         return Response("null", 200, {**headers, "Content-Type": "application/json"})
 
-    def after(self, response: Response) -> Response:
-        """Add the headers of every answer."""
-        headers = fixed(self._service, request.headers.get("Origin"), g.get("exposed", ALWAYS_EXPOSED))
+    def after_request(self, response: Response) -> Response:
+        """Add the headers of every response."""
+        headers = common_headers(self._service, request.headers.get("Origin"), g.get("exposed", ALWAYS_EXPOSED))
         for name, value in headers.items():
             response.headers[name] = value
         return response
 
-    def refuse(self, error: ApiError) -> Response:
-        """Answer an error that clients may see."""
-        if isinstance(error, NotAllowed) and error.allow:
-            g.exposed = ()
-        return sent(refusal(self._service, error))
+    def answer_api_error(self, error: ApiError) -> Response:
+        """Return the response to an error that clients may see."""
+        g.exposed = exposed_by_error(error, g.get("exposed", ALWAYS_EXPOSED))
+        return to_response(error_reply(self._service, error))
 
-    def fail(self, error: BackendError) -> Response:
-        """Answer the failure of a backend, and log it."""
-        answer = failure(error)
-        log_error(logging.CRITICAL, error, answer.errno)
-        return self.refuse(answer)
+    def answer_backend_error(self, error: BackendError) -> Response:
+        """Log the failure of a backend and return the response to it."""
+        api_error = to_api_error(error)
+        log_error(logging.CRITICAL, error, api_error.errno)
+        return self.answer_api_error(api_error)
 
-    def crash(self, error: Exception) -> Response:
-        """Answer an error of the service itself, and log it."""
+    def answer_unexpected_error(self, error: Exception) -> Response:
+        """Log an error of the service itself and return the response to it."""
         log_error(logging.ERROR, error, Programmatic.errno)
-        return self.refuse(Programmatic())
+        return self.answer_api_error(Programmatic())
 
     def answer_http_error(self, error: HTTPException) -> Response:
-        """Answer an HTTP error of routing or of a view: with the status that it has, in the format of all errors."""
+        """Return the response to an HTTP error of routing or of a view: its status, in the format of all errors."""
         if error.response is not None:
             return cast(Response, error.get_response())
-        # A view that answers 404 is an endpoint, but for the bare prefix.
+        # A view that raises NotFound is an endpoint, except for the bare prefix.
         if isinstance(error, NotFound) and (request.url_rule is None or request.path == self._version):
-            return self._unknown()
+            return self._answer_unknown_path()
         if isinstance(error, MethodNotAllowed):
             methods = set(error.valid_methods or ()) | {"OPTIONS"}
-            return self.refuse(NotAllowed(tuple(name for name in _ORDER if name in methods)))
+            return self.answer_api_error(NotAllowed(tuple(name for name in _METHOD_ORDER if name in methods)))
         foreign = ForeignError(error.code or Programmatic.status, error.name, error.description)
         if foreign.status >= Programmatic.status:
             log_error(logging.ERROR, getattr(error, "original_exception", None) or error, foreign.errno)
-        response = self.refuse(foreign)
+        response = self.answer_api_error(foreign)
         for name, value in error.get_headers():
-            if name.lower() not in _OF_BODIES:
+            if name.lower() not in _BODY_HEADERS:
                 response.headers.add(name, value)
         if foreign.status == Unauthenticated.status and "WWW-Authenticate" not in response.headers:
             for challenge in self._service.challenges():
                 response.headers.add("WWW-Authenticate", challenge)
         return response
 
-    def _unknown(self) -> Response:
-        """Answer a path that no endpoint has: a redirect or a 404 (core contract, 1.2 to 1.4)."""
+    def _answer_unknown_path(self) -> Response:
+        """Return the response to a path without an endpoint: a redirect or a 404 (core contract, 1.2 to 1.4)."""
         settings, version = self._service.settings, self._version
-        path, query = sent_path(), request.query_string.decode()
+        path, query = request_path(), request.query_string.decode()
         if path == version or (path.startswith(f"{version}/") and path.endswith("/")):
             target = f"{version}/" if path.rstrip("/") == version else path.rstrip("/")
             if settings.trailing_slash_redirect_enabled:
                 return self._redirect(target, query, settings.trailing_slash_redirect_ttl_seconds)
         if path.startswith(version):
-            return self.refuse(NoSuchUrl())
-        if not unversioned(path) or not settings.version_prefix_redirect_enabled or {"\r", "\n"} & set(path):
-            return self.refuse(NoSuchVersion())
+            return self.answer_api_error(NoSuchUrl())
+        if not is_unversioned(path) or not settings.version_prefix_redirect_enabled or {"\r", "\n"} & set(path):
+            return self.answer_api_error(NoSuchVersion())
         versioned = f"{version}/{path.removeprefix('/')}"
         return self._redirect(versioned, query, settings.version_prefix_redirect_ttl_seconds)
 
@@ -207,18 +206,18 @@ class _Exchange:
             location += f"?{quote(query, safe=string.punctuation)}"
         headers = {"Location": location, "Content-Type": "text/plain; charset=UTF-8"}
         if ttl_seconds >= 0:
-            headers |= caching(ttl_seconds)
-        return Answered("", 307, headers)
+            headers |= caching_headers(ttl_seconds)
+        return ApiResponse("", 307, headers)
 
 
 def log_error(level: int, error: Exception, errno: int) -> None:
-    """Log why a request failed. A log handler that fails too changes no answer."""
+    """Log why a request failed. The response is the same if a log handler fails too."""
     with tolerate(log, "Unable to log an error"):
-        log.log(level, "%s", error, exc_info=error, extra=context() | {"errno": errno})
+        log.log(level, "%s", error, exc_info=error, extra=log_context() | {"errno": errno})
 
 
-def _expect_whole_body() -> None:
-    """Read the body, so that no view acts on a request that did not arrive whole."""
+def _read_body() -> None:
+    """Read the whole body, so that no view acts on a request that did not arrive completely."""
     body = request.environ["wsgi.input"]
     if isinstance(body, RequestBody):
         body.load()

@@ -1,4 +1,4 @@
-"""Content negotiation: does a client accept JSON, and is its body of a type and in a charset that can be read?"""
+"""Negotiate content: decide whether a client accepts JSON, and whether type and charset of a body are supported."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _SPACE: Final = re.compile(r"[ \t]*")
 
 
 def not_acceptable(accept: str | None) -> ApiError | None:
-    """Return the 406 of a client that accepts no JSON (C-ERR-28, C-ERR-29).
+    """Return the error 406 if a client does not accept JSON (C-ERR-28, C-ERR-29).
 
-    The most specific range that JSON is in decides, of several alike the first. A header that is not an `Accept` of
-    RFC 9110 counts as absent: Java's default client sends one.
+    The most specific media range that includes JSON decides; the first of several equal ones. An `Accept` that is not
+    valid by RFC 9110 counts as absent: Java's default client sends one.
     """
     if accept in (None, "*/*", JSON_TYPE):
         return None
@@ -47,51 +47,51 @@ def not_acceptable(accept: str | None) -> ApiError | None:
 
 
 def _ranges(accept: str) -> Iterator[tuple[str, float]]:
-    """Yield the ranges of a header, in small letters, and their weights. Raises ValueError when it is malformed.
+    """Yield the media ranges of a header, in lower case, and their weights. Raises ValueError if it is malformed.
 
-    Parameters make a range narrower than plain JSON, but for wildcards, of which they are ignored.
+    A range with parameters is narrower than plain JSON and is left out; parameters of a wildcard are ignored.
     """
-    end = _space(accept, 0)
+    end = _end_of_space(accept, 0)
     while end < len(accept):
-        found = _RANGE.match(accept, end)
-        if found:
-            end = _space(accept, found.end())
-            name = found["range"].lower()
-            if not found["parameters"] or name.endswith("/*"):
-                yield name, float(found["weight"] or 1)
+        match = _RANGE.match(accept, end)
+        if match:
+            end = _end_of_space(accept, match.end())
+            name = match["range"].lower()
+            if not match["parameters"] or name.endswith("/*"):
+                yield name, float(match["weight"] or 1)
         if end < len(accept) and accept[end] != ",":
             raise ValueError(f"malformed Accept: {accept[end : end + 40]}")
-        end = _space(accept, end + 1)
+        end = _end_of_space(accept, end + 1)
 
 
-def _space(text: str, start: int) -> int:
-    """Return where the white space ends that begins at *start*."""
-    found = _SPACE.match(text, start)
-    return found.end() if found else start
+def _end_of_space(text: str, start: int) -> int:
+    """Return the end of the white space that begins at *start*."""
+    match = _SPACE.match(text, start)
+    return match.end() if match else start
 
 
 def media_type(content_type: str | None) -> str:
-    """Return the media type of a `Content-Type`, without parameters; compared with case (C-ERR-30)."""
+    """Return the media type of a `Content-Type`, without parameters; its case matters (C-ERR-30)."""
     return (content_type or "").partition(";")[0].strip()
 
 
 def charset(content_type: str | None) -> str:
-    """Return the charset that a `Content-Type` declares, UTF-8 where it declares none."""
+    """Return the charset that a `Content-Type` declares, by default UTF-8."""
     if not content_type or ";" not in content_type:
         return "utf-8"
     return parse_options_header(content_type)[1].get("charset", "").strip("'") or "utf-8"
 
 
-def unsupported(method: str, content_type: str | None, *, has_body: bool) -> ApiError | None:
-    """Return the 415 of a body that cannot be read: its type (C-ERR-30, C-ERR-31), or the charset of JSON."""
-    given, types = media_type(content_type), _BODY_TYPES.get(method)
-    if types and given and given not in types:
+def unsupported_type(method: str, content_type: str | None, *, has_body: bool) -> ApiError | None:
+    """Return the error 415 if the type of a body (C-ERR-30, C-ERR-31) or the charset of its JSON is not supported."""
+    body_type, types = media_type(content_type), _BODY_TYPES.get(method)
+    if types and body_type and body_type not in types:
         names = [name for name in types if name != PATCH_TYPE]
-        return _refuse(f"Content-Type header should be one of {names}")
-    if has_body and (types or given in ("", JSON_TYPE)) and not is_charset(name := charset(content_type)):
-        return _refuse(f"The charset {name[:40]!r} is not supported.")
+        return _unsupported(f"Content-Type header should be one of {names}")
+    if has_body and (types or body_type in ("", JSON_TYPE)) and not is_charset(name := charset(content_type)):
+        return _unsupported(f"The charset {name[:40]!r} is not supported.")
     return None
 
 
-def _refuse(description: str) -> UnsupportedType:
+def _unsupported(description: str) -> UnsupportedType:
     return UnsupportedType(Problem("header", "Content-Type", description))

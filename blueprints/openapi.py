@@ -1,4 +1,4 @@
-"""The OpenAPI 2.0 document of the running service, drawn from its kinds, policies and schemas (core contract, 2.5)."""
+"""Serve the OpenAPI 2.0 document of the service, made from its kinds, policies and schemas (core contract, 2.5)."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from app.service import Service
 from backends import Json
 from backends.codec import dumps
 from blueprints.batch import BatchBody, Defaults, Requests
-from blueprints.http import sent
+from blueprints.http import to_response
 from blueprints.negotiation import JSON_TYPE, MERGE_TYPE, PATCH_TYPE
 from blueprints.replies import Reply
 from blueprints.requests import BEHAVIOURS
-from blueprints.resources import offered, url
-from blueprints.schemas import BATCH_METHODS, JsonObject, Permissions, envelope
+from blueprints.resources import enabled_methods, url_rule
+from blueprints.schemas import BATCH_METHODS, JsonObject, Permissions, write_schema
 from blueprints.urls import origin_of_urls, prefix
 
 Part = dict[str, Any]
 
 _UTILITIES: Final = (
-    ("/", "server_info", "What the service is, and what it offers."),
+    ("/", "server_info", "The service, its settings and its capabilities."),
     ("/__heartbeat__", "__heartbeat__", "Whether the backends answer."),
     ("/__lbheartbeat__", "__lbheartbeat__", "Whether the service is alive."),
-    ("/__version__", "__version__", "Which version is deployed."),
-    ("/contribute.json", "contribute", "Where the project lives, and how to take part."),
+    ("/__version__", "__version__", "The deployed version."),
+    ("/contribute.json", "contribute", "The addresses of the project, and how to contribute."),
     ("/__api__", "get_openapi_spec", "This document."),
 )
-# (on a list, method): what the operation is called, with the name of the kind (C-UTIL-21)
+# (on a list, method): the operation's id with a place for the name of the kind (C-UTIL-21)
 _OPERATION_IDS: Final = {
     (True, "GET"): "get_{}s",
     (True, "POST"): "create_{}",
@@ -83,8 +83,8 @@ _FIELD_TYPES: Final[Mapping[type, Part]] = {
 
 
 @runtime_checkable
-class Described(Protocol):
-    """A policy that says itself how OpenAPI describes it."""
+class DescribedPolicy(Protocol):
+    """A policy that has its own description for OpenAPI."""
 
     def security_definition(self) -> Mapping[str, Json]:
         """Return the policy's entry in `securityDefinitions`."""
@@ -102,7 +102,7 @@ class ErrorBody(Schema):
 
 
 def openapi(service: Service) -> Blueprint:
-    """Make the blueprint of `/__api__`; the document is made when it is first asked for, and kept (C-UTIL-21)."""
+    """Make the blueprint of `/__api__`; the document is made at the first request and cached (C-UTIL-21)."""
     blueprint = Blueprint("openapi", __name__, url_prefix=prefix(service))
 
     @cache
@@ -110,7 +110,7 @@ def openapi(service: Service) -> Blueprint:
         return dumps(document(service, origin_of_urls(service)))
 
     def get() -> Response:
-        return sent(Reply(200, text()))
+        return to_response(Reply(200, text()))
 
     blueprint.add_url_rule("/__api__", "openapi", get, methods=["GET"], provide_automatic_options=False)
     return blueprint
@@ -118,45 +118,45 @@ def openapi(service: Service) -> Blueprint:
 
 def document(service: Service, origin: str) -> Part:
     """Return the document; *origin* is scheme and host of the service's URLs."""
-    settings, where, plugin = service.settings, urlsplit(origin), MarshmallowPlugin()
+    settings, address, plugin = service.settings, urlsplit(origin), MarshmallowPlugin()
     spec = APISpec(
         settings.project_name,
         settings.http_api_version,
         "2.0",
         plugins=[plugin],
-        host=where.netloc,
-        schemes=[where.scheme],
+        host=address.netloc,
+        schemes=[address.scheme],
         basePath=prefix(service),
         produces=[JSON_TYPE],
     )
     converter: Any = plugin.converter  # its methods have no types
-    converter.add_attribute_function(_field)
+    converter.add_attribute_function(_describe_field)
     for policy in service.policies:
         spec.components.security_scheme(policy.name, _security(policy))
     for name in ("Batch", "Utilities", *(_tag(kind) for kind in service.kinds)):
         spec.tag({"name": name})
     for name, schema in _schemas(service).items():
-        # They take in what they do not know only to refuse it in the words of the API.
-        described = converter.schema2jsonschema(schema) | {"additionalProperties": False}
-        spec.components.schema(name, described)
+        # The schemas accept unknown members only to refuse them in the words of the API.
+        json_schema = converter.schema2jsonschema(schema) | {"additionalProperties": False}
+        spec.components.schema(name, json_schema)
     _add_utilities(spec, service)
     for kind in service.kinds:
         for on_list in (True, False):
-            _add_resource(spec, service, kind, on_list)
-    made: Part = spec.to_dict()
-    return made
+            _add_resource(spec, service, kind, on_list=on_list)
+    whole_document: Part = spec.to_dict()
+    return whole_document
 
 
-def _field(_: Any, field: fields.Field[Any], **__: Any) -> Part:
-    """Describe the fields of our own."""
+def _describe_field(_: Any, field: fields.Field[Any], **__: Any) -> Part:
+    """Describe the fields that are defined in this project."""
     if isinstance(field, Permissions):
         return {"type": "object", "properties": dict.fromkeys(field.names, _TEXTS), "additionalProperties": False}
     return _FIELD_TYPES.get(type(field), {})
 
 
 def _security(policy: Policy) -> Part:
-    """Describe how a policy is told who asks (C-UTIL-22)."""
-    if isinstance(policy, Described):
+    """Describe how a client sends credentials to a policy (C-UTIL-22)."""
+    if isinstance(policy, DescribedPolicy):
         return dict(policy.security_definition())
     if (policy.challenge() or "").startswith("Basic"):
         return {"type": "basic"}
@@ -164,7 +164,7 @@ def _security(policy: Policy) -> Part:
 
 
 def _policies(service: Service) -> list[dict[str, list[str]]]:
-    """Say that any one of the policies is enough."""
+    """Return the security requirement of an operation: any one of the policies is sufficient."""
     return [{policy.name: []} for policy in service.policies]
 
 
@@ -177,22 +177,22 @@ def _body_name(kind: Kind) -> str:
 
 
 def _schemas(service: Service) -> dict[str, Schema]:
-    """Return the schemas of bodies by the names that they have in the document."""
-    kinds = {_body_name(kind): envelope(kind.permissions) for kind in service.kinds}
+    """Return the schemas of bodies by their names in the document."""
+    kinds = {_body_name(kind): write_schema(kind.permissions) for kind in service.kinds}
     return {"Error": ErrorBody(), "Requests": BatchBody(), **kinds}
 
 
 def _add_utilities(spec: APISpec, service: Service) -> None:
-    """Add what is no list and no object; it needs no authentication (C-UTIL-23)."""
+    """Add the endpoints other than lists and objects; they need no authentication (C-UTIL-23)."""
     for path, name, summary in _UTILITIES:
         spec.path(path, operations={"get": _utility(name, summary)})
     if service.settings.experimental_permissions_endpoint:
-        permissions = _utility("get_permissions", "What whoever asks may do.")
-        more = {"parameters": [*_PAGING, _FIELDS], "security": _policies(service)}
-        spec.path("/permissions", operations={"get": permissions | more})
-    run = _utility("batch", "Many requests in one.", "Batch")
+        permissions = _utility("get_permissions", "The permissions of the current user, by object.")
+        details = {"parameters": [*_PAGING, _FIELDS], "security": _policies(service)}
+        spec.path("/permissions", operations={"get": permissions | details})
+    batch = _utility("batch", "Many requests in one.", "Batch")
     body = {"name": "body", "in": "body", "required": True, "schema": _ref("Requests")}
-    spec.path("/batch", operations={"post": {**run, "consumes": [JSON_TYPE], "parameters": [body]}})
+    spec.path("/batch", operations={"post": {**batch, "consumes": [JSON_TYPE], "parameters": [body]}})
 
 
 def _utility(name: str, summary: str, tag: str = "Utilities") -> Part:
@@ -202,72 +202,72 @@ def _utility(name: str, summary: str, tag: str = "Utilities") -> Part:
         "tags": [tag],
         "security": [],
         "produces": [JSON_TYPE],
-        "responses": {"200": _answer("As asked.", _OBJECT), "default": _error("Something else.")},
+        "responses": {"200": _response("The result.", _OBJECT), "default": _error_response("An error.")},
     }
 
 
-def _add_resource(spec: APISpec, service: Service, kind: Kind, on_list: bool) -> None:
-    """Add the methods of a kind's lists or objects; HEAD and OPTIONS go without saying."""
-    methods = [method for method in offered(service, kind, on_list) if method != "HEAD"]
+def _add_resource(spec: APISpec, service: Service, kind: Kind, *, on_list: bool) -> None:
+    """Add the methods of the lists or objects of a kind, except HEAD and OPTIONS, which every such URL has."""
+    methods = [method for method in enabled_methods(service, kind, on_list=on_list) if method != "HEAD"]
     if not methods:
         return
-    path = url(service, kind, on_list).replace("<", "{").replace(">", "}")
-    ids = [segment.strip("{}") for segment in path.split("/") if segment.startswith("{")]
+    path = url_rule(service, kind, on_list=on_list).replace("<", "{").replace(">", "}")
+    names = [segment.strip("{}") for segment in path.split("/") if segment.startswith("{")]
     spec.path(
         path,
-        parameters=[{"name": id, "in": "path", "required": True, "type": "string"} for id in ids],
-        operations={method.lower(): _operation(service, kind, on_list, method) for method in methods},
+        parameters=[{"name": name, "in": "path", "required": True, "type": "string"} for name in names],
+        operations={method.lower(): _operation(service, kind, method, on_list=on_list) for method in methods},
     )
 
 
-def _operation(service: Service, kind: Kind, on_list: bool, method: str) -> Part:
-    made = {
+def _operation(service: Service, kind: Kind, method: str, *, on_list: bool) -> Part:
+    operation = {
         "operationId": _OPERATION_IDS[on_list, method].format(kind.name),
         "tags": [_tag(kind)],
         "security": _policies(service),
         "produces": [JSON_TYPE],
-        "parameters": _parameters(kind, on_list, method),
-        "responses": _responses(kind, on_list, method),
+        "parameters": _parameters(kind, method, on_list=on_list),
+        "responses": _responses(kind, method, on_list=on_list),
     }
-    return {**made, "consumes": _CONSUMED[method]} if method in _CONSUMED else made
+    return {**operation, "consumes": _CONSUMED[method]} if method in _CONSUMED else operation
 
 
-def _parameters(kind: Kind, on_list: bool, method: str) -> list[Part]:
-    found: list[Part] = list(_CONDITIONS)
+def _parameters(kind: Kind, method: str, *, on_list: bool) -> list[Part]:
+    parameters: list[Part] = list(_CONDITIONS)
     if on_list and method != "POST":
-        found += _PAGING
+        parameters += _PAGING
     if method == "GET":
-        found.append(_FIELDS)
+        parameters.append(_FIELDS)
     if method == "PATCH":
-        found.append(_BEHAVIOUR)
+        parameters.append(_BEHAVIOUR)
     if method in _CONSUMED:
-        found.append({"name": "body", "in": "body", "schema": _ref(_body_name(kind))})
-    return found
+        parameters.append({"name": "body", "in": "body", "schema": _ref(_body_name(kind))})
+    return parameters
 
 
-def _responses(kind: Kind, on_list: bool, method: str) -> Part:
-    """Return what a method of a kind may answer."""
-    found = {
-        "400": _error("The request is invalid."),
-        "401": _error("The request needs authentication."),
-        "403": _error("The identity may not do this."),
-        "406": _error("No representation of the accepted types."),
-        "412": _error("The precondition failed."),
-        "default": _error("Something else."),
+def _responses(kind: Kind, method: str, *, on_list: bool) -> Part:
+    """Return the possible responses of a method of a kind."""
+    responses = {
+        "400": _error_response("The request is invalid."),
+        "401": _error_response("The request needs authentication."),
+        "403": _error_response("The identity may not do this."),
+        "406": _error_response("No representation of the accepted types."),
+        "412": _error_response("The precondition failed."),
+        "default": _error_response("Another error."),
     }
     if on_list and method != "POST":
-        found["200"] = _answer("The objects.", {"type": "object", "properties": {"data": _LIST}})
+        responses["200"] = _response("The objects.", {"type": "object", "properties": {"data": _LIST}})
     else:
-        found["200"] = _answer("The object.", _ref(_body_name(kind)))
+        responses["200"] = _response("The object.", _ref(_body_name(kind)))
     if method == "GET":
-        found["304"] = {"description": "The client has the newest state."}
+        responses["304"] = {"description": "The client has the newest state."}
     if method in ("POST", "PUT"):
-        found["201"] = _answer("The object, which is new.", _ref(_body_name(kind)))
+        responses["201"] = _response("The object, which is new.", _ref(_body_name(kind)))
     if method in _CONSUMED:
-        found["415"] = _error("The type of the body is none that the method reads.")
+        responses["415"] = _error_response("The method does not support this type of body.")
     if not on_list and method != "PUT":
-        found["404"] = _error("There is no such object.")
-    return found
+        responses["404"] = _error_response("There is no such object.")
+    return responses
 
 
 _LIST: Final = {"type": "array", "items": _OBJECT}
@@ -277,9 +277,9 @@ def _ref(name: str) -> Part:
     return {"$ref": f"#/definitions/{name}"}
 
 
-def _answer(description: str, schema: Part) -> Part:
+def _response(description: str, schema: Part) -> Part:
     return {"description": description, "schema": schema}
 
 
-def _error(description: str) -> Part:
-    return _answer(description, _ref("Error"))
+def _error_response(description: str) -> Part:
+    return _response(description, _ref("Error"))

@@ -18,10 +18,10 @@ from app.parsing.queries import Pairs, Query
 from app.service import Service
 from backends.codec import dumps
 from blueprints.authentication import answer_identified
-from blueprints.cors import exposed
-from blueprints.http import sent
+from blueprints.cors import exposed_headers
+from blueprints.http import to_response
 from blueprints.negotiation import not_acceptable
-from blueprints.replies import Reply, deprecated, http_date
+from blueprints.replies import Reply, deprecation_headers, http_date
 from blueprints.urls import origin_of_urls, prefix
 
 _URI = "/permissions"
@@ -32,7 +32,7 @@ def permissions(service: Service) -> Blueprint:
     blueprint = Blueprint("permissions", __name__, url_prefix=prefix(service))
 
     def get() -> Response:
-        g.exposed = exposed(request.method, on_list=True)
+        g.exposed = exposed_headers(request.method, on_list=True)
         refused = not_acceptable(request.headers.get("Accept"))
         if refused:
             raise refused
@@ -45,17 +45,17 @@ def permissions(service: Service) -> Blueprint:
             "ETag": f'"{now}"',
             "Last-Modified": http_date(now),
             "Cache-Control": "no-cache, no-store",
-            **deprecated(query),
+            **deprecation_headers(query),
         }
         if request.method == "HEAD":
             totals = {"Total-Objects": str(page.total), "Total-Records": str(page.total)}
-            return sent(Reply(200, "", headers | totals))
+            return to_response(Reply(200, "", headers | totals))
         if page.more:
             token = queries.token_after(query, page.documents[-1])
             next = queries.next_query(pairs, query.limit, token)
             headers["Next-Page"] = f"{origin_of_urls(service)}{request.path}?{next}"
         shown = [queries.project(entry, query.fields) if query.fields else entry for entry in page.documents]
-        return sent(Reply(200, dumps({"data": shown}), headers))
+        return to_response(Reply(200, dumps({"data": shown}), headers))
 
     if service.settings.experimental_permissions_endpoint:
         blueprint.add_url_rule(_URI, "permissions", get, methods=["GET"], provide_automatic_options=False)

@@ -1,4 +1,4 @@
-"""From an Outcome or an error to an answer: the same for a single request and for an entry of a batch."""
+"""Convert an Outcome or an error to a Reply: the same for a single request and for a member of a batch."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ from blueprints.urls import origin_of_urls
 
 Headers = dict[str, str]
 
-_POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; "
-_NEVER = "no-cache, no-store"
-_LAST_SECOND = 253402300799
+_CONTENT_POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; "
+_NO_CACHING = "no-cache, no-store"
+_LAST_HTTP_SECOND = 253402300799
 """The end of the year 9999: dates of HTTP have four digits for the year (RFC 9110, section 5.6.7)."""
-_TO_URL = "https://kinto.readthedocs.io/en/2.4.0/api/resource.html#list-of-available-url-parameters"
+_DEPRECATION_URL = "https://kinto.readthedocs.io/en/2.4.0/api/resource.html#list-of-available-url-parameters"
 
 
 @dataclass(slots=True)
 class Reply:
-    """An answer as HTTP sends it; `errno` is 0 unless it is an error."""
+    """A response before Flask makes one of it; `errno` is 0 unless it is an error."""
 
     status: int
     body: str = ""
@@ -49,47 +49,50 @@ class Reply:
 def http_date(timestamp: int) -> str:
     """Return a timestamp in ms as an RFC 1123 date, the fraction cut off (C-PRE-12).
 
-    A timestamp that no such date can tell, which a database may hold, is told as the nearest that one can.
+    A timestamp outside the range of such dates, which a database may hold, is returned as the nearest date.
     """
-    return formatdate(min(max(timestamp // 1000, 0), _LAST_SECOND), usegmt=True)
+    return formatdate(min(max(timestamp // 1000, 0), _LAST_HTTP_SECOND), usegmt=True)
 
 
-def caching(seconds: int) -> Headers:
-    """Return the headers that let clients cache for so long; 0: not at all (C-URL-6, C-HDR-17).
+def caching_headers(seconds: int) -> Headers:
+    """Return the headers that let clients cache a response for some seconds, 0 for not at all (C-URL-6, C-HDR-17).
 
-    More than `MAX_AGE_SECONDS` counts as that (RFC 9111, section 1.2.2).
+    More than `MAX_AGE_SECONDS` counts as `MAX_AGE_SECONDS` (RFC 9111, section 1.2.2).
     """
     seconds = min(seconds, MAX_AGE_SECONDS)
     headers = {"Cache-Control": f"max-age={seconds}", "Expires": formatdate(time.time() + seconds, usegmt=True)}
     if seconds == 0:
-        headers |= {"Cache-Control": f"max-age=0, must-revalidate, {_NEVER}", "Pragma": "no-cache"}
+        headers |= {"Cache-Control": f"max-age=0, must-revalidate, {_NO_CACHING}", "Pragma": "no-cache"}
     return headers
 
 
-def caching_for_nobody(seconds: int) -> Headers:
-    """Return those of what nobody in particular may see: a cache must not give it to those who say who they are."""
-    return {**caching(seconds), "Vary": "Authorization"}
+def anonymous_caching_headers(seconds: int) -> Headers:
+    """Return the caching headers of a response to an anonymous request.
+
+    `Vary` keeps caches from returning it to requests with credentials.
+    """
+    return {**caching_headers(seconds), "Vary": "Authorization"}
 
 
-def answer(service: Service, operation: Operation, given: Answer, path: str, query: str) -> Reply:
-    """Return what is answered to an operation. *path*, with the version, and *query* are for `Next-Page`."""
-    if isinstance(given, ApiError):
-        request_lines.refused(operation, given)
-        return refusal(service, given)
-    headers = {"ETag": f'"{given.timestamp}"', "Last-Modified": http_date(given.timestamp)}
-    alert = deprecated(operation.query)
-    if given.fresh:
+def to_reply(service: Service, operation: Operation, answer: Answer, path: str, query: str) -> Reply:
+    """Return the reply to an operation. `Next-Page` is made of *path*, with the version, and *query*."""
+    if isinstance(answer, ApiError):
+        request_lines.log_refusal(operation, answer)
+        return error_reply(service, answer)
+    headers = {"ETag": f'"{answer.timestamp}"', "Last-Modified": http_date(answer.timestamp)}
+    alert = deprecation_headers(operation.query)
+    if answer.fresh:
         return Reply(304, "", headers | alert)
     headers["Content-Type"] = "application/json"
     if operation.reads:
-        headers |= _cache_headers(service.settings, operation, given)
-    if given.total is not None:
-        headers |= {"Total-Objects": str(given.total), "Total-Records": str(given.total)}
-    if given.next is not None and operation.query is not None:
+        headers |= _cache_headers(service.settings, operation, answer)
+    if answer.total is not None:
+        headers |= {"Total-Objects": str(answer.total), "Total-Records": str(answer.total)}
+    if answer.next is not None and operation.query is not None:
         pairs = parse_qsl(query, keep_blank_values=True)
         url = f"{origin_of_urls(service)}{path}"
-        headers["Next-Page"] = f"{url}?{queries.next_query(pairs, operation.query.limit, given.next)}"
-    return Reply(given.status, _body(operation, given), headers | alert)
+        headers["Next-Page"] = f"{url}?{queries.next_query(pairs, operation.query.limit, answer.next)}"
+    return Reply(answer.status, _body(operation, answer), headers | alert)
 
 
 def _body(operation: Operation, outcome: Outcome) -> str:
@@ -99,42 +102,42 @@ def _body(operation: Operation, outcome: Outcome) -> str:
         return f'{{"data":[{",".join(outcome.rows)}]}}'
     if outcome.permissions is None or operation.method == "DELETE":
         return f'{{"data":{outcome.data}}}'
-    return f'{{"data":{outcome.data},"permissions":{_shown(outcome.permissions)}}}'
+    return f'{{"data":{outcome.data},"permissions":{_permissions_json(outcome.permissions)}}}'
 
 
-def _shown(permissions: Permissions) -> str:
+def _permissions_json(permissions: Permissions) -> str:
     return dumps({name: sorted(principals) for name, principals in permissions.items() if principals})
 
 
-def deprecated(query: Query | None) -> Headers:
-    """Return the header that tells who still writes `_to` (C-LIST-26)."""
+def deprecation_headers(query: Query | None) -> Headers:
+    """Return the `Alert` header that warns clients which still use `_to` (C-LIST-26)."""
     if query is None or not query.deprecated_to:
         return {}
     message = "_to is now deprecated, you should use _before instead"
-    return {"Alert": alert("soft-eol", message, _TO_URL)}
+    return {"Alert": alert_value("soft-eol", message, _DEPRECATION_URL)}
 
 
-def alert(code: str, message: str | None, url: str) -> str:
+def alert_value(code: str, message: str | None, url: str) -> str:
     """Return the value of an `Alert` header."""
     return json.dumps({"code": code, "message": message, "url": url}, separators=(",", ":"))
 
 
 def _cache_headers(settings: Settings, operation: Operation, outcome: Outcome) -> Headers:
-    """Return how long clients may cache what was read: only anonymous ones at all (core contract, 9.4; O-DEP-8)."""
+    """Return the caching headers of a read: only anonymous clients may cache (core contract, 9.4; O-DEP-8)."""
     kind, ids = operation.kind.name, operation.route.ids
     if operation.identity.user_id is not None:
-        return {"Cache-Control": _NEVER}
-    around = ids if kind == "record" else ()
-    seconds = settings.cache_expires_seconds(kind, *around[:2])
+        return {"Cache-Control": _NO_CACHING}
+    ancestor_ids = ids[:2] if kind == "record" else ()
+    seconds = settings.cache_expires_seconds(kind, *ancestor_ids)
     if kind != "record":
-        return caching_for_nobody(seconds) if seconds else {"Cache-Control": _NEVER}
+        return anonymous_caching_headers(seconds) if seconds else {"Cache-Control": _NO_CACHING}
     if outcome.cache_expires is not None:
         seconds = max(outcome.cache_expires, -1 if seconds is None else seconds)
-    return {"Cache-Control": _NEVER} if seconds is None or seconds < 0 else caching_for_nobody(seconds)
+    return {"Cache-Control": _NO_CACHING} if seconds is None or seconds < 0 else anonymous_caching_headers(seconds)
 
 
-def refusal(service: Service, error: ApiError) -> Reply:
-    """Return the answer that an error is (core contract, 3.1 and 3.3)."""
+def error_reply(service: Service, error: ApiError) -> Reply:
+    """Return the reply to an error (core contract, 3.1 and 3.3)."""
     reply = Reply(error.status, errno=error.errno)
     info = service.settings.error_info_link if isinstance(error, Programmatic) else None
     body = {
@@ -157,28 +160,31 @@ def refusal(service: Service, error: ApiError) -> Reply:
     return reply
 
 
-def failure(error: BackendError) -> ApiError:
-    """Return what clients are told of a backend that fails."""
+def to_api_error(error: BackendError) -> ApiError:
+    """Return the error that clients get when a backend fails."""
     if isinstance(error, Busy):
         return Contended()
     clash = isinstance(error, IntegrityError | Conflict) and not isinstance(error, Disconnected)
     return Clash() if clash else Unavailable()
 
 
-def fixed(service: Service, origin: str | None, seen: Sequence[str]) -> Headers:
-    """Return the headers of every answer (core contract, 9.1, 9.2, 9.5 and 9.6)."""
+def common_headers(service: Service, origin: str | None, exposed: Sequence[str]) -> Headers:
+    """Return the headers of every response (core contract, 9.1, 9.2, 9.5 and 9.6).
+
+    *origin* is the header of the request, *exposed* the headers that scripts of other origins may read.
+    """
     settings = service.settings
-    headers = {} if settings.eos is not None and ended(settings) else {"X-Content-Type-Options": "nosniff"}
-    headers["Content-Security-Policy"] = _POLICY
-    if seen:
-        headers["Access-Control-Expose-Headers"] = ", ".join(seen)
+    headers = {} if settings.eos is not None and has_ended(settings) else {"X-Content-Type-Options": "nosniff"}
+    headers["Content-Security-Policy"] = _CONTENT_POLICY
+    if exposed:
+        headers["Access-Control-Expose-Headers"] = ", ".join(exposed)
     allowed = allowed_origin(settings, origin)
     if allowed:
         headers["Access-Control-Allow-Origin"] = allowed
     if "*" not in settings.cors_origins:
-        # Without an origin too: a cache would give that answer, which names none, to scripts of every origin.
+        # Also without an origin: a cache would return that response, which allows none, to scripts of every origin.
         headers["Vary"] = "Origin, Authorization"
-    if settings.backoff is not None and _by_chance(settings.backoff_percentage):
+    if settings.backoff is not None and _is_drawn(settings.backoff_percentage):
         headers["Backoff"] = str(settings.backoff)
     if settings.eos is not None:
         headers["Alert"] = eos_alert(settings)
@@ -186,29 +192,29 @@ def fixed(service: Service, origin: str | None, seen: Sequence[str]) -> Headers:
 
 
 def eos_alert(settings: Settings) -> str:
-    """Return the `Alert` that tells of the end of service (C-HDR-21, C-HDR-22)."""
-    code = "hard-eol" if ended(settings) else "soft-eol"
-    return alert(code, settings.eos_message, settings.eos_url or settings.project_docs)
+    """Return the `Alert` value that announces the end of the service (C-HDR-21, C-HDR-22)."""
+    code = "hard-eol" if has_ended(settings) else "soft-eol"
+    return alert_value(code, settings.eos_message, settings.eos_url or settings.project_docs)
 
 
-def _by_chance(percentage: float | None) -> bool:
+def _is_drawn(percentage: float | None) -> bool:
     return percentage is None or random.random() * 100 < percentage
 
 
-def ended(settings: Settings) -> bool:
-    """Say whether the service has ended (C-HDR-22)."""
+def has_ended(settings: Settings) -> bool:
+    """Return whether the service has ended (C-HDR-22)."""
     if settings.eos is None:
         return False
     eos = settings.eos if settings.eos.tzinfo else settings.eos.replace(tzinfo=UTC)
     return datetime.now(UTC) >= eos
 
 
-def joined(reply: Reply, more: Mapping[str, str]) -> Headers:
-    """Return all headers of a reply as one text each, as an entry of a batch shows them.
+def member_headers(reply: Reply, common: Mapping[str, str]) -> Headers:
+    """Return the headers of a member's reply with the *common* ones, each a single string as in the body of a batch.
 
-    Of the end of service the batch itself tells, once (core contract, 9.6).
+    The end of the service is announced once, by the response of the batch itself (core contract, 9.6).
     """
-    headers = {name: value for name, value in more.items() if name != "Alert"} | reply.headers
+    headers = {name: value for name, value in common.items() if name != "Alert"} | reply.headers
     if reply.challenges:
         headers["WWW-Authenticate"] = ", ".join(reply.challenges)
     return headers

@@ -33,7 +33,7 @@ _summary: Final = logging.getLogger(SUMMARY)
 _subrequest: Final = logging.getLogger(SUBREQUEST)
 _authorization: Final = logging.getLogger("kinto.core.authorization")
 
-_NOTES: Final = "kinto.notes"
+_LOG_FIELDS: Final = "kinto.notes"
 """Where a request keeps what its line says beyond what came in; absent when no line is written."""
 
 Headers = Sequence[tuple[str, str]]
@@ -57,18 +57,18 @@ class RequestLines:
         request_id = logs.request_id(given)
         known = REQUEST_ID.set(request_id)
         try:
-            answering = _Answering(start_response, request_id if given else None)
+            answering = _StartResponse(start_response, request_id if given else None)
             if not written:
                 return self._application(environ, answering)
             started_ns = time.time_ns()
             notes: logs.Fields = {}
-            environ[_NOTES] = notes
+            environ[_LOG_FIELDS] = notes
             if _summary.level != logging.DEBUG:
                 body = self._application(environ, answering)
             else:
-                body = _watched(self._application, environ, answering, notes)
+                body = _answer_with_details(self._application, environ, answering, notes)
             with tolerate(log, "Unable to write the line of a request"):
-                fields = _described(environ)
+                fields = _request_fields(environ)
                 fields |= notes
                 fields |= logs.finished(answering.status, started_ns, time.time_ns())
                 _summary.handle(RequestRecord(SUMMARY, "", fields))
@@ -77,7 +77,7 @@ class RequestLines:
             REQUEST_ID.reset(known)
 
 
-class _Answering:
+class _StartResponse:
     """The `start_response` of a request: adds the id that it came with, and remembers status and headers."""
 
     __slots__ = ("_request_id", "_start_response", "headers", "status")
@@ -96,30 +96,30 @@ class _Answering:
         return self._start_response(status, headers, *failure)
 
 
-def note(**fields: Json) -> None:
+def add_log_fields(**fields: Json) -> None:
     """Add fields to the line of this request, as Kinto's `request.log_context` does."""
-    notes = request.environ.get(_NOTES)
+    notes = request.environ.get(_LOG_FIELDS)
     if notes is not None:
         # A field that is called as what every record has would take its place.
         notes.update({name if name not in STANDARD else f"{name}_": value for name, value in fields.items()})
 
 
-def note_identity(identity: Identity) -> None:
+def add_log_identity(identity: Identity) -> None:
     """Tell in the line of this request who sent it."""
-    notes = request.environ.get(_NOTES)
+    notes = request.environ.get(_LOG_FIELDS)
     if notes is not None:
         for name in ("uid", "authn_type"):
             notes.pop(name, None)
         notes |= logs.asked_by(identity)
 
 
-def context() -> logs.Fields:
+def log_context() -> logs.Fields:
     """Return what is known of this request so far, for lines about what went wrong with it."""
-    notes: logs.Fields = request.environ.get(_NOTES, {})
-    return _described(request.environ) | notes
+    notes: logs.Fields = request.environ.get(_LOG_FIELDS, {})
+    return _request_fields(request.environ) | notes
 
 
-def subrequests(members: Iterable[tuple[str, str, str, conditions.Headers, Identity | None]]) -> None:
+def log_members(members: Iterable[tuple[str, str, str, conditions.Headers, Identity | None]]) -> None:
     """Write a line for each member of a batch: its method, path, query, headers, and who asks (O-MON-21)."""
     if not _subrequest.isEnabledFor(logging.INFO):
         return
@@ -132,7 +132,7 @@ def subrequests(members: Iterable[tuple[str, str, str, conditions.Headers, Ident
         _subrequest.handle(RequestRecord(SUBREQUEST, SUBREQUEST, fields))
 
 
-def refused(operation: Operation, error: ApiError) -> None:
+def log_refusal(operation: Operation, error: ApiError) -> None:
     """Write a line for an operation that its identity may not do (O-MON-24)."""
     if not isinstance(error, Forbidden | Unauthenticated):
         return
@@ -151,7 +151,7 @@ def refused(operation: Operation, error: ApiError) -> None:
         )
 
 
-def _described(environ: WSGIEnvironment) -> logs.Fields:
+def _request_fields(environ: WSGIEnvironment) -> logs.Fields:
     """Return what is known of a request when it comes in; of a path that is not UTF-8 nothing is."""
     path, query = environ.get("PATH_INFO", ""), environ.get("QUERY_STRING", "")
     if not path.isascii():
@@ -171,20 +171,24 @@ def _described(environ: WSGIEnvironment) -> logs.Fields:
     )
 
 
-def _watched(
-    application: WSGIApplication, environ: WSGIEnvironment, answering: _Answering, notes: logs.Fields
+def _answer_with_details(
+    application: WSGIApplication, environ: WSGIEnvironment, answering: _StartResponse, notes: logs.Fields
 ) -> Iterable[bytes]:
     """Answer a request and note headers and bodies, without the secrets in them (O-MON-26)."""
-    raw = _raw(environ["wsgi.input"])
+    raw = _raw_body(environ["wsgi.input"])
     body = application(environ, answering)
     chunks = list(body)
     getattr(body, "close", lambda: None)()
-    answer = {"headers": shown_headers(dict(answering.headers)), "body": _shown(b"".join(chunks))}
-    notes |= {"headers": shown_headers(dict(_sent_headers(environ))), "body": _shown(raw), "response": answer}
+    answer = {"headers": shown_headers(dict(answering.headers)), "body": _loggable_body(b"".join(chunks))}
+    notes |= {
+        "headers": shown_headers(dict(_request_headers(environ))),
+        "body": _loggable_body(raw),
+        "response": answer,
+    }
     return chunks
 
 
-def _raw(stream: InputStream) -> bytes:
+def _raw_body(stream: InputStream) -> bytes:
     """Return the body, none where it did not arrive whole: the application says so."""
     try:
         raw = stream.read()
@@ -195,7 +199,7 @@ def _raw(stream: InputStream) -> bytes:
     return raw
 
 
-def _sent_headers(environ: WSGIEnvironment) -> Iterator[tuple[str, str]]:
+def _request_headers(environ: WSGIEnvironment) -> Iterator[tuple[str, str]]:
     for name in ("CONTENT_TYPE", "CONTENT_LENGTH"):
         if environ.get(name):
             yield name.replace("_", "-").title(), environ[name]
@@ -204,7 +208,7 @@ def _sent_headers(environ: WSGIEnvironment) -> Iterator[tuple[str, str]]:
             yield name.removeprefix("HTTP_").replace("_", "-").title(), value
 
 
-def _shown(raw: bytes) -> Json:
+def _loggable_body(raw: bytes) -> Json:
     """Return a body as a line shows it. What is no JSON is not shown: nobody knows where its secrets are."""
     if not raw:
         return ""

@@ -1,6 +1,6 @@
-"""From a request to an Operation: everything that a request says is read here, once, for single requests and batches.
+"""Parse an HTTP request into an Operation, once, the same for single requests and members of batches.
 
-What is wrong is not raised but carried along, so that the decisions can complain in their order (C-URL-28).
+Problems are not raised here: the Operation carries them, and the decisions raise them in their order (C-URL-28).
 """
 
 from __future__ import annotations
@@ -20,9 +20,17 @@ from app.parsing.bodies import decode, is_charset
 from app.parsing.patches import Patch, parse_json_patch, parse_merge, parse_shallow
 from app.service import Service
 from backends import Json
-from blueprints.cors import refused_origin
-from blueprints.negotiation import JSON_TYPE, MERGE_TYPE, PATCH_TYPE, charset, media_type, not_acceptable, unsupported
-from blueprints.schemas import NOT_A_CONTAINER, envelope, load, scalar_problems
+from blueprints.cors import origin_problems
+from blueprints.negotiation import (
+    JSON_TYPE,
+    MERGE_TYPE,
+    PATCH_TYPE,
+    charset,
+    media_type,
+    not_acceptable,
+    unsupported_type,
+)
+from blueprints.schemas import NOT_A_CONTAINER, load, scalar_problems, write_schema
 
 WITH_BODY = ("POST", "PUT", "PATCH")
 BEHAVIOURS = ("full", "light", "diff")
@@ -30,10 +38,10 @@ _TIMESTAMP = re.compile(r'("?)([0-9]{1,25})\1')
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A request as HTTP brings it: `path` is percent-decoded and without the version, `query` raw.
+class HttpRequest:
+    """A request as HTTP transports it: `path` is percent-decoded and without the version, `query` is not decoded.
 
-    `headers` finds names in any case. `body` is raw, or already decoded where a batch brought it along.
+    The names in `headers` have no case. The body is in `raw`, that of a member of a batch as JSON in `decoded`.
     """
 
     method: str
@@ -50,115 +58,118 @@ class Asked:
 
     @property
     def charset(self) -> str:
-        """Return the charset to decode the body with; one that cannot be read is `unsupported`."""
+        """Return the charset to decode the body with; see `unsupported_type` for one that cannot be decoded."""
         name = charset(self.content_type)
         return name if is_charset(name) else "utf-8"
 
     @property
-    def unsupported(self) -> ApiError | None:
-        """Return the 415 of a body that cannot be read."""
+    def unsupported_type(self) -> ApiError | None:
+        """Return the error 415 if the type or charset of the body is not supported."""
         has_body = bool(self.raw) or self.decoded is not None
         if not has_body and self.method not in WITH_BODY:
             return None
-        return unsupported(self.method, self.content_type, has_body=has_body)
+        return unsupported_type(self.method, self.content_type, has_body=has_body)
 
 
-def operation(service: Service, asked: Asked, route: Route, identity: Identity) -> Operation:
-    """Read a request on a list or an object."""
-    expected, problems = conditions.parse(asked.headers)
-    found = [*problems, *refused_origin(service.settings, asked.headers.get("Origin"))]
+def parse_operation(service: Service, request: HttpRequest, route: Route, identity: Identity) -> Operation:
+    """Parse a request on a list or an object."""
+    preconditions, header_problems = conditions.parse(request.headers)
+    problems = [*header_problems, *origin_problems(service.settings, request.headers.get("Origin"))]
     body, query, deleted_at = Body(), None, None
-    if asked.method in WITH_BODY:
-        body = _body(asked, route, found)
-    elif asked.raw:
-        found += _stray_body(asked)
-    if route.on_list or asked.query:
-        query = _query(service, asked, route)
-        if route.on_list and asked.method != "POST":
-            found += query.problems
-    if asked.method == "DELETE" and not route.on_list and asked.query:
-        deleted_at = _deleted_at(asked.query, found)
-    behaviour = _behaviour(asked, found) if asked.method == "PATCH" else "full"
+    if request.method in WITH_BODY:
+        body = _parse_body(request, route, problems)
+    elif request.raw:
+        problems += _stray_body_problems(request)
+    if route.on_list or request.query:
+        query = _parse_query(service, request, route)
+        if route.on_list and request.method != "POST":
+            problems += query.problems
+    if request.method == "DELETE" and not route.on_list and request.query:
+        deleted_at = _parse_deletion_time(request.query, problems)
+    behaviour = _parse_behaviour(request, problems) if request.method == "PATCH" else "full"
     return Operation(
-        asked.method,
+        request.method,
         route,
         identity,
-        conditions=expected,
+        conditions=preconditions,
         query=query,
         body=body,
-        negotiation=not_acceptable(asked.headers.get("Accept")) or asked.unsupported,
-        problems=tuple(found),
+        negotiation=not_acceptable(request.headers.get("Accept")) or request.unsupported_type,
+        problems=tuple(problems),
         behaviour=behaviour,
         deleted_at=deleted_at,
-        nonce=f"pagination-token-{uuid.uuid4()}" if route.on_list and asked.method == "DELETE" else None,
+        nonce=f"pagination-token-{uuid.uuid4()}" if route.on_list and request.method == "DELETE" else None,
     )
 
 
-def _behaviour(asked: Asked, found: list[Problem]) -> str:
-    given = asked.headers.get("Response-Behavior") or "full"
-    if given not in BEHAVIOURS:
-        found.append(Problem("header", "Response-Behavior", f'"{given}" is not one of {", ".join(BEHAVIOURS)}'))
-    return given
+def _parse_behaviour(request: HttpRequest, problems: list[Problem]) -> str:
+    behaviour = request.headers.get("Response-Behavior") or "full"
+    if behaviour not in BEHAVIOURS:
+        problems.append(Problem("header", "Response-Behavior", f'"{behaviour}" is not one of {", ".join(BEHAVIOURS)}'))
+    return behaviour
 
 
-def _stray_body(asked: Asked) -> list[Problem]:
-    """Return what is wrong with the body of a request that needs none (C-ERR-27)."""
-    if media_type(asked.content_type) not in ("", JSON_TYPE):
+def _stray_body_problems(request: HttpRequest) -> list[Problem]:
+    """Return the problems of a body that the method does not need (C-ERR-27)."""
+    if media_type(request.content_type) not in ("", JSON_TYPE):
         return []
     try:
-        return [] if isinstance(decode(asked.raw, asked.charset), dict | list) else [NOT_A_CONTAINER]
+        return [] if isinstance(decode(request.raw, request.charset), dict | list) else [NOT_A_CONTAINER]
     except Invalid as error:
         return error.problems
 
 
-def decoded(asked: Asked) -> tuple[Json, tuple[Problem, ...]]:
-    """Return the body of a request that should have one: no body counts as an empty object (C-ERR-26)."""
-    if not asked.raw:
-        return ({} if asked.decoded is None else asked.decoded), ()
+def decode_body(request: HttpRequest) -> tuple[Json, tuple[Problem, ...]]:
+    """Decode the body of a request that should have one; no body counts as an empty object (C-ERR-26).
+
+    Returns the JSON value and its problems.
+    """
+    if not request.raw:
+        return ({} if request.decoded is None else request.decoded), ()
     try:
-        return decode(asked.raw, asked.charset), ()
+        return decode(request.raw, request.charset), ()
     except Invalid as error:
         unreadable = not any(problem.name for problem in error.problems)
         return None, (*error.problems, Problem("body", "", "Required")) if unreadable else tuple(error.problems)
 
 
-def _body(asked: Asked, route: Route, found: list[Problem]) -> Body:
-    """Read the body of a write; an object that is created without an id gets one."""
-    kind, given_type = route.kind, media_type(asked.content_type)
-    value, problems = decoded(asked)
-    if not problems and given_type == PATCH_TYPE and asked.method == "PATCH":
-        problems = scalar_problems(value)
-    if not problems and given_type == PATCH_TYPE and asked.method == "PATCH":
-        return Body(patch=_kept(parse_json_patch(value, kind.permissions), found))
+def _parse_body(request: HttpRequest, route: Route, problems: list[Problem]) -> Body:
+    """Parse the body of a write and add its *problems*. A new object without an id gets a generated one."""
+    kind, content_type = route.kind, media_type(request.content_type)
+    value, body_problems = decode_body(request)
+    if not body_problems and content_type == PATCH_TYPE and request.method == "PATCH":
+        body_problems = scalar_problems(value)
+    if not body_problems and content_type == PATCH_TYPE and request.method == "PATCH":
+        return Body(patch=_patch_of(parse_json_patch(value, kind.permissions), problems))
     loaded: Data = {}
-    if not problems:
-        loaded, problems = load(envelope(kind.permissions), value)
-    found.extend(problems)
-    if problems:
-        return _with_id(Body(id=_id(value)), route)
+    if not body_problems:
+        loaded, body_problems = load(write_schema(kind.permissions), value)
+    problems.extend(body_problems)
+    if body_problems:
+        return _with_id(Body(id=_requested_id(value)), route)
     data = loaded.get("data")
-    if asked.method == "PATCH":
-        return Body(patch=(parse_merge if given_type == MERGE_TYPE else parse_shallow)(loaded))
+    if request.method == "PATCH":
+        return Body(patch=(parse_merge if content_type == MERGE_TYPE else parse_shallow)(loaded))
     permissions = {
         name: frozenset(principals)
         for name, principals in loaded.get("permissions", {}).items()
         if principals is not None
     }
-    return _with_id(Body(data, permissions, id=_id(loaded)), route)
+    return _with_id(Body(data, permissions, id=_requested_id(loaded)), route)
 
 
-def _id(body: Json) -> str | None:
-    """Return what `data.id` says, "" for what is no text; of a body that is wrong elsewhere too."""
+def _requested_id(body: Json) -> str | None:
+    """Return `data.id`, "" if it is not a string, None without one; the rest of the body may be invalid."""
     data = body.get("data") if isinstance(body, dict) else None
     if not isinstance(data, dict) or "id" not in data:
         return None
     return data["id"] if isinstance(data["id"], str) else ""
 
 
-def _kept(parsed: Patch | tuple[Problem, ...], found: list[Problem]) -> Patch | None:
+def _patch_of(parsed: Patch | tuple[Problem, ...], problems: list[Problem]) -> Patch | None:
     if isinstance(parsed, Patch):
         return parsed
-    found.extend(parsed)
+    problems.extend(parsed)
     return None
 
 
@@ -169,20 +180,20 @@ def _with_id(body: Body, route: Route) -> Body:
     return replace(body, id=kind.generator(), generated=True)
 
 
-def _query(service: Service, asked: Asked, route: Route) -> queries.Query:
+def _parse_query(service: Service, request: HttpRequest, route: Route) -> queries.Query:
     settings = service.settings
-    pairs = parse_qsl(asked.query, keep_blank_values=True)
+    pairs = parse_qsl(request.query, keep_blank_values=True)
     limits = queries.Limits(settings.paginate_by, settings.storage_max_fetch_size)
     return queries.parse(pairs, route.uri, limits, now_ms(), refused=frozenset(route.kind.private))
 
 
-def _deleted_at(query: str, found: list[Problem]) -> int | None:
-    """Read the deletion time that a client wishes for: an integer, bare or quoted (C-OBJ-47, C-OBJ-48)."""
-    wish = dict(parse_qsl(query, keep_blank_values=True)).get("last_modified")
-    if wish is None:
+def _parse_deletion_time(query: str, problems: list[Problem]) -> int | None:
+    """Parse the requested deletion time: an integer, with or without quotes (C-OBJ-47, C-OBJ-48)."""
+    value = dict(parse_qsl(query, keep_blank_values=True)).get("last_modified")
+    if value is None:
         return None
-    timestamp = _TIMESTAMP.fullmatch(wish)
+    timestamp = _TIMESTAMP.fullmatch(value)
     if timestamp is None:
-        found.append(Problem("querystring", "last_modified", f'"{wish}" is not a number'))
+        problems.append(Problem("querystring", "last_modified", f'"{value}" is not a number'))
         return None
     return int(timestamp[2])

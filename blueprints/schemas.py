@@ -1,6 +1,6 @@
-"""The shapes of requests: marshmallow schemas with fields that word their problems as clients know them.
+"""Validate the shape of bodies by marshmallow schemas whose fields report problems in the words of the API.
 
-Each schema is made once. `problems` turns what marshmallow collected into the problems of the API.
+Each schema is made once. `load` converts the errors that marshmallow collects to problems of the API.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NOT_A_CONTAINER = Problem("body", "", "Should be a JSON object or an array")
 BATCH_METHODS = ("GET", "HEAD", "DELETE", "TRACE", "POST", "PUT", "PATCH")
 
 
-class Refused(ValidationError):
+class InvalidField(ValidationError):
     """A ValidationError whose messages are problems."""
 
     def __init__(self, *problems: Problem) -> None:
@@ -30,13 +30,13 @@ class Refused(ValidationError):
 
 
 class JsonObject(fields.Field[dict[str, Json]]):
-    """A JSON object; null is none (C-ERR-20)."""
+    """A JSON object; null is refused (C-ERR-20)."""
 
-    def deserialize(self, value: Any, attr: str | None = None, data: Any = None, **kwargs: Any) -> Any:
+    def deserialize(self, value: Any, attr: str | None = None, data: Any = None, **kwargs: Any) -> Any:  # noqa: ARG002  # marshmallow's signature
         """Return the object as it is. Raises ValidationError."""
         if value is missing or isinstance(value, dict):
             return value
-        raise Refused(not_a_mapping(attr or "", value))
+        raise InvalidField(not_a_mapping(attr or "", value))
 
 
 class Permissions(fields.Field[dict[str, Json]]):
@@ -49,35 +49,39 @@ class Permissions(fields.Field[dict[str, Json]]):
         super().__init__()
         self.names = tuple(names)
 
-    def deserialize(self, value: Any, attr: str | None = None, data: Any = None, **kwargs: Any) -> Any:
+    def deserialize(self, value: Any, attr: str | None = None, data: Any = None, **kwargs: Any) -> Any:  # noqa: ARG002  # marshmallow's signature
         """Return the lists as they are. Raises ValidationError."""
         if value is missing:
             return value
         if not isinstance(value, dict):
-            raise Refused(not_a_mapping(attr or "", value))
-        unknown = next((name for name, listed in value.items() if listed is not None and name not in self.names), None)
+            raise InvalidField(not_a_mapping(attr or "", value))
+        unknown = next((name for name in value if value[name] is not None and name not in self.names), None)
         if unknown is not None:
-            raise Refused(unknown_permission(unknown, self.names))
-        found = first_problems(problem for name, listed in value.items() for problem in self._problems(name, listed))
-        if found:
-            raise Refused(*found)
+            raise InvalidField(unknown_permission(unknown, self.names))
+        problems = first_problems(
+            problem for name, principals in value.items() for problem in self._problems(name, principals)
+        )
+        if problems:
+            raise InvalidField(*problems)
         return value
 
-    def _problems(self, name: str, listed: Json) -> Iterator[Problem]:
-        if listed is None:
+    def _problems(self, name: str, principals: Json) -> Iterator[Problem]:
+        if principals is None:
             return
-        if not isinstance(listed, list):
-            yield not_iterable(f"permissions.{name}", listed)
+        if not isinstance(principals, list):
+            yield not_iterable(f"permissions.{name}", principals)
         else:
-            checked = (principal_problem(one, f"permissions.{name}.{index}") for index, one in enumerate(listed))
-            yield from (problem for problem in checked if problem)
+            for index, principal in enumerate(principals):
+                problem = principal_problem(principal, f"permissions.{name}.{index}")
+                if problem:
+                    yield problem
 
 
-class Closed(Schema):
-    """An object without members but the declared ones. Unknown members are reported together, and nothing else then."""
+class ClosedSchema(Schema):
+    """An object with declared members only. Unknown members are reported together, and no other problem then."""
 
     class Meta:
-        """marshmallow would report unknown members one by one, beside the others."""
+        """Let `expect_known` report unknown members: marshmallow would report each of them, beside other problems."""
 
         unknown = INCLUDE
 
@@ -86,39 +90,39 @@ class Closed(Schema):
         """Raise ValidationError when there are unknown members."""
         unknown = {name: value for name, value in body.items() if name not in self.fields}
         if unknown:
-            raise Refused(unrecognized("", unknown))
+            raise InvalidField(unknown_members_problem("", unknown))
         return body
 
 
-class Envelope(Closed):
+class WriteBody(ClosedSchema):
     """The body of a write: `data` and `permissions`, both optional, and nothing else (C-ERR-19)."""
 
     data = JsonObject()
 
 
 @cache
-def envelope(names: tuple[str, ...]) -> Envelope:
+def write_schema(names: tuple[str, ...]) -> WriteBody:
     """Return the schema of writes on a kind with these permissions."""
-    shaped = type("Envelope", (Envelope,), {"permissions": Permissions(names)})
-    schema: Envelope = shaped()
+    schema_class = type("WriteBody", (WriteBody,), {"permissions": Permissions(names)})
+    schema: WriteBody = schema_class()
     return schema
 
 
-def unrecognized(name: str, unknown: Mapping[str, Json]) -> Problem:
-    """Say that there are members which nobody knows."""
+def unknown_members_problem(name: str, unknown: Mapping[str, Json]) -> Problem:
+    """Return the problem of an object with unknown members."""
     return Problem("body", name, f'Unrecognized keys in mapping: "{dict(unknown)}"')
 
 
 def scalar_problems(body: Json) -> tuple[Problem, ...]:
-    """Return what is wrong with a body that is neither object nor array (C-ERR-18), nothing for one that is."""
+    """Return the problems of a body that is neither object nor array (C-ERR-18)."""
     return () if isinstance(body, dict | list) else (NOT_A_CONTAINER, Problem("body", "", "Required"))
 
 
 def load(schema: Schema, body: Json) -> tuple[dict[str, Json], tuple[Problem, ...]]:
-    """Return what a body says and what is wrong with it; one of them is empty."""
-    scalar = scalar_problems(body)
-    if scalar:
-        return {}, scalar
+    """Return the validated members of a body, and its problems; one of the two is empty."""
+    problems = scalar_problems(body)
+    if problems:
+        return {}, problems
     if isinstance(body, list):
         return {}, (not_a_mapping("", body),)
     try:
@@ -129,7 +133,7 @@ def load(schema: Schema, body: Json) -> tuple[dict[str, Json], tuple[Problem, ..
 
 
 def _problems(messages: Any) -> Iterator[Problem]:
-    """Find the problems among what marshmallow collected by field."""
+    """Yield the problems in the errors that marshmallow collected by field."""
     if isinstance(messages, Problem):
         yield messages
     elif isinstance(messages, Mapping):

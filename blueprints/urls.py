@@ -1,4 +1,4 @@
-"""The URLs of the service: their prefix and host, and what no path, query or `Host` may hold (core contract, 1)."""
+"""Know the prefix and origin of the service's URLs, and refuse invalid paths, queries and `Host` (core contract, 1)."""
 
 from __future__ import annotations
 
@@ -16,58 +16,58 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 ROOTED: Final = re.compile(r"/(?!/)")
-"""One slash, with which a path begins: Werkzeug routes `//v1/` as `/v1/`, which no rule of a proxy expects."""
+"""A path that begins with one slash: Werkzeug routes `//v1/` as `/v1/`, which rules of proxies do not expect."""
 
 
 def prefix(service: Service) -> str:
-    """Return what every URL begins with: `/v1` (C-URL-1)."""
+    """Return the prefix of every URL: `/v1` (C-URL-1)."""
     return f"/v{service.settings.http_api_version.split('.')[0]}"
 
 
 def origin_of_urls(service: Service) -> str:
-    """Return scheme and host of the URLs that the service writes (C-URL-26, C-URL-27)."""
+    """Return scheme and host of the URLs in responses (C-URL-26, C-URL-27)."""
     settings = service.settings
     return hosts.origin(settings.http_scheme or request.scheme, settings.http_host or _host_of(request.environ))
 
 
 def _host_of(environ: WSGIEnvironment) -> str:
-    """Return the host that the client named, else the name of the server (PEP 3333). Raises ValueError."""
-    named: str | None = environ.get("HTTP_HOST")
-    # Proxies pass on a header that HTTP/1.0 lacks as an empty one; in HTTP/1.1 an empty one is an error.
-    if named or (named is not None and environ.get("SERVER_PROTOCOL") != "HTTP/1.0"):
-        return named
+    """Return the `Host` of the request, by default the name of the server (PEP 3333). Raises ValueError."""
+    host: str | None = environ.get("HTTP_HOST")
+    # A request of HTTP/1.0 without `Host` gets an empty one from proxies; in HTTP/1.1 an empty `Host` is an error.
+    if host or (host is not None and environ.get("SERVER_PROTOCOL") != "HTTP/1.0"):
+        return host
     name, port = environ["SERVER_NAME"], environ["SERVER_PORT"]
     server = f"[{name}]:{port}" if ":" in name and name[0] != "[" else f"{name}:{port}"
     try:
         hosts.split(server)
     except ValueError:
-        # A server that listens at a Unix socket has no name that could stand in a URL.
+        # A server that listens on a Unix socket has no name that is valid in a URL.
         return "localhost"
     return server
 
 
-def sent_path() -> str:
-    """Return the path that was sent, which Werkzeug's `request.path` gives exactly one slash in front."""
+def request_path() -> str:
+    """Return the path as the client sent it; Werkzeug's `request.path` always begins with exactly one slash."""
     path: str = request.environ.get("PATH_INFO", "")
     return path.encode("latin-1").decode()
 
 
-def unversioned(path: str) -> bool:
-    """Say whether a path has no version: it does not begin with `/v` and a digit (C-URL-10)."""
+def is_unversioned(path: str) -> bool:
+    """Return whether a path has no version: it does not begin with `/v` and a digit (C-URL-10)."""
     return not (path.startswith("/v") and path[2:3].isdigit())
 
 
 def expect_path(path: str) -> None:
-    """Raise Malformed for a path that no database could look for.
+    """Raise Malformed for a path that no database can look up.
 
-    U+FFFD is what some servers, Werkzeug's own among them, put in the place of what was not UTF-8.
+    Some servers, Werkzeug's own among them, replace bytes that are not UTF-8 by U+FFFD.
     """
     if "\0" in path or "\ufffd" in path:
         raise Malformed("Invalid URL path.")
 
 
 def expect_host() -> None:
-    """Raise Malformed for a `Host` that cannot stand in a URL (RFC 9112, section 3.2)."""
+    """Raise Malformed for a `Host` that is not valid in a URL (RFC 9112, section 3.2)."""
     try:
         hosts.split(_host_of(request.environ))
     except ValueError as error:
@@ -85,5 +85,5 @@ def expect_utf8(path: bytes, query: bytes) -> None:
     try:
         unquote_to_bytes(query).decode()
     except UnicodeDecodeError as error:
-        shown = query.decode("ascii", "replace")
-        raise Malformed(f"A request with an incorrect encoding in the querystring was received: {shown}") from error
+        text = query.decode("ascii", "replace")
+        raise Malformed(f"A request with an incorrect encoding in the querystring was received: {text}") from error

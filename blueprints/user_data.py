@@ -10,7 +10,7 @@ from app.service import Service
 from app.transactions.user_data import forget
 from backends.codec import dumps
 from blueprints.authentication import answer_identified
-from blueprints.http import sent
+from blueprints.http import to_response
 from blueprints.replies import Reply
 from blueprints.urls import prefix
 
@@ -28,7 +28,7 @@ def user_data(service: Service) -> Blueprint:
             forget(service, principal, identity, proving)
 
         answer_identified(service, allowed, erase)
-        return sent(Reply(200, dumps({"data": {"principal": principal}})))
+        return to_response(Reply(200, dumps({"data": {"principal": principal}})))
 
     def plural() -> Response:
         raise NotAllowed(("OPTIONS",))

@@ -8,7 +8,7 @@ from typing import Final
 from flask import Blueprint, Flask, Response
 
 from app.service import Service
-from blueprints.http import sent
+from blueprints.http import to_response
 from blueprints.replies import Reply
 from blueprints.urls import prefix
 
@@ -24,7 +24,7 @@ def attach(app: Flask, service: Service) -> None:
 
     def flush() -> Response:
         service.flush()
-        return sent(Reply(202, "{}"))
+        return to_response(Reply(202, "{}"))
 
     blueprint.add_url_rule("/__flush__", "flush", flush, methods=["POST"], provide_automatic_options=False)
     app.register_blueprint(blueprint)

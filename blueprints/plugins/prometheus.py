@@ -11,7 +11,7 @@ from app.service import Service
 from app.settings import Settings
 from backends.metrics import Metrics, Several, calls
 from backends.metrics.names import backend_timer
-from blueprints.http import sent
+from blueprints.http import to_response
 from blueprints.replies import Reply
 from blueprints.urls import prefix
 
@@ -47,8 +47,8 @@ def attach(app: Flask, service: Service) -> None:
         page = place.page() if place else None
         headers = {"Cache-Control": "no-cache, no-store"}
         if page is None:
-            return sent(Reply(204, "", headers))
-        return sent(Reply(200, page.decode(), headers | {"Content-Type": prometheus.CONTENT_TYPE}))
+            return to_response(Reply(204, "", headers))
+        return to_response(Reply(200, page.decode(), headers | {"Content-Type": prometheus.CONTENT_TYPE}))
 
     blueprint.add_url_rule("/__metrics__", "metrics", metrics, methods=["GET"], provide_automatic_options=False)
     app.register_blueprint(blueprint)

@@ -21,7 +21,7 @@ from backends import BackendError
 from backends.logs import StreamHandlerWithRequestID
 from backends.logs.formats import ColorFormatter, MozlogFormatter, Origin, RenderedFormatter
 from blueprints.heartbeat import ask
-from blueprints.request_lines import note
+from blueprints.request_lines import add_log_fields
 from tests.support.client import Client, user_id
 from tests.support.databases import BASICAUTH, make_app, sqlite_url
 
@@ -90,7 +90,7 @@ def app() -> Iterator[Flask]:
     made = make_app(sqlite_url(), BASICAUTH)
 
     def noting() -> str:
-        note(answer=42, name="a name that every record has")
+        add_log_fields(answer=42, name="a name that every record has")
         return ""
 
     def crashing() -> str:

@@ -21,7 +21,7 @@ from tests.support.processes import ROOT, served
 GUIDE = (Path(__file__).parent / "ini" / "guide.ini").read_text()
 SECRET = "hidden-word-7b1f"
 FAILING = f"""
-from blueprints.http import sent
+from blueprints.http import to_response
 from flask import request
 import logging
 

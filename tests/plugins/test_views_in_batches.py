@@ -17,9 +17,9 @@ from backends import BackendError
 from backends.codec import dumps
 from backends.storage import Conflict, Selection
 from blueprints.authentication import identify
-from blueprints.http import sent
+from blueprints.http import to_response
 from blueprints.replies import Reply
-from blueprints.request_lines import note
+from blueprints.request_lines import add_log_fields
 from blueprints.urls import prefix
 from tests.plugins.conftest import Attach, ClientMaker, MakeClient
 from tests.support.client import Client, basic
@@ -59,7 +59,7 @@ def _show(service: Service) -> Response:
     """Answer with the buckets that are there, as the storage reads them and as an operation does."""
     stored = [uri for uri in ("/buckets/a", B, "/buckets/c") if _exists(service, uri)]
     (outcome,) = perform(service, [_operation(service, "GET", B)])
-    return sent(Reply(200, f'{{"stored":{len(stored)},"performed":"{type(outcome).__name__}"}}'))
+    return to_response(Reply(200, f'{{"stored":{len(stored)},"performed":"{type(outcome).__name__}"}}'))
 
 
 def _exists(service: Service, uri: str) -> bool:
@@ -71,7 +71,7 @@ def _write(service: Service) -> Response:
     """Put a bucket, as views of plugins do."""
     name = request.args.get("name", "written")
     (outcome,) = perform(service, [_operation(service, "PUT", f"/buckets/{name}", by="view")])
-    return sent(Reply(getattr(outcome, "status", 500), '{"written":true}'))
+    return to_response(Reply(getattr(outcome, "status", 500), '{"written":true}'))
 
 
 def statuses(answer: Any) -> list[int]:
@@ -110,7 +110,7 @@ def test_a_view_before_the_only_deletion_sees_what_it_deletes(
         """Answer with the objects of the bucket that are stored."""
         wanted = Selection(B, targets=(C, f"{C}/records/r"), ancestors=(B,), bodies=True)
         found = service.storage.read(wanted).objects.values()
-        return sent(Reply(200, f'{{"stored":{sum(not stored.deleted for stored in found)}}}'))
+        return to_response(Reply(200, f'{{"stored":{sum(not stored.deleted for stored in found)}}}'))
 
     client = client_of(attach(count))
     client.batch(put(B), put(C), put(f"{C}/records/r"))
@@ -180,7 +180,7 @@ def test_members_see_what_a_view_wrote_below_what_they_made(client_of: MakeClien
 
     def fill(service: Service) -> Response:
         perform(service, [_operation(service, "PUT", f"{C}/records/r", by="view")])
-        return sent(Reply(200, "{}"))
+        return to_response(Reply(200, "{}"))
 
     client = client_of(attach(fill))
     record = f"{C}/records/r"
@@ -236,8 +236,8 @@ def test_a_view_that_hides_a_conflict_does_not_hide_it_from_the_batch(client_of:
         try:
             perform(service, [asks])
         except ApiError:
-            return sent(Reply(200, "{}"))
-        return sent(Reply(201, "{}"))
+            return to_response(Reply(200, "{}"))
+        return to_response(Reply(201, "{}"))
 
     client = client_of(attach(write))
     client.put("/buckets/old", {"last_modified": 1000})
@@ -268,7 +268,7 @@ def test_a_4xx_of_a_view_undoes_nothing(client_of: MakeClient) -> None:
 
     def refuse(service: Service) -> Response:
         _write(service)
-        return sent(Reply(402, '{"pay":true}'))
+        return to_response(Reply(402, '{"pay":true}'))
 
     client = client_of(attach(refuse))
 
@@ -280,7 +280,7 @@ def test_a_view_has_nothing_of_the_batch_but_its_headers(client_of: MakeClient) 
     def leave(_: Service) -> Response:
         before = getattr(g, "left", None)
         g.left = g.exposed = ("X-Left",)
-        note(left="here")
+        add_log_fields(left="here")
         shown = {
             "g": before,
             "method": request.method,

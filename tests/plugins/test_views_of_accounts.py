@@ -14,7 +14,7 @@ from app.operation import Body, Operation
 from app.service import Service
 from app.transactions.perform import perform
 from blueprints.authentication import identify
-from blueprints.http import sent
+from blueprints.http import to_response
 from blueprints.replies import Reply
 from blueprints.urls import prefix
 from tests.plugins.conftest import ClientMaker
@@ -39,10 +39,10 @@ def attach(app: Flask, service: Service) -> None:
         assert route is not None
         asks = Operation("PUT", route, identify(service), body=Body({"password": "pw", "n": 1}, {}))
         (outcome,) = perform(service, [asks])
-        return sent(Reply(getattr(outcome, "status", 500), "{}"))
+        return to_response(Reply(getattr(outcome, "status", 500), "{}"))
 
     blueprint.add_url_rule("/change", "change", change, methods=["GET", "POST"])
-    blueprint.add_url_rule("/fail", "fail", lambda: sent(Reply(500)), methods=["POST"])
+    blueprint.add_url_rule("/fail", "fail", lambda: to_response(Reply(500)), methods=["POST"])
     app.register_blueprint(blueprint)
 
 
