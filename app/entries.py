@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-from app.decisions.permissions import Configured, implied
+from app.decisions.permissions import Configured, implied_permissions
 from app.kinds import Data, Kind, Kinds, Route
 from app.matching import checks_of, matches
 from app.parsing.queries import Query
@@ -191,7 +191,7 @@ def _entry(kinds: Kinds, route: Route, permissions: set[str]) -> Data:
     return {
         "uri": route.uri,
         "resource_name": route.kind.name,
-        "permissions": implied(route.kind, _creatable(kinds, route.kind), permissions),
+        "permissions": implied_permissions(route.kind, _creatable(kinds, route.kind), permissions),
         "id": route.id,
         **route.matchdict(),
     }

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from app.decisions.showing import public
+from app.decisions.showing import public_document
 from app.kinds import Data, Kind
 from app.operation import Effect, Operation, Outcome
 from backends import Json
@@ -130,10 +130,10 @@ def collect(done: Iterable[tuple[Operation, Outcome]], reads: bool) -> Sequence[
         if reads and not outcome.effects and not outcome.fresh:
             timestamp = outcome.clock or outcome.timestamp
             told = event(operation, operation.kind, operation.route.list, "read", timestamp)
-            told.impacted_objects.extend(public(operation.kind, stored) for stored in outcome.read)
+            told.impacted_objects.extend(public_document(operation.kind, stored) for stored in outcome.read)
     return list(events.values())
 
 
 def _impact(effect: Effect) -> Data:
-    impact: Data = {"new": public(effect.kind, effect.new)}
-    return impact if effect.old is None else {**impact, "old": public(effect.kind, effect.old)}
+    impact: Data = {"new": public_document(effect.kind, effect.new)}
+    return impact if effect.old is None else {**impact, "old": public_document(effect.kind, effect.old)}

@@ -32,7 +32,7 @@ class Proof:
     credentials: str = field(repr=False)
     forget: Callable[[], None] = field(repr=False)
 
-    def holds(self, seen: Snapshot) -> bool:
+    def matches(self, seen: Snapshot) -> bool:
         """Say whether a snapshot that was asked for the user shows the same state."""
         state = seen.users.get(self.user)
         return (
@@ -87,7 +87,7 @@ class Outdated(Exception):
         self.proofs = tuple(proofs)
 
 
-class Proving:
+class VerifyingReader:
     """A reader whose first read also checks the identities against the storage, in the same statement.
 
     That read raises Outdated when some of them no longer are who they were. Later reads of a transaction may see what
@@ -110,16 +110,16 @@ class Proving:
         proofs = list(self._unproven.values())
         self._unproven.clear()
         seen = reader(replace(wanted, users=tuple(dict.fromkeys(proof.user for proof in proofs))))
-        outdated = [proof for proof in proofs if not proof.holds(seen)]
+        outdated = [proof for proof in proofs if not proof.matches(seen)]
         if outdated:
             raise Outdated(outdated)
         return seen
 
-    def renew(self) -> None:
+    def reset(self) -> None:
         """Check the identities again with the next read: that of another try, or of a transaction."""
         self._unproven = dict(self._proofs)
 
-    def prove(self) -> None:
+    def verify(self) -> None:
         """Check identities that no read has checked yet, by a statement of its own. Raises Outdated."""
         for proof in self._unproven.values():
             self(Selection(read_bucket(proof.user.uri)))

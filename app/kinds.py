@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 from app.errors import ApiError, Problem
 from app.identity import Identity
-from app.lengthy import Lengthy
 from app.parsing.ids import Generator
 from app.schemas.attributes import validate_data
+from app.slow_results import SlowResults
 from backends import Json
 
 LIST_METHODS = ("GET", "HEAD", "POST", "DELETE")
@@ -22,10 +22,12 @@ OBJECT_METHODS = ("GET", "HEAD", "PUT", "PATCH", "DELETE")
 Data = dict[str, Json]
 
 
-class Behaviour:
+class KindHooks:
     """What a kind does of its own; plugins override what differs."""
 
-    def prepare(self, kind: str, data: Data | None, old: Data | None, prefix: str) -> tuple[Data, list[Problem]]:
+    def prepare_attributes(
+        self, kind: str, data: Data | None, old: Data | None, prefix: str
+    ) -> tuple[Data, list[Problem]]:
         """Check and complete the attributes of an object that is created or, from *old*, changed.
 
         *data* is None when the client gave none: what is there stays (C-OBJ-16, C-OBJ-17). *prefix* is what the names
@@ -35,7 +37,7 @@ class Behaviour:
             return dict(old or {}), []
         return validate_data(kind, data, prefix=prefix)
 
-    def seal(self, uri: str, attributes: Data, lengthy: Lengthy) -> Data:
+    def stored_attributes(self, uri: str, attributes: Data, lengthy: SlowResults) -> Data:
         """Return the attributes of *uri* as they are stored. What takes long is a result of *lengthy*."""
         return attributes
 
@@ -43,18 +45,18 @@ class Behaviour:
         """Return the principal that gets `write` on the object that *identity* writes (C-OBJ-70)."""
         return identity.principal
 
-    def refuse(self, identity: Identity, id: str | None, may_write_all: bool) -> ApiError | None:
+    def write_error(self, identity: Identity, id: str | None, may_write_all: bool) -> ApiError | None:
         """Return why *identity* may not write the object *id* at all, whatever is granted."""
         return None
 
-    def own(self, identity: Identity) -> str | None:
+    def own_object_id(self, identity: Identity) -> str | None:
         """Return the id of the only object that *identity* deals with in the list, None for no such bound.
 
         Where there is a bound, nobody in particular is asked to authenticate.
         """
         return None
 
-    def conceal(self, data: Data) -> Data:
+    def mask_secrets(self, data: Data) -> Data:
         """Return the attributes as a patch may see them: what never leaves must not be copied to where it shows."""
         return data
 
@@ -77,7 +79,7 @@ class Kind:
     private: tuple[str, ...] = ()
     must_have_parent: bool = False
     membership: bool = False
-    behaviour: Behaviour = field(default_factory=Behaviour)
+    hooks: KindHooks = field(default_factory=KindHooks)
 
     @property
     def creation(self) -> str:
@@ -125,7 +127,7 @@ class Route:
                 return kind, id
         return None
 
-    def in_wildcard(self) -> bool:
+    def is_in_wildcard(self) -> bool:
         """Say whether the outermost object around is `*`, which is none and has no permissions."""
         return len(self.kinds) > 1 and self.ids[0] == "*"
 
@@ -161,9 +163,9 @@ class Kinds:
         """Return the lists in the object *uri* of a kind."""
         return [f"{uri}/{child.plural}" for child in self.children(kind)]
 
-    def have_groups(self, kind: Kind) -> bool:
+    def may_contain_groups(self, kind: Kind) -> bool:
         """Say whether groups may lie below objects of *kind*."""
-        return any(child.membership or self.have_groups(child) for child in self.children(kind))
+        return any(child.membership or self.may_contain_groups(child) for child in self.children(kind))
 
     def at_top(self) -> Sequence[Kind]:
         """Return the kinds whose list is at the top."""

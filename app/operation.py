@@ -52,7 +52,7 @@ class Operation:
     body: Body = Body()
     negotiation: ApiError | None = None
     problems: tuple[Problem, ...] = ()
-    behaviour: str = "full"
+    response_behaviour: str = "full"
     deleted_at: int | None = None
     credentials: str | None = None
     nonce: str | None = None

@@ -8,12 +8,12 @@ from dataclasses import replace
 from typing import Final, TypeVar
 
 from app.decisions.decide import decide
-from app.decisions.permissions import with_groups
+from app.decisions.permissions import principals_with_groups
 from app.decisions.rules import Rules
 from app.decisions.working_set import WorkingSet
 from app.errors import ApiError
 from app.events import Context, Event, Listener
-from app.identity import ANONYMOUS, Identity, Outdated, Policy, Proving, Reader
+from app.identity import ANONYMOUS, Identity, Outdated, Policy, Reader, VerifyingReader
 from app.kinds import Kind, Kinds, core_kinds
 from app.operation import Operation, Outcome
 from app.parsing.ids import Generator
@@ -150,7 +150,7 @@ class Service:
         """Decide one operation. Raises the ApiError that is its answer."""
         return decide(operation, facts, self.rules)
 
-    def recognise(self, authorization: str | None, read: Reader | None = None) -> Identity:
+    def authenticate(self, authorization: str | None, read: Reader | None = None) -> Identity:
         """Return who sends these credentials: the first policy that knows them says so (P-BASIC-7).
 
         A login that is remembered has a proof, which the next read of the request must hold against the storage
@@ -166,14 +166,14 @@ class Service:
                 return known
         return ANONYMOUS
 
-    def identify(self, authorization: str | None, read: Reader | None = None) -> Identity:
+    def authenticate_and_verify(self, authorization: str | None, read: Reader | None = None) -> Identity:
         """Return who sends these credentials, checked against what is stored now; costs a read where there is a proof.
 
         In a view that is a member of a batch, "now" is what the members before it have made.
         """
         return self._identify(authorization, (), read or self.storage.read)[0]
 
-    def identify_with_groups(
+    def authenticate_with_groups(
         self, authorization: str | None, configured: Iterable[str] | None = None
     ) -> tuple[Identity, frozenset[str]]:
         """Return who sends these credentials, and the principals of `app.decisions.permissions.with_groups`.
@@ -185,13 +185,13 @@ class Service:
     def _identify(
         self, authorization: str | None, configured: Iterable[str] | None, read: Reader
     ) -> tuple[Identity, frozenset[str]]:
-        return self.answer_identified(authorization, configured, lambda *known: known[:2], read)
+        return self.answer_authenticated(authorization, configured, lambda *known: known[:2], read)
 
-    def answer_identified(
+    def answer_authenticated(
         self,
         authorization: str | None,
         configured: Iterable[str] | None,
-        answer: Callable[[Identity, frozenset[str], Proving], _Answer],
+        answer: Callable[[Identity, frozenset[str], VerifyingReader], _Answer],
         read: Reader | None = None,
     ) -> _Answer:
         """Return what *answer* returns for who sends these credentials, with the principals of `identify_with_groups`.
@@ -202,23 +202,23 @@ class Service:
         """
         read = read or self.storage.read
         for _ in range(_TRIES):
-            identity = self.recognise(authorization, read)
-            proving = Proving(read, [identity])
+            identity = self.authenticate(authorization, read)
+            proving = VerifyingReader(read, [identity])
             identity = replace(identity, proof=None)
             try:
-                principals = with_groups(identity, configured, proving)
+                principals = principals_with_groups(identity, configured, proving)
                 try:
                     result = answer(identity, principals, proving)
                 except ApiError:
-                    proving.prove()
+                    proving.verify()
                     raise
-                proving.prove()
+                proving.verify()
             except Outdated as outdated:
                 for proof in outdated.proofs:
                     proof.forget()
                 continue
             return result
-        return answer(ANONYMOUS, with_groups(ANONYMOUS, configured, read), Proving(read, ()))
+        return answer(ANONYMOUS, principals_with_groups(ANONYMOUS, configured, read), VerifyingReader(read, ()))
 
     def challenges(self) -> list[str]:
         """Return the values of `WWW-Authenticate`, one for each policy that has one (C-ERR-5)."""

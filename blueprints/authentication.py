@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from flask import request
 
-from app.identity import Identity, Proving
+from app.identity import Identity, VerifyingReader
 from app.service import Service
 from blueprints.request_lines import add_log_identity
 
@@ -16,21 +16,21 @@ _Answer = TypeVar("_Answer")
 
 def recognise(service: Service) -> Identity:
     """Return who sends this request, for `perform_recognised`, which checks it with what it reads."""
-    identity = service.recognise(request.headers.get("Authorization"))
+    identity = service.authenticate(request.headers.get("Authorization"))
     add_log_identity(identity)
     return identity
 
 
 def identify(service: Service) -> Identity:
     """Return who sends this request; its line tells who it was."""
-    identity = service.identify(request.headers.get("Authorization"))
+    identity = service.authenticate_and_verify(request.headers.get("Authorization"))
     add_log_identity(identity)
     return identity
 
 
 def identify_with_groups(service: Service, configured: Iterable[str] | None = None) -> tuple[Identity, frozenset[str]]:
-    """Return who sends this request, with the principals of `Service.identify_with_groups`; its line tells who."""
-    identity, principals = service.identify_with_groups(request.headers.get("Authorization"), configured)
+    """Return who sends this request, with the principals of `Service.authenticate_with_groups`; its line tells who."""
+    identity, principals = service.authenticate_with_groups(request.headers.get("Authorization"), configured)
     add_log_identity(identity)
     return identity, principals
 
@@ -38,12 +38,12 @@ def identify_with_groups(service: Service, configured: Iterable[str] | None = No
 def answer_identified(
     service: Service,
     configured: Iterable[str] | None,
-    answer: Callable[[Identity, frozenset[str], Proving], _Answer],
+    answer: Callable[[Identity, frozenset[str], VerifyingReader], _Answer],
 ) -> _Answer:
-    """Return what *answer* makes of who sends this request, by `Service.answer_identified`; its line tells who."""
+    """Return what *answer* makes of who sends this request, by `Service.answer_authenticated`; its line tells who."""
 
-    def noted(identity: Identity, principals: frozenset[str], proving: Proving) -> _Answer:
+    def noted(identity: Identity, principals: frozenset[str], proving: VerifyingReader) -> _Answer:
         add_log_identity(identity)
         return answer(identity, principals, proving)
 
-    return service.answer_identified(request.headers.get("Authorization"), configured, noted)
+    return service.answer_authenticated(request.headers.get("Authorization"), configured, noted)

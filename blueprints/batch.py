@@ -406,7 +406,7 @@ class Entries:
     def _identity(self, authorization: str | None) -> Identity:
         """Find out who asks, once for each credentials of the batch."""
         if authorization not in self._identities:
-            identity = self._identities[authorization] = self._service.recognise(authorization)
+            identity = self._identities[authorization] = self._service.authenticate(authorization)
             if authorization == self._inherited.get("Authorization"):
                 add_log_identity(identity)
         return self._identities[authorization]

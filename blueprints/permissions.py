@@ -11,7 +11,7 @@ from flask import Blueprint, Response, g, request
 from app import entries
 from app.decisions.working_set import now_ms
 from app.errors import Forbidden, Invalid, Unauthenticated
-from app.identity import Identity, Proving
+from app.identity import Identity, VerifyingReader
 from app.matching import Choice, choose
 from app.parsing import queries
 from app.parsing.queries import Pairs, Query
@@ -63,7 +63,7 @@ def permissions(service: Service) -> Blueprint:
 
 
 def _read(
-    service: Service, pairs: Pairs, identity: Identity, principals: frozenset[str], proving: Proving
+    service: Service, pairs: Pairs, identity: Identity, principals: frozenset[str], proving: VerifyingReader
 ) -> tuple[Query, Choice]:
     """Read the page that the query string asks for. Raises Unauthenticated, Forbidden, Invalid."""
     kinds, configured = service.kinds, service.rules.configured

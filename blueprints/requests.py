@@ -96,7 +96,7 @@ def parse_operation(service: Service, request: HttpRequest, route: Route, identi
         body=body,
         negotiation=not_acceptable(request.headers.get("Accept")) or request.unsupported_type,
         problems=tuple(problems),
-        behaviour=behaviour,
+        response_behaviour=behaviour,
         deleted_at=deleted_at,
         nonce=f"pagination-token-{uuid.uuid4()}" if route.on_list and request.method == "DELETE" else None,
     )

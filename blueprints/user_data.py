@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response
 
 from app.errors import Forbidden, NotAllowed, Unauthenticated
-from app.identity import Identity, Proving
+from app.identity import Identity, VerifyingReader
 from app.service import Service
 from app.transactions.user_data import forget
 from backends.codec import dumps
@@ -22,7 +22,7 @@ def user_data(service: Service) -> Blueprint:
     def delete(principal: str) -> Response:
         allowed = service.settings.principals("user-data", "delete")  # C-UTIL-35
 
-        def erase(identity: Identity, principals: frozenset[str], proving: Proving) -> None:
+        def erase(identity: Identity, principals: frozenset[str], proving: VerifyingReader) -> None:
             if allowed.isdisjoint(principals):
                 raise Unauthenticated if identity.user_id is None else Forbidden
             forget(service, principal, identity, proving)

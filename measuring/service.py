@@ -38,10 +38,10 @@ class MeasuredService(Service):
         self.metrics = metrics
         self._observe = observe
 
-    def recognise(self, authorization: str | None, read: Reader | None = None) -> Identity:
+    def authenticate(self, authorization: str | None, read: Reader | None = None) -> Identity:
         """Return who sends these credentials, timed."""
         start = time.perf_counter()
-        identity = super().recognise(authorization, read)
+        identity = super().authenticate(authorization, read)
         if identity.policy is not None:
             self._observe(Authentication(identity.policy, time.perf_counter() - start))
         request = asked.get()

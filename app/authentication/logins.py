@@ -15,7 +15,7 @@ from typing import Final
 
 from app.authentication.basicauth import digest
 from app.identity import Proof
-from app.lengthy import PENDING
+from app.slow_results import PLACEHOLDER
 from backends import BackendError
 from backends.cache import Cache
 
@@ -48,7 +48,7 @@ class Caller:
 
         A login that was found out about fits no user that has gone since: a comparison would take long for nothing.
         """
-        if secret == PENDING:
+        if secret == PLACEHOLDER:
             return False
         if secret is None and (login.value in self.recalled or any(value == login.value for value, _ in self.checks)):
             return False

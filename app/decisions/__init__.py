@@ -1,1 +1,1 @@
-"""Decide what an operation does, from a snapshot: pure rules without HTTP, SQL or I/O."""
+"""Decide the outcome of an operation from a snapshot: pure rules without HTTP, SQL or I/O."""

@@ -1,4 +1,4 @@
-"""Which decision an operation asks for. `perform` does what they say."""
+"""Choose the decision of an operation by its method and its route. `app.transactions` carries the outcome out."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ _DECISIONS: Mapping[tuple[str, bool], Callable[[Operation, WorkingSet, Rules], O
     ("HEAD", True): lists.get,
     ("DELETE", True): lists.delete,
 }
+"""The decisions by method and by whether the route leads to a list."""
 
 
-def decide(operation: Operation, seen: WorkingSet, rules: Rules) -> Outcome:
+def decide(operation: Operation, working_set: WorkingSet, rules: Rules) -> Outcome:
     """Decide one operation. Raises the ApiError that is its answer."""
-    return _DECISIONS[operation.method, operation.route.on_list](operation, seen, rules)
+    return _DECISIONS[operation.method, operation.route.on_list](operation, working_set, rules)

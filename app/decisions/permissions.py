@@ -29,7 +29,7 @@ class Access:
     grants: Mapping[str, Mapping[str, Iterable[str]]]
     configured: Configured
 
-    def held(self, uri: str) -> set[str]:
+    def permissions_on(self, uri: str) -> set[str]:
         """Return the permissions that the identity holds on one object itself."""
         return {
             permission
@@ -37,50 +37,52 @@ class Access:
             if not self.principals.isdisjoint(principals)
         }
 
-    def held_above(self) -> set[str]:
+    def permissions_above(self) -> set[str]:
         """Return the permissions that the identity holds on any object around."""
-        return set().union(*(self.held(uri) for uri in self.route.ancestors))
+        return set().union(*(self.permissions_on(uri) for uri in self.route.ancestors))
 
-    def by_settings(self, *permissions: str) -> bool:
+    def settings_allow(self, *permissions: str) -> bool:
         """Say whether the settings give the identity one of these permissions on the kind (C-PERM-19)."""
         kind = self.route.kind.name
         return any(not self.principals.isdisjoint(self.configured(kind, name)) for name in permissions)
 
     def may_write(self, uri: str) -> bool:
         """Say whether the identity may change or delete the object *uri* of the route's list."""
-        return "write" in self.held(uri) or "write" in self.held_above() or self.by_settings("write")
+        return (
+            "write" in self.permissions_on(uri) or "write" in self.permissions_above() or self.settings_allow("write")
+        )
 
     def may_write_all(self) -> bool:
         """Say whether the identity may write every object of the list."""
-        return "write" in self.held_above() or self.by_settings("write")
+        return "write" in self.permissions_above() or self.settings_allow("write")
 
     def may_read(self, uri: str) -> bool:
         """Say whether the identity may read the object *uri* of the route's list (C-PERM-3)."""
-        return bool(self.held(uri)) or self.may_read_all()
+        return bool(self.permissions_on(uri)) or self.may_read_all()
 
     def may_read_all(self) -> bool:
         """Say whether the identity may read the whole list (C-PERM-12)."""
-        return not self.held_above().isdisjoint(("read", "write")) or self.by_settings("read", "write")
+        return not self.permissions_above().isdisjoint(("read", "write")) or self.settings_allow("read", "write")
 
     def may_create(self) -> bool:
         """Say whether the identity may create objects in the list (C-PERM-20, C-PERM-21)."""
-        if self.by_settings("create", "write") or "write" in self.held_above():
+        if self.settings_allow("create", "write") or "write" in self.permissions_above():
             return True
         around = self.route.ancestors
-        return bool(around) and self.route.kind.creation in self.held(around[-1])
+        return bool(around) and self.route.kind.creation in self.permissions_on(around[-1])
 
-    def sees_permissions(self, uri: str) -> bool:
+    def may_see_permissions(self, uri: str) -> bool:
         """Say whether the identity may see the object's permissions: it is in the object's own `write` (C-PERM-8)."""
-        return "write" in self.held(uri)
+        return "write" in self.permissions_on(uri)
 
 
-def access(route: Route, identity: Identity, seen: Snapshot, configured: Configured) -> Access:
-    """Collect what decides about *identity* on *route*: its principals with its groups, and the grants of *seen*."""
-    groups = [seen.groups.get(name, ()) for name in identity.principals]
-    return Access(route, frozenset(identity.principals).union(*groups), seen.grants, configured)
+def collect_access(route: Route, identity: Identity, snapshot: Snapshot, configured: Configured) -> Access:
+    """Collect what decides about *identity* on *route*: its principals with its groups, and the grants of *snapshot*."""
+    groups = [snapshot.groups.get(name, ()) for name in identity.principals]
+    return Access(route, frozenset(identity.principals).union(*groups), snapshot.grants, configured)
 
 
-def with_groups(identity: Identity, configured: Iterable[str] | None, read: Reader) -> frozenset[str]:
+def principals_with_groups(identity: Identity, configured: Iterable[str] | None, read: Reader) -> frozenset[str]:
     """Return the principals of an identity. Its groups are read only where a setting names one (C-PERM-19).
 
     *configured* are the principals that settings name; None reads the groups of every user.
@@ -97,10 +99,10 @@ def with_groups(identity: Identity, configured: Iterable[str] | None, read: Read
 
 def is_among(identity: Identity, configured: Collection[str], read: Reader) -> bool:
     """Say whether the principals that the settings name are the identity's, or a group of it."""
-    return not with_groups(identity, configured, read).isdisjoint(configured)
+    return not principals_with_groups(identity, configured, read).isdisjoint(configured)
 
 
-def implied(kind: Kind, children: Iterable[Kind], held: Iterable[str]) -> list[str]:
+def implied_permissions(kind: Kind, children: Iterable[Kind], held: Iterable[str]) -> list[str]:
     """Return the permissions on an object of *kind* that follow from those held on it (C-UTIL-26)."""
     names = set(held)
     creations = [child.creation for child in children]

@@ -1,4 +1,4 @@
-"""What the settings say of deciding."""
+"""The settings on which decisions depend."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from app.decisions.permissions import Configured
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The settings that decisions follow: who is granted what, whether writers are entered, whether schemas apply.
+    """The settings that decisions follow.
 
-    `timestamp_max_ahead_ms` is how far ahead of now the timestamp that a client chooses may be.
+    `configured` returns the principals that have a permission by settings. With `explicit_permissions` the writer of
+    an object is added to its `write` permission. With `schema_validation` objects are validated by JSON Schemas.
+    `timestamp_max_ahead_ms` is how far ahead of now a timestamp that a client chooses may be.
     """
 
     configured: Configured

@@ -25,7 +25,7 @@ LAST_TIMESTAMP: Final = 253370764800000
 
 
 @dataclass(frozen=True, slots=True)
-class Requested:
+class RequestedTimestamp:
     """A timestamp in ms that a client asks for, with its place in the request for the error."""
 
     timestamp: int
@@ -33,12 +33,12 @@ class Requested:
     name: str
 
 
-def attributes(document: Data) -> Data:
+def client_attributes(document: Data) -> Data:
     """Return the members of a document that are the client's."""
     return {name: value for name, value in document.items() if name not in _INTERNAL}
 
 
-def received(data: Data | None, prefix: str) -> tuple[Data | None, Requested | None]:
+def split_timestamp(data: Data | None, prefix: str) -> tuple[Data | None, RequestedTimestamp | None]:
     """Split what a client sent into attributes and the timestamp that it asks for (C-OBJ-73, C-OBJ-75).
 
     *prefix* is what the names of problems begin with: `data.`, or nothing for the result of a patch.
@@ -47,22 +47,24 @@ def received(data: Data | None, prefix: str) -> tuple[Data | None, Requested | N
         return None, None
     timestamp = data.get("last_modified")
     if not isinstance(timestamp, int) or isinstance(timestamp, bool):
-        return attributes(data), None
-    return attributes(data), Requested(timestamp, "body", f"{prefix}last_modified")
+        return client_attributes(data), None
+    return client_attributes(data), RequestedTimestamp(timestamp, "body", f"{prefix}last_modified")
 
 
-def prepared(operation: Operation, seen: WorkingSet, rules: Rules, uri: str) -> tuple[Data, Requested | None]:
+def prepare(
+    operation: Operation, working_set: WorkingSet, rules: Rules, uri: str
+) -> tuple[Data, RequestedTimestamp | None]:
     """Return the attributes that a POST or PUT makes, and the timestamp that it asks for.
 
     Raises Invalid with all that is wrong with the request and with its attributes (step 11 of C-URL-28).
     """
     if operation.problems and operation.body.data is None:
         raise Invalid(*operation.problems)
-    stored, former = seen.living(uri), seen.snapshot.objects.get(uri)
-    old = attributes(stored.data()) if stored else None
-    data, requested = received(operation.body.data, "data.")
-    data, problems = operation.kind.behaviour.prepare(operation.kind.name, data, old, "data.")
-    late = _too_late(requested, former.timestamp if former else None, seen.now, rules)
+    stored, former = working_set.living(uri), working_set.snapshot.objects.get(uri)
+    old = client_attributes(stored.data()) if stored else None
+    data, requested = split_timestamp(operation.body.data, "data.")
+    data, problems = operation.kind.hooks.prepare_attributes(operation.kind.name, data, old, "data.")
+    late = _future_problem(requested, former.timestamp if former else None, working_set.now, rules)
     if operation.problems or problems or late:
         raise Invalid(*operation.problems, *([late] if late else []), *problems)
     return data, requested
@@ -70,30 +72,30 @@ def prepared(operation: Operation, seen: WorkingSet, rules: Rules, uri: str) -> 
 
 def save(
     operation: Operation,
-    seen: WorkingSet,
+    working_set: WorkingSet,
     rules: Rules,
     uri: str,
     attributes: Data,
     granted: Permissions,
-    requested: Requested | None,
+    requested: RequestedTimestamp | None,
 ) -> Outcome:
     """Make the object that results: checked by the schemas, with its timestamp, its writer entered (C-OBJ-70)."""
     kind, id = operation.kind, uri[uri.rindex("/") + 1 :]
-    old, former = seen.living(uri), seen.snapshot.objects.get(uri)
+    old, former = working_set.living(uri), working_set.snapshot.objects.get(uri)
     timestamp, clock = stamp(
-        requested, former.timestamp if former else None, seen.clock(operation.route.list), seen.now, rules
+        requested, former.timestamp if former else None, working_set.clock(operation.route.list), working_set.now, rules
     )
-    attributes = kind.behaviour.seal(uri, attributes, seen.lengthy)
+    attributes = kind.hooks.stored_attributes(uri, attributes, working_set.slow_results)
     document = {**attributes, "id": id, "last_modified": timestamp}
     if rules.schema_validation:
-        document = _validated(operation, seen, document)
+        document = _validate(operation, working_set, document)
     stored = Stored(uri, timestamp, False, timestamp, dumps(document))
     permissions = {name: frozenset(principals) for name, principals in granted.items() if principals}
     if rules.explicit_permissions:
-        writer = kind.behaviour.writer(operation.identity, id)
+        writer = kind.hooks.writer(operation.identity, id)
         permissions["write"] = permissions.get("write", frozenset()) | {writer}
     effect = Effect(kind, stored, old, permissions, clock)
-    seers = access_of(operation, seen, rules).principals | {kind.behaviour.writer(operation.identity, id)}
+    seers = access_of(operation, working_set, rules).principals | {kind.hooks.writer(operation.identity, id)}
     return Outcome(
         201 if old is None else 200,
         timestamp,
@@ -103,12 +105,14 @@ def save(
     )
 
 
-def stamp(requested: Requested | None, current: int | None, clock: int, now: int, rules: Rules) -> tuple[int, int]:
+def stamp(
+    requested: RequestedTimestamp | None, current: int | None, clock: int, now: int, rules: Rules
+) -> tuple[int, int]:
     """Return the timestamp of a write and the list's clock after it (core contract, 5.1 and 5.2).
 
     Every timestamp that a client chooses passes here. Raises Invalid for one that is too far ahead (C-PRE-10).
     """
-    late = _too_late(requested, current, now, rules)
+    late = _future_problem(requested, current, now, rules)
     if late:
         raise Invalid(late)
     if requested is None or requested.timestamp < 0 or (current is not None and requested.timestamp <= current):
@@ -119,7 +123,9 @@ def stamp(requested: Requested | None, current: int | None, clock: int, now: int
     return requested.timestamp, max(clock, requested.timestamp)
 
 
-def _too_late(requested: Requested | None, current: int | None, now: int, rules: Rules) -> Problem | None:
+def _future_problem(
+    requested: RequestedTimestamp | None, current: int | None, now: int, rules: Rules
+) -> Problem | None:
     """Return the problem of a timestamp that is too far ahead.
 
     One that will be dropped has none: clients may send back the timestamp that an object has, whatever it is.
@@ -130,13 +136,13 @@ def _too_late(requested: Requested | None, current: int | None, now: int, rules:
     return Problem(requested.location, requested.name, f"{requested.timestamp} is greater than maximum value {latest}")
 
 
-def deletion(kind: Kind, stored: Stored, timestamp: int, clock: int) -> Effect:
+def deletion_effect(kind: Kind, stored: Stored, timestamp: int, clock: int) -> Effect:
     """Return the effect of deleting an object: its tombstone (C-OBJ-45)."""
     text = dumps({"id": stored.id, "last_modified": timestamp, "deleted": True})
     return Effect(kind, Stored(stored.uri, timestamp, True, stored.born, text), stored, {}, clock)
 
 
-def _validated(operation: Operation, seen: WorkingSet, document: Data) -> Data:
+def _validate(operation: Operation, working_set: WorkingSet, document: Data) -> Data:
     """Check an object against the schemas of its collection and its bucket (core contract, 10.2 and 10.4).
 
     An id that the server made is not looked at.
@@ -144,12 +150,12 @@ def _validated(operation: Operation, seen: WorkingSet, document: Data) -> Data:
     shown = {name: value for name, value in document.items() if name != "id" or not operation.body.generated}
     parent, ancestors = operation.route.parent, operation.route.ancestors
     if parent and operation.kind.must_have_parent:
-        collection = seen.living(parent.uri)
+        collection = working_set.living(parent.uri)
         schema = collection.data().get("schema") if collection else None
         if collection and schema is not None:
             _expect_schema(shown, schema)
             document = {**document, "schema": collection.timestamp}
-    bucket = seen.living(ancestors[0]) if ancestors else None
+    bucket = working_set.living(ancestors[0]) if ancestors else None
     schema = bucket.data().get(f"{operation.kind.name}:schema") if bucket else None
     if schema is not None:
         _expect_schema(shown, schema)

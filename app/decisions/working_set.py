@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from app.kinds import Data
-from app.lengthy import Lengthy
 from app.operation import Effect, Permissions
+from app.slow_results import SlowResults
 from backends.storage import LIVING, Change, Clock, Holdings, Move, Principals, Snapshot, Stored, is_inside, list_of
 
 _NOBODY: Permissions = {}
@@ -31,17 +31,17 @@ def next_timestamp(clock: int, now: int) -> int:
 
 
 @dataclass(slots=True)
-class Deferred:
+class TransactionState:
     """What lasts through a request: changes of memberships, which are written last, and the lists that have moved.
 
     `members` has the users who were in the changed groups, `groups` what became of those groups, `dissolved` the
     memberships that end with their groups. `moved` are lists whose clocks this transaction has moved.
     """
 
-    members: dict[str, frozenset[str]] = field(default_factory=dict)
-    groups: dict[str, Effect] = field(default_factory=dict)
-    dissolved: Holdings = field(default_factory=Holdings)
-    moved: set[str] = field(default_factory=set)
+    former_members: dict[str, frozenset[str]] = field(default_factory=dict)
+    changed_groups: dict[str, Effect] = field(default_factory=dict)
+    ended_memberships: Holdings = field(default_factory=Holdings)
+    moved_lists: set[str] = field(default_factory=set)
 
 
 class WorkingSet:
@@ -51,16 +51,16 @@ class WorkingSet:
     computations that no lock is held for.
     """
 
-    def __init__(self, seen: Snapshot, now: int, deferred: Deferred | None = None) -> None:
+    def __init__(self, seen: Snapshot, now: int, deferred: TransactionState | None = None) -> None:
         self.snapshot = seen
         self.now = now
-        self.lengthy = Lengthy()
+        self.slow_results = SlowResults()
         self._before: dict[str, Permissions] = {}
         self._effects: dict[str, Effect] = {}
         self._moves: dict[str, Move] = {}
         self._stamps: dict[str, int] = {}
         self._revoked = Principals()
-        self.deferred = deferred or Deferred()
+        self.transaction_state = deferred or TransactionState()
 
     def living(self, uri: str) -> Stored | None:
         """Return the object, None when there is none or only a tombstone."""
@@ -88,48 +88,48 @@ class WorkingSet:
         former, before = self.snapshot.objects.get(uri), self.clock(list)
         self._before.setdefault(uri, self.permissions(uri))
         if effect.kind.membership:
-            known = self.snapshot.members.get(uri, members(effect.old))
-            self.deferred.members.setdefault(uri, frozenset(known))
-            self.deferred.groups[uri] = effect
+            known = self.snapshot.members.get(uri, members_of(effect.old))
+            self.transaction_state.former_members.setdefault(uri, frozenset(known))
+            self.transaction_state.changed_groups[uri] = effect
         self.snapshot.grants[uri] = {name: set(principals) for name, principals in effect.permissions.items()}
         self._move(list, effect.clock, (not effect.new.deleted) - (effect.old is not None))
-        self._stamps[uri] = self.unpolled_timestamp(list)
+        self._stamps[uri] = self.interval_timestamp(list)
         # The next timestamp of the list, whatever the client chose; it outlives the tombstone.
         born = former.born if former else min(self._stamps[uri], next_timestamp(before, self.now))
         self._effects[uri] = replace(effect, new=replace(effect.new, born=born))
         self.snapshot.objects[uri] = self._effects[uri].new
         if effect.action == "create":
             for child in children:
-                self.start(child)
+                self.start_list(child)
 
     def _move(self, list: str, timestamp: int, count: int) -> None:
         moved = self._moves.get(list, Move(list, 0))
         self._moves[list] = Move(list, timestamp, moved.count + count, moved.starts)
         known = self.snapshot.clocks.get(list, Clock(0, 0))
         if timestamp > known.last_modified:
-            self.deferred.moved.add(list)
+            self.transaction_state.moved_lists.add(list)
         self.snapshot.clocks[list] = replace(known, last_modified=timestamp, count=known.count + count)
 
-    def unpolled_timestamp(self, list: str) -> int:
+    def interval_timestamp(self, list: str) -> int:
         """Return a timestamp of a list that no poller has passed, for what begins or ends in it.
 
         It is the list's clock where this transaction moves it. Otherwise, as for a timestamp of the past that a client
         chose, it is one more, and the clock stays: no later write gets an earlier one.
         """
         clock = self.clock(list)
-        return clock if list in self.deferred.moved else min(clock + 1, _NO_NEXT)
+        return clock if list in self.transaction_state.moved_lists else min(clock + 1, _NO_NEXT)
 
     def is_moving(self, list: str) -> bool:
         """Say whether a change of the list's clock is pending."""
         return list in self._moves
 
-    def allocate(self, list: str) -> int:
+    def allocate_timestamp(self, list: str) -> int:
         """Give out the next timestamp of a list. The clock takes it, so that nobody else gets it."""
         timestamp = next_timestamp(self.clock(list), self.now)
         self._move(list, timestamp, 0)
         return timestamp
 
-    def start(self, list: str) -> None:
+    def start_list(self, list: str) -> None:
         """Start a list with its parent: now, or above its former clock, which outlives it.
 
         The clock of the parent's list has no part in it: it may be far ahead.
@@ -137,7 +137,7 @@ class WorkingSet:
         known = self.snapshot.clocks.get(list)
         value = next_timestamp(known.last_modified, self.now) if known else self.now
         self._moves[list] = Move(list, value, 0, starts=True)
-        self.deferred.moved.add(list)
+        self.transaction_state.moved_lists.add(list)
         self.snapshot.clocks[list] = Clock(value, 0)
 
     def revoke(self, principals: Principals) -> None:
@@ -157,14 +157,14 @@ class WorkingSet:
             self.snapshot.groups.pop(user, None)
         for group, joined in self.snapshot.members.items():
             joined -= joined if principals.names(group) else principals.users
-        deferred = self.deferred
-        for group, joined_before in deferred.members.items():
+        deferred = self.transaction_state
+        for group, joined_before in deferred.former_members.items():
             ended = principals.names(group)
-            deferred.members[group] = frozenset() if ended else joined_before - principals.users
+            deferred.former_members[group] = frozenset() if ended else joined_before - principals.users
             if ended:
-                deferred.groups.pop(group, None)
+                deferred.changed_groups.pop(group, None)
 
-    def pending(self) -> tuple[list[Change], list[Move], Principals]:
+    def take_pending(self) -> tuple[list[Change], list[Move], Principals]:
         """Return what is to be written, and forget it."""
         changes = [self._change(uri, effect) for uri, effect in self._effects.items()]
         moves, withdrawn = list(self._moves.values()), self._revoked
@@ -172,30 +172,30 @@ class WorkingSet:
         self._stamps = {}
         return changes, moves, withdrawn
 
-    def memberships(self) -> tuple[set[tuple[str, str]], Holdings]:
+    def membership_changes(self) -> tuple[set[tuple[str, str]], Holdings]:
         """Return who joins groups, and the memberships that end.
 
         This is written last: within a request everybody is in the groups of its start (core contract, 7.7).
         """
         joined: set[tuple[str, str]] = set()
         left: set[tuple[str, str]] = set()
-        for group, effect in self.deferred.groups.items():
-            were, are = self.deferred.members[group], members(effect.new)
+        for group, effect in self.transaction_state.changed_groups.items():
+            were, are = self.transaction_state.former_members[group], members_of(effect.new)
             joined |= {(user, group) for user in are - were}
             left |= {(user, group) for user in were - are}
-        return joined, self.deferred.dissolved | Holdings(members=frozenset(left))
+        return joined, self.transaction_state.ended_memberships | Holdings(members=frozenset(left))
 
     def _change(self, uri: str, effect: Effect) -> Change:
         before, after = _pairs(self._before[uri]), _pairs(effect.permissions)
         return Change(effect.new, self._stamps[uri], before - after, after - before)
 
-    def forget_below(self, uris: Collection[str]) -> None:
+    def discard_below(self, uris: Collection[str]) -> None:
         """Forget what lies below deleted objects."""
         for facts in (self.snapshot.objects, self.snapshot.grants):
             for gone in [known for known in facts if is_inside(known, uris)]:
                 del facts[gone]
 
-    def forget(self, uris: Iterable[str]) -> None:
+    def discard(self, uris: Iterable[str]) -> None:
         """Forget objects that are written and that nothing asks for again."""
         for uri in uris:
             self.snapshot.objects.pop(uri, None)
@@ -212,7 +212,7 @@ def _without(permissions: Permissions, principals: Principals) -> Permissions:
     }
 
 
-def members(stored: Stored | None) -> frozenset[str]:
+def members_of(stored: Stored | None) -> frozenset[str]:
     """Return who is a member of a group by its document."""
     if stored is None or stored.deleted:
         return frozenset()

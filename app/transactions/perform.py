@@ -15,10 +15,10 @@ from app.decisions.decide import decide
 from app.decisions.working_set import WorkingSet, now_ms
 from app.errors import ApiError, Clash
 from app.events import Reading, collect
-from app.identity import Identity, Outdated, Proof, Proving
-from app.lengthy import Lengthy, Owed
+from app.identity import Identity, Outdated, Proof, VerifyingReader
 from app.operation import Effect, Operation, Outcome, View
 from app.service import Service
+from app.slow_results import ResultsMissing, SlowResults
 from app.transactions import selections
 from app.transactions.nonces import Nonces
 from app.transactions.writing import StartAgain, Writing, persist
@@ -53,12 +53,12 @@ def perform_batch(service: Service, steps: Sequence[Operation | View]) -> list[A
             return _read(service, steps)
         except _ViewWrites:  # nothing was written so far
             pass
-    lengthy = Lengthy()
+    lengthy = SlowResults()
     while True:
         try:
             return persist(lambda lists: _write(service, steps, lengthy, lists))
-        except Owed:
-            lengthy.compute()
+        except ResultsMissing:
+            lengthy.compute_missing()
 
 
 def perform_recognised(
@@ -94,7 +94,7 @@ def _recognised_anew(
     anew: dict[str, Identity] = {}
     for proof in proofs:
         proof.forget()
-        anew[proof.credentials] = service.recognise(proof.credentials)
+        anew[proof.credentials] = service.authenticate(proof.credentials)
 
     def as_now(step: Operation | View) -> Operation | View:
         if isinstance(step, View):
@@ -146,7 +146,7 @@ _batch: Final[ContextVar[_Around | None]] = ContextVar("batch", default=None)
 def _read(service: Service, steps: Sequence[Operation | View]) -> list[Answer | None]:
     """Answer operations that only read: those on objects from one statement a bucket, each list from its own."""
     operations = [step for step in steps if isinstance(step, Operation)]
-    read = Proving(service.storage.read, (operation.identity for operation in operations))
+    read = VerifyingReader(service.storage.read, (operation.identity for operation in operations))
     single = [operation for operation in operations if not operation.pages]
     seen = Snapshot()
     for wanted in selections.select_objects(service, single, writing=False):
@@ -184,7 +184,7 @@ def _read_for_view(service: Service, operations: Sequence[Operation]) -> list[An
 
 
 def _write(
-    service: Service, steps: Sequence[Operation | View], lengthy: Lengthy, lists: frozenset[str]
+    service: Service, steps: Sequence[Operation | View], lengthy: SlowResults, lists: frozenset[str]
 ) -> list[Answer | None]:
     with Nonces(service) as nonces, service.storage.transaction() as transaction:
         run = _WriteBatch(service, transaction, steps, lengthy, nonces, lists)
@@ -208,7 +208,7 @@ class _WriteBatch(Writing):
         service: Service,
         transaction: Transaction,
         steps: Sequence[Operation | View],
-        lengthy: Lengthy,
+        lengthy: SlowResults,
         nonces: Nonces,
         lists: frozenset[str],
     ) -> None:
@@ -218,7 +218,7 @@ class _WriteBatch(Writing):
         self._lists = lists
         self._lengthy = lengthy
         self._nonces = nonces
-        self._read = Proving(transaction.read, (operation.identity for operation in operations))
+        self._read = VerifyingReader(transaction.read, (operation.identity for operation in operations))
         self._recognised: dict[str, Identity] = {}
         self._changed_users: set[str] = set()
         self._stale = False
@@ -234,8 +234,8 @@ class _WriteBatch(Writing):
 
     def _see(self, snapshot: Snapshot) -> None:
         """Go on from what was read now; what lasts through the request stays."""
-        self.working_set = WorkingSet(snapshot, now_ms(), self.working_set.deferred)
-        self.working_set.lengthy = self._lengthy
+        self.working_set = WorkingSet(snapshot, now_ms(), self.working_set.transaction_state)
+        self.working_set.slow_results = self._lengthy
 
     def _lock_and_read(self) -> Snapshot:
         """Lock what the operations may write or empty, then read what they name."""
@@ -285,12 +285,12 @@ class _WriteBatch(Writing):
                 self.transaction.expect_locked((list_of(parent.uri),))
                 if name in self.transaction.read(Selection(operation.route.bucket, clocks=(name,))).clocks:
                     raise Unlocked((name,))  # born while this waited for its parent's list
-            self.working_set.start(name)
+            self.working_set.start_list(name)
 
     def step(self, step: Operation | View) -> Answer | None:
         """Perform one operation, or let a view answer."""
         if isinstance(step, View):
-            self._read.prove()  # before the view may change the users
+            self._read.verify()  # before the view may change the users
             self.flush()
             _Around(self.service, self._perform_for_view).answer(step)
             if self._stale:
@@ -307,7 +307,7 @@ class _WriteBatch(Writing):
     def _perform_for_view(self, operations: Sequence[Operation]) -> list[Answer]:
         """Perform in this transaction what a view asks for; listeners are told of it with the rest."""
         inner = _WriteBatch(self.service, self.transaction, operations, self._lengthy, self._nonces, frozenset())
-        inner.working_set.deferred = self.working_set.deferred
+        inner.working_set.transaction_state = self.working_set.transaction_state
         inner.prepare()
         answers = [answer for operation in operations if (answer := inner.step(operation)) is not None]
         inner.flush()
@@ -352,7 +352,7 @@ class _WriteBatch(Writing):
     def _recognise(self, credentials: str, before: Identity) -> None:
         """Find out who sends *credentials* now, and read what they may, once for all their operations."""
         self.flush()
-        identity = self.service.identify(credentials, self.transaction.read)
+        identity = self.service.authenticate_and_verify(credentials, self.transaction.read)
         self._recognised[credentials] = identity
         if identity == before:
             return
@@ -383,7 +383,7 @@ class _WriteBatch(Writing):
             self._prepare(gone)
             self.flush()
             self.transaction.delete_below(gone)
-            self.working_set.forget_below(set(gone))
+            self.working_set.discard_below(set(gone))
         elif gone and at_top(gone[0]):
             self.flush()
             self.transaction.remove_copies(gone)

@@ -111,7 +111,7 @@ def select_page(service: Service, operation: Operation, read: Reader) -> Selecti
     names = ("write",) if operation.writes_many else ("read", "write")
     configured = frozenset[str]().union(*(service.rules.configured(route.kind.name, name) for name in names))
     whole = is_among(identity, configured, read)
-    own = route.kind.behaviour.own(identity)
+    own = route.kind.hooks.own_object_id(identity)
     filters = query.filters
     if own is not None and not whole:
         filters = (*filters, Filter(("id",), "eq", own))

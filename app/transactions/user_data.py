@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from app.decisions.saving import deletion
+from app.decisions.saving import deletion_effect
 from app.decisions.working_set import next_timestamp
-from app.identity import Identity, Proving
+from app.identity import Identity, VerifyingReader
 from app.kinds import Kind, Route
 from app.operation import Effect, Operation, Outcome
 from app.service import Service
@@ -43,7 +43,7 @@ class DeletionPlan:
     lists: frozenset[str]
 
 
-def forget(service: Service, principal: str, identity: Identity, proving: Proving) -> None:
+def forget(service: Service, principal: str, identity: Identity, proving: VerifyingReader) -> None:
     """Delete the objects that nobody but *principal* may write, and end what was granted to it and its memberships.
 
     One transaction: the lists concerned are locked first, then all is looked up again (C-UTIL-37). *identity* is who
@@ -76,9 +76,11 @@ def _lists_in(service: Service, uri: str) -> list[str]:
     return service.kinds.lists_in(route.kind, uri) if route else []
 
 
-def _forget(service: Service, principal: str, identity: Identity, proving: Proving, lists: frozenset[str]) -> None:
+def _forget(
+    service: Service, principal: str, identity: Identity, proving: VerifyingReader, lists: frozenset[str]
+) -> None:
     with service.storage.transaction() as transaction:
-        proving.renew()
+        proving.reset()
         run = _prepare(service, transaction, principal, proving, lists)
         events = run.notify_listeners(run.erase(identity))
         run.finish()
@@ -86,7 +88,7 @@ def _forget(service: Service, principal: str, identity: Identity, proving: Provi
 
 
 def _prepare(
-    service: Service, transaction: Transaction, principal: str, proving: Proving, lists: frozenset[str]
+    service: Service, transaction: Transaction, principal: str, proving: VerifyingReader, lists: frozenset[str]
 ) -> _Revocation:
     """Look up what a user has, lock the lists of it, and look again. Raises Unlocked and Outdated."""
     first = plan(service, transaction.user_holdings(principal))
@@ -109,12 +111,12 @@ class _Revocation(Writing):
         snapshot: Snapshot,
         principal: str,
         certain: DeletionPlan,
-        proving: Proving,
+        proving: VerifyingReader,
     ) -> None:
         super().__init__(service, transaction, snapshot)
         self._principal = principal
         self._plan = certain
-        self._prove = proving.prove
+        self._prove = proving.verify
         self._read = partial(proving.read, transaction.read)
 
     def erase(self, identity: Identity) -> list[tuple[Operation, Outcome]]:
@@ -131,7 +133,7 @@ class _Revocation(Writing):
             if self.service.has_listeners:
                 done += changed
             else:
-                self.working_set.forget(some)
+                self.working_set.discard(some)
         self._prove()
         filled = _filled(self.service, self._plan.gone)
         self.transaction.delete_below(filled)
@@ -171,7 +173,7 @@ class _Revocation(Writing):
 
 
 def _deletion(kind: Kind, stored: Stored, clock: int) -> Effect:
-    return deletion(kind, stored, clock, clock)
+    return deletion_effect(kind, stored, clock, clock)
 
 
 def _filled(service: Service, uris: Iterable[str]) -> list[str]:

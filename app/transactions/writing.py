@@ -94,8 +94,8 @@ class Writing:
             return None
         if list not in self.working_set.snapshot.clocks:
             self.transaction.expect_locked((list_of(parent),))
-            self.working_set.start(list)
-        return self.working_set.allocate(list)
+            self.working_set.start_list(list)
+        return self.working_set.allocate_timestamp(list)
 
     def apply(self, effect: Effect) -> None:
         """Write one more object for a listener. Listeners are told of it by an event of its own (P-EVT-6).
@@ -123,7 +123,7 @@ class Writing:
                 if effect.kind.name in self.service.identity_kinds
             ),
             groups=frozenset(effect.new.uri for effect in gone if effect.kind.membership),
-            inside=frozenset(effect.new.uri for effect in gone if self.service.kinds.have_groups(effect.kind)),
+            inside=frozenset(effect.new.uri for effect in gone if self.service.kinds.may_contain_groups(effect.kind)),
         )
         if ended:
             self.working_set.revoke(ended)
@@ -135,17 +135,17 @@ class Writing:
     def finish(self) -> None:
         """Write what is pending, and who joined and left groups: once, after all operations."""
         self.flush()
-        joined, left = self.working_set.memberships()
-        self.transaction.end(left, self.working_set.unpolled_timestamp)
-        self.transaction.join(joined, self.working_set.unpolled_timestamp)
+        joined, left = self.working_set.membership_changes()
+        self.transaction.end(left, self.working_set.interval_timestamp)
+        self.transaction.join(joined, self.working_set.interval_timestamp)
 
     def flush(self) -> None:
         """Write what is pending but memberships. Raises Clash when a client's own timestamp is taken (C-PRE-9)."""
-        changes, moves, withdrawn = self.working_set.pending()
+        changes, moves, withdrawn = self.working_set.take_pending()
         if withdrawn:
             held = self.transaction.holdings_of(withdrawn)
-            self.transaction.end(Holdings(held.grants, held.memberships), self.working_set.unpolled_timestamp)
-            self.working_set.deferred.dissolved |= Holdings(members=held.members)
+            self.transaction.end(Holdings(held.grants, held.memberships), self.working_set.interval_timestamp)
+            self.working_set.transaction_state.ended_memberships |= Holdings(members=held.members)
             self.wrote = True
         if not changes and not moves:
             return

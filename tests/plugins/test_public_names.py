@@ -18,7 +18,7 @@ NAMES = {
     *("ApiError", "Forbidden", "Invalid", "Problem", "Unauthenticated", "Unknown"),
     *("Context", "Event", "Listener"),
     *("EVERYONE", "Identity", "Policy", "PolicySettings", "Reader"),
-    *("Behaviour", "Kind"),
+    *("Kind", "KindHooks"),
     *("Body", "Effect", "Operation", "Outcome", "perform"),
     *("BackendError", "Json", "Selection", "Snapshot", "Stored", "bucket_of", "list_of", "read_bucket"),
     *("Metrics", "Service", "SettingError", "Settings"),

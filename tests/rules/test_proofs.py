@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.identity import Identity, Outdated, Proving, proof_of
+from app.identity import Identity, Outdated, VerifyingReader, proof_of
 from backends.storage import Selection, Snapshot, User, UserState
 
 ALICE = User("/accounts/alice", "password")
@@ -24,7 +24,7 @@ PROOF = proof_of(ALICE, STATE, "Basic x", lambda: None)
     ],
 )
 def test_a_proof_holds_for(users: dict[User, UserState], holds: bool) -> None:
-    assert PROOF.holds(Snapshot(users=users)) is holds
+    assert PROOF.matches(Snapshot(users=users)) is holds
 
 
 def test_only_the_first_read_asks_for_users() -> None:
@@ -34,7 +34,7 @@ def test_only_the_first_read_asks_for_users() -> None:
         asked.append(wanted.users)
         return Snapshot(users={ALICE: STATE})
 
-    reading = Proving(read, [Identity("account:alice", "account", PROOF)] * 2)
+    reading = VerifyingReader(read, [Identity("account:alice", "account", PROOF)] * 2)
     reading(Selection("/buckets/b"))
     reading(Selection("/buckets/b"))
 
@@ -46,7 +46,7 @@ def test_the_first_read_names_all_that_no_longer_hold() -> None:
     identities = [Identity("account:alice", "account", proof) for proof in (PROOF, other)]
 
     with pytest.raises(Outdated) as raised:
-        Proving(lambda wanted: Snapshot(users={ALICE: STATE}), identities)(Selection("/buckets/b"))
+        VerifyingReader(lambda wanted: Snapshot(users={ALICE: STATE}), identities)(Selection("/buckets/b"))
 
     assert raised.value.proofs == (other,)
 
@@ -59,9 +59,9 @@ def test_what_was_read_is_not_proven_again() -> None:
         return Snapshot(users={ALICE: STATE})
 
     for reads in (0, 1):
-        reading = Proving(read, [Identity("account:alice", "account", PROOF)])
+        reading = VerifyingReader(read, [Identity("account:alice", "account", PROOF)])
         for _ in range(reads):
             reading(Selection("/buckets/b"))
-        reading.prove()
+        reading.verify()
 
     assert asked == [(ALICE,)] * 2

@@ -10,9 +10,9 @@ from app.authentication.logins import Logins, caller
 from app.authentication.passwords import Plain, acceptable, hashed
 from app.errors import ApiError, Invalid, Problem
 from app.identity import Identity
-from app.kinds import Behaviour, Data, Kind
-from app.lengthy import Lengthy
+from app.kinds import Data, Kind, KindHooks
 from app.parsing.ids import MAX_ID_CHARACTERS
+from app.slow_results import SlowResults
 from backends import Json
 from backends.storage import User
 
@@ -40,8 +40,8 @@ class AccountNames:
 
 def account_kind(logins: Logins, rounds: int) -> Kind:
     """Make the kind: lists at the top, the hash of the password never shown."""
-    behaviour = AccountBehaviour(logins, rounds)
-    return Kind(KIND, "accounts", ("read", "write"), AccountNames(), private=(PASSWORD,), behaviour=behaviour)
+    behaviour = AccountHooks(logins, rounds)
+    return Kind(KIND, "accounts", ("read", "write"), AccountNames(), private=(PASSWORD,), hooks=behaviour)
 
 
 def user_of(name: str) -> User:
@@ -64,14 +64,16 @@ class Kept(str):
 _KEPT: Final = Kept("***")
 
 
-class AccountBehaviour(Behaviour):
+class AccountHooks(KindHooks):
     """What differs for accounts: passwords are hashed, and everybody deals with the own account only."""
 
     def __init__(self, logins: Logins, rounds: int) -> None:
         self._logins = logins
         self._rounds = rounds
 
-    def prepare(self, kind: str, data: Data | None, old: Data | None, prefix: str) -> tuple[Data, list[Problem]]:
+    def prepare_attributes(
+        self, kind: str, data: Data | None, old: Data | None, prefix: str
+    ) -> tuple[Data, list[Problem]]:
         """Check the password; a touch keeps the hash that is there (P-ACC-14)."""
         if data is None and old is not None:
             return dict(old), []
@@ -83,12 +85,12 @@ class AccountBehaviour(Behaviour):
             return given, [password_problem(password, f"{prefix}{PASSWORD}")]
         return {**given, PASSWORD: Plain(password)}, []
 
-    def seal(self, uri: str, attributes: Data, lengthy: Lengthy) -> Data:
+    def stored_attributes(self, uri: str, attributes: Data, lengthy: SlowResults) -> Data:
         """Hash a new password: for admitted operations alone, once for each account and password of a request."""
         password = attributes.get(PASSWORD)
         if not isinstance(password, Plain):
             return attributes
-        hash = lengthy.result((uri, str(password)), lambda: self._hashed(uri, password))
+        hash = lengthy.get((uri, str(password)), lambda: self._hashed(uri, password))
         return {**attributes, PASSWORD: hash}
 
     def _hashed(self, uri: str, password: str) -> str:
@@ -97,7 +99,7 @@ class AccountBehaviour(Behaviour):
         caller().made[hash] = self._logins.login(uri.rpartition("/")[2], password).value
         return hash
 
-    def conceal(self, data: Data) -> Data:
+    def mask_secrets(self, data: Data) -> Data:
         """Hide the hash from a patch."""
         return {**data, PASSWORD: _KEPT}
 
@@ -105,7 +107,7 @@ class AccountBehaviour(Behaviour):
         """Return the account itself: it belongs to its user, whoever made it (P-ACC-9, P-ACC-21)."""
         return f"{PREFIX}{id}"
 
-    def refuse(self, identity: Identity, id: str | None, may_write_all: bool) -> ApiError | None:
+    def write_error(self, identity: Identity, id: str | None, may_write_all: bool) -> ApiError | None:
         """Refuse a new account without a name, and all but administrators on the accounts of others (P-ACC-16)."""
         if id is None:
             return Invalid(Problem("body", "data.id", "data.id in body: Required"))
@@ -113,7 +115,7 @@ class AccountBehaviour(Behaviour):
             return None
         return Invalid(Problem("body", "data.id", "Username and account ID do not match."))
 
-    def own(self, identity: Identity) -> str:
+    def own_object_id(self, identity: Identity) -> str:
         """Return the own name; for those without an account a text that no account is called (P-ACC-23)."""
         return name_of(identity) or ""
 

@@ -10,33 +10,33 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Final
 
-PENDING: Final = ""
+PLACEHOLDER: Final = ""
 """What stands for a result that is not computed yet; it must not be written."""
 
 
-class Owed(Exception):
+class ResultsMissing(Exception):
     """A decision needs results that are not computed yet."""
 
 
-class Lengthy:
+class SlowResults:
     """The results of one request, by their keys."""
 
     def __init__(self) -> None:
         self._results: dict[Hashable, str] = {}
         self._owed: dict[Hashable, Callable[[], str]] = {}
 
-    def result(self, key: Hashable, compute: Callable[[], str]) -> str:
+    def get(self, key: Hashable, compute: Callable[[], str]) -> str:
         """Return a result, `PENDING` until it is computed."""
         if key not in self._results:
             self._owed[key] = compute
-        return self._results.get(key, PENDING)
+        return self._results.get(key, PLACEHOLDER)
 
     def expect_computed(self) -> None:
         """Raise Owed when a decision got no result."""
         if self._owed:
-            raise Owed
+            raise ResultsMissing
 
-    def compute(self) -> None:
+    def compute_missing(self) -> None:
         """Compute what is owed."""
         self._results |= {key: compute() for key, compute in self._owed.items()}
         self._owed.clear()
