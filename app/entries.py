@@ -191,7 +191,7 @@ def _entry(kinds: Kinds, route: Route, permissions: set[str]) -> Data:
     return {
         "uri": route.uri,
         "resource_name": route.kind.name,
-        "permissions": implied_permissions(route.kind, _creatable(kinds, route.kind), permissions),
+        "permissions": implied_permissions(_creatable(kinds, route.kind), permissions),
         "id": route.id,
         **route.matchdict(),
     }

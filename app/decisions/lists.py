@@ -1,4 +1,4 @@
-"""The decisions on lists: reading a page, deleting what matches (core contract, 4.12, 6 and 7.5). Pure."""
+"""The decisions on lists: read a page, delete matching objects (core contract, 4.12, 6 and 7.5). Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def get(operation: Operation, working_set: WorkingSet, rules: Rules) -> Outcome:
     """Read a page of a list, or with HEAD its total (core contract, 6 and 7.5)."""
     expect_negotiated(operation)
     access = access_of(operation, working_set, rules)
-    _admit_to_list(operation, working_set, access, rules, access.may_read_all())
+    _admit_to_list(operation, working_set, access, rules, whole_list=access.may_read_all())
     expect_parent(operation.route, working_set)
     expect_valid(operation)
     timestamp = working_set.clock(operation.route.uri)
@@ -34,7 +34,7 @@ def get(operation: Operation, working_set: WorkingSet, rules: Rules) -> Outcome:
         200,
         timestamp,
         rows=tuple(text_of(operation, stored) for stored in rows),
-        next=_next(query, rows, working_set),
+        next=_next_token(query, rows, working_set),
         cache_expires=expires,
         read=tuple(rows),
     )
@@ -44,7 +44,7 @@ def delete(operation: Operation, working_set: WorkingSet, rules: Rules) -> Outco
     """Delete the objects of a list that match and that the identity may write (core contract, 4.12)."""
     expect_negotiated(operation)
     access = access_of(operation, working_set, rules)
-    _admit_to_list(operation, working_set, access, rules, access.may_write_all())
+    _admit_to_list(operation, working_set, access, rules, whole_list=access.may_write_all())
     expect_parent(operation.route, working_set)
     expect_valid(operation)
     clock = working_set.clock(operation.route.uri)
@@ -59,24 +59,25 @@ def delete(operation: Operation, working_set: WorkingSet, rules: Rules) -> Outco
         200,
         clock,
         rows=tuple(effect.new.text for effect in effects),
-        next=_next(query, rows, working_set, operation.nonce),
+        next=_next_token(query, rows, working_set, operation.nonce),
         effects=tuple(effects),
     )
 
 
 def _admit_to_list(
-    operation: Operation, working_set: WorkingSet, access: Access, rules: Rules, everything: bool
+    operation: Operation, working_set: WorkingSet, access: Access, rules: Rules, *, whole_list: bool
 ) -> None:
-    """Admit to the whole list, to what is shared of it, or to an empty one (C-PERM-12 to C-PERM-15).
+    """Admit to the whole list, to its shared objects, or to an empty list (C-PERM-12 to C-PERM-15).
 
-    Whoever may create buckets gets to know that `*` is none; everybody else is refused, as Kinto 26.5 does.
+    Raises UnknownParent for a list inside the bucket `*` to identities that may create buckets, since `*` is no
+    bucket; rejects all others, as Kinto 26.5 does.
     """
     if operation.route.is_in_wildcard():
         outermost = operation.route.kinds[0].name
         if not access.principals.isdisjoint(rules.configured(outermost, "create")):
             raise UnknownParent(outermost, operation.route.ids[0])
-    bounded = own_object_id(operation) is not None
-    admit(operation, everything or working_set.snapshot.shares or access.may_create() or bounded)
+    limited = own_object_id(operation) is not None
+    admit(operation, allowed=whole_list or working_set.snapshot.shares or access.may_create() or limited)
 
 
 def _expect_list_unmodified(operation: Operation, timestamp: int) -> None:
@@ -93,6 +94,8 @@ def _expect_query(operation: Operation, working_set: WorkingSet) -> queries.Quer
     return query
 
 
-def _next(query: queries.Query, rows: list[Stored], working_set: WorkingSet, nonce: str | None = None) -> str | None:
+def _next_token(
+    query: queries.Query, rows: list[Stored], working_set: WorkingSet, nonce: str | None = None
+) -> str | None:
     page = working_set.snapshot.page
     return queries.token(query, rows, page[query.limit], nonce) if len(page) > query.limit else None

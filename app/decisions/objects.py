@@ -1,4 +1,4 @@
-"""The decisions on single objects, by the facts of a snapshot (core contract, 4.4 to 4.11). Pure."""
+"""The decisions on single objects, from the facts of a snapshot (core contract, 4.4 to 4.11). Pure."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from app.decisions.checks import (
 )
 from app.decisions.rules import Rules
 from app.decisions.saving import (
+    Draft,
     RequestedTimestamp,
     client_attributes,
     deletion_effect,
@@ -39,20 +40,18 @@ def get(operation: Operation, working_set: WorkingSet, rules: Rules) -> Outcome:
     uri = operation.route.uri
     expect_negotiated(operation)
     access = access_of(operation, working_set, rules)
-    admit(operation, access.may_read(uri))
+    admit(operation, allowed=access.may_read(uri))
     expect_parent(operation.route, working_set)
     stored = expect_object(operation, working_set, access)
     if operation.conditions.fresh(stored.timestamp):
         return Outcome(200, stored.timestamp, fresh=True)
     expect_unmodified(operation, stored, access)
-    shown = (
-        None if operation.query and operation.query.fields else visible_permissions(operation, working_set, access, uri)
-    )
+    selects_fields = operation.query and operation.query.fields
     return Outcome(
         200,
         stored.timestamp,
         data=text_of(operation, stored),
-        permissions=shown,
+        permissions=None if selects_fields else visible_permissions(operation, working_set, access, uri),
         cache_expires=cache_expires(operation, working_set),
         read=(stored,),
         clock=working_set.clock(operation.route.list),
@@ -60,35 +59,35 @@ def get(operation: Operation, working_set: WorkingSet, rules: Rules) -> Outcome:
 
 
 def post(operation: Operation, working_set: WorkingSet, rules: Rules) -> Outcome:
-    """Create an object in a list, or answer the one that has the id already (core contract, 4.4)."""
-    route, id = operation.route, operation.body.id
+    """Create an object in a list, or return the existing object with this id (core contract, 4.4)."""
+    route, object_id = operation.route, operation.body.id
     expect_parent(route, working_set)
-    if not operation.body.generated and not operation.kind.generator.match(id or ""):
+    if not operation.body.generated and not operation.kind.generator.match(object_id or ""):
         raise Invalid(Problem("path", None, "Invalid object id"))
     expect_negotiated(operation)
     access = access_of(operation, working_set, rules)
-    expect_accepted_by_kind(operation, access, None if operation.body.generated else id)
-    uri = f"{route.uri}/{id}"
+    expect_accepted_by_kind(operation, access, None if operation.body.generated else object_id)
+    uri = f"{route.uri}/{object_id}"
     stored = working_set.living(uri)
     if stored is not None:
-        admit(operation, access.may_read(uri))
+        admit(operation, allowed=access.may_read(uri))
         prepare(operation, working_set, rules, uri)
         expect_unmodified(operation, stored, access)
-        shown = visible_permissions(operation, working_set, access, uri)
         return Outcome(
             200,
             stored.timestamp,
             data=text_of(operation, stored),
-            permissions=shown,
+            permissions=visible_permissions(operation, working_set, access, uri),
             read=(stored,),
             clock=working_set.clock(route.uri),
         )
-    admit(operation, access.may_create())
-    data, requested = prepare(operation, working_set, rules, uri)
+    admit(operation, allowed=access.may_create())
+    attributes, requested = prepare(operation, working_set, rules, uri)
     if operation.conditions.match is not None:
         raise Modified(working_set.clock(route.uri))
     expect_parent_to_create_in(operation, working_set)
-    return save(operation, working_set, rules, uri, data, operation.body.permissions or {}, requested)
+    draft = Draft(uri, attributes, operation.body.permissions or {}, requested)
+    return save(operation, working_set, rules, draft)
 
 
 def put(operation: Operation, working_set: WorkingSet, rules: Rules) -> Outcome:
@@ -100,64 +99,64 @@ def put(operation: Operation, working_set: WorkingSet, rules: Rules) -> Outcome:
     expect_accepted_by_kind(operation, access, operation.route.id)
     stored = working_set.living(uri)
     creates = stored is None or operation.conditions.none_match == ANY
-    admit(operation, access.may_create() if creates else access.may_write(uri))
-    data, requested = prepare(operation, working_set, rules, uri)
+    admit(operation, allowed=access.may_create() if creates else access.may_write(uri))
+    attributes, requested = prepare(operation, working_set, rules, uri)
     expect_id(operation)
     expect_unmodified(operation, stored, access, missing=working_set.clock(operation.route.list))
     if operation.body.id not in (None, operation.route.id):
         raise id_mismatch()
     if stored is None:
         expect_parent_to_create_in(operation, working_set)
-    granted = operation.body.permissions or working_set.permissions(uri)
-    return save(operation, working_set, rules, uri, data, granted, requested)
+    permissions = operation.body.permissions or working_set.permissions(uri)
+    return save(operation, working_set, rules, Draft(uri, attributes, permissions, requested))
 
 
 def patch(operation: Operation, working_set: WorkingSet, rules: Rules) -> Outcome:
-    """Change an object by one of the three kinds of patches (core contract, 4.7 to 4.10)."""
+    """Change an object by a plain patch, a merge patch or a JSON Patch (core contract, 4.7 to 4.10)."""
     uri, change = operation.route.uri, operation.body.patch
     stored = _expect_changeable(operation, working_set, rules)
     assert change is not None, "a PATCH without problems has a patch"
     before = stored.data()
-    after, granted = change.apply(operation.kind.hooks.mask_secrets(before), working_set.permissions(uri))
+    after, permissions = change.apply(operation.kind.hooks.mask_secrets(before), working_set.permissions(uri))
     if after.get("id", stored.id) != stored.id:
         raise id_mismatch()
     data, requested = split_timestamp(after, "")
-    data, problems = operation.kind.hooks.prepare_attributes(operation.kind.name, data, client_attributes(before), "")
+    old = client_attributes(before)
+    attributes, problems = operation.kind.hooks.prepare_attributes(operation.kind.name, data, old, "")
     if problems:
         raise Invalid(*problems)
-    outcome = save(operation, working_set, rules, uri, data or {}, granted, requested)
-    return _behave(operation, outcome, before, after)
+    outcome = save(operation, working_set, rules, Draft(uri, attributes or {}, permissions, requested))
+    return _apply_response_behaviour(operation, outcome, before, after)
 
 
 def delete(operation: Operation, working_set: WorkingSet, rules: Rules) -> Outcome:
-    """Delete an object and all below it; a tombstone stays (core contract, 4.11 and 4.13)."""
+    """Delete an object and everything below it; a tombstone stays (core contract, 4.11 and 4.13)."""
     stored = _expect_changeable(operation, working_set, rules)
-    at = operation.deleted_at
-    requested = None if at is None else RequestedTimestamp(at, "querystring", "last_modified")
-    timestamp, clock = stamp(
-        requested, stored.timestamp, working_set.clock(operation.route.list), working_set.now, rules
-    )
+    deleted_at = operation.deleted_at
+    requested = None if deleted_at is None else RequestedTimestamp(deleted_at, "querystring", "last_modified")
+    clock = working_set.clock(operation.route.list)
+    timestamp, clock = stamp(requested, stored.timestamp, clock, working_set.now, rules)
     effect = deletion_effect(operation.kind, stored, timestamp, clock)
     return Outcome(200, timestamp, data=effect.new.text, effects=(effect,))
 
 
 def _expect_changeable(operation: Operation, working_set: WorkingSet, rules: Rules) -> Stored:
-    """Return the object that a PATCH or DELETE is about; raise what hinders it, in the order of C-URL-28."""
+    """Return the object of a PATCH or DELETE. Raises the error that prevents it, in the order of C-URL-28."""
     uri = operation.route.uri
     expect_parent(operation.route, working_set)
     expect_negotiated(operation)
     access = access_of(operation, working_set, rules)
-    admit(operation, access.may_write(uri) if working_set.living(uri) else access.may_read_all())
+    admit(operation, allowed=access.may_write(uri) if working_set.living(uri) else access.may_read_all())
     stored = expect_object(operation, working_set, access)
     expect_unmodified(operation, stored, access)
     return stored
 
 
-def _behave(operation: Operation, outcome: Outcome, before: Data, after: Data) -> Outcome:
-    """Reduce the answer of a PATCH as `Response-Behavior` asks (core contract, 4.10)."""
+def _apply_response_behaviour(operation: Operation, outcome: Outcome, before: Data, after: Data) -> Outcome:
+    """Reduce the answer of a PATCH as the `Response-Behavior` header asks (core contract, 4.10)."""
     change = operation.body.patch
     if operation.response_behaviour == "full" or change is None:
         return outcome
     new = public_document(operation.kind, outcome.effects[0].new)
-    shown = change.behave(operation.response_behaviour, before, after, new)
-    return Outcome(outcome.status, outcome.timestamp, data=dumps(shown), effects=outcome.effects)
+    document = change.behave(operation.response_behaviour, before, after, new)
+    return Outcome(outcome.status, outcome.timestamp, data=dumps(document), effects=outcome.effects)

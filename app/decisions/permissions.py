@@ -1,10 +1,10 @@
-"""Who may do what: the three rules of inheritance as set intersections (core contract, section 7).
+"""Permissions: the three rules of inheritance as set intersections (core contract, section 7).
 
-1. `write` on an object, or on one around it, grants everything there.
-2. `read` there grants reading; whoever may create inside an object may see the object itself.
-3. A create permission holds where it was given.
+1. `write` on an object or one of its ancestors grants everything there.
+2. `read` there grants reading; an identity that may create inside an object may also read the object itself.
+3. A create permission applies to the object that it is granted on, not below it.
 
-Principals of the settings (`bucket_create_principals`, ...) come first; they hold for a kind, without inheritance.
+The principals of settings (`bucket_create_principals`, ...) come first; they apply to a kind, without inheritance.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Configured = Callable[[str, str], frozenset[str]]
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What one identity may do on a route, by the facts of a snapshot."""
+    """The access of one identity to a route: its principals with groups, the grants of a snapshot, the settings."""
 
     route: Route
     principals: frozenset[str]
@@ -38,73 +38,74 @@ class Access:
         }
 
     def permissions_above(self) -> set[str]:
-        """Return the permissions that the identity holds on any object around."""
+        """Return the permissions that the identity holds on any ancestor of the route."""
         return set().union(*(self.permissions_on(uri) for uri in self.route.ancestors))
 
     def settings_allow(self, *permissions: str) -> bool:
-        """Say whether the settings give the identity one of these permissions on the kind (C-PERM-19)."""
+        """Return whether the settings give the identity one of these permissions on the kind (C-PERM-19)."""
         kind = self.route.kind.name
         return any(not self.principals.isdisjoint(self.configured(kind, name)) for name in permissions)
 
     def may_write(self, uri: str) -> bool:
-        """Say whether the identity may change or delete the object *uri* of the route's list."""
-        return (
-            "write" in self.permissions_on(uri) or "write" in self.permissions_above() or self.settings_allow("write")
-        )
+        """Return whether the identity may change or delete the object *uri* of the route's list."""
+        return "write" in self.permissions_on(uri) or self.may_write_all()
 
     def may_write_all(self) -> bool:
-        """Say whether the identity may write every object of the list."""
+        """Return whether the identity may write every object of the list."""
         return "write" in self.permissions_above() or self.settings_allow("write")
 
     def may_read(self, uri: str) -> bool:
-        """Say whether the identity may read the object *uri* of the route's list (C-PERM-3)."""
+        """Return whether the identity may read the object *uri* of the route's list (C-PERM-3)."""
         return bool(self.permissions_on(uri)) or self.may_read_all()
 
     def may_read_all(self) -> bool:
-        """Say whether the identity may read the whole list (C-PERM-12)."""
+        """Return whether the identity may read the whole list (C-PERM-12)."""
         return not self.permissions_above().isdisjoint(("read", "write")) or self.settings_allow("read", "write")
 
     def may_create(self) -> bool:
-        """Say whether the identity may create objects in the list (C-PERM-20, C-PERM-21)."""
+        """Return whether the identity may create objects in the list (C-PERM-20, C-PERM-21)."""
         if self.settings_allow("create", "write") or "write" in self.permissions_above():
             return True
-        around = self.route.ancestors
-        return bool(around) and self.route.kind.creation in self.permissions_on(around[-1])
+        ancestors = self.route.ancestors
+        return bool(ancestors) and self.route.kind.creation in self.permissions_on(ancestors[-1])
 
     def may_see_permissions(self, uri: str) -> bool:
-        """Say whether the identity may see the object's permissions: it is in the object's own `write` (C-PERM-8)."""
+        """Return whether the identity is in the object's own `write`, and so may see its permissions (C-PERM-8)."""
         return "write" in self.permissions_on(uri)
 
 
 def collect_access(route: Route, identity: Identity, snapshot: Snapshot, configured: Configured) -> Access:
-    """Collect what decides about *identity* on *route*: its principals with its groups, and the grants of *snapshot*."""
+    """Return the access of *identity* to *route*: the principals with their groups, and the grants of *snapshot*."""
     groups = [snapshot.groups.get(name, ()) for name in identity.principals]
     return Access(route, frozenset(identity.principals).union(*groups), snapshot.grants, configured)
 
 
 def principals_with_groups(identity: Identity, configured: Iterable[str] | None, read: Reader) -> frozenset[str]:
-    """Return the principals of an identity. Its groups are read only where a setting names one (C-PERM-19).
+    """Return the principals of an identity. Its groups are read only when a setting names a group (C-PERM-19).
 
-    *configured* are the principals that settings name; None reads the groups of every user.
+    *configured* are the principals that settings name; None reads the groups of every authenticated user.
     """
     own = frozenset(identity.principals)
     if configured is None:
-        needed = identity.user_id is not None
+        needs_groups = identity.user_id is not None
     else:
-        needed = any(principal.startswith("/") for principal in configured)
-    if not needed:
+        needs_groups = any(principal.startswith("/") for principal in configured)
+    if not needs_groups:
         return own
     return own.union(*read(Selection("/buckets", readers=identity.principals)).groups.values())
 
 
 def is_among(identity: Identity, configured: Collection[str], read: Reader) -> bool:
-    """Say whether the principals that the settings name are the identity's, or a group of it."""
+    """Return whether the principals that settings name include the identity or one of its groups."""
     return not principals_with_groups(identity, configured, read).isdisjoint(configured)
 
 
-def implied_permissions(kind: Kind, children: Iterable[Kind], held: Iterable[str]) -> list[str]:
-    """Return the permissions on an object of *kind* that follow from those held on it (C-UTIL-26)."""
-    names = set(held)
+def implied_permissions(children: Iterable[Kind], permissions: Iterable[str]) -> list[str]:
+    """Return all permissions that follow from *permissions* on an object, sorted (C-UTIL-26).
+
+    *children* are the kinds of objects that can be created in it.
+    """
+    names = set(permissions)
     creations = [child.creation for child in children]
     if "write" in names:
         names.update(("read", *creations))

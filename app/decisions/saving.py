@@ -1,4 +1,4 @@
-"""The object that a write makes: its attributes checked, its timestamp, its permissions (core contract, 4 and 5)."""
+"""The object that a write makes: checked attributes, timestamp, permissions (core contract, 4 and 5)."""
 
 from __future__ import annotations
 
@@ -21,27 +21,37 @@ _INTERNAL = ("id", "last_modified", "__permissions__")
 
 
 LAST_TIMESTAMP: Final = 253370764800000
-"""1 January 9999: later ones cannot be written as an HTTP date (C-PRE-10)."""
+"""1 January 9999: later timestamps cannot be written as an HTTP date (C-PRE-10)."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequestedTimestamp:
-    """A timestamp in ms that a client asks for, with its place in the request for the error."""
+    """A timestamp in ms that a client asks for, with its place in the request for the error message."""
 
     timestamp: int
     location: str
     name: str
 
 
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """The object that a write asks for: the client's attributes, its permissions, and the timestamp if any."""
+
+    uri: str
+    attributes: Data
+    permissions: Permissions
+    requested: RequestedTimestamp | None
+
+
 def client_attributes(document: Data) -> Data:
-    """Return the members of a document that are the client's."""
+    """Return the members of a document that belong to the client."""
     return {name: value for name, value in document.items() if name not in _INTERNAL}
 
 
 def split_timestamp(data: Data | None, prefix: str) -> tuple[Data | None, RequestedTimestamp | None]:
-    """Split what a client sent into attributes and the timestamp that it asks for (C-OBJ-73, C-OBJ-75).
+    """Split the data of a client into attributes and the requested timestamp (C-OBJ-73, C-OBJ-75).
 
-    *prefix* is what the names of problems begin with: `data.`, or nothing for the result of a patch.
+    *prefix* begins the names of problems: `data.`, or nothing for the result of a patch.
     """
     if data is None:
         return None, None
@@ -54,9 +64,9 @@ def split_timestamp(data: Data | None, prefix: str) -> tuple[Data | None, Reques
 def prepare(
     operation: Operation, working_set: WorkingSet, rules: Rules, uri: str
 ) -> tuple[Data, RequestedTimestamp | None]:
-    """Return the attributes that a POST or PUT makes, and the timestamp that it asks for.
+    """Return the attributes that a POST or PUT makes, and the requested timestamp.
 
-    Raises Invalid with all that is wrong with the request and with its attributes (step 11 of C-URL-28).
+    Raises Invalid with all problems of the request and of its attributes (step 11 of C-URL-28).
     """
     if operation.problems and operation.body.data is None:
         raise Invalid(*operation.problems)
@@ -64,43 +74,41 @@ def prepare(
     old = client_attributes(stored.data()) if stored else None
     data, requested = split_timestamp(operation.body.data, "data.")
     data, problems = operation.kind.hooks.prepare_attributes(operation.kind.name, data, old, "data.")
-    late = _future_problem(requested, former.timestamp if former else None, working_set.now, rules)
-    if operation.problems or problems or late:
-        raise Invalid(*operation.problems, *([late] if late else []), *problems)
+    too_far_ahead = _problem_of_future(requested, former.timestamp if former else None, working_set.now, rules)
+    if operation.problems or problems or too_far_ahead:
+        raise Invalid(*operation.problems, *([too_far_ahead] if too_far_ahead else []), *problems)
     return data, requested
 
 
-def save(
-    operation: Operation,
-    working_set: WorkingSet,
-    rules: Rules,
-    uri: str,
-    attributes: Data,
-    granted: Permissions,
-    requested: RequestedTimestamp | None,
-) -> Outcome:
-    """Make the object that results: checked by the schemas, with its timestamp, its writer entered (C-OBJ-70)."""
-    kind, id = operation.kind, uri[uri.rindex("/") + 1 :]
+def save(operation: Operation, working_set: WorkingSet, rules: Rules, draft: Draft) -> Outcome:
+    """Return the outcome of writing *draft*: validated by schemas, stamped, its writer in `write` (C-OBJ-70)."""
+    kind, uri = operation.kind, draft.uri
+    object_id = uri[uri.rindex("/") + 1 :]
     old, former = working_set.living(uri), working_set.snapshot.objects.get(uri)
     timestamp, clock = stamp(
-        requested, former.timestamp if former else None, working_set.clock(operation.route.list), working_set.now, rules
+        draft.requested,
+        former.timestamp if former else None,
+        working_set.clock(operation.route.list),
+        working_set.now,
+        rules,
     )
-    attributes = kind.hooks.stored_attributes(uri, attributes, working_set.slow_results)
-    document = {**attributes, "id": id, "last_modified": timestamp}
+    attributes = kind.hooks.stored_attributes(uri, draft.attributes, working_set.slow_results)
+    document = {**attributes, "id": object_id, "last_modified": timestamp}
     if rules.schema_validation:
         document = _validate(operation, working_set, document)
-    stored = Stored(uri, timestamp, False, timestamp, dumps(document))
-    permissions = {name: frozenset(principals) for name, principals in granted.items() if principals}
+    stored = Stored(uri, timestamp, deleted=False, born=timestamp, text=dumps(document))
+    permissions = {name: frozenset(principals) for name, principals in draft.permissions.items() if principals}
     if rules.explicit_permissions:
-        writer = kind.hooks.writer(operation.identity, id)
+        writer = kind.hooks.writer(operation.identity, object_id)
         permissions["write"] = permissions.get("write", frozenset()) | {writer}
     effect = Effect(kind, stored, old, permissions, clock)
-    seers = access_of(operation, working_set, rules).principals | {kind.hooks.writer(operation.identity, id)}
+    principals = access_of(operation, working_set, rules).principals
+    may_see_permissions = principals | {kind.hooks.writer(operation.identity, object_id)}
     return Outcome(
         201 if old is None else 200,
         timestamp,
         data=public_text(kind, stored),
-        permissions={} if seers.isdisjoint(permissions.get("write", ())) else permissions,
+        permissions={} if may_see_permissions.isdisjoint(permissions.get("write", ())) else permissions,
         effects=(effect,),
     )
 
@@ -110,11 +118,11 @@ def stamp(
 ) -> tuple[int, int]:
     """Return the timestamp of a write and the list's clock after it (core contract, 5.1 and 5.2).
 
-    Every timestamp that a client chooses passes here. Raises Invalid for one that is too far ahead (C-PRE-10).
+    Every timestamp that a client chooses is checked here. Raises Invalid for one that is too far ahead (C-PRE-10).
     """
-    late = _future_problem(requested, current, now, rules)
-    if late:
-        raise Invalid(late)
+    too_far_ahead = _problem_of_future(requested, current, now, rules)
+    if too_far_ahead:
+        raise Invalid(too_far_ahead)
     if requested is None or requested.timestamp < 0 or (current is not None and requested.timestamp <= current):
         following = next_timestamp(clock, now)
         return following, following
@@ -123,12 +131,13 @@ def stamp(
     return requested.timestamp, max(clock, requested.timestamp)
 
 
-def _future_problem(
+def _problem_of_future(
     requested: RequestedTimestamp | None, current: int | None, now: int, rules: Rules
 ) -> Problem | None:
     """Return the problem of a timestamp that is too far ahead.
 
-    One that will be dropped has none: clients may send back the timestamp that an object has, whatever it is.
+    A timestamp that will be dropped is no problem: clients may send back the current timestamp of an object, whatever
+    its value.
     """
     latest = max(current or 0, min(now + rules.timestamp_max_ahead_ms, LAST_TIMESTAMP))
     if requested is None or requested.timestamp <= latest:
@@ -139,26 +148,26 @@ def _future_problem(
 def deletion_effect(kind: Kind, stored: Stored, timestamp: int, clock: int) -> Effect:
     """Return the effect of deleting an object: its tombstone (C-OBJ-45)."""
     text = dumps({"id": stored.id, "last_modified": timestamp, "deleted": True})
-    return Effect(kind, Stored(stored.uri, timestamp, True, stored.born, text), stored, {}, clock)
+    return Effect(kind, Stored(stored.uri, timestamp, deleted=True, born=stored.born, text=text), stored, {}, clock)
 
 
 def _validate(operation: Operation, working_set: WorkingSet, document: Data) -> Data:
-    """Check an object against the schemas of its collection and its bucket (core contract, 10.2 and 10.4).
+    """Validate an object by the schemas of its collection and its bucket (core contract, 10.2 and 10.4).
 
-    An id that the server made is not looked at.
+    An id that the server generated is not validated. Returns the document, with `schema` where a collection has one.
     """
-    shown = {name: value for name, value in document.items() if name != "id" or not operation.body.generated}
+    checked = {name: value for name, value in document.items() if name != "id" or not operation.body.generated}
     parent, ancestors = operation.route.parent, operation.route.ancestors
     if parent and operation.kind.must_have_parent:
         collection = working_set.living(parent.uri)
         schema = collection.data().get("schema") if collection else None
         if collection and schema is not None:
-            _expect_schema(shown, schema)
+            _expect_schema(checked, schema)
             document = {**document, "schema": collection.timestamp}
     bucket = working_set.living(ancestors[0]) if ancestors else None
     schema = bucket.data().get(f"{operation.kind.name}:schema") if bucket else None
     if schema is not None:
-        _expect_schema(shown, schema)
+        _expect_schema(checked, schema)
     return document
 
 

@@ -1,4 +1,4 @@
-"""What an answer shows of an object: never its private fields, its permissions only to those who may see them."""
+"""The parts of an object that an answer shows: never its private fields, its permissions only to its writers."""
 
 from __future__ import annotations
 
@@ -12,34 +12,38 @@ from backends.storage import Stored
 
 
 def public_document(kind: Kind, stored: Stored) -> Data:
-    """Return the object's document without the fields that never leave."""
+    """Return the object's document without its private fields."""
     return {name: value for name, value in stored.data().items() if name not in kind.private}
 
 
 def public_text(kind: Kind, stored: Stored) -> str:
-    """Return the object's document without the fields that never leave."""
+    """Return the object's document without its private fields, as JSON text."""
     return dumps(public_document(kind, stored)) if kind.private else stored.text
 
 
 def text_of(operation: Operation, stored: Stored) -> str:
-    """Return the object as the answer shows it, reduced to the fields that were asked for (C-LIST-56, C-LIST-57)."""
+    """Return the object's JSON text, reduced to the fields of the query if it names any (C-LIST-56, C-LIST-57)."""
     if operation.query and operation.query.fields:
         return dumps(queries.project(public_document(operation.kind, stored), operation.query.fields))
     return public_text(operation.kind, stored)
 
 
 def visible_permissions(operation: Operation, working_set: WorkingSet, access: Access, uri: str) -> Permissions:
-    """Return the permissions for who is in `write`, and for whom the settings let write in the name of one who is."""
-    granted = working_set.permissions(uri)
+    """Return the object's permissions if the identity may see them, else none.
+
+    An identity sees them when it is in `write`, or when the settings let it write and the principal that would be
+    entered for it as writer is in `write`.
+    """
+    permissions = working_set.permissions(uri)
     writer = operation.kind.hooks.writer(operation.identity, uri[uri.rindex("/") + 1 :])
-    stands_in = access.settings_allow("write") and writer in granted.get("write", ())
-    return granted if stands_in or access.may_see_permissions(uri) else {}
+    represents_writer = access.settings_allow("write") and writer in permissions.get("write", ())
+    return permissions if represents_writer or access.may_see_permissions(uri) else {}
 
 
 def cache_expires(operation: Operation, working_set: WorkingSet) -> int | None:
-    """Return what the collection says of caching its records; asked for anonymous readers only (C-HDR-17).
+    """Return the collection's `cache_expires` for its records, in seconds; only for anonymous readers (C-HDR-17).
 
-    None also for a value that is no whole number: what is stored was not always checked.
+    None also for a stored value that is no integer: the attribute was not always checked.
     """
     parent = operation.route.parent
     if not operation.kind.must_have_parent or parent is None or operation.identity.user_id is not None:

@@ -1,4 +1,43 @@
-"""The working snapshot: what a request read, as the operations before have changed it."""
+"""The working set: the snapshot of a request as its operations have changed it, and the changes not yet written.
+
+Theory of operation. A transaction reads once and writes once, but a batch decides many operations in between, and each
+of them must see the effects of those before it. The working set makes that possible in memory. It has three parts:
+
+- `snapshot`: objects, grants, groups, clocks and members as read from the storage, then changed in place by every
+  method below. Decisions read facts from here alone, so they cannot tell a written change from a pending one.
+- The pending changes: for each object its latest effect, its grants as they are stored, and its stamp; the moves of the
+  clocks; the principals to revoke. `take_pending` returns them to the caller, which writes them, and forgets them. The
+  snapshot keeps the result, so a flush in the middle of a batch changes nothing that a decision sees.
+- `transaction_state`: facts that outlive a snapshot. Where a view wrote in the transaction, the snapshot is read again
+  and a new working set starts from it with the same state; a batch inside a view shares it too.
+
+Rules, and what would break without them:
+
+1. One object is one change and one list is one move, however many operations touch them: the grants after the last
+   effect are compared with the grants at the last flush (`_stored_permissions`), the counts of moves are added up. Each
+   becomes one row of a multi-row upsert, and PostgreSQL rejects an upsert that has the same key twice.
+2. `apply` moves the clock first and takes the stamp after it. A grant must begin at a timestamp that no client has
+   polled yet: the new clock. If the client chose a timestamp of the past, the clock stays and the stamp is one more
+   (`interval_timestamp`). Taken before the move, the stamp would be the old clock, and pollers would miss the grant.
+3. `apply` takes `born` from the former object or tombstone, else from the clock of the list, never from the timestamp
+   that a client chose: `born` is one half of the proof of a remembered login (`app.identity.Proof`).
+4. `revoke` changes pending effects and stored grants alike, and is written before the pending changes. So a grant to a
+   deleted principal ends, and one made later in the batch, to a new principal of that name, begins. Written after the
+   changes, the revocation would end that one too.
+5. Changes of memberships wait in `transaction_state` until all operations are done (`membership_changes`): within a
+   request every user has the groups of its start (core contract, 7.7). Written with the group, they would change the
+   permissions of operations that are read later, such as lists.
+
+Example: the working set of a batch that has PUT a new record `r`, readable by everyone, then PUT it again, before
+anything is written. The list's clock was 1700000000000, the process's clock is 1700000000005 ms:
+
+    working_set.clock("/buckets/b/collections/c/records")    # 1700000000006
+    changes, moves, revoked = working_set.take_pending()
+    changes == [Change(Stored(".../records/r", 1700000000006, False, 1700000000005, '{"id":"r",...}'), 1700000000006,
+                       revoked=frozenset(), granted=frozenset({("read", "system.Everyone"), ("write", "account:al")}))]
+    moves == [Move("/buckets/b/collections/c/records", 1700000000006, count=1, starts=False)]
+    revoked == Principals()
+"""
 
 from __future__ import annotations
 
@@ -12,30 +51,31 @@ from app.operation import Effect, Permissions
 from app.slow_results import SlowResults
 from backends.storage import LIVING, Change, Clock, Holdings, Move, Principals, Snapshot, Stored, is_inside, list_of
 
-_NOBODY: Permissions = {}
-_NO_NEXT: Final = LIVING - 1
-"""From here on a clock has no next timestamp that a database can hold: `LIVING` itself has a meaning."""
+_NO_PERMISSIONS: Permissions = {}
+_LAST_CLOCK: Final = LIVING - 1
+"""The last value of a clock: it has no next timestamp that a database can hold, since `LIVING` has a meaning."""
 
 
 def now_ms() -> int:
-    """Return the clock of this process."""
+    """Return the clock of this process in ms."""
     return time.time_ns() // 1_000_000
 
 
 def next_timestamp(clock: int, now: int) -> int:
-    """Return the timestamp that follows *clock*: the present, or one more where the clock is ahead (C-PRE-2).
+    """Return the timestamp that follows *clock*: the present, or one more if the clock is ahead of it (C-PRE-2).
 
     A clock at the end of the range, which earlier versions let clients set, starts again at the present.
     """
-    return max(now, clock + 1) if clock < _NO_NEXT else now
+    return max(now, clock + 1) if clock < _LAST_CLOCK else now
 
 
 @dataclass(slots=True)
 class TransactionState:
-    """What lasts through a request: changes of memberships, which are written last, and the lists that have moved.
+    """The facts that last through a transaction: changes of memberships, which are written last, and moved lists.
 
-    `members` has the users who were in the changed groups, `groups` what became of those groups, `dissolved` the
-    memberships that end with their groups. `moved` are lists whose clocks this transaction has moved.
+    `former_members` has the users of each changed group at the start, `changed_groups` the latest effect on the group,
+    `ended_memberships` the memberships that end with their groups. `moved_lists` are lists whose clocks this
+    transaction has moved forward.
     """
 
     former_members: dict[str, frozenset[str]] = field(default_factory=dict)
@@ -45,22 +85,22 @@ class TransactionState:
 
 
 class WorkingSet:
-    """Facts for decisions, and the changes that they made and nobody wrote yet.
+    """Facts for decisions, and the changes that these made and that are not written yet.
 
-    `now` is the clock of this process in ms, the same for all operations of a request. `lengthy` has the results of
-    computations that no lock is held for.
+    `now` is the clock of this process in ms, the same for all operations of a request. `slow_results` has the results
+    of computations that are done while no lock is held.
     """
 
-    def __init__(self, seen: Snapshot, now: int, deferred: TransactionState | None = None) -> None:
-        self.snapshot = seen
+    def __init__(self, snapshot: Snapshot, now: int, transaction_state: TransactionState | None = None) -> None:
+        self.snapshot = snapshot
         self.now = now
         self.slow_results = SlowResults()
-        self._before: dict[str, Permissions] = {}
+        self.transaction_state = transaction_state or TransactionState()
+        self._stored_permissions: dict[str, Permissions] = {}
         self._effects: dict[str, Effect] = {}
         self._moves: dict[str, Move] = {}
         self._stamps: dict[str, int] = {}
         self._revoked = Principals()
-        self.transaction_state = deferred or TransactionState()
 
     def living(self, uri: str) -> Stored | None:
         """Return the object, None when there is none or only a tombstone."""
@@ -68,135 +108,135 @@ class WorkingSet:
         return None if stored is None or stored.deleted else stored
 
     def permissions(self, uri: str) -> Permissions:
-        """Return all grants on an object: permission to principals."""
-        held = self.snapshot.grants.get(uri)
-        return {name: frozenset(principals) for name, principals in held.items()} if held else _NOBODY
+        """Return all grants on an object, as a mapping of permissions to principals."""
+        grants = self.snapshot.grants.get(uri)
+        return {name: frozenset(principals) for name, principals in grants.items()} if grants else _NO_PERMISSIONS
 
-    def clock(self, list: str) -> int:
-        """Return the timestamp of a list; 0 for one that nobody ever wrote to."""
-        clock = self.snapshot.clocks.get(list)
+    def clock(self, list_uri: str) -> int:
+        """Return the timestamp of a list, 0 for one that was never written to."""
+        clock = self.snapshot.clocks.get(list_uri)
         return clock.last_modified if clock else 0
 
-    def latest(self, list: str) -> int:
-        """Return the highest timestamp that a list ever gave out (C-LIST-28)."""
-        clock = self.snapshot.clocks.get(list)
+    def latest(self, list_uri: str) -> int:
+        """Return the highest timestamp that a list ever had (C-LIST-28)."""
+        clock = self.snapshot.clocks.get(list_uri)
         return max(clock.last_modified, clock.former) if clock else 0
 
-    def apply(self, effect: Effect, children: Iterable[str]) -> None:
-        """Take over what an operation changed. *children* are the lists that start with the object when it is new."""
-        uri, list = effect.new.uri, list_of(effect.new.uri)
-        former, before = self.snapshot.objects.get(uri), self.clock(list)
-        self._before.setdefault(uri, self.permissions(uri))
+    def apply(self, effect: Effect, child_lists: Iterable[str]) -> None:
+        """Apply the effect of an operation. *child_lists* start with the object if the effect creates it."""
+        uri, list_uri = effect.new.uri, list_of(effect.new.uri)
+        former, clock_before = self.snapshot.objects.get(uri), self.clock(list_uri)
+        self._stored_permissions.setdefault(uri, self.permissions(uri))
         if effect.kind.membership:
-            known = self.snapshot.members.get(uri, members_of(effect.old))
-            self.transaction_state.former_members.setdefault(uri, frozenset(known))
+            members = self.snapshot.members.get(uri, members_of(effect.old))
+            self.transaction_state.former_members.setdefault(uri, frozenset(members))
             self.transaction_state.changed_groups[uri] = effect
         self.snapshot.grants[uri] = {name: set(principals) for name, principals in effect.permissions.items()}
-        self._move(list, effect.clock, (not effect.new.deleted) - (effect.old is not None))
-        self._stamps[uri] = self.interval_timestamp(list)
+        self._move(list_uri, effect.clock, (not effect.new.deleted) - (effect.old is not None))
+        self._stamps[uri] = self.interval_timestamp(list_uri)
         # The next timestamp of the list, whatever the client chose; it outlives the tombstone.
-        born = former.born if former else min(self._stamps[uri], next_timestamp(before, self.now))
+        born = former.born if former else min(self._stamps[uri], next_timestamp(clock_before, self.now))
         self._effects[uri] = replace(effect, new=replace(effect.new, born=born))
         self.snapshot.objects[uri] = self._effects[uri].new
         if effect.action == "create":
-            for child in children:
-                self.start_list(child)
+            for child_list in child_lists:
+                self.start_list(child_list)
 
-    def _move(self, list: str, timestamp: int, count: int) -> None:
-        moved = self._moves.get(list, Move(list, 0))
-        self._moves[list] = Move(list, timestamp, moved.count + count, moved.starts)
-        known = self.snapshot.clocks.get(list, Clock(0, 0))
-        if timestamp > known.last_modified:
-            self.transaction_state.moved_lists.add(list)
-        self.snapshot.clocks[list] = replace(known, last_modified=timestamp, count=known.count + count)
+    def _move(self, list_uri: str, timestamp: int, count: int) -> None:
+        move = self._moves.get(list_uri, Move(list_uri, 0))
+        self._moves[list_uri] = Move(list_uri, timestamp, move.count + count, move.starts)
+        clock = self.snapshot.clocks.get(list_uri, Clock(0, 0))
+        if timestamp > clock.last_modified:
+            self.transaction_state.moved_lists.add(list_uri)
+        self.snapshot.clocks[list_uri] = replace(clock, last_modified=timestamp, count=clock.count + count)
 
-    def interval_timestamp(self, list: str) -> int:
-        """Return a timestamp of a list that no poller has passed, for what begins or ends in it.
+    def interval_timestamp(self, list_uri: str) -> int:
+        """Return the timestamp at which a grant or membership in a list begins or ends: one not yet polled.
 
-        It is the list's clock where this transaction moves it. Otherwise, as for a timestamp of the past that a client
-        chose, it is one more, and the clock stays: no later write gets an earlier one.
+        It is the list's clock if this transaction moves it. Otherwise, as for a timestamp of the past that a client
+        chose, it is one more, and the clock stays: no later write gets an earlier timestamp.
         """
-        clock = self.clock(list)
-        return clock if list in self.transaction_state.moved_lists else min(clock + 1, _NO_NEXT)
+        clock = self.clock(list_uri)
+        return clock if list_uri in self.transaction_state.moved_lists else min(clock + 1, _LAST_CLOCK)
 
-    def is_moving(self, list: str) -> bool:
-        """Say whether a change of the list's clock is pending."""
-        return list in self._moves
+    def is_moving(self, list_uri: str) -> bool:
+        """Return whether a change of the list's clock is pending."""
+        return list_uri in self._moves
 
-    def allocate_timestamp(self, list: str) -> int:
-        """Give out the next timestamp of a list. The clock takes it, so that nobody else gets it."""
-        timestamp = next_timestamp(self.clock(list), self.now)
-        self._move(list, timestamp, 0)
+    def allocate_timestamp(self, list_uri: str) -> int:
+        """Return the next timestamp of a list and move the clock to it, so that it is given out once."""
+        timestamp = next_timestamp(self.clock(list_uri), self.now)
+        self._move(list_uri, timestamp, 0)
         return timestamp
 
-    def start_list(self, list: str) -> None:
-        """Start a list with its parent: now, or above its former clock, which outlives it.
+    def start_list(self, list_uri: str) -> None:
+        """Start a list with its parent: at the present, or above its former clock, which outlives the list.
 
-        The clock of the parent's list has no part in it: it may be far ahead.
+        The clock of the parent's list is not used: it may be far ahead.
         """
-        known = self.snapshot.clocks.get(list)
-        value = next_timestamp(known.last_modified, self.now) if known else self.now
-        self._moves[list] = Move(list, value, 0, starts=True)
-        self.transaction_state.moved_lists.add(list)
-        self.snapshot.clocks[list] = Clock(value, 0)
+        former = self.snapshot.clocks.get(list_uri)
+        timestamp = next_timestamp(former.last_modified, self.now) if former else self.now
+        self._moves[list_uri] = Move(list_uri, timestamp, 0, starts=True)
+        self.transaction_state.moved_lists.add(list_uri)
+        self.snapshot.clocks[list_uri] = Clock(timestamp, 0)
 
     def revoke(self, principals: Principals) -> None:
-        """End all that some principals hold, for the operations that follow too, and all memberships in them.
+        """End all grants to principals, their memberships, and all memberships in them, also for later operations.
 
-        The end of grants is written before the pending changes, of which the grants made since then live.
+        The end of stored grants is written before the pending changes, so grants made after this call begin.
         """
         self._revoked |= principals
-        for held in self.snapshot.grants.values():
-            for name, granted in held.items():
-                held[name] = {each for each in granted if not principals.names(each)}
-        for uri, permissions in self._before.items():
-            self._before[uri] = _without(permissions, principals)
+        for grants in self.snapshot.grants.values():
+            for name, grantees in grants.items():
+                grants[name] = {principal for principal in grantees if not principals.names(principal)}
+        for uri, permissions in self._stored_permissions.items():
+            self._stored_permissions[uri] = _without(permissions, principals)
         for uri, effect in self._effects.items():
             self._effects[uri] = replace(effect, permissions=_without(effect.permissions, principals))
         for user in principals.users:
             self.snapshot.groups.pop(user, None)
-        for group, joined in self.snapshot.members.items():
-            joined -= joined if principals.names(group) else principals.users
-        deferred = self.transaction_state
-        for group, joined_before in deferred.former_members.items():
-            ended = principals.names(group)
-            deferred.former_members[group] = frozenset() if ended else joined_before - principals.users
-            if ended:
-                deferred.changed_groups.pop(group, None)
+        for group, members in self.snapshot.members.items():
+            members -= members if principals.names(group) else principals.users
+        state = self.transaction_state
+        for group, former_members in state.former_members.items():
+            is_revoked = principals.names(group)
+            state.former_members[group] = frozenset() if is_revoked else former_members - principals.users
+            if is_revoked:
+                state.changed_groups.pop(group, None)
 
     def take_pending(self) -> tuple[list[Change], list[Move], Principals]:
-        """Return what is to be written, and forget it."""
+        """Return the changes and moves to write and the principals to revoke, and forget that they are pending."""
         changes = [self._change(uri, effect) for uri, effect in self._effects.items()]
-        moves, withdrawn = list(self._moves.values()), self._revoked
-        self._before, self._effects, self._moves, self._revoked = {}, {}, {}, Principals()
+        moves, revoked = list(self._moves.values()), self._revoked
+        self._stored_permissions, self._effects, self._moves, self._revoked = {}, {}, {}, Principals()
         self._stamps = {}
-        return changes, moves, withdrawn
+        return changes, moves, revoked
 
     def membership_changes(self) -> tuple[set[tuple[str, str]], Holdings]:
-        """Return who joins groups, and the memberships that end.
+        """Return the memberships that begin, as pairs of user and group, and those that end.
 
-        This is written last: within a request everybody is in the groups of its start (core contract, 7.7).
+        They are written last: within a request every user has the groups of its start (core contract, 7.7).
         """
         joined: set[tuple[str, str]] = set()
         left: set[tuple[str, str]] = set()
         for group, effect in self.transaction_state.changed_groups.items():
-            were, are = self.transaction_state.former_members[group], members_of(effect.new)
-            joined |= {(user, group) for user in are - were}
-            left |= {(user, group) for user in were - are}
+            before, after = self.transaction_state.former_members[group], members_of(effect.new)
+            joined |= {(user, group) for user in after - before}
+            left |= {(user, group) for user in before - after}
         return joined, self.transaction_state.ended_memberships | Holdings(members=frozenset(left))
 
     def _change(self, uri: str, effect: Effect) -> Change:
-        before, after = _pairs(self._before[uri]), _pairs(effect.permissions)
+        before, after = _pairs(self._stored_permissions[uri]), _pairs(effect.permissions)
         return Change(effect.new, self._stamps[uri], before - after, after - before)
 
     def discard_below(self, uris: Collection[str]) -> None:
-        """Forget what lies below deleted objects."""
+        """Remove the objects below deleted objects from the snapshot."""
         for facts in (self.snapshot.objects, self.snapshot.grants):
-            for gone in [known for known in facts if is_inside(known, uris)]:
-                del facts[gone]
+            for uri in [uri for uri in facts if is_inside(uri, uris)]:
+                del facts[uri]
 
     def discard(self, uris: Iterable[str]) -> None:
-        """Forget objects that are written and that nothing asks for again."""
+        """Remove objects from the snapshot that are written and not needed again."""
         for uri in uris:
             self.snapshot.objects.pop(uri, None)
             self.snapshot.grants.pop(uri, None)
@@ -208,14 +248,15 @@ def _pairs(permissions: Permissions) -> frozenset[tuple[str, str]]:
 
 def _without(permissions: Permissions, principals: Principals) -> Permissions:
     return {
-        name: frozenset(each for each in granted if not principals.names(each)) for name, granted in permissions.items()
+        name: frozenset(principal for principal in grantees if not principals.names(principal))
+        for name, grantees in permissions.items()
     }
 
 
 def members_of(stored: Stored | None) -> frozenset[str]:
-    """Return who is a member of a group by its document."""
+    """Return the members of a group that its document names."""
     if stored is None or stored.deleted:
         return frozenset()
     data: Data = stored.data()
-    named = data.get("members")
-    return frozenset(named) if isinstance(named, list) else frozenset()
+    members = data.get("members")
+    return frozenset(members) if isinstance(members, list) else frozenset()
