@@ -17,8 +17,8 @@ from app.identity import EVERYONE as EVERYONE
 from app.identity import Identity as Identity
 from app.identity import Policy as Policy
 from app.identity import Reader as Reader
-from app.kinds import KindHooks as KindHooks
 from app.kinds import Kind as Kind
+from app.kinds import KindHooks as KindHooks
 from app.operation import Body as Body
 from app.operation import Effect as Effect
 from app.operation import Operation as Operation
