@@ -45,56 +45,82 @@ _PLUGIN_FOLDER: Final = "kinto.plugins."
 _BUILT_IN: Final = ("accounts", "flush", "prometheus", "statsd")
 
 
-def create_app(
-    settings: Mapping[str, Any] | Settings | None = None, measured: bool = True, storage: Storage | None = None
-) -> Flask:
+def create_app(settings: Mapping[str, Any] | Settings | None = None) -> Flask:
     """Make an application from settings as `kinto.ini` names them, or from environment and ini file without any.
 
-    May be called many times in a process: two applications share nothing but a *storage* that is passed to both, in
-    the place of the one of their settings. Commands, which answer nobody, have it not *measured*. Raises SettingError.
+    May be called many times in a process: two applications share nothing. Raises SettingError.
     """
-    known = settings if isinstance(settings, Settings) else load(settings)
-    if measured:
-        open_logs(known, by_default=settings is None)
-        open_sentry(known)
-    with convert_errors("version_json_path", f"{known.version_json_path!r} is no file with JSON"):
-        version_file(known.version_json_path)
-    app = Flask("kinto", static_folder=None)
-    app.url_map.merge_slashes = False
-    measuring = open_measuring(known) if measured else None
-    service = create_service(known, app, measuring.service if measuring else Service, storage)
+    loaded = settings if isinstance(settings, Settings) else load(settings)
+    open_logs(loaded, by_default=settings is None)
+    app = new_flask()
+    assemble(app, loaded, lambda: open_storage(loaded, app))
+    return app
+
+
+def assemble(app: Flask, settings: Settings, make_storage: Callable[[], Storage]) -> None:
+    """Put an application together, on the storage that *make_storage* returns. Raises SettingError."""
+    open_sentry(settings)
+    with convert_errors("version_json_path", f"{settings.version_json_path!r} is no file with JSON"):
+        version_file(settings.version_json_path)
+    measuring = open_measuring(settings)
+    service = _new_service(settings, make_storage(), measuring.service if measuring else Service)
     if measuring:
         measuring.attach(app, service)
     register_hooks(app, service)
-    for listener in listeners(known):
-        service.add_listener(listener)
-    for name in known.includes:
-        attach(name, app, service)
-    for policy in known.policies:
-        service.add_policy(open_policy(policy, service))
+    _extend(app, service)
     for make in (resources, core, heartbeat, permissions, user_data, openapi):
         app.register_blueprint(make(service))
     app.register_blueprint(batch(service, app))
+    for check in service.start_checks:
+        check()
+    for warning in settings.warnings:
+        log.warning(warning)
+    _wrap(app, settings)
+    app.extensions["kinto"] = service
+    logging.getLogger("kinto.core").info("Running %s %s.", settings.project_name, settings.project_version)
+
+
+def create_service(settings: Settings) -> Service:
+    """Make all of an application but its URLs, for commands: nothing is measured. Raises SettingError."""
+    app = new_flask()
+    service = _new_service(settings, open_storage(settings, app), Service)
+    _extend(app, service)
+    for warning in settings.warnings:
+        log.warning(warning)
+    return service
+
+
+def new_flask() -> Flask:
+    """Make a Flask application without URLs; an empty segment of a path is not dropped."""
+    app = Flask("kinto", static_folder=None)
+    app.url_map.merge_slashes = False
+    return app
+
+
+def _extend(app: Flask, service: Service) -> None:
+    """Add what settings name: listeners, plugins, policies."""
+    for listener in listeners(service.settings):
+        service.add_listener(listener)
+    for name in service.settings.includes:
+        attach(name, app, service)
+    for policy in service.settings.policies:
+        service.add_policy(open_policy(policy, service))
     if service.storage.embedded:
         service.start()
-    if measured:
-        for check in service.start_checks:
-            check()
-    for warning in known.warnings:
-        log.warning(warning)
-    if measured and known.newrelic_config:
-        _watch(app, known.newrelic_config, known.newrelic_env)
+
+
+def _wrap(app: Flask, settings: Settings) -> None:
+    """Put around the application what stands outside of Flask."""
     # Flask documents `wsgi_app` as the place for what wraps an application; mypy sees a method there.
-    if measured and known.profiler_enabled:
+    if settings.newrelic_config:
+        _watch(app, settings.newrelic_config, settings.newrelic_env)
+    if settings.profiler_enabled:
         profiling = importlib.import_module("blueprints.profiling")
         with convert_errors("profiler_dir", "no files can be written there"):
-            app.wsgi_app = profiling.Profiling(app.wsgi_app, known.profiler_dir)  # type: ignore[method-assign]
-    if known.trusted_proxies:
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=known.trusted_proxies, x_proto=0, x_host=0)  # type: ignore[method-assign]
+            app.wsgi_app = profiling.Profiling(app.wsgi_app, settings.profiler_dir)  # type: ignore[method-assign]
+    if settings.trusted_proxies:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies, x_proto=0, x_host=0)  # type: ignore[method-assign]
     app.wsgi_app = RequestBodies(RequestLines(app.wsgi_app))  # type: ignore[method-assign]
-    app.extensions["kinto"] = service
-    logging.getLogger("kinto.core").info("Running %s %s.", known.project_name, known.project_version)
-    return app
 
 
 _RENDERERS: Final[Mapping[str | None, Renderer]] = {HEKA: "heka", CLASSIC: "classic"}
@@ -134,21 +160,12 @@ def open_sentry(settings: Settings) -> None:
         sentry.say(f"Running {running}.")
 
 
-def create_service(
-    settings: Settings,
-    app: Flask | None = None,
-    make: Callable[..., Service] = Service,
-    storage: Storage | None = None,
-) -> Service:
-    """Make what an application is made of, without its URLs: all that commands need. *make* puts it together.
-
-    *storage* is one that is open already, in the place of the one of the settings.
-    """
+def _new_service(settings: Settings, storage: Storage, service_class: Callable[..., Service]) -> Service:
+    """Make a service on its backends, with what all services have."""
     _load_generator("id_generator", settings.default_id_generator)
     for kind in settings.kinds_with_generators():
         generator(settings, kind)
-    opened = storage or open_storage(settings, app or Flask("kinto", static_folder=None))
-    service = make(settings, opened, open_cache(settings), lambda kind: generator(settings, kind))
+    service = service_class(settings, storage, open_cache(settings), lambda kind: generator(settings, kind))
     storage = service.storage
     service.add_heartbeat("storage", lambda: alive(storage, not settings.readonly))
     service.add_heartbeat("permission", lambda: alive(storage, False))

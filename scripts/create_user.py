@@ -7,7 +7,7 @@ from typing import Any, Final
 import click
 
 from app.errors import Invalid
-from app.factory import create_app
+from app.factory import create_service
 from app.service import Service
 from scripts.command import FAILED, READONLY, Command, log, settings_of
 
@@ -49,7 +49,7 @@ def command(context: click.Context, username: str | None, password: str | None) 
             "Set storage_backend to sqlite or postgresql."
         )
         return VOLATILE
-    service: Service = create_app(settings, measured=False).extensions["kinto"]
+    service: Service = create_service(settings)
     click.echo(f"Creating user '{name}'")
     accounts: Any = importlib.import_module("blueprints.plugins.accounts")
     try:

@@ -12,7 +12,7 @@ from typing import Any, Final
 import click
 
 from app.errors import Invalid
-from app.factory import create_app
+from app.factory import create_service
 from app.service import Service
 from app.settings import Settings, load
 from app.settings.sources import DEFAULT_FILE
@@ -67,7 +67,7 @@ def _make_administrator(settings: Settings, path: Path, content: str) -> int:
         return 0
     accounts: Any = importlib.import_module("blueprints.plugins.accounts")
     try:
-        service: Service = create_app(settings, measured=False).extensions["kinto"]
+        service: Service = create_service(settings)
         migrate_all(service)
         accounts.create_user(service, "admin", password)
     except BackendError as error:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from app.errors import Invalid
-from app.factory import create_app
+from app.factory import create_service
 from app.service import Service
 from app.settings import convert_errors
 from backends.storage import migrations
@@ -25,7 +25,7 @@ def command(context: click.Context, dry_run: bool) -> int:
 
     With KINTO_ADMIN_PASSWORD it makes the accounts that account_write_principals names, where they do not exist.
     """
-    service: Service = create_app(settings_of(context), measured=False).extensions["kinto"]
+    service: Service = create_service(settings_of(context))
     shown = level(context) == logging.DEBUG
     with convert_errors("cache_url", "the cache cannot be migrated", [service.settings.cache_url]):
         _migrate_cache(service, dry_run)

@@ -5,7 +5,7 @@ import time
 import click
 
 from app.entries import list_patterns
-from app.factory import create_app
+from app.factory import create_service
 from app.service import Service
 from scripts.command import Command, log, settings_of
 
@@ -22,7 +22,7 @@ def command(context: click.Context, words: tuple[str, ...], days: float | None) 
     With --older-than, COUNT may be left out. It may be stopped at any time, and started again.
     """
     kinds, count = _split(words, countless=days is not None)
-    service: Service = create_app(settings_of(context), measured=False).extensions["kinto"]
+    service: Service = create_service(settings_of(context))
     if count is not None:
         log.info("Keep only %d tombstones per parent and resource.", count)
     if days is not None:

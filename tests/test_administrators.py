@@ -15,7 +15,7 @@ from app.settings import load
 from blueprints.plugins.accounts import create_user
 from tests.plugins.people import ONLY_ACCOUNTS
 from tests.support.client import Client, basic
-from tests.support.databases import DATABASES, database_url, make_app
+from tests.support.databases import DATABASES, assemble_app, database_url, make_app
 from tests.support.services import ROOT
 from tests.test_command import _alone, kinto, write
 
@@ -35,7 +35,7 @@ PUBLIC = {
 
 def is_open(settings: Any) -> bool:
     """Start a server of settings, and say whether a stranger becomes an administrator by taking the name `admin`."""
-    app = create_app(settings, measured=False)
+    app = assemble_app(settings)
     client = Client(app, None)
     taken = client.ask("PUT", "/accounts/admin", {"data": {"password": "stranger"}})
     stranger = {"Authorization": basic("admin", "stranger")}
@@ -63,7 +63,7 @@ class TestMigrate:
         assert ended.code == 0
         assert "Created the administrator 'admin'." in ended.err
         assert not is_open(load(ini=ini))
-        app = create_app(load(ini=ini), measured=False)
+        app = assemble_app(load(ini=ini))
         assert Client(app, None).ask("GET", "/accounts/admin", headers=ADMIN).status == 200
         app.extensions["kinto"].close()
 
@@ -75,7 +75,7 @@ class TestMigrate:
         ended = kinto("migrate", "--ini", ini)
 
         assert (ended.code, "administrator" in ended.err) == (0, False)
-        app = create_app(load(ini=ini), measured=False)
+        app = assemble_app(load(ini=ini))
         assert Client(app, None).ask("GET", "/accounts/admin", headers=ADMIN).status == 200
         app.extensions["kinto"].close()
 
@@ -157,7 +157,7 @@ class TestInit:
         assert "kinto.account_write_principals = account:admin\n" in path.read_text()
         assert path.stat().st_mode & 0o077 == 0
         assert not is_open(load(ini=str(path)))
-        app = create_app(load(ini=str(path)), measured=False)
+        app = assemble_app(load(ini=str(path)))
         assert Client(app, None).ask("PUT", "/buckets/b", headers=ADMIN).status == 201
         app.extensions["kinto"].close()
 

@@ -23,6 +23,7 @@ from app.settings import load
 from app.version import KINTO_VERSION, VERSION
 from scripts.command import main
 from tests.support import services
+from tests.support.databases import assemble_app
 
 BACKEND = "Select the backend you would like to use: (1 - postgresql, default - memory) "
 CACHE = "Select the cache backend you would like to use: (1 - postgresql, 2 - memcached, 3 - redis, default - memory) "
@@ -334,7 +335,7 @@ def with_accounts(folder: Path) -> str:
 
 def user_of(ini: str, name: str, password: str) -> str | None:
     headers = {"Authorization": "Basic " + b64encode(f"{name}:{password}".encode()).decode()}
-    answer = create_app(load(ini=ini), measured=False).test_client().get("/v1/", headers=headers).get_json()
+    answer = assemble_app(load(ini=ini)).test_client().get("/v1/", headers=headers).get_json()
     user: str | None = answer.get("user", {}).get("id")
     return user
 

@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from flask import Flask
 
-from app.factory import create_app
+from app.factory import create_app, create_service
 from app.service import Service
-from app.settings import SettingError
+from app.settings import SettingError, load
 from backends.metrics import soon
 from backends.storage.sql import SqlStorage
 from tests.api.conftest import ClientMaker
@@ -483,7 +482,7 @@ class TestSilence:
 
     def test_commands_are_not_measured(self) -> None:
         """A command neither needs the server nor answers anybody."""
-        app: Flask = create_app({**BASICAUTH, "kinto.statsd_url": "udp://no-such-host.invalid"}, measured=False)
+        service = create_service(load({**BASICAUTH, "kinto.statsd_url": "udp://no-such-host.invalid"}))
 
-        assert type(app.extensions["kinto"]) is Service
-        app.extensions["kinto"].close()
+        assert type(service) is Service
+        service.close()

@@ -12,13 +12,12 @@ from typing import Any
 import pytest
 
 from app.authentication import passwords
-from app.factory import create_app
 from app.service import Service
 from blueprints.plugins.accounts import create_user
 from tests.plugins.conftest import ClientMaker
 from tests.plugins.people import ONLY_ACCOUNTS, People
 from tests.support.client import Client, basic
-from tests.support.databases import keep_storage
+from tests.support.databases import assemble_app, keep_storage
 from tests.support.statements import without_bucket
 from tests.test_budget import counted
 
@@ -49,7 +48,7 @@ def here(client_with: ClientMaker) -> People:
 def there(here: People) -> People:
     """Return the same people as another worker knows them."""
     url = here.service.settings.storage_url
-    return People(Client(create_app({"kinto.storage_url": url, **SETTINGS}, storage=keep_storage(url, SETTINGS))))
+    return People(Client(assemble_app({"kinto.storage_url": url, **SETTINGS}, keep_storage(url, SETTINGS))))
 
 
 def change_password(there: People) -> None:

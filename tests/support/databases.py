@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from app.factory import create_app, open_storage
+from app.factory import assemble, new_flask, open_logs, open_storage
 from app.service import Service
-from app.settings import load
+from app.settings import Settings, load
 from backends import BackendError
 from backends.storage import Disconnected, Storage
 from backends.storage.migrations import SchemaError
@@ -53,9 +53,18 @@ _apps: dict[tuple[Any, ...], tuple[Flask, list[Any]]] = {}
 _storages: dict[tuple[Any, ...], tuple[Storage, dict[str, Any]]] = {}
 
 
+def assemble_app(settings: Mapping[str, Any] | Settings, storage: Storage | None = None) -> Flask:
+    """Make an application as `create_app` does, but leave logging alone; on *storage*, by default on its own."""
+    app, loaded = new_flask(), settings if isinstance(settings, Settings) else load(settings)
+    assemble(app, loaded, lambda: storage or open_storage(loaded, app))
+    return app
+
+
 def make_app(url: str, settings: Mapping[str, Any], storage: Storage | None = None) -> Flask:
     """Make an application on an emptied database; its tables are made where they are missing."""
-    app = create_app({"kinto.storage_url": url, **settings}, storage=storage)
+    loaded = load({"kinto.storage_url": url, **settings})
+    open_logs(loaded, by_default=False)
+    app = assemble_app(loaded, storage)
     service = app.extensions["kinto"]
     make_tables(url, service)
     service.storage.flush()
