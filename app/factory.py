@@ -254,7 +254,7 @@ def generator(settings: Settings, kind: str) -> ids.Generator:
 
 def _load_generator(setting: str, name: str) -> ids.Generator:
     with convert_errors(setting, f"{name!r} cannot be used"):
-        return ids.load(name)
+        return ids.load_generator(name)
 
 
 def open_measuring(settings: Settings) -> Any:

@@ -14,6 +14,7 @@ from app.errors import Forbidden, Invalid, Unauthenticated
 from app.identity import Identity, VerifyingReader
 from app.matching import Choice, choose
 from app.parsing import queries
+from app.parsing.parameters import Fields
 from app.parsing.queries import Pairs, Query
 from app.service import Service
 from backends.codec import dumps
@@ -89,7 +90,7 @@ def _query(service: Service, pairs: Pairs) -> Query:
     """Return what is asked of the entries, as of any list. Raises Invalid."""
     limits = queries.Limits(service.settings.paginate_by, service.settings.storage_max_fetch_size)
     known = entries.known_fields(service.kinds)
-    query = queries.parse(pairs, _URI, limits, now_ms(), known=known)
+    query = queries.parse(pairs, _URI, limits, now_ms(), Fields(known))
     if query.problems:
         raise Invalid(*query.problems)
     if query.refusal:

@@ -17,6 +17,7 @@ from app.kinds import Data, Kind, Route
 from app.operation import Body, Operation
 from app.parsing import conditions, queries
 from app.parsing.bodies import decode, is_charset
+from app.parsing.parameters import Fields
 from app.parsing.patches import Patch, parse_json_patch, parse_merge, parse_shallow
 from app.service import Service
 from backends import Json
@@ -184,7 +185,7 @@ def _parse_query(service: Service, request: HttpRequest, route: Route) -> querie
     settings = service.settings
     pairs = parse_qsl(request.query, keep_blank_values=True)
     limits = queries.Limits(settings.paginate_by, settings.storage_max_fetch_size)
-    return queries.parse(pairs, route.uri, limits, now_ms(), refused=frozenset(route.kind.private))
+    return queries.parse(pairs, route.uri, limits, now_ms(), Fields(private=frozenset(route.kind.private)))
 
 
 def _parse_deletion_time(query: str, problems: list[Problem]) -> int | None:

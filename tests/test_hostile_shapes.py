@@ -30,7 +30,7 @@ from app.errors import MAX_PROBLEMS, MAX_TEXT
 from app.parsing.bodies import MAX_DEPTH
 from app.parsing.filters import MAX_FILTERS, MAX_VALUES
 from app.parsing.ids import MAX_ID_CHARACTERS, MAX_PRINCIPAL_BYTES
-from app.parsing.patches import MAX_COPIED_TIMES
+from app.parsing.patches import MAX_COPIED_FACTOR
 from app.parsing.queries import MAX_FIELDS, MAX_KEYS
 from tests.support.client import basic
 from tests.support.databases import BASICAUTH, DATABASES, database_url, make_app
@@ -456,7 +456,7 @@ def test_the_document_has_the_bounds_that_are_tested() -> None:
         "texts of an error that quote what was sent": MAX_TEXT,
         "ids": MAX_ID_CHARACTERS,
         "principals": MAX_PRINCIPAL_BYTES,
-        "copies in a JSON Patch": MAX_COPIED_TIMES,
+        "copies in a JSON Patch": MAX_COPIED_FACTOR,
         "integers": sys.get_int_max_str_digits(),
         "calls and returns of functions, and bytes allocated over time, at 4n bytes": int(MAX_GROWTH),
         "calls and returns of functions for a byte": MAX_CALLS_PER_BYTE,

@@ -22,6 +22,7 @@ from app.factory import create_app
 from app.kinds import Kinds, core_kinds
 from app.parsing import queries
 from app.parsing.ids import NameGenerator
+from app.parsing.parameters import Fields
 from backends.storage import LIVING, Filter, Holdings, Order, Page, Selection, Storage
 from backends.storage.intervals import OBJECT
 from backends.storage.tables import grants, metadata
@@ -307,7 +308,9 @@ def test_a_page_of_permissions_looks_at_few_rows(storage: Any, reader: str) -> N
     for text in PERMISSIONS:
         for given in ((), ("bucket",)):
             pairs = parse_qsl(text)
-            query = queries.parse(pairs, "/permissions", queries.Limits(10, 10_000), 0, entries.known_fields(KINDS))
+            query = queries.parse(
+                pairs, "/permissions", queries.Limits(10, 10_000), 0, Fields(entries.known_fields(KINDS))
+            )
             wanted = entries.wanted(KINDS, query, (reader, "system.Everyone"), given, counting=False)
 
             cost, plan = looked_at(storage, lambda wanted=wanted: storage.accessible(wanted))

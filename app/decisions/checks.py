@@ -93,7 +93,7 @@ def expect_unmodified(operation: Operation, stored: Stored | None, access: Acces
 
     *missing* is the timestamp that the error has when there is no object.
     """
-    if not operation.conditions.broken_by(stored.timestamp if stored else None):
+    if not operation.conditions.fail_for(stored.timestamp if stored else None):
         return
     if stored is None:
         raise Modified(missing)

@@ -22,7 +22,7 @@ def get(operation: Operation, working_set: WorkingSet, rules: Rules) -> Outcome:
     expect_parent(operation.route, working_set)
     expect_valid(operation)
     timestamp = working_set.clock(operation.route.uri)
-    if operation.conditions.fresh(timestamp):
+    if operation.conditions.is_fresh(timestamp):
         return Outcome(200, timestamp, fresh=True)
     _expect_list_unmodified(operation, timestamp)
     query = _expect_query(operation, working_set)
@@ -81,14 +81,14 @@ def _admit_to_list(
 
 
 def _expect_list_unmodified(operation: Operation, timestamp: int) -> None:
-    if operation.conditions.broken_by(timestamp):
+    if operation.conditions.fail_for(timestamp):
         raise Modified(timestamp)
 
 
 def _expect_query(operation: Operation, working_set: WorkingSet) -> queries.Query:
     query = operation.query
     assert query is not None, "an operation on a list has a query"
-    refusal = query.refused(working_set.latest(operation.route.uri))
+    refusal = query.refusal_for(working_set.latest(operation.route.uri))
     if refusal:
         raise Invalid(refusal)
     return query

@@ -43,7 +43,7 @@ def get(operation: Operation, working_set: WorkingSet, rules: Rules) -> Outcome:
     admit(operation, allowed=access.may_read(uri))
     expect_parent(operation.route, working_set)
     stored = expect_object(operation, working_set, access)
-    if operation.conditions.fresh(stored.timestamp):
+    if operation.conditions.is_fresh(stored.timestamp):
         return Outcome(200, stored.timestamp, fresh=True)
     expect_unmodified(operation, stored, access)
     selects_fields = operation.query and operation.query.fields
@@ -158,5 +158,5 @@ def _apply_response_behaviour(operation: Operation, outcome: Outcome, before: Da
     if operation.response_behaviour == "full" or change is None:
         return outcome
     new = public_document(operation.kind, outcome.effects[0].new)
-    document = change.behave(operation.response_behaviour, before, after, new)
+    document = change.reply_members(operation.response_behaviour, before, after, new)
     return Outcome(outcome.status, outcome.timestamp, data=dumps(document), effects=outcome.effects)

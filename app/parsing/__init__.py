@@ -1,1 +1,1 @@
-"""Parse what a request says into values; nothing here needs more than the errors."""
+"""Parse the texts of a request into values."""

@@ -1,7 +1,7 @@
-"""Decode JSON: the one place where a body becomes a value, with the limits that hold for every value.
+"""Decode JSON: the only place where a body becomes a value, with the limits of every value.
 
-orjson does the work. It turns integers beyond 64 bits into floating point numbers, so a text with a long run of
-digits goes through the standard library, which keeps them (`docs/contract/DECISIONS.md`), and obeys the same rules.
+orjson decodes most texts. It turns integers beyond 64 bits into floating point numbers, so a text with a long run of
+digits is decoded by the standard library, which keeps them exact (`docs/contract/DECISIONS.md`), under the same rules.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from app.errors import MAX_PROBLEMS, Invalid, Problem, count_unlisted, shorten
 from backends import Json
 
 MAX_DEPTH: Final = 100
-"""How many lists and mappings of a body may lie in one another: orjson encodes 254, and answers wrap what is stored."""
+"""The deepest nesting of lists and mappings in a body: orjson encodes 254 levels, and replies wrap stored objects."""
 
 _LONG_NUMBER: Final = re.compile(rb"[0-9]{19}")
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 _NUL: Final = b"\\u0000"
 _Place = tuple["_Place", str | int] | None
-"""Where a value is: the place of its container and its key or index there, None for the whole body."""
+"""The place of a value: the place of its container and its key or index in there; None for the whole body."""
 
 _TOO_DEEP: Final = Problem("body", "", f"JSON is nested more than {MAX_DEPTH} levels deep")
 
 _UTF_8: Final = "utf_8"
-# Python also calls encodings of host names and of its own source text charsets; decoding the former is quadratic.
+# Python has codecs for host names and for its own source text too; decoding host names takes quadratic time.
 _CODECS: Final = frozenset(module.name for module in iter_modules(encodings.__path__)) - {
     "idna",
     "punycode",
@@ -44,31 +44,32 @@ _CODECS: Final = frozenset(module.name for module in iter_modules(encodings.__pa
 
 
 def is_charset(charset: str) -> bool:
-    """Say whether *charset* names an encoding of text.
+    """Return whether *charset* names an encoding of text.
 
-    Unknown names are not handed to Python, which remembers every name that it was asked for.
+    Unknown names are not passed to Python, which caches every name that it looks up.
     """
     codec = _codec(charset)
     if codec not in _CODECS:
         return False
     try:
-        b"x".decode(codec, "ignore")  # nothing is looked up for no bytes
-    except LookupError:  # an encoding of bytes, as base64 and zlib are
+        b"x".decode(codec, "ignore")  # an empty text would skip the lookup
+    except LookupError:  # a codec from bytes to bytes, such as base64 or zlib
         return False
     return True
 
 
 def _codec(charset: str) -> str:
-    """Return the name of Python's module for a charset."""
+    """Return the name of the Python module that implements a charset."""
     name = encodings.normalize_encoding(charset[:40]).lower()
     return aliases.get(name, name)
 
 
 def decode(raw: bytes, charset: str = "utf-8") -> Json:
-    """Return the value of a JSON text in a charset that `is_charset`; of duplicate keys the last wins (C-ERR-24).
+    """Return the value of a JSON text; the last of duplicate keys wins (C-ERR-24).
 
-    Raises Invalid for what is not JSON (C-ERR-17, C-ERR-23), nested too deeply, or holds U+0000 (C-ERR-25). Where a
-    body is expected, the caller adds "Required" to the problems of the first.
+    *charset* must have passed `is_charset`. Raises Invalid if the text is not JSON (C-ERR-17, C-ERR-23), is nested too
+    deeply, or contains U+0000 (C-ERR-25). Where a body is required, the caller adds "Required" to the problems of a
+    text that is not JSON.
     """
     codec = _codec(charset)
     try:
@@ -79,26 +80,26 @@ def decode(raw: bytes, charset: str = "utf-8") -> Json:
         raise Invalid(_TOO_DEEP) from error
     except ValueError as error:
         raise Invalid(Problem("body", "", f"Invalid JSON: {error}")) from error
-    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and deeper_than(value, MAX_DEPTH):
+    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and is_deeper_than(value, MAX_DEPTH):
         raise Invalid(_TOO_DEEP)
     if _NUL in raw:
         _refuse_nul(value)
     return value
 
 
-def same(one: Json, other: Json) -> bool:
-    """Say whether two values are the same JSON, whatever the order of keys; `true` is not `1`."""
+def is_same(one: Json, other: Json) -> bool:
+    """Return whether two values are the same JSON, in any order of keys; `true` is not `1`."""
     if type(one) is not type(other):
         return False
     if isinstance(one, dict):
-        return one.keys() == other.keys() and all(same(member, other[key]) for key, member in one.items())
+        return one.keys() == other.keys() and all(is_same(member, other[key]) for key, member in one.items())
     if isinstance(one, list):
-        return len(one) == len(other) and all(same(*pair) for pair in zip(one, other, strict=True))
+        return len(one) == len(other) and all(is_same(*pair) for pair in zip(one, other, strict=True))
     return bool(one == other)
 
 
-def deeper_than(value: Json, limit: int) -> bool:
-    """Say whether more than *limit* lists and mappings lie in one another."""
+def is_deeper_than(value: Json, limit: int) -> bool:
+    """Return whether lists and mappings are nested more than *limit* levels deep."""
     level = _containers([value])
     for _ in range(limit):
         if not level:
@@ -108,12 +109,12 @@ def deeper_than(value: Json, limit: int) -> bool:
 
 
 def not_a_mapping(name: str, value: Json) -> Problem:
-    """Say that a mapping is expected (C-ERR-20)."""
+    """Return the problem of a value that should be a mapping (C-ERR-20)."""
     return Problem("body", name, f'"{value}" is not a mapping type: Does not implement dict-like functionality.')
 
 
 def not_iterable(name: str, value: Json) -> Problem:
-    """Say that a list is expected."""
+    """Return the problem of a value that should be a list."""
     return Problem("body", name, f'"{value}" is not iterable')
 
 
@@ -126,10 +127,10 @@ def _containers(values: Iterable[Json]) -> list[Json]:
 
 
 def _decode_exactly(raw: bytes) -> Json:
-    """Decode with integers of any size, and refuse what orjson refuses."""
-    value = json.loads(raw.decode(), parse_constant=_refuse_constant, parse_float=_finite)
+    """Decode with integers of any size; reject the same texts as orjson."""
+    value = json.loads(raw.decode(), parse_constant=_refuse_constant, parse_float=_finite_float)
     if _SURROGATE.search(raw):
-        # The standard library lets a lone surrogate through; it has no encoding.
+        # The standard library accepts a lone surrogate, which cannot be encoded.
         json.dumps(value, ensure_ascii=False).encode()
     return value
 
@@ -138,7 +139,7 @@ def _refuse_constant(name: str) -> Never:
     raise ValueError(f"{name} is not JSON")
 
 
-def _finite(digits: str) -> float:
+def _finite_float(digits: str) -> float:
     number = float(digits)
     if math.isinf(number):
         raise ValueError(f"{digits[:40]} is out of range")
@@ -146,15 +147,15 @@ def _finite(digits: str) -> float:
 
 
 def _refuse_nul(value: Json) -> None:
-    # Only the problems that are listed get a name: with a long key, the names of all would fill memory.
+    # Only the listed problems get a name: if a key is long, the names of all problems would fill memory.
     places = _places_with_nul(value)
-    listed = [Problem("body", _dotted(place), "Invalid character 0x00") for place in islice(places, MAX_PROBLEMS)]
+    listed = [Problem("body", _name_of(place), "Invalid character 0x00") for place in islice(places, MAX_PROBLEMS)]
     if listed:
         raise Invalid(*listed, *count_unlisted("body", sum(1 for _ in places)))
 
 
 def _places_with_nul(value: Json) -> Iterator[_Place]:
-    """Yield the place of every text with U+0000 in it; of a key, the place of the mapping that has it."""
+    """Yield the place of every text that contains U+0000; for a key, the place of its mapping."""
     remaining: list[Iterator[tuple[_Place, Json]]] = [iter([(None, value)])]
     while remaining:
         for place, inner in remaining[-1]:
@@ -162,19 +163,19 @@ def _places_with_nul(value: Json) -> Iterator[_Place]:
                 if "\0" in inner:
                     yield place
             elif isinstance(inner, dict | list):
-                remaining.append(_placed(place, inner))
+                remaining.append(_members_with_places(place, inner))
                 break
         else:
             remaining.pop()
 
 
-def _placed(place: _Place, container: Json) -> Iterator[tuple[_Place, Json]]:
-    """Yield the members of a container with their places; of a member whose key has a U+0000 only the key."""
+def _members_with_places(place: _Place, container: Json) -> Iterator[tuple[_Place, Json]]:
+    """Yield the members of a container with their places; instead of a member whose key contains U+0000, its key."""
     for key, member in container.items() if isinstance(container, dict) else enumerate(container):
         yield (place, key) if isinstance(key, str) and "\0" in key else ((place, key), member)
 
 
-def _dotted(place: _Place) -> str:
+def _name_of(place: _Place) -> str:
     names = []
     while place is not None:
         place, key = place

@@ -1,4 +1,4 @@
-"""Preconditions: `If-Match` and `If-None-Match` against the timestamp of an object or list (core contract, 5.4-5.8)."""
+"""Parse preconditions, `If-Match` and `If-None-Match`, and check them (core contract, 5.4-5.8)."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Final, Literal, Protocol, overload
 from app.errors import Problem
 
 ANY: Final = "*"
-Expected = int | Literal["*"] | None
+Condition = int | Literal["*"] | None
 
 _ETAG = re.compile(r'"([0-9]{1,25})"')
 
 
 class Headers(Protocol):
-    """The headers of a request, found by their names in any case."""
+    """The headers of a request; names are case-insensitive."""
 
     @overload
     def get(self, name: str, /) -> str | None: ...
@@ -25,22 +25,22 @@ class Headers(Protocol):
     def get(self, name: str, default: str, /) -> str: ...
 
     def items(self) -> Iterable[tuple[str, str]]:
-        """Return names and values."""
+        """Return the names and values of all headers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What a request expects: a timestamp in ms, `ANY`, or None where it did not say."""
+    """The preconditions of a request: a timestamp in ms, `ANY`, or None if the header is absent."""
 
-    match: Expected = None
-    none_match: Expected = None
+    match: Condition = None
+    none_match: Condition = None
 
-    def fresh(self, timestamp: int) -> bool:
-        """Say whether the client's copy is the current one (RFC 9110, section 13.1.2; C-PRE-22)."""
+    def is_fresh(self, timestamp: int) -> bool:
+        """Return whether the client's copy is current (RFC 9110, section 13.1.2; C-PRE-22)."""
         return self.none_match == timestamp
 
-    def broken_by(self, timestamp: int | None) -> bool:
-        """Say whether the current state fails the conditions; *timestamp* is None when there is no object.
+    def fail_for(self, timestamp: int | None) -> bool:
+        """Return whether the conditions fail for an object or list with this timestamp, None if there is no object.
 
         RFC 9110, section 13.1.1 and 13.1.2; C-PRE-25 to C-PRE-32.
         """
@@ -55,11 +55,11 @@ NONE: Final = Conditions()
 
 
 def parse(headers: Headers) -> tuple[Conditions, tuple[Problem, ...]]:
-    """Read both headers, and say what is wrong with them (C-PRE-16 to C-PRE-20)."""
-    given = {name: headers.get(name, "") for name in ("If-Match", "If-None-Match")}
-    if not any(given.values()):
+    """Return the conditions in both headers, and the problems of malformed headers (C-PRE-16 to C-PRE-20)."""
+    texts = {name: headers.get(name, "") for name in ("If-Match", "If-None-Match")}
+    if not any(texts.values()):
         return NONE, ()
-    values = {name: _expected(text) for name, text in given.items() if text}
+    values = {name: _parse_condition(text) for name, text in texts.items() if text}
     problems = tuple(
         Problem("header", name, "The value should be integer between double quotes.")
         for name, value in values.items()
@@ -68,7 +68,7 @@ def parse(headers: Headers) -> tuple[Conditions, tuple[Problem, ...]]:
     return Conditions(values.get("If-Match"), values.get("If-None-Match")), problems
 
 
-def _expected(text: str) -> Expected:
+def _parse_condition(text: str) -> Condition:
     if text == ANY:
         return ANY
     etag = _ETAG.fullmatch(text)

@@ -1,4 +1,4 @@
-"""Make and recognise ids: the generators that settings name, and how long ids and principals may be."""
+"""Generate and validate ids: the generators that settings name, and the maximum lengths of ids and principals."""
 
 from __future__ import annotations
 
@@ -22,64 +22,68 @@ _MISMATCH: Final = "Generated object id does comply with regexp."
 
 
 class Generator(Protocol):
-    """What makes the ids of a kind and says which ones the kind accepts (C-OBJ-7)."""
+    """The interface of id generators: generate and validate the ids of a kind (C-OBJ-7)."""
 
     regexp: str
 
-    def match(self, id: Json) -> bool:
-        """Say whether *id* can be an id: a text that matches in full, so without a line break at its end (PG-D7)."""
+    def match(self, object_id: Json, /) -> bool:
+        """Return whether a value is a valid id: a string that matches in full, without a trailing newline (PG-D7)."""
         ...
 
     def __call__(self) -> str:
-        """Make an id that no other object has."""
+        """Generate a unique id."""
         ...
 
 
 class NameGenerator:
-    """Make the ids of buckets, collections and groups: 8 characters (C-OBJ-6); accept any name (C-OBJ-5)."""
+    """Generate the ids of buckets, collections and groups: 8 characters (C-OBJ-6); accept any name (C-OBJ-5)."""
 
     regexp = r"^[a-zA-Z0-9][a-zA-Z0-9_-]*$"
     _pattern: ClassVar[re.Pattern[str]] = re.compile(regexp)
 
-    def match(self, id: Json) -> bool:
-        """Say whether *id* is a name of at most 255 characters."""
-        return isinstance(id, str) and len(id) <= MAX_ID_CHARACTERS and self._pattern.fullmatch(id) is not None
+    def match(self, object_id: Json) -> bool:
+        """Return whether a value is a name of at most 255 characters."""
+        return (
+            isinstance(object_id, str)
+            and len(object_id) <= MAX_ID_CHARACTERS
+            and self._pattern.fullmatch(object_id) is not None
+        )
 
     def __call__(self) -> str:
-        """Make a name: a letter or digit, then seven of letters, digits, `_` and `-`."""
+        """Generate a name: a letter or digit, then seven letters, digits, `_` or `-`."""
         return secrets.choice(_FIRST) + "".join(secrets.choice(_OTHERS) for _ in range(7))
 
 
 class RelaxedUUID(NameGenerator):
-    """Make the ids of records: UUIDs of version 4 (C-OBJ-6); accept any name."""
+    """Generate the ids of records: UUIDs of version 4 (C-OBJ-6); accept any name."""
 
     def __call__(self) -> str:
-        """Make a UUID of version 4 in its usual text."""
+        """Generate a UUID of version 4 in lower case with hyphens."""
         return str(uuid.uuid4())
 
 
 class UUID4(RelaxedUUID):
-    """Make UUIDs of version 4 and accept UUIDs only, of any version, in lower case."""
+    """Generate UUIDs of version 4; accept UUIDs only, of any version, in lower case."""
 
     regexp = r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
     _pattern = re.compile(regexp)
 
 
-class Foreign:
-    """A generator of somebody else's, `regexp`, `match(id)` and `__call__()`, held to the limits of every id."""
+class ForeignGenerator:
+    """A third-party generator with `regexp`, `match(id)` and `__call__()`; the limits of every id apply to it too."""
 
     def __init__(self, generator: Generator) -> None:
         self.regexp = generator.regexp
         self._generator = generator
 
-    def match(self, id: Json) -> bool:
-        """Say whether the generator accepts *id*, and a URI can hold it."""
-        if not isinstance(id, str) or not 0 < len(id) <= MAX_ID_CHARACTERS:
+    def match(self, object_id: Json) -> bool:
+        """Return whether the generator accepts an id that can be part of a URI."""
+        if not isinstance(object_id, str) or not 0 < len(object_id) <= MAX_ID_CHARACTERS:
             return False
-        return not set("/\n\0") & set(id) and bool(self._generator.match(id))
+        return not set("/\n\0") & set(object_id) and bool(self._generator.match(object_id))
 
     def __call__(self) -> str:
-        """Make an id."""
+        """Generate an id."""
         return self._generator()
 
 
@@ -89,23 +93,23 @@ BUILT_IN: Final[dict[str, Callable[[], Generator]]] = {
     "kinto.views.NameGenerator": NameGenerator,
     "kinto.views.RelaxedUUID": RelaxedUUID,
 }
-"""The names that settings of Kinto use; they are text, Kinto need not be there (operations contract, 1.9)."""
+"""Generators by the names in settings of Kinto, which need not be installed (operations contract, 1.9)."""
 
 
-def load(name: str) -> Generator:
-    """Return the generator that a setting names: a built-in one, or the class at a dotted path (O-SET-37).
+def load_generator(name: str) -> Generator:
+    """Return a built-in generator by its name, or an instance of the class at a dotted path (O-SET-37).
 
-    Raises ValueError, worded for the line that refuses to start: the caller puts the setting's name before it.
+    Raises ValueError with the reason; the caller prefixes the name of the setting.
     """
     built_in = BUILT_IN.get(name)
-    generator = built_in() if built_in is not None else Foreign(_import(name))
+    generator = built_in() if built_in is not None else ForeignGenerator(_import(name))
     if not generator.match(generator()):
         raise ValueError(_MISMATCH)
     return generator
 
 
 def principal_problem(principal: Json, name: str) -> Problem | None:
-    """Return what is wrong with a principal (C-ERR-22, C-PERM-30, limit of its length), None for a good one."""
+    """Return the problem of an invalid principal (C-ERR-22, C-PERM-30, maximum length), else None."""
     if not principal:
         return Problem("body", name, "Required")
     if not isinstance(principal, str):

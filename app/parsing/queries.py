@@ -1,6 +1,6 @@
-"""Parse what the query string of a list asks for: filters, sorting, paging, fields (core contract, section 6).
+"""Parse the query string of a list: filters, order, page, fields (core contract, section 6).
 
-Nothing is raised here: what is wrong is carried along and told at its step (C-URL-28).
+`parse` raises nothing: a Query carries its errors, which are raised at their step (C-URL-28).
 """
 
 from __future__ import annotations
@@ -15,7 +15,15 @@ from app.errors import Problem
 from app.parsing import tokens
 from app.parsing.bodies import MAX_DEPTH
 from app.parsing.filters import MAX_FILTERS, MAX_VALUES, read_filters, too_many_filters
-from app.parsing.parameters import Fields, Wrong, only_number, only_text, read_number, value_error
+from app.parsing.parameters import (
+    ANY_FIELDS,
+    Fields,
+    InvalidParameter,
+    only_number,
+    only_text,
+    read_number,
+    value_error,
+)
 from backends import Json
 from backends.codec import loads
 from backends.storage import NEWEST_FIRST, Clock, Filter, Order, Stored
@@ -25,10 +33,10 @@ Pairs = Iterable[tuple[str, str]]
 Paths = tuple[tuple[str, ...], ...]
 
 MAX_KEYS: Final = 20
-"""How many fields one query may sort by."""
+"""The most fields that one query may sort by."""
 
 MAX_FIELDS: Final = 100
-"""How many fields one query may choose: every object of the page is searched for each."""
+"""The most fields that one query may select: each is looked up in every object of the page."""
 
 _INVALID_TOKEN: Final = "_token has invalid content"
 _URI_LAST: Final = (Order(("uri",), descending=True),)
@@ -38,31 +46,31 @@ _SORT_KEY: Final = re.compile(r"([+-]?)([\w.]+)")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Sizes of pages by the settings: `paginate_by` is the default and the maximum, `max_fetch_size` bounds both."""
+    """The settings of page sizes: `paginate_by` is the default and the maximum, `max_fetch_size` bounds both."""
 
     paginate_by: int | None
     max_fetch_size: int
 
-    def effective(self, asked: int | None) -> int:
-        """Return how many objects a page holds (C-LIST-45, C-LIST-49)."""
-        return min(size for size in (asked, self.paginate_by, self.max_fetch_size) if size)
+    def page_size(self, requested: int | None) -> int:
+        """Return the number of objects in a page (C-LIST-45, C-LIST-49)."""
+        return min(size for size in (requested, self.paginate_by, self.max_fetch_size) if size)
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What is asked of a list. `limit` is the effective size of a page, `asked_limit` what the client wanted.
+    """The query of a list. `limit` is the effective size of a page, `requested_limit` the value of `_limit`.
 
     `problems` belong to step 11 of C-URL-28, `refusal` to step 14. `fields` are paths, None for whole objects.
-    `ahead` is the timestamp that alone is the reason of the refusal: it is more than a day ahead.
-    `token_nonce` came with the token of a DELETE, `anchors` with one of long sort values: `resume` turns them into
-    `after`. `deprecated_to`: `_to` was used (C-LIST-26).
+    `future_timestamp` is set if the only reason of the refusal is this timestamp, more than a day ahead.
+    `token_nonce` is from the token of a DELETE, `anchors` are from the token of long sort values: `resume` turns them
+    into `after`. `deprecated_to`: the query uses `_to` (C-LIST-26).
     """
 
     limit: int
     filters: tuple[Filter, ...] = ()
     order: tuple[Order, ...] = NEWEST_FIRST
     after: tuple[Json, ...] | None = None
-    asked_limit: int | None = None
+    requested_limit: int | None = None
     tombstones: bool = False
     fields: Paths | None = None
     problems: tuple[Problem, ...] = ()
@@ -70,72 +78,62 @@ class Query:
     deprecated_to: bool = False
     token_nonce: str | None = None
     anchors: tuple[tokens.Anchor, ...] = ()
-    ahead: int | None = None
+    future_timestamp: int | None = None
 
-    def refused(self, latest: int) -> Problem | None:
-        """Return why the query is refused on a list whose highest timestamp was *latest* (C-LIST-28).
+    def refusal_for(self, latest: int) -> Problem | None:
+        """Return the refusal of the query on a list whose highest timestamp was *latest*, else None (C-LIST-28).
 
-        What was the `ETag` of the list is always accepted back, however far ahead it is.
+        A timestamp that was the `ETag` of the list is always accepted, however far ahead.
         """
-        return None if self.ahead is not None and self.ahead <= latest else self.refusal
+        return None if self.future_timestamp is not None and self.future_timestamp <= latest else self.refusal
 
     def from_beginning(self, clock: Clock | None) -> Query:
-        """Return a query for all of the list where `_since` is of a time before its clock was set back."""
+        """Return a query of the whole list if its `_since` is older than the last time the clock was set back."""
         if clock is None or not clock.former:
             return self
-        kept = tuple(
-            each
-            for each in self.filters
-            if (each.path, each.operator) != (("last_modified",), "gt") or not clock.outdates(each.value)
+        filters = tuple(
+            condition
+            for condition in self.filters
+            if (condition.path, condition.operator) != (("last_modified",), "gt") or not clock.outdates(condition.value)
         )
-        return self if kept == self.filters else replace(self, filters=kept)
+        return self if filters == self.filters else replace(self, filters=filters)
 
 
-def parse(
-    pairs: Pairs,
-    list: str,
-    limits: Limits,
-    now_ms: int,
-    known: frozenset[str] | None = None,
-    refused: frozenset[str] = frozenset(),
-    texts: frozenset[str] = frozenset(),
-) -> Query:
-    """Return what *pairs*, decoded names and values, ask of the list with the URI *list*.
-
-    `known`, `refused` and `texts` are explained in `app.parsing.parameters.Fields`.
-    """
-    fields = Fields(known, refused, texts | {"id"})
-    given: dict[str, MutableSequence[str]] = {}
+def parse(pairs: Pairs, list_uri: str, limits: Limits, now_ms: int, fields: Fields = ANY_FIELDS) -> Query:
+    """Return the query of *pairs*, the decoded names and values of a query string, for the list with this URI."""
+    parameters: dict[str, MutableSequence[str]] = {}
     for name, value in pairs:
-        given.setdefault(name.strip(), []).append(value)
-    filters, ahead, asked, wrongs = _read_numbers_and_filters(given, fields, now_ms + _DAY_MS)
-    if not fields.timed:
-        filters = tuple(each for each in filters if each.path != ("last_modified",))
+        parameters.setdefault(name.strip(), []).append(value)
+    filters, future_timestamps, requested_limit, errors = _read_numbers_and_filters(
+        parameters, fields, now_ms + _DAY_MS
+    )
+    if not fields.have_timestamps:
+        filters = tuple(condition for condition in filters if condition.path != ("last_modified",))
     query = Query(
-        limits.effective(asked),
+        limits.page_size(requested_limit),
         filters,
-        asked_limit=asked,
-        tombstones=any(each.path == ("last_modified",) for each in filters),
-        deprecated_to="_to" in given,
+        requested_limit=requested_limit,
+        tombstones=any(condition.path == ("last_modified",) for condition in filters),
+        deprecated_to="_to" in parameters,
     )
     try:
-        query = replace(query, fields=_paths(_parts(given.get("_fields", ()))))
-        query = replace(query, order=_order(_parts(given.get("_sort", ())), fields))
-        token = only_text("_token", given.get("_token", [""]))
-        query = _continued(query, token, list if fields.timed else None)
-        _expect_known(query.fields, fields)
-    except Wrong as wrong:
-        wrongs.append(wrong)
-    malformed = tuple(wrong.problem for wrong in wrongs if wrong.malformed)
-    refusal = next((wrong.problem for wrong in wrongs if not wrong.malformed), None)
-    if refusal is None and ahead:
-        latest, refusal = max(ahead, key=lambda pair: pair[0])
-        query = replace(query, ahead=latest)
+        query = replace(query, fields=_read_paths(_parts(parameters.get("_fields", ()))))
+        query = replace(query, order=_read_order(_parts(parameters.get("_sort", ())), fields))
+        token = only_text("_token", parameters.get("_token", [""]))
+        query = _apply_token(query, token, list_uri if fields.have_timestamps else None)
+        _expect_fields(query.fields, fields)
+    except InvalidParameter as error:
+        errors.append(error)
+    malformed = tuple(error.problem for error in errors if error.malformed)
+    refusal = next((error.problem for error in errors if not error.malformed), None)
+    if refusal is None and future_timestamps:
+        latest, refusal = max(future_timestamps, key=lambda pair: pair[0])
+        query = replace(query, future_timestamp=latest)
     return replace(query, problems=malformed, refusal=refusal)
 
 
 def token(query: Query, page: Sequence[Stored], following: Stored, nonce: str | None = None) -> str:
-    """Return the token of the page that starts with *following*; one with a nonce can be used once (C-OBJ-53)."""
+    """Return the token of the page that starts with *following*; a token with a nonce can be used once (C-OBJ-53)."""
     last = page[-1]
     values = _sort_values(query.order, last)
     if tokens.fits(values):
@@ -143,8 +141,8 @@ def token(query: Query, page: Sequence[Stored], following: Stored, nonce: str | 
     bound = tokens.separate(query.order, values, _sort_values(query.order, following))
     if bound is not None:
         return tokens.encode(bound, last.uri, nonce)
-    near = [following, *reversed(page)][: tokens.MAX_ANCHORS]
-    return tokens.encode_anchors([_anchor(query.order, stored) for stored in near], nonce)
+    neighbours = [following, *reversed(page)][: tokens.MAX_ANCHORS]
+    return tokens.encode_anchors([_anchor(query.order, stored) for stored in neighbours], nonce)
 
 
 def _sort_values(order: Sequence[Order], stored: Stored) -> tokens.Values:
@@ -158,9 +156,10 @@ def _anchor(order: Sequence[Order], stored: Stored) -> tokens.Anchor:
 
 
 def resume(query: Query, objects: Iterable[Stored]) -> Query:
-    """Return the query with the end of the page before, from the objects that its token names, as they are now.
+    """Return the query with `after` set from the anchors of its token; *objects* are these objects as stored now.
 
-    If none has its values any more, a DELETE starts anew, as all that it deleted is gone; other requests are refused.
+    If all of them have changed, a DELETE starts at the beginning, as the objects that it deleted no longer exist; any
+    other request is refused.
     """
     current = {_anchor(query.order, stored): stored for stored in objects}
     for number, anchor in enumerate(query.anchors):
@@ -168,22 +167,22 @@ def resume(query: Query, objects: Iterable[Stored]) -> Query:
         if stored is not None:
             uri = stored.uri if number else tokens.just_before(stored.uri, descending=query.order[-1].descending)
             return replace(query, after=(*_sort_values(query.order, stored), uri), anchors=())
-    refusal = None if query.token_nonce is not None else Wrong(None, _INVALID_TOKEN).problem
+    refusal = None if query.token_nonce is not None else InvalidParameter(None, _INVALID_TOKEN).problem
     return replace(query, anchors=(), refusal=query.refusal or refusal)
 
 
 def token_after(query: Query, document: Mapping[str, Json]) -> str:
-    """Return the token of the page after what is no stored object but has a `uri` (`/permissions`)."""
+    """Return the token of the page after an entry of `/permissions`, which has a `uri` but is not a stored object."""
     return tokens.encode([value_at(document, key.path) for key in query.order], document["uri"])
 
 
 def next_query(pairs: Pairs, limit: int, token: str) -> str:
-    """Return the query string of the next page: as asked, of repeated parameters the last (C-LIST-47)."""
+    """Return the query string of the next page: the same parameters, the last of repeated ones (C-LIST-47)."""
     return urlencode({name.strip(): value for name, value in pairs} | {"_limit": str(limit), "_token": token})
 
 
 def project(document: Mapping[str, Json], fields: Paths) -> dict[str, Json]:
-    """Return the document reduced to some fields, with id and timestamp (C-LIST-56 to C-LIST-58)."""
+    """Return the document with these fields, id and timestamp only (C-LIST-56 to C-LIST-58)."""
     reduced: dict[str, Json] = {}
     for path in (*fields, ("id",), ("last_modified",)):
         _copy(document, reduced, path)
@@ -191,9 +190,9 @@ def project(document: Mapping[str, Json], fields: Paths) -> dict[str, Json]:
 
 
 def _copy(source: Mapping[str, Json], target: dict[str, Json], path: tuple[str, ...]) -> None:
-    """Copy one field with the objects around it, which are made as they are needed."""
-    *around, name = path
-    for outer in around:
+    """Copy one field and create the mappings that contain it."""
+    *containers, name = path
+    for outer in containers:
         if outer not in source:
             return
         if not isinstance(source[outer], dict):
@@ -205,75 +204,79 @@ def _copy(source: Mapping[str, Json], target: dict[str, Json], path: tuple[str, 
 
 
 def _read_numbers_and_filters(
-    given: Mapping[str, Sequence[str]], fields: Fields, latest: int
-) -> tuple[tuple[Filter, ...], tuple[tuple[int, Problem], ...], int | None, list[Wrong]]:
-    """Return filters, timestamps after *latest*, `_limit` and what is wrong, in the order of the query string."""
+    parameters: Mapping[str, Sequence[str]], fields: Fields, latest: int
+) -> tuple[tuple[Filter, ...], tuple[tuple[int, Problem], ...], int | None, list[InvalidParameter]]:
+    """Return filters, timestamps after *latest*, `_limit` and errors, in the order of the query string."""
     filters: list[Filter] = []
-    ahead: list[tuple[int, Problem]] = []
+    future_timestamps: list[tuple[int, Problem]] = []
     values_left = MAX_VALUES
     limit: int | None = None
-    wrongs: list[Wrong] = []
-    for name, values in given.items():
+    errors: list[InvalidParameter] = []
+    for name, values in parameters.items():
         try:
             if name == "_limit":
                 limit = read_number(name, only_number(name, values)) or None
-            read = read_filters(name, values, fields)
-            values_left -= sum(len(each.value) for each in read if isinstance(each.value, tuple))
+            conditions = read_filters(name, values, fields)
+            values_left -= sum(len(condition.value) for condition in conditions if isinstance(condition.value, tuple))
             if values_left < 0:
                 raise value_error(name)
-            if len(filters) + len(read) > MAX_FILTERS:
+            if len(filters) + len(conditions) > MAX_FILTERS:
                 raise too_many_filters(name)
-            filters += read
-            timestamps = [each.value for each in read if each.path == ("last_modified",) and type(each.value) is int]
-            ahead += [(value, value_error(name).problem) for value in timestamps if value > latest]
-        except Wrong as wrong:
-            # Of those that are not malformed only the first is reported.
-            if wrong.malformed or all(each.malformed for each in wrongs):
-                wrongs.append(wrong)
-    return tuple(filters), tuple(ahead), limit, wrongs
+            filters += conditions
+            timestamps = [
+                condition.value
+                for condition in conditions
+                if condition.path == ("last_modified",) and type(condition.value) is int
+            ]
+            future_timestamps += [(value, value_error(name).problem) for value in timestamps if value > latest]
+        except InvalidParameter as error:
+            # Only the first error that is not malformed is reported.
+            if error.malformed or all(former.malformed for former in errors):
+                errors.append(error)
+    return tuple(filters), tuple(future_timestamps), limit, errors
 
 
 def _parts(texts: Sequence[str]) -> Sequence[str]:
-    """Return the parts of a parameter that commas separate; given several times, each time is one part."""
+    """Return the comma-separated parts of a parameter; if it is repeated, each occurrence is one part."""
     return texts if len(texts) != 1 else texts[0].split(",")
 
 
-def _order(texts: Sequence[str], fields: Fields) -> tuple[Order, ...]:
-    """Read `_sort`; what is no key is ignored, and the last key makes the order total (C-LIST-40 to C-LIST-44)."""
+def _read_order(texts: Sequence[str], fields: Fields) -> tuple[Order, ...]:
+    """Read `_sort`; malformed keys are ignored, and the last key makes the order total (C-LIST-40 to C-LIST-44)."""
     parts = [_SORT_KEY.fullmatch(text.strip()) for text in texts]
     keys: dict[str, bool] = {}
     for part in filter(None, parts):
         keys.setdefault(part[2], part[1] == "-")
-    names = [name for name in keys if fields.timed or name != "last_modified"]
+    names = [name for name in keys if fields.have_timestamps or name != "last_modified"]
     for name in names:
         fields.expect_sort(name)
     if len(names) > MAX_KEYS:
         raise value_error("_sort")
     order = tuple(Order(tuple(name.split(".")[: MAX_DEPTH + 1]), keys[name]) for name in names)
-    last = NEWEST_FIRST if fields.timed else _URI_LAST
+    last = NEWEST_FIRST if fields.have_timestamps else _URI_LAST
     return order if last[0].path in (key.path for key in order) else order + last
 
 
-def _continued(query: Query, text: str, list: str | None) -> Query:
-    """Begin the page where the token says."""
+def _apply_token(query: Query, text: str, list_uri: str | None) -> Query:
+    """Return the query of the page at which the token starts."""
     if text in ("", "null"):
         return query
     try:
-        token = tokens.decode(text, query.order, list)
+        token = tokens.decode(text, query.order, list_uri)
     except ValueError as error:
-        raise Wrong(None, _INVALID_TOKEN) from error
+        raise InvalidParameter(None, _INVALID_TOKEN) from error
     return replace(query, after=token.after, token_nonce=token.nonce, anchors=token.anchors)
 
 
-def _paths(texts: Sequence[str]) -> Paths | None:
+def _read_paths(texts: Sequence[str]) -> Paths | None:
     names = dict.fromkeys(text.strip() for text in texts if text.strip())
     if len(names) > MAX_FIELDS:
         raise value_error("_fields")
     return tuple(tuple(name.split(".")[: MAX_DEPTH + 1]) for name in names) or None
 
 
-def _expect_known(paths: Paths | None, fields: Fields) -> None:
+def _expect_fields(paths: Paths | None, fields: Fields) -> None:
     unknown = fields.unknown(".".join(path) for path in paths or ())
     if unknown:
         description = f"Fields {','.join(unknown)} do not exist"
-        raise Wrong("Invalid _fields parameter", description, location="body")
+        raise InvalidParameter("Invalid _fields parameter", description, location="body")

@@ -1,17 +1,18 @@
-"""The tokens of pages: base64 of JSON with the sort values and the URI of the last object (C-LIST-50 to C-LIST-54).
+"""Encode and decode page tokens: base64 of JSON with the sort values and URI of an object (C-LIST-50 to C-LIST-54).
 
     {"after": [["apple"], [], [1700000000000]], "uri": "/buckets/b/collections/c/records/r", "nonce": "..."}
 
-Each value stands in a list, which is empty where the object lacks the field.
+Each value is wrapped in a list, which is empty if the object lacks the field.
 
-Values can be longer than a URL may be. Between the last object of a page and the next one any bound is as good as the
-values themselves, so a long text is cut where its beginning tells the two apart: `separate`. Where it does not (the two
-begin alike, or hold long arrays), the token names some objects around the boundary, each with a digest of its values:
+Values can be longer than a URL may be. Any bound between the last object of a page and the next one serves as well as
+the values themselves, so `separate` cuts a long text if its first characters distinguish the two. If they do not (both
+texts have the same beginning, or the values are long arrays), the token names some objects around the boundary, each
+with a digest of its values:
 
     {"anchors": [["next", "9f86d081884c7d65"], ["last", "..."], ["last but one", "..."]]}
 
-The next page starts at the first of them whose values are still the same. The objects between it and the boundary have
-changed or gone, so of those that have not, none is left out and none comes twice.
+The next page starts at the first of them whose values are unchanged. All objects between it and the boundary have been
+changed or deleted, so no unchanged object is skipped or repeated.
 """
 
 from __future__ import annotations
@@ -30,23 +31,23 @@ from backends.storage import MISSING, Missing, Order, list_of
 from backends.storage.values import ordered
 
 MAX_BYTES: Final = 1_024
-"""How long the JSON of sort values may be before it is shortened."""
+"""The longest JSON of sort values in a token; longer values are shortened."""
 MAX_ANCHORS: Final = 4
 
 _COLUMNS: Final = (("id",), ("last_modified",))
-_CUT: Final = 128
+_PREFIX_CHARACTERS: Final = 128
 _GREATEST: Final = "\U0010ffff"
 _DIGEST_CHARACTERS: Final = 32
 
 Values = tuple[Json, ...]
-"""The sort values of one object; `MISSING` for a field that it lacks."""
+"""The sort values of one object; `MISSING` for a field that the object lacks."""
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """Where a page begins: `after` holds the sort values of the last object before, and its URI.
+    """The start of a page: `after` has the sort values and the URI of the last object of the page before.
 
-    Without it there are `anchors`.
+    `after` is None in a token with `anchors`.
     """
 
     after: Values | None
@@ -63,7 +64,7 @@ class Anchor:
 
 
 def encode(values: Sequence[Json | Missing], uri: str, nonce: str | None = None) -> str:
-    """Return the token of what follows the object *uri* with these sort values."""
+    """Return the token of the page after the object *uri* with these sort values."""
     return _to_text({"after": _after(values), "uri": uri}, nonce)
 
 
@@ -77,75 +78,75 @@ def _to_text(content: dict[str, Json], nonce: str | None) -> str:
 
 
 def encode_anchors(anchors: Sequence[Anchor], nonce: str | None = None) -> str:
-    """Return the token of a page that starts at the first of some objects that has not changed."""
+    """Return the token of a page that starts at the first unchanged object of the anchors."""
     content: dict[str, Json] = {"anchors": [[anchor.id, anchor.digest] for anchor in anchors]}
     return _to_text(content, nonce)
 
 
 def digest(order: Sequence[Order], values: Values) -> str:
-    """Return the digest of an object's values in this sort."""
+    """Return the digest of an object's sort values, in hexadecimal."""
     keys = [[key.path, key.descending] for key in order]
     return hashlib.sha256(dumps([keys, _after(values)]).encode()).hexdigest()[:_DIGEST_CHARACTERS]
 
 
 def fits(values: Values) -> bool:
-    """Say whether a token can hold the values as they are."""
+    """Return whether values are short enough for a token."""
     return len(dumps(_after(values)).encode()) <= MAX_BYTES
 
 
 def separate(order: Sequence[Order], last: Values, following: Values) -> Values | None:
-    """Return short values between those of two neighbours, None where there are none.
+    """Return short values between those of two neighbours, None if there are none.
 
-    The first key in which the two differ decides: a text is cut there, and what comes after does not matter.
+    The first key in which the two differ decides: its text is cut, and the values of later keys do not matter.
     """
     differs = next(
         (index for index in range(len(order)) if ordered(last[index]) != ordered(following[index])), len(order) - 1
     )
     bound = _between(order[differs], last[differs], following[differs])
-    rest = [value if key.path in _COLUMNS else MISSING for key, value in zip(order, last, strict=True)]
-    values = (*last[:differs], bound, *rest[differs + 1 :])
+    remaining = [value if key.path in _COLUMNS else MISSING for key, value in zip(order, last, strict=True)]
+    values = (*last[:differs], bound, *remaining[differs + 1 :])
     return values if fits(values) else None
 
 
 def _between(key: Order, value: Json, other: Json) -> Json:
-    """Return a beginning of a long text that is on the same side of *other*; anything else as it is."""
-    if not isinstance(value, str) or len(value) <= _CUT or key.path in _COLUMNS:
+    """Return a prefix of a long text that sorts on the same side of *other*; return other values unchanged."""
+    if not isinstance(value, str) or len(value) <= _PREFIX_CHARACTERS or key.path in _COLUMNS:
         return value
-    beginning = value[:_CUT]
-    if isinstance(other, str) and other.startswith(beginning):
+    prefix = value[:_PREFIX_CHARACTERS]
+    if isinstance(other, str) and other.startswith(prefix):
         return value
     if key.descending:
-        return beginning
-    return value if value[_CUT] == _GREATEST else beginning + _GREATEST
+        return prefix
+    return value if value[_PREFIX_CHARACTERS] == _GREATEST else prefix + _GREATEST
 
 
 def just_before(uri: str, *, descending: bool) -> str:
-    """Return a text that comes before *uri* and after every other URI before it."""
+    """Return a text that sorts directly before *uri*, after every other URI before it."""
     return uri + _GREATEST if descending else f"{uri[:-1]}{chr(ord(uri[-1]) - 1)}{_GREATEST}"
 
 
-def decode(text: str, order: Sequence[Order], list: str | None) -> Token:
-    """Return what a token says of a page that is sorted by *order*, of the list *list* where its objects are stored.
+def decode(text: str, order: Sequence[Order], list_uri: str | None) -> Token:
+    """Decode the token of a page in this order; *list_uri* is the list of stored objects, None for other pages.
 
-    Raises ValueError for what cannot be a token of this list and order (C-LIST-51).
+    Raises ValueError if it cannot be a token of this list and order (C-LIST-51).
     """
     try:
         content = read_json(base64.b64decode(text.encode(), altchars=b"-_", validate=True).decode())
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
-    if not isinstance(content, dict) or any("\0" in each for each in texts_of(content)):
-        raise ValueError("no mapping")
+    if not isinstance(content, dict) or any("\0" in inner for inner in texts_of(content)):
+        raise ValueError("not a mapping")
     uri, nonce = content.get("uri"), content.get("nonce")
     if not isinstance(nonce, str | None):
-        raise ValueError("a nonce that is none")
-    if list is not None and "anchors" in content:
+        raise ValueError("the nonce is not a string")
+    if list_uri is not None and "anchors" in content:
         return Token(None, nonce, _anchors(content["anchors"]))
     if not isinstance(uri, str):
         raise ValueError("no URI")
     values = _values(content.get("after"), len(order))
-    if list is not None:
-        if "/" not in uri or list_of(uri) != list:
-            raise ValueError("of another list")
+    if list_uri is not None:
+        if "/" not in uri or list_of(uri) != list_uri:
+            raise ValueError("the token of another list")
         for key, value in zip(order, values, strict=True):
             _expect_possible(key, value)
     return Token((*values, uri), nonce)
@@ -153,26 +154,26 @@ def decode(text: str, order: Sequence[Order], list: str | None) -> Token:
 
 def _anchors(anchors: Json) -> tuple[Anchor, ...]:
     if not isinstance(anchors, list) or not 0 < len(anchors) <= MAX_ANCHORS:
-        raise ValueError("no anchors, or too many")
+        raise ValueError("not a list of 1 to 4 anchors")
     for anchor in anchors:
         if not isinstance(anchor, list) or len(anchor) != 2 or not all(isinstance(text, str) for text in anchor):
-            raise ValueError("no anchor")
+            raise ValueError("not an anchor")
         if not 0 < len(anchor[0]) <= MAX_ID_CHARACTERS or "/" in anchor[0]:
-            raise ValueError("no id")
+            raise ValueError("not an id")
     return tuple(Anchor(*anchor) for anchor in anchors)
 
 
 def _values(after: Json, count: int) -> tuple[Json, ...]:
     if not isinstance(after, list) or len(after) != count:
-        raise ValueError("of another sort")
-    if not all(isinstance(held, list) and len(held) < 2 for held in after):
-        raise ValueError("no values")
-    return tuple(held[0] if held else MISSING for held in after)
+        raise ValueError("the token of another order")
+    if not all(isinstance(item, list) and len(item) < 2 for item in after):
+        raise ValueError("not a list of values")
+    return tuple(item[0] if item else MISSING for item in after)
 
 
 def _expect_possible(key: Order, value: Json) -> None:
-    """Refuse an id that is no text and a timestamp that is none: the storage compares them as such."""
+    """Raise ValueError for an id that is not a string or an invalid timestamp: the storage compares typed columns."""
     if key.path == ("id",) and not isinstance(value, str):
-        raise ValueError("no id")
+        raise ValueError("not an id")
     if key.path == ("last_modified",) and not (type(value) is int and 0 <= value < TIMESTAMP_LIMIT):
-        raise ValueError("no timestamp")
+        raise ValueError("not a timestamp")

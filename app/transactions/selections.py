@@ -123,7 +123,7 @@ def select_page(service: Service, operation: Operation, read: Reader) -> Selecti
         order=query.order,
         after=None if counting else query.after,
         limit=0
-        if (query.refusal and query.ahead is None) or operation.problems
+        if (query.refusal and query.future_timestamp is None) or operation.problems
         else (2**63 - 1 if counting else query.limit + 1),
         tombstones=query.tombstones and not counting and not operation.writes_many,
         counting=counting,

@@ -233,7 +233,9 @@ def test_patch_consumes_merge_patches_too(api: dict[str, Any]) -> None:
 
 def test_document_has_the_kinds_of_plugins(client: Client) -> None:
     service: Service = client.app.extensions["kinto"]
-    service.add_kind(Kind("note", "notes", ("read", "write"), ids.load("kinto.core.storage.generators.UUID4")))
+    service.add_kind(
+        Kind("note", "notes", ("read", "write"), ids.load_generator("kinto.core.storage.generators.UUID4"))
+    )
 
     api = document(service, "http://localhost")
 

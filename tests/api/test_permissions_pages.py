@@ -10,6 +10,7 @@ import pytest
 
 from app import entries, matching
 from app.parsing import queries
+from app.parsing.parameters import Fields
 from tests.api.conftest import ClientMaker
 from tests.support.client import Client, user_id
 from tests.test_budget import counted
@@ -131,7 +132,7 @@ def test_pages_are_cut_from_the_whole_list(client_with: ClientMaker, given: dict
         for filters, sort in [*asked[::step], *product([""], SORTS[::step])]:
             query = f"{filters}&_sort={sort}" if sort else filters
             pairs = parse_qsl(query, keep_blank_values=True)
-            parsed = queries.parse(pairs, "/permissions", limits, 2**50, known=known)
+            parsed = queries.parse(pairs, "/permissions", limits, 2**50, Fields(known))
             expected = matching.choose(whole, parsed)
 
             assert _pages(client, query) == list(expected.documents), (name, query)

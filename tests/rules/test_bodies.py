@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.errors import Invalid, Problem
-from app.parsing.bodies import MAX_DEPTH, decode, deeper_than, not_a_mapping, not_iterable, same
+from app.parsing.bodies import MAX_DEPTH, decode, is_deeper_than, is_same, not_a_mapping, not_iterable
 from backends.codec import dumps
 
 LONG = b'"long": 1234567890123456789012345'
@@ -139,8 +139,8 @@ def test_every_value_survives_decoding_and_encoding(value: object) -> None:
     """C-OBJ-4."""
     decoded = decode(json.dumps(value).encode())
 
-    assert same(decoded, value)
-    assert same(decode(dumps(decoded).encode()), value)
+    assert is_same(decoded, value)
+    assert is_same(decode(dumps(decoded).encode()), value)
 
 
 @pytest.mark.parametrize(
@@ -156,14 +156,14 @@ def test_every_value_survives_decoding_and_encoding(value: object) -> None:
     ids=["true and one", "integer and fraction", "other order", "inside a list", "other length", "null and false"],
 )
 def test_values_are_the_same_when_their_json_is(one: object, other: object, expected: bool) -> None:
-    assert same(one, other) is expected
+    assert is_same(one, other) is expected
 
 
 def test_depth_counts_lists_and_mappings() -> None:
-    assert not deeper_than("text", 0)
-    assert deeper_than({}, 0)
-    assert not deeper_than({"a": [1]}, 2)
-    assert deeper_than({"a": [1]}, 1)
+    assert not is_deeper_than("text", 0)
+    assert is_deeper_than({}, 0)
+    assert not is_deeper_than({"a": [1]}, 2)
+    assert is_deeper_than({"a": [1]}, 1)
 
 
 def test_wrong_types_are_worded_as_clients_know_them() -> None:

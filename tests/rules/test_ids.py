@@ -5,7 +5,7 @@ import re
 import pytest
 
 from app.errors import Problem
-from app.parsing.ids import UUID4, Generator, NameGenerator, RelaxedUUID, load, principal_problem
+from app.parsing.ids import UUID4, Generator, NameGenerator, RelaxedUUID, load_generator, principal_problem
 
 
 class Counting:
@@ -101,12 +101,12 @@ def test_made_uuids_are_of_version_4(generator: Generator) -> None:
 )
 def test_names_of_kinto_are_understood_without_kinto(name: str, kind: type) -> None:
     """O-SET-37."""
-    assert type(load(name)) is kind
+    assert type(load_generator(name)) is kind
 
 
 def test_an_own_generator_is_loaded_by_its_dotted_name() -> None:
     """C-OBJ-7, O-SET-37."""
-    generator = load(f"{__name__}.Counting")
+    generator = load_generator(f"{__name__}.Counting")
 
     assert generator() == "made.here"
     assert generator.regexp == "^[a-z.]+$"
@@ -117,13 +117,13 @@ def test_an_own_generator_is_loaded_by_its_dotted_name() -> None:
 @pytest.mark.parametrize("id", ["a\n", "a" * 256, "", 7], ids=["a line break", "256 characters", "empty", "a number"])
 def test_an_own_generator_is_held_to_the_limits_of_ids(id: object) -> None:
     """O-SET-38."""
-    assert not load(f"{__name__}.Counting").match(id)
+    assert not load_generator(f"{__name__}.Counting").match(id)
 
 
 def test_a_generator_is_refused_when_it_makes_what_it_does_not_accept() -> None:
     """Operations contract, 1.4."""
     with pytest.raises(ValueError, match=re.escape("Generated object id does comply with regexp.")):
-        load(f"{__name__}.Contradicting")
+        load_generator(f"{__name__}.Contradicting")
 
 
 @pytest.mark.parametrize(
@@ -131,12 +131,12 @@ def test_a_generator_is_refused_when_it_makes_what_it_does_not_accept() -> None:
 )
 def test_a_generator_is_refused_by_name_when_it_cannot_be_loaded(name: str) -> None:
     with pytest.raises(ValueError, match=f"cannot load the id generator '{name}'"):
-        load(name)
+        load_generator(name)
 
 
 def test_a_generator_is_refused_when_it_lacks_a_member() -> None:
     with pytest.raises(ValueError, match="it needs regexp"):
-        load(f"{__name__}.Incomplete")
+        load_generator(f"{__name__}.Incomplete")
 
 
 @pytest.mark.parametrize(

@@ -363,7 +363,7 @@ def shown(patch: Patch | tuple[Problem, ...], behaviour: str, **changed: Any) ->
     """Return what an answer shows; *changed* is what the server makes different from the patched object."""
     assert isinstance(patch, Patch)
     patched, _ = patch.apply(BEFORE, PERMISSIONS)
-    return patch.behave(behaviour, BEFORE, patched, patched | {"last_modified": 20} | changed)
+    return patch.reply_members(behaviour, BEFORE, patched, patched | {"last_modified": 20} | changed)
 
 
 def test_a_light_answer_shows_members_that_were_named_and_changed() -> None:

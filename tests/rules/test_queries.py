@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from app.errors import Problem
 from app.matching import checks_of, choose, matches, sort_key
+from app.parsing.parameters import Fields
 from app.parsing.queries import Limits, Query, next_query, parse, project, token, token_after
 from backends.codec import dumps
 from backends.storage import MISSING, NEWEST_FIRST, Filter, Order, Stored
@@ -197,7 +198,7 @@ class TestFilters:
     def test_a_private_field_cannot_be_filtered_by(self, text: str) -> None:  # P-ACC-26
         name = text.partition("=")[0]
 
-        asked = query(text, refused=frozenset({"secret"}))
+        asked = query(text, fields=Fields(private=frozenset({"secret"})))
 
         assert asked.refusal == wrong(name, f"Invalid value for {name}")
         assert asked.filters == ()
@@ -324,7 +325,7 @@ class TestSort:
         assert query(text).order == tuple(expected)
 
     def test_a_private_field_cannot_be_sorted_by(self) -> None:  # P-ACC-26
-        asked = query("_sort=a,-secret.x", refused=frozenset({"secret"}))
+        asked = query("_sort=a,-secret.x", fields=Fields(private=frozenset({"secret"})))
 
         assert asked.refusal == wrong("_sort", "Invalid value for _sort")
         assert asked.order == NEWEST_FIRST
@@ -370,8 +371,8 @@ class TestLimit:
         assert query(f"_limit={value}").problems == (wrong("_limit", description),)
 
     def test_what_was_asked_is_known(self) -> None:
-        assert query("_limit=30", Limits(7, 100)).asked_limit == 30
-        assert query("_limit=0").asked_limit is None
+        assert query("_limit=30", Limits(7, 100)).requested_limit == 30
+        assert query("_limit=0").requested_limit is None
 
 
 def stored(document: dict[str, Any], id: str = "r1", timestamp: int = 5) -> Stored:
@@ -520,7 +521,7 @@ class TestKnownFields:
         ],
     )
     def test_an_unknown_field_is_refused(self, text: str, refusal: Problem) -> None:
-        assert query(text, known=ENTRY_FIELDS).refusal == refusal
+        assert query(text, fields=Fields(ENTRY_FIELDS)).refusal == refusal
 
     @pytest.mark.parametrize(
         ("text", "order"),
@@ -534,31 +535,31 @@ class TestKnownFields:
     def test_entries_without_timestamp_are_sorted_by_uri(self, text: str, order: str) -> None:
         expected = [Order((name.lstrip("-"),), name.startswith("-")) for name in order.split()]
 
-        assert query(text, known=ENTRY_FIELDS).order == tuple(expected)
+        assert query(text, fields=Fields(ENTRY_FIELDS)).order == tuple(expected)
 
     @pytest.mark.parametrize("text", ["last_modified=1", "_since=1", "gt_last_modified=1", "_before=2"])
     def test_timestamps_are_ignored_where_there_are_none(self, text: str) -> None:
-        asked = query(text, known=ENTRY_FIELDS)
+        asked = query(text, fields=Fields(ENTRY_FIELDS))
 
         assert (asked.filters, asked.problems) == ((), ())
 
     @pytest.mark.parametrize("text", ["last_modified=abc", "_since=abc", "in_last_modified=1"])
     def test_timestamps_that_are_none_are_refused_where_there_are_none(self, text: str) -> None:
-        asked = query(text, known=ENTRY_FIELDS)
+        asked = query(text, fields=Fields(ENTRY_FIELDS))
 
         assert asked.problems or asked.refusal
 
     def test_all_below_a_known_name_may_be_asked_for(self) -> None:
         known = frozenset({"target", "target.", "last_modified", "id"})
 
-        asked = query("target.data.v=2&_sort=target.data.w,target", known=known)
+        asked = query("target.data.v=2&_sort=target.data.w,target", fields=Fields(known))
 
         assert asked.refusal is None
         assert asked.filters == (Filter(("target", "data", "v"), "eq", 2),)
         assert asked.order[-1:] == NEWEST_FIRST
 
     def test_digits_are_text_for_a_field_of_texts(self) -> None:  # P-HIST-10
-        asked = query("record_id=42&in_record_id=42,x&n=42", texts=frozenset({"record_id"}))
+        asked = query("record_id=42&in_record_id=42,x&n=42", fields=Fields(strings=frozenset({"id", "record_id"})))
 
         assert [each.value for each in asked.filters] == ["42", ("42", "x"), 42]
 
@@ -605,7 +606,7 @@ class TestMatching:
         ],
     )
     def test_entries_are_filtered(self, text: str, count: int) -> None:  # C-UTIL-31
-        assert choose(self.ENTRIES, query(text, known=ENTRY_FIELDS)).total == count
+        assert choose(self.ENTRIES, query(text, fields=Fields(ENTRY_FIELDS))).total == count
 
     @pytest.mark.parametrize("sort", ["uri", "-uri", "id", "-id,uri", "bucket_id"])
     @pytest.mark.parametrize("size", [1, 3, 10])
@@ -614,11 +615,11 @@ class TestMatching:
         text = f"_sort={sort}&_limit={size}"
         more: Iterable[Any] = True
         while more:
-            asked = query(text, known=ENTRY_FIELDS)
+            asked = query(text, fields=Fields(ENTRY_FIELDS))
             page = choose(self.ENTRIES, asked)
             found += page.documents
             text = next_query(parse_qsl(text), asked.limit, token_after(asked, page.documents[-1]))
             more = page.more
 
-        assert found == list(choose(self.ENTRIES, query(f"_sort={sort}", known=ENTRY_FIELDS)).documents)
+        assert found == list(choose(self.ENTRIES, query(f"_sort={sort}", fields=Fields(ENTRY_FIELDS))).documents)
         assert len(found) == len(self.ENTRIES) == page.total
