@@ -7,7 +7,7 @@ from typing import Final
 
 from app.decisions.permissions import Configured, implied_permissions
 from app.kinds import Data, Kind, Kinds, Route
-from app.matching import checks_of, matches
+from app.matching import build_tests, matches
 from app.parsing.queries import Query
 from backends import Json
 from backends.storage import AccessSelection, Filter, KindRange, Order, Page, like_pattern
@@ -26,7 +26,7 @@ def known_fields(kinds: Kinds) -> frozenset[str]:
     return frozenset(("uri", "resource_name", "id", *(f"{kind.name}_id" for kind in kinds)))
 
 
-def by_settings(kinds: Kinds, configured: Configured, principals: Collection[str]) -> dict[str, set[str]]:
+def permissions_by_settings(kinds: Kinds, configured: Configured, principals: Collection[str]) -> dict[str, set[str]]:
     """Return the permissions that the settings give *principals* on every object of a kind, by its name (C-UTIL-29).
 
     Permission to create is one on the parents. This is said of what contains objects or makes groups, not of the
@@ -49,7 +49,7 @@ def list_patterns(kinds: Kinds, wanted: Iterable[Kind]) -> list[str]:
     return [like_pattern([each.plural for each in kinds.lineage(kind)]) for kind in wanted]
 
 
-def wanted(
+def select_accessible(
     kinds: Kinds, query: Query, readers: Sequence[str], given: Collection[str], *, counting: bool
 ) -> AccessSelection:
     """Return what to read for a page of the entries; *given* are the kinds of which every object has one.
@@ -94,7 +94,7 @@ def _ranges(lineage: Sequence[Kind], query: Query, after: Sequence[Json]) -> tup
     """
     fields = {"uri", "id", *(f"{kind.name}_id" for kind in lineage)}
     constant = [each for each in query.filters if each.path[0] not in fields]
-    if not matches({"resource_name": lineage[-1].name}, checks_of(constant)):
+    if not matches({"resource_name": lineage[-1].name}, build_tests(constant)):
         return [], []
     left = [each for each in query.filters if each not in constant]
     ranges, left = _by_ids(lineage, left)
@@ -165,7 +165,7 @@ def _only(uri: str) -> tuple[str, str]:
     return uri, f"{uri}\x01"
 
 
-def entries(kinds: Kinds, held: Held, given: Held) -> list[Data]:
+def build_entries(kinds: Kinds, held: Held, given: Held) -> list[Data]:
     """Return one entry for each object that exists as an endpoint (C-UTIL-25 to C-UTIL-28).
 
     *held* are the permissions on objects by URI, *given* those by settings from `by_settings`.
@@ -181,7 +181,7 @@ def entries(kinds: Kinds, held: Held, given: Held) -> list[Data]:
     return found
 
 
-def root(kinds: Kinds, configured: Configured, principals: Collection[str]) -> list[Data]:
+def root_entries(kinds: Kinds, configured: Configured, principals: Collection[str]) -> list[Data]:
     """Return the entry of what may be created at the top, none when it is nothing (C-UTIL-28)."""
     allowed = [kind.creation for kind in kinds.at_top() if not configured(kind.name, "create").isdisjoint(principals)]
     return [{"uri": "/", "resource_name": "root", "permissions": allowed}] if allowed else []

@@ -73,7 +73,7 @@ class Context(Protocol):
         """End all that was granted to a principal, and its memberships."""
 
 
-class Reading:
+class ReadContext:
     """The context of a request that only reads: nothing can be written in it."""
 
     def stamp(self, list: str) -> int | None:
@@ -89,8 +89,8 @@ class Reading:
         raise TypeError(f"A request that only reads cannot withdraw what {principal} holds")
 
 
-Before = Callable[[Event, Context], None]
-After = Callable[[Event], None]
+BeforeCommit = Callable[[Event, Context], None]
+AfterCommit = Callable[[Event], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,18 +101,18 @@ class Listener:
     when all is committed; what it raises is logged. *name* is what metrics call it; without one it is not timed.
     """
 
-    before: Before | None = None
-    after: After | None = None
+    before: BeforeCommit | None = None
+    after: AfterCommit | None = None
     kinds: frozenset[str] = frozenset()
     actions: frozenset[str] = frozenset(("create", "update", "delete"))
     name: str = ""
 
-    def wants(self, event: Event) -> bool:
+    def matches(self, event: Event) -> bool:
         """Say whether the listener wants to be told of an event."""
         return event.action in self.actions and (not self.kinds or event.kind.name in self.kinds)
 
 
-def collect(done: Iterable[tuple[Operation, Outcome]], reads: bool) -> Sequence[Event]:
+def collect_events(done: Iterable[tuple[Operation, Outcome]], reads: bool) -> Sequence[Event]:
     """Group what operations did by kind, list and action, in the order of first occurrence (C-EVT-3, C-EVT-4).
 
     *reads* says whether anybody wants to know what was only read.

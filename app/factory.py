@@ -15,7 +15,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app.authentication.basicauth import BasicAuth
 from app.identity import Policy
-from app.listeners import listeners
+from app.listeners import load_listeners
 from app.parsing import ids
 from app.service import Service
 from app.settings import PolicySettings, SettingError, Settings, convert_errors, imported, load
@@ -99,7 +99,7 @@ def new_flask() -> Flask:
 
 def _extend(app: Flask, service: Service) -> None:
     """Add what settings name: listeners, plugins, policies."""
-    for listener in listeners(service.settings):
+    for listener in load_listeners(service.settings):
         service.add_listener(listener)
     for name in service.settings.includes:
         attach(name, app, service)

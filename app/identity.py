@@ -1,4 +1,4 @@
-"""Who asks: a user id and the principals that come with it, and the policies that find it out."""
+"""Identities: the user id and principals of a request's sender, and the policies that authenticate them."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ EVERYONE = "system.Everyone"
 AUTHENTICATED = "system.Authenticated"
 
 Reader = Callable[[Selection], Snapshot]
-"""What reads the storage: `Storage.read`, or that of a transaction."""
+"""A function that reads the storage: `Storage.read`, or the `read` of a transaction."""
 
 _Selection = TypeVar("_Selection", Selection, AccessSelection)
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """The state of a user against which `credentials` were checked: they are valid only as long as it has not changed.
+    """The state of a user against which `credentials` were checked: they are valid only while it has not changed.
 
-    `secret` is the `fingerprint` of the user's secret. `forget` ends the remembered login.
+    `secret` is the `fingerprint` of the user's secret. `forget` deletes the remembered login.
     """
 
     user: User
@@ -32,9 +32,9 @@ class Proof:
     credentials: str = field(repr=False)
     forget: Callable[[], None] = field(repr=False)
 
-    def matches(self, seen: Snapshot) -> bool:
-        """Say whether a snapshot that was asked for the user shows the same state."""
-        state = seen.users.get(self.user)
+    def matches(self, snapshot: Snapshot) -> bool:
+        """Return whether a snapshot whose selection named the user shows the same state."""
+        state = snapshot.users.get(self.user)
         return (
             state is not None
             and state.born == self.born
@@ -43,7 +43,7 @@ class Proof:
 
 
 def fingerprint(secret: str | None) -> str:
-    """Return a text by which a secret is recognised and that does not show it."""
+    """Return a text that identifies a secret without revealing it."""
     return hashlib.sha256((secret or "").encode()).hexdigest()
 
 
@@ -54,13 +54,13 @@ def proof_of(user: User, state: UserState, credentials: str, forget: Callable[[]
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who asks: `user_id` with its policy's prefix (`basicauth:3f1c`), None for nobody in particular.
+    """The sender of a request: `user_id` with its policy's prefix (`basicauth:3f1c`), None for an anonymous sender.
 
-    With a `proof` it is to be held against the storage before it counts: `Service.identify` does so at once, `Proving`
-    with the first read of a request.
+    An identity with a `proof` must be verified against the storage before it is trusted:
+    `Service.authenticate_and_verify` does so at once, `VerifyingReader` with the first read of a request.
 
-    Derived: `principals`, the identity itself without its groups (core contract, 7.2); `principal`, the one of them
-    that stands in the permissions of what the identity writes (C-OBJ-70, C-OBJ-71).
+    Derived: `principals` of the identity without its groups (core contract, 7.2); `principal`, the one that is entered
+    in the permissions of objects that the identity writes (C-OBJ-70, C-OBJ-71).
     """
 
     user_id: str | None = None
@@ -71,8 +71,8 @@ class Identity:
     principal: str = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        alone = self.user_id is None
-        object.__setattr__(self, "principals", (EVERYONE,) if alone else (self.user_id, EVERYONE, AUTHENTICATED))
+        principals = (EVERYONE,) if self.user_id is None else (self.user_id, EVERYONE, AUTHENTICATED)
+        object.__setattr__(self, "principals", principals)
         object.__setattr__(self, "principal", self.user_id or EVERYONE)
 
 
@@ -80,7 +80,7 @@ ANONYMOUS = Identity()
 
 
 class Outdated(Exception):
-    """Some users have changed since their credentials were checked: `proofs` no longer hold."""
+    """Some users have changed since their credentials were checked: `proofs` are no longer valid."""
 
     def __init__(self, proofs: Iterable[Proof]) -> None:
         super().__init__()
@@ -88,54 +88,55 @@ class Outdated(Exception):
 
 
 class VerifyingReader:
-    """A reader whose first read also checks the identities against the storage, in the same statement.
+    """A reader whose first read also verifies identities against the storage, in the same statement.
 
-    That read raises Outdated when some of them no longer are who they were. Later reads of a transaction may see what
-    the request itself changed, and check nothing.
+    That read raises Outdated if the user of an identity has changed. Later reads of a transaction may see changes of
+    the request itself, and verify nothing.
     """
 
     def __init__(self, read: Reader, identities: Iterable[Identity]) -> None:
         self._read = read
         self._proofs = {identity.proof.credentials: identity.proof for identity in identities if identity.proof}
-        self._unproven = dict(self._proofs)
+        self._unverified = dict(self._proofs)
 
-    def __call__(self, wanted: Selection) -> Snapshot:
+    def __call__(self, selection: Selection) -> Snapshot:
         """Read. Raises Outdated."""
-        return self.read(self._read, wanted)
+        return self.read_with(self._read, selection)
 
-    def read(self, reader: Callable[[_Selection], Snapshot], wanted: _Selection) -> Snapshot:
-        """Read by another reader, which also looks up the `users` that it is asked for. Raises Outdated."""
-        if not self._unproven:
-            return reader(wanted)
-        proofs = list(self._unproven.values())
-        self._unproven.clear()
-        seen = reader(replace(wanted, users=tuple(dict.fromkeys(proof.user for proof in proofs))))
-        outdated = [proof for proof in proofs if not proof.matches(seen)]
+    def read_with(self, read: Callable[[_Selection], Snapshot], selection: _Selection) -> Snapshot:
+        """Read by another function, which must also look up the `users` of the selection. Raises Outdated."""
+        if not self._unverified:
+            return read(selection)
+        proofs = list(self._unverified.values())
+        self._unverified.clear()
+        snapshot = read(replace(selection, users=tuple(dict.fromkeys(proof.user for proof in proofs))))
+        outdated = [proof for proof in proofs if not proof.matches(snapshot)]
         if outdated:
             raise Outdated(outdated)
-        return seen
+        return snapshot
 
     def reset(self) -> None:
-        """Check the identities again with the next read: that of another try, or of a transaction."""
-        self._unproven = dict(self._proofs)
+        """Verify the identities again with the next read, as a new try or a transaction must."""
+        self._unverified = dict(self._proofs)
 
     def verify(self) -> None:
-        """Check identities that no read has checked yet, by a statement of its own. Raises Outdated."""
-        for proof in self._unproven.values():
+        """Verify identities that no read has verified yet, by a separate statement. Raises Outdated."""
+        for proof in self._unverified.values():
             self(Selection(read_bucket(proof.user.uri)))
             return
 
 
 class Policy(Protocol):
-    """A way to find out who asks, by the `Authorization` header; built with its settings by the factory."""
+    """An authentication policy: it derives an identity from the `Authorization` header. The factory creates it."""
 
     name: str
 
     def identify(self, authorization: str, read: Reader) -> Identity | str | None:
         """Return the user id with its prefix, or None when these are no credentials that the policy accepts.
 
-        *read* reads the storage, in a batch as earlier operations have changed it. A policy that remembers logins
-        returns an Identity with the proof that they must fit. Raises ApiError when nobody may try at present.
+        *read* reads the storage; inside a batch it sees the changes of earlier operations. A policy that remembers
+        logins returns an Identity with a proof that must be verified. Raises ApiError when no login is allowed at
+        present.
         """
 
     def challenge(self) -> str | None:

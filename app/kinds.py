@@ -1,7 +1,7 @@
-"""The kinds of objects: their URLs, their permissions, and what a kind does with the data of its objects.
+"""The kinds of objects: their URLs, their permissions, and the hooks by which a kind changes its objects' data.
 
-A kind is declared once; routes, rules, settings and the OpenAPI document are drawn from it. A plugin adds a kind the
-same way (`Service.add_kind`).
+A kind is declared once; routes, rules, settings and the OpenAPI document are derived from it. A plugin adds a kind in
+the same way (`Service.add_kind`).
 """
 
 from __future__ import annotations
@@ -23,41 +23,50 @@ Data = dict[str, Json]
 
 
 class KindHooks:
-    """What a kind does of its own; plugins override what differs."""
+    """The hooks of a kind with their defaults; a plugin overrides those in which its kind differs."""
 
     def prepare_attributes(
         self, kind: str, data: Data | None, old: Data | None, prefix: str
     ) -> tuple[Data, list[Problem]]:
         """Check and complete the attributes of an object that is created or, from *old*, changed.
 
-        *data* is None when the client gave none: what is there stays (C-OBJ-16, C-OBJ-17). *prefix* is what the names
-        of problems begin with: `data.`, or nothing for the result of a patch.
+        *data* is None when the client sent none: the old attributes stay (C-OBJ-16, C-OBJ-17). *prefix* begins the
+        names of problems: `data.`, or nothing for the result of a patch.
         """
         if data is None:
             return dict(old or {}), []
         return validate_data(kind, data, prefix=prefix)
 
-    def stored_attributes(self, uri: str, attributes: Data, lengthy: SlowResults) -> Data:
-        """Return the attributes of *uri* as they are stored. What takes long is a result of *lengthy*."""
+    def stored_attributes(self, uri: str, attributes: Data, slow_results: SlowResults) -> Data:  # noqa: ARG002  # a hook
+        """Return the attributes of *uri* as they are stored, with computations that take long from *slow_results*."""
         return attributes
 
-    def writer(self, identity: Identity, id: str) -> str:
+    def writer(self, identity: Identity, object_id: str) -> str:  # noqa: ARG002  # a hook
         """Return the principal that gets `write` on the object that *identity* writes (C-OBJ-70)."""
         return identity.principal
 
-    def write_error(self, identity: Identity, id: str | None, may_write_all: bool) -> ApiError | None:
-        """Return why *identity* may not write the object *id* at all, whatever is granted."""
+    def write_error(
+        self,
+        identity: Identity,  # noqa: ARG002  # a hook
+        object_id: str | None,  # noqa: ARG002  # a hook
+        *,
+        may_write_all: bool,  # noqa: ARG002  # a hook
+    ) -> ApiError | None:
+        """Return the error of an identity that may not write the object whatever is granted, else None.
+
+        *object_id* is None for a generated id. *may_write_all* is whether the settings let the identity write.
+        """
         return None
 
-    def own_object_id(self, identity: Identity) -> str | None:
-        """Return the id of the only object that *identity* deals with in the list, None for no such bound.
+    def own_object_id(self, identity: Identity) -> str | None:  # noqa: ARG002  # a hook
+        """Return the id of the only object of the list that *identity* may use, None if there is no such limit.
 
-        Where there is a bound, nobody in particular is asked to authenticate.
+        Where there is a limit, anonymous identities are asked to authenticate.
         """
         return None
 
     def mask_secrets(self, data: Data) -> Data:
-        """Return the attributes as a patch may see them: what never leaves must not be copied to where it shows."""
+        """Return the attributes as a patch may see them, so that it cannot copy private fields to public ones."""
         return data
 
 
@@ -65,8 +74,8 @@ class KindHooks:
 class Kind:
     """One kind of objects. `parent` is the name of the kind that its lists are in, `private` names hidden fields.
 
-    `must_have_parent`: nothing is said of an object before its parent is known to exist (C-ERR-40). `membership`:
-    being named in `members` gives the object's URI as a principal (C-PERM-6).
+    With `must_have_parent` a missing parent is reported before any other error (C-ERR-40). With `membership` the users
+    in the attribute `members` get the object's URI as a principal (C-PERM-6).
     """
 
     name: str
@@ -100,9 +109,9 @@ class Parent:
 class Route:
     """The meaning of a path: a list of a kind, or an object in it.
 
-    `uri` is the path, `list` the URI of the list, `id` the id of the object ("" for a list), `bucket` the bucket that
-    keeps the list (`backends.storage.bucket_of`). `ancestors` are the URIs of the objects around, from the outside in.
-    `kinds` and `ids` go together; a list has one id less.
+    `uri` is the path, `list` the URI of the list, `id` the id of the object ("" for a list), `bucket` the bucket under
+    which the list is stored (`backends.storage.bucket_of`). `ancestors` are the URIs of the enclosing objects, from the
+    outermost one. `kinds` and `ids` are parallel; a list has one id less.
     """
 
     kind: Kind
@@ -118,17 +127,17 @@ class Route:
 
     def matchdict(self) -> dict[str, str]:
         """Return the ids of the path by name (`bucket_id`, ...)."""
-        return {f"{kind.name}_id": id for kind, id in zip(self.kinds, self.ids, strict=False)}
+        return {f"{kind.name}_id": object_id for kind, object_id in zip(self.kinds, self.ids, strict=False)}
 
     def malformed_ancestor(self) -> tuple[Kind, str] | None:
-        """Return the first object around whose id cannot be one (C-ERR-36)."""
-        for kind, id in zip(self.kinds[:-1], self.ids, strict=False):
-            if not kind.generator.match(id):
-                return kind, id
+        """Return kind and id of the outermost ancestor whose id is not valid (C-ERR-36)."""
+        for kind, object_id in zip(self.kinds[:-1], self.ids, strict=False):
+            if not kind.generator.match(object_id):
+                return kind, object_id
         return None
 
     def is_in_wildcard(self) -> bool:
-        """Say whether the outermost object around is `*`, which is none and has no permissions."""
+        """Return whether the outermost ancestor is `*`, which is no object and has no permissions."""
         return len(self.kinds) > 1 and self.ids[0] == "*"
 
 
@@ -140,7 +149,7 @@ class Kinds:
         self._children: dict[str | None, dict[str, Kind]] = {}
 
     def add(self, kind: Kind) -> None:
-        """Add a kind. Raises ValueError when its name or its URL is taken."""
+        """Add a kind. Raises ValueError when another kind has its name or its URL."""
         if kind.name in self._by_name or kind.plural in self._children.get(kind.parent, {}):
             raise ValueError(f"The kind {kind.name!r} was already registered.")
         self._by_name[kind.name] = kind
@@ -164,7 +173,7 @@ class Kinds:
         return [f"{uri}/{child.plural}" for child in self.children(kind)]
 
     def may_contain_groups(self, kind: Kind) -> bool:
-        """Say whether groups may lie below objects of *kind*."""
+        """Return whether there may be groups below objects of *kind*."""
         return any(child.membership or self.may_contain_groups(child) for child in self.children(kind))
 
     def at_top(self) -> Sequence[Kind]:
@@ -173,11 +182,11 @@ class Kinds:
 
     def lineage(self, kind: Kind) -> tuple[Kind, ...]:
         """Return the kinds from the top down to *kind*."""
-        above = () if kind.parent is None else self.lineage(self._by_name[kind.parent])
-        return (*above, kind)
+        ancestors = () if kind.parent is None else self.lineage(self._by_name[kind.parent])
+        return (*ancestors, kind)
 
     def match(self, path: str) -> Route | None:
-        """Return what a path without version prefix means, None when it is no list and no object."""
+        """Return the route of a path without version prefix, None when the path is no list and no object."""
         segments = path.split("/")[1:]
         kinds: list[Kind] = []
         for plural in segments[::2]:
@@ -198,7 +207,7 @@ class Kinds:
 
 
 def core_kinds(generator: Callable[[str], Generator]) -> Iterator[Kind]:
-    """Make the four kinds of the core contract (section 4.1); *generator* gives the id generator of a kind."""
+    """Yield the four kinds of the core contract (section 4.1); *generator* returns the id generator of a kind."""
     yield Kind("bucket", "buckets", ("read", "write", "collection:create", "group:create"), generator("bucket"))
     yield Kind("collection", "collections", ("read", "write", "record:create"), generator("collection"), "bucket")
     yield Kind("group", "groups", ("read", "write"), generator("group"), "bucket", membership=True)

@@ -17,7 +17,7 @@ log: Final = logging.getLogger("kinto.core.initialization")
 _BUILT_IN: Final = {REDIS_LISTENER: "backends.listeners.redis"}
 
 
-class Config:
+class KintoConfig:
     """The settings of the application, as modules written for Kinto ask for them (P-EVT-10)."""
 
     def __init__(self, settings: Settings) -> None:
@@ -33,7 +33,7 @@ class Config:
         return self._settings.natives(options)
 
 
-def listeners(settings: Settings) -> Iterator[Listener]:
+def load_listeners(settings: Settings) -> Iterator[Listener]:
     """Yield the listeners of `event_listeners` in their order (P-EVT-8). Raises SettingError."""
     for listener in settings.listeners:
         log.info("Setting up %r listener", listener.name)
@@ -47,7 +47,7 @@ def _open(listener: ListenerSettings, settings: Settings) -> Listener:
     if not callable(getattr(module, "load_from_config", None)):
         raise SettingError(setting, f"{listener.use!r} is no listener: it has no load_from_config(config, prefix).")
     with convert_errors(setting, f"{listener.use!r} cannot be set up", listener.options.values()):
-        notify = module.load_from_config(Config(settings), listener.prefix)
+        notify = module.load_from_config(KintoConfig(settings), listener.prefix)
     if not callable(notify):
         raise SettingError(setting, f"{listener.use!r} makes no function that takes an event.")
     kinds, actions = frozenset(listener.resources), frozenset(listener.actions)

@@ -32,7 +32,9 @@ def request_id(given: str | None) -> str:
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
-def described(method: str, path: str, query: str, request_id: str, agent: str | None, languages: str | None) -> Fields:
+def request_fields(
+    method: str, path: str, query: str, request_id: str, agent: str | None, languages: str | None
+) -> Fields:
     """Return what is known of a request when it comes in; what has no value is left out."""
     fields: Fields = {"path": path, "method": method, "rid": request_id, "errno": 0}
     if agent:
@@ -44,14 +46,14 @@ def described(method: str, path: str, query: str, request_id: str, agent: str | 
     return fields
 
 
-def asked_by(identity: Identity) -> Fields:
+def identity_fields(identity: Identity) -> Fields:
     """Return who asks: the user id without its policy, and the policy."""
     if identity.user_id is None:
         return {}
     return {"uid": identity.user_id.partition(":")[2], "authn_type": identity.policy}
 
 
-def finished(status: int, started_ns: int, ended_ns: int) -> Fields:
+def response_fields(status: int, started_ns: int, ended_ns: int) -> Fields:
     """Return how a request ended, in local time and to the millisecond."""
     seconds, milliseconds = divmod(ended_ns // 1_000_000, 1000)
     return {

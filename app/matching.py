@@ -18,7 +18,7 @@ Test = tuple[tuple[str, ...], Callable[[Json | Missing], bool]]
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class MatchingPage:
     """The documents of a page, how many match on all pages, and whether more follow."""
 
     documents: tuple[Document, ...]
@@ -26,17 +26,17 @@ class Choice:
     more: bool
 
 
-def choose(documents: Iterable[Document], query: Query) -> Choice:
+def paginate(documents: Iterable[Document], query: Query) -> MatchingPage:
     """Return the page that *query* asks for. The order must end in a field that is unique."""
-    tests = checks_of(query.filters)
+    tests = build_tests(query.filters)
     matching = [document for document in documents if matches(document, tests)]
     keyed = sorted(((sort_key(document, query.order), document) for document in matching), key=lambda pair: pair[0])
     start = b"" if query.after is None else _joined(query.after[: len(query.order)], query.order)
     following = tuple(document for key, document in keyed if key > start)
-    return Choice(following[: query.limit], len(matching), len(following) > query.limit)
+    return MatchingPage(following[: query.limit], len(matching), len(following) > query.limit)
 
 
-def checks_of(filters: Sequence[Filter]) -> list[Test]:
+def build_tests(filters: Sequence[Filter]) -> list[Test]:
     """Return what the filters ask, with their values encoded once for all documents."""
     return [(each.path, _TESTS[each.operator](each.value)) for each in filters]
 

@@ -1,4 +1,4 @@
-"""What a client asks, parsed once, and what comes of it: the values that pass between HTTP and the rules."""
+"""The values that pass between HTTP and the rules: a parsed request, and the outcome of it."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from app.parsing.queries import Query
 from backends.storage import Stored
 
 Permissions = Mapping[str, frozenset[str]]
+"""The grants on one object: permission -> principals."""
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """The body of a write. `data` and `permissions` are None where the client did not give them.
+    """The body of a write. `data` and `permissions` are None if the client did not send them.
 
-    `patch` takes their place in a PATCH. `id` is what `data.id` said ("" for what is no text), in a POST without one
-    the `generated` one. `permissions` holds the lists that are not null.
+    In a PATCH `patch` takes their place. `id` is the value of `data.id` ("" if that is not a string), or in a POST
+    without one the `generated` id. `permissions` holds the lists that are not null.
     """
 
     data: Data | None = None
@@ -34,14 +35,16 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One request on a list or an object. What is wrong with it is carried along and told at its step (C-URL-28).
+    """One request on a list or an object. Its errors are carried along and raised at their step (C-URL-28).
 
     `negotiation` is raised before the identity is looked at, `problems` after the permissions, `query.refusal` last.
-    `credentials` are those behind an identity that was not recognised, in case an earlier operation makes them valid;
-    `nonce` goes into the token of the next page of a DELETE, which can be used once.
+    `credentials` are kept for authentication anew, where an earlier operation of the batch may make them valid or
+    invalid. `nonce` goes into the token of the next page of a DELETE, which can be used once.
+    `response_behaviour` is the value of the `Response-Behavior` header, `deleted_at` the timestamp in ms that the
+    client wants for a tombstone.
 
     Derived: `kind` of the list or object; `reads`, whether the operation changes nothing; `pages`, whether it reads a
-    page of a list or deletes what matches; `target`, the URI of the one object that it names, None where there is none.
+    page of a list or deletes the matching objects; `target`, the URI of the one object that it names, else None.
     """
 
     method: str
@@ -76,15 +79,15 @@ class Operation:
 
     @property
     def writes_many(self) -> bool:
-        """Say whether the operation deletes from a list what matches."""
+        """Return whether the operation deletes the matching objects of a list."""
         return self.route.on_list and self.method == "DELETE"
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A member of a batch that is no list and no object. *answer* makes its answer, in its place among the others.
+    """A member of a batch that is neither a list nor an object. *answer* runs the view in its place among the others.
 
-    *reads* says that its method promises to change nothing.
+    *reads* is whether its method is safe, so that it should change nothing.
     """
 
     answer: Callable[[], None]
@@ -93,7 +96,7 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """One object as it is after an operation, with all its permissions, and as it was before (None: not there).
+    """One object after an operation, with all its permissions, and before it (None: it did not exist).
 
     `clock` is the timestamp of its list after the write: that of the object, unless the client chose an older one.
     """
@@ -106,7 +109,7 @@ class Effect:
 
     @property
     def action(self) -> str:
-        """Return what happened to the object, in the words of events."""
+        """Return the action as events name it: create, update or delete."""
         if self.new.deleted:
             return "delete"
         return "create" if self.old is None else "update"
@@ -114,12 +117,13 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What comes of an operation: an object with its permissions, or the rows of a list, and what it changes.
+    """The result of an operation: an object with its permissions, or the rows of a list, and its effects.
 
-    `data` is the object's JSON text, None for a list; `rows` are such texts. `permissions` is None where the answer
-    does not show any. `next` is the token of the next page, `total` the count that a HEAD asks for, `fresh` says that
-    the client has it already (304). `cache_expires` is what the collection says of caching its records. `clock` is
-    the timestamp of the list of an object that was read, known when somebody listens to reads.
+    `data` is the object's JSON text, None for a list; `rows` are such texts. `permissions` is None if the answer does
+    not show any. `next` is the token of the next page, `total` the count that a HEAD asks for. `fresh` is true if the
+    client has the current state already (304). `cache_expires` is the collection's attribute of that name in seconds.
+    `read` are the objects that were read. `clock` is the timestamp of the list of an object that was read, known if a
+    listener listens to reads.
     """
 
     status: int

@@ -135,7 +135,7 @@ class Service:
         """Tell listeners inside the transaction. An ApiError that one raises undoes everything (C-EVT-6)."""
         for event in events:
             for listener in self._listeners:
-                if listener.before and listener.wants(event):
+                if listener.before and listener.matches(event):
                     listener.before(event, context)
 
     def notify_after(self, events: Sequence[Event]) -> None:
@@ -143,7 +143,7 @@ class Service:
         for event in events:
             for listener in self._listeners:
                 with tolerate(log, "Unable to notify", logging.ERROR):
-                    if listener.after and listener.wants(event):
+                    if listener.after and listener.matches(event):
                         listener.after(event)
 
     def decide(self, operation: Operation, facts: WorkingSet) -> Outcome:

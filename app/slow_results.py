@@ -1,8 +1,8 @@
-"""Computations that take long: each is done between two tries of a transaction, so that no lock is held meanwhile.
+"""Computations that take long: each is done between two tries of a transaction, while no lock is held.
 
-A decision asks for a result (`Lengthy.result`). Where it is not there yet, the try is given up when all operations are
-decided: its locks are released, what admitted operations asked for is computed, and everything is decided anew. An
-operation that is refused asks for nothing.
+A decision asks for a result (`SlowResults.get`). If it is not computed yet, the decision goes on with a placeholder.
+When all operations are decided, the try ends and its locks are released; the results that admitted operations asked for
+are computed, and everything is decided again. A rejected operation never asks for a result.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable
 from typing import Final
 
 PLACEHOLDER: Final = ""
-"""What stands for a result that is not computed yet; it must not be written."""
+"""The value of a result that is not computed yet; it must not be written."""
 
 
 class ResultsMissing(Exception):
@@ -19,24 +19,24 @@ class ResultsMissing(Exception):
 
 
 class SlowResults:
-    """The results of one request, by their keys."""
+    """The results of one request, by key."""
 
     def __init__(self) -> None:
         self._results: dict[Hashable, str] = {}
-        self._owed: dict[Hashable, Callable[[], str]] = {}
+        self._missing: dict[Hashable, Callable[[], str]] = {}
 
     def get(self, key: Hashable, compute: Callable[[], str]) -> str:
-        """Return a result, `PENDING` until it is computed."""
+        """Return a result, or `PLACEHOLDER` until it is computed."""
         if key not in self._results:
-            self._owed[key] = compute
+            self._missing[key] = compute
         return self._results.get(key, PLACEHOLDER)
 
     def expect_computed(self) -> None:
-        """Raise Owed when a decision got no result."""
-        if self._owed:
+        """Raise ResultsMissing if a decision got a placeholder."""
+        if self._missing:
             raise ResultsMissing
 
     def compute_missing(self) -> None:
-        """Compute what is owed."""
-        self._results |= {key: compute() for key, compute in self._owed.items()}
-        self._owed.clear()
+        """Compute the results that decisions have asked for."""
+        self._results |= {key: compute() for key, compute in self._missing.items()}
+        self._missing.clear()

@@ -25,7 +25,7 @@ from app.kinds import Route
 from app.operation import Operation, View
 from app.parsing.bodies import not_a_mapping, not_iterable
 from app.service import Service
-from app.transactions.perform import Answer, perform_recognised
+from app.transactions.perform import Answer, perform_authenticated
 from backends import Json
 from backends.codec import dumps, loads
 from blueprints.cors import ALWAYS_EXPOSED, exposed_headers, origin_problems
@@ -289,7 +289,7 @@ class Entries:
         entries = [self.entry(*pair) for pair in zip(members, targets, strict=True)]
         log_members((one.asked.method, one.path, one.asked.query, one.asked.headers, one.identity) for one in entries)
         steps = [(entry, step) for entry in entries if (step := self._step(entry)) is not None]
-        performed, answers = perform_recognised(self._service, [step for _, step in steps])
+        performed, answers = perform_authenticated(self._service, [step for _, step in steps])
         for (entry, _), step in zip(steps, performed, strict=True):
             if isinstance(step, Operation):
                 self._note_performer(entry, step)

@@ -12,7 +12,7 @@ from app import entries
 from app.decisions.working_set import now_ms
 from app.errors import Forbidden, Invalid, Unauthenticated
 from app.identity import Identity, VerifyingReader
-from app.matching import Choice, choose
+from app.matching import MatchingPage, paginate
 from app.parsing import queries
 from app.parsing.parameters import Fields
 from app.parsing.queries import Pairs, Query
@@ -65,18 +65,20 @@ def permissions(service: Service) -> Blueprint:
 
 def _read(
     service: Service, pairs: Pairs, identity: Identity, principals: frozenset[str], proving: VerifyingReader
-) -> tuple[Query, Choice]:
+) -> tuple[Query, MatchingPage]:
     """Read the page that the query string asks for. Raises Unauthenticated, Forbidden, Invalid."""
     kinds, configured = service.kinds, service.rules.configured
     if service.settings.principals("permissions", "read").isdisjoint(principals):
         raise Unauthenticated if identity.user_id is None else Forbidden
     query = _query(service, pairs)
-    given = entries.by_settings(kinds, configured, principals)
+    given = entries.permissions_by_settings(kinds, configured, principals)
     counting = request.method == "HEAD"
-    wanted = entries.wanted(kinds, query, identity.principals, given, counting=counting)
-    snapshot = proving.read(service.storage.accessible, wanted)
-    found = entries.entries(kinds, snapshot.permissions, given) + entries.root(kinds, configured, principals)
-    page = choose(found, query)
+    wanted = entries.select_accessible(kinds, query, identity.principals, given, counting=counting)
+    snapshot = proving.read_with(service.storage.accessible, wanted)
+    found = entries.build_entries(kinds, snapshot.permissions, given) + entries.root_entries(
+        kinds, configured, principals
+    )
+    page = paginate(found, query)
     return query, replace(page, total=page.total + snapshot.total)
 
 

@@ -70,7 +70,7 @@ class RequestLines:
             with tolerate(log, "Unable to write the line of a request"):
                 fields = _request_fields(environ)
                 fields |= notes
-                fields |= logs.finished(answering.status, started_ns, time.time_ns())
+                fields |= logs.response_fields(answering.status, started_ns, time.time_ns())
                 _summary.handle(RequestRecord(SUMMARY, "", fields))
             return body
         finally:
@@ -110,7 +110,7 @@ def add_log_identity(identity: Identity) -> None:
     if notes is not None:
         for name in ("uid", "authn_type"):
             notes.pop(name, None)
-        notes |= logs.asked_by(identity)
+        notes |= logs.identity_fields(identity)
 
 
 def log_context() -> logs.Fields:
@@ -126,9 +126,9 @@ def log_members(members: Iterable[tuple[str, str, str, conditions.Headers, Ident
     request_id = REQUEST_ID.get() or logs.request_id(None)
     for method, path, query, headers, identity in members:
         agent, languages = headers.get("User-Agent"), headers.get("Accept-Language")
-        fields = logs.described(method, path, query, request_id, agent, languages)
+        fields = logs.request_fields(method, path, query, request_id, agent, languages)
         if identity is not None:
-            fields |= logs.asked_by(identity)
+            fields |= logs.identity_fields(identity)
         _subrequest.handle(RequestRecord(SUBREQUEST, SUBREQUEST, fields))
 
 
@@ -161,7 +161,7 @@ def _request_fields(environ: WSGIEnvironment) -> logs.Fields:
             return {"errno": 0}
     if not query.isascii():
         query = query.encode("latin-1").decode("utf-8", "replace")
-    return logs.described(
+    return logs.request_fields(
         environ["REQUEST_METHOD"],
         path,
         query,

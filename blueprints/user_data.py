@@ -7,7 +7,7 @@ from flask import Blueprint, Response
 from app.errors import Forbidden, NotAllowed, Unauthenticated
 from app.identity import Identity, VerifyingReader
 from app.service import Service
-from app.transactions.user_data import forget
+from app.transactions.user_data import delete_user_data
 from backends.codec import dumps
 from blueprints.authentication import answer_identified
 from blueprints.http import to_response
@@ -25,7 +25,7 @@ def user_data(service: Service) -> Blueprint:
         def erase(identity: Identity, principals: frozenset[str], proving: VerifyingReader) -> None:
             if allowed.isdisjoint(principals):
                 raise Unauthenticated if identity.user_id is None else Forbidden
-            forget(service, principal, identity, proving)
+            delete_user_data(service, principal, identity, proving)
 
         answer_identified(service, allowed, erase)
         return to_response(Reply(200, dumps({"data": {"principal": principal}})))

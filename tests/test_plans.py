@@ -311,7 +311,7 @@ def test_a_page_of_permissions_looks_at_few_rows(storage: Any, reader: str) -> N
             query = queries.parse(
                 pairs, "/permissions", queries.Limits(10, 10_000), 0, Fields(entries.known_fields(KINDS))
             )
-            wanted = entries.wanted(KINDS, query, (reader, "system.Everyone"), given, counting=False)
+            wanted = entries.select_accessible(KINDS, query, (reader, "system.Everyone"), given, counting=False)
 
             cost, plan = looked_at(storage, lambda wanted=wanted: storage.accessible(wanted))
 

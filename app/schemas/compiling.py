@@ -1,8 +1,8 @@
 """Compile JSON Schemas, each once, and keep the latest: bounded in bytes, and never while a list is locked.
 
 A schema comes from a user and is known only when the collection has been read, which a write does under locks. So
-`compiled` hands out what is there and raises `NotCompiled` otherwise; `app.transactions.writing.persist` ends the
-transaction, compiles, and starts it again.
+`compiled` hands out what is there and raises `NotCompiled` otherwise;
+`app.transactions.write_transaction.run_with_retries` ends the transaction, compiles, and starts it again.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from typing import Final, Self
 from app.errors import Invalid, Problem
 from app.operation import Operation, Outcome
 from app.service import Service
-from app.transactions.writing import StartAgain
+from app.transactions.write_transaction import Retry
 from backends.storage import Uncertain
 from backends.tolerance import tolerate
 
@@ -73,7 +73,7 @@ class Nonces:
             self._cache.set(key, "", self._ttl_seconds)
         for key in self._used:
             if self._cache.delete(key) is None:
-                raise StartAgain
+                raise Retry
             self._redeemed.append(key)
 
 

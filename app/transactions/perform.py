@@ -14,14 +14,14 @@ from typing import Final
 from app.decisions.decide import decide
 from app.decisions.working_set import WorkingSet, now_ms
 from app.errors import ApiError, Clash
-from app.events import Reading, collect
+from app.events import ReadContext, collect_events
 from app.identity import Identity, Outdated, Proof, VerifyingReader
 from app.operation import Effect, Operation, Outcome, View
 from app.service import Service
 from app.slow_results import ResultsMissing, SlowResults
 from app.transactions import selections
 from app.transactions.nonces import Nonces
-from app.transactions.writing import StartAgain, Writing, persist
+from app.transactions.write_transaction import Retry, WriteTransaction, run_with_retries
 from backends import BackendError
 from backends.storage import Clock, Selection, Snapshot, Transaction, Unlocked, at_top, is_inside, list_of
 
@@ -56,12 +56,12 @@ def perform_batch(service: Service, steps: Sequence[Operation | View]) -> list[A
     lengthy = SlowResults()
     while True:
         try:
-            return persist(lambda lists: _write(service, steps, lengthy, lists))
+            return run_with_retries(lambda lists: _write(service, steps, lengthy, lists))
         except ResultsMissing:
             lengthy.compute_missing()
 
 
-def perform_recognised(
+def perform_authenticated(
     service: Service, steps: Sequence[Operation | View]
 ) -> tuple[Sequence[Operation | View], Sequence[Answer | None]]:
     """Perform a batch whose identities `Service.recognise` returned; return its steps with their answers.
@@ -79,7 +79,7 @@ def perform_recognised(
 
 def perform_single(service: Service, operation: Operation) -> tuple[Operation, Answer]:
     """Perform one operation as `perform_recognised` does."""
-    [performed], [answer] = perform_recognised(service, [operation])
+    [performed], [answer] = perform_authenticated(service, [operation])
     assert isinstance(performed, Operation)
     assert answer is not None, "every operation has an answer"
     return performed, answer
@@ -108,7 +108,7 @@ def _recognised_anew(
     return [as_now(step) for step in steps]
 
 
-class _ViewWrites(StartAgain):
+class _ViewWrites(Retry):
     """A view that promised to read wants to write, for which there must be a transaction."""
 
 
@@ -124,7 +124,7 @@ class _Around:
         """Perform operations that the view asks for."""
         try:
             return self.perform(operations)
-        except (ApiError, BackendError, StartAgain) as error:
+        except (ApiError, BackendError, Retry) as error:
             self.failure = error
             raise
 
@@ -171,8 +171,8 @@ def _read(service: Service, steps: Sequence[Operation | View]) -> list[Answer | 
         answers.append(outcome)
         done.append((operation, outcome))
     if service.listens_to_reads:
-        events = collect(done, reads=True)
-        service.notify_before(events, Reading())
+        events = collect_events(done, reads=True)
+        service.notify_before(events, ReadContext())
         service.notify_after(events)
     return answers
 
@@ -200,7 +200,7 @@ def _write(
     return answers
 
 
-class _WriteBatch(Writing):
+class _WriteBatch(WriteTransaction):
     """The operations of one writing transaction."""
 
     def __init__(
@@ -249,7 +249,9 @@ class _WriteBatch(Writing):
     def _read_all(self, clocks: dict[str, Clock], emptied: Iterable[str]) -> Snapshot:
         seen = Snapshot(clocks=clocks)
         single = [operation for operation in self._operations if not operation.pages]
-        for each in selections.with_cascades(selections.select_objects(self.service, single, writing=True), emptied):
+        for each in selections.add_cascade_roots(
+            selections.select_objects(self.service, single, writing=True), emptied
+        ):
             seen.add(self._read(each))
         return seen
 
@@ -264,7 +266,7 @@ class _WriteBatch(Writing):
             decide(self._operations[0], self.working_set, self.service.rules)
         except ApiError:
             return
-        for wanted in selections.with_cascades((), self._cascade_roots):
+        for wanted in selections.add_cascade_roots((), self._cascade_roots):
             self.transaction.read(wanted)
         self.transaction.delete_below([*self._cascade_roots], copies=False)
         clocks = self.working_set.snapshot.clocks | self.transaction.lock(self._last)
@@ -332,7 +334,7 @@ class _WriteBatch(Writing):
             self._nonces.use(operation, outcome)
         except ApiError as error:
             return error
-        self.take(*outcome.effects)
+        self.apply_effects(*outcome.effects)
         self._cascade(operation, outcome)
         return outcome
 
@@ -364,14 +366,14 @@ class _WriteBatch(Writing):
         for wanted in selections.select_objects(self.service, theirs, writing=True):
             self.working_set.snapshot.add(self.transaction.read(replace(wanted, bodies=True)))
 
-    def take(self, *effects: Effect) -> None:
+    def apply_effects(self, *effects: Effect) -> None:
         """Take over changed objects; users among them may make credentials valid or invalid."""
         users = [effect for effect in effects if effect.kind.name in self.service.identity_kinds]
         changed = {f"{effect.kind.name}:{effect.new.id}" for effect in users if _proves_otherwise(effect)}
         if changed:
             self._changed_users |= changed
             self._recognised.clear()
-        super().take(*effects)
+        super().apply_effects(*effects)
 
     def _cascade(self, operation: Operation, outcome: Outcome) -> None:
         """Empty what was deleted, at once (C-OBJ-61): lock the clocks below, and delete in later statements.
@@ -393,7 +395,7 @@ class _WriteBatch(Writing):
         unlocked = [uri for uri in gone if uri not in self._cascade_roots and not is_inside(uri, self._cascade_roots)]
         if unlocked:
             self.working_set.snapshot.clocks |= self.transaction.lock((), unlocked)
-            for wanted in selections.with_cascades([], unlocked):
+            for wanted in selections.add_cascade_roots([], unlocked):
                 self.working_set.snapshot.add(self.transaction.read(wanted))
 
 

@@ -63,7 +63,7 @@ def _clocks(service: Service, operation: Operation) -> Iterable[str]:
     return service.kinds.lists_in(operation.kind, operation.target)
 
 
-def with_cascades(wanted: Iterable[Selection], emptied: Iterable[str]) -> Iterator[Selection]:
+def add_cascade_roots(wanted: Iterable[Selection], emptied: Iterable[str]) -> Iterator[Selection]:
     """Yield what is wanted, and with it all clocks below the objects that are to be emptied."""
     inside: dict[str, list[str]] = {}
     for uri in emptied:
@@ -79,7 +79,7 @@ def _needs_parents(service: Service, operation: Operation) -> bool:
     return operation.identity.user_id is None if operation.reads else service.rules.schema_validation
 
 
-def resume(operation: Operation, read: Reader) -> Operation:
+def resume_page(operation: Operation, read: Reader) -> Operation:
     """Return an operation on a list whose page begins after known values; where its token names objects, read them."""
     query, list = operation.query, operation.route.uri
     if query is None or not query.anchors:
@@ -94,7 +94,7 @@ def read_list(service: Service, operation: Operation, read: Reader) -> tuple[Ope
 
     For a client that synchronised before the clock of the list was set back it is read again, from the beginning.
     """
-    operation = resume(operation, read)
+    operation = resume_page(operation, read)
     seen, query = read(select_page(service, operation, read)), operation.query
     if query is not None and operation.reads:
         begun = query.from_beginning(seen.clocks.get(operation.route.uri))

@@ -12,8 +12,8 @@ from app.identity import Identity, VerifyingReader
 from app.kinds import Kind, Route
 from app.operation import Effect, Operation, Outcome
 from app.service import Service
-from app.transactions.selections import with_cascades
-from app.transactions.writing import Writing, persist
+from app.transactions.selections import add_cascade_roots
+from app.transactions.write_transaction import WriteTransaction, run_with_retries
 from backends.codec import dumps
 from backends.storage import (
     Selection,
@@ -43,17 +43,17 @@ class DeletionPlan:
     lists: frozenset[str]
 
 
-def forget(service: Service, principal: str, identity: Identity, proving: VerifyingReader) -> None:
+def delete_user_data(service: Service, principal: str, identity: Identity, proving: VerifyingReader) -> None:
     """Delete the objects that nobody but *principal* may write, and end what was granted to it and its memberships.
 
     One transaction: the lists concerned are locked first, then all is looked up again (C-UTIL-37). *identity* is who
     asks for it, checked by *proving* with what the transaction reads. Raises BackendError, Clash, Outdated, and what
     listeners before the commit raise: then nothing was done.
     """
-    persist(lambda lists: _forget(service, principal, identity, proving, lists))
+    run_with_retries(lambda lists: _forget(service, principal, identity, proving, lists))
 
 
-def plan(service: Service, held: UserHoldings) -> DeletionPlan:
+def plan_deletion(service: Service, held: UserHoldings) -> DeletionPlan:
     """Decide by what is *held* what goes. Who somebody is (an account) stays, without the grants on it (P-USER-1)."""
     routes = {uri: service.kinds.match(uri) for uri in held.sole}
     mine = {uri for uri, route in routes.items() if route and not _stays(service, route)}
@@ -91,17 +91,17 @@ def _prepare(
     service: Service, transaction: Transaction, principal: str, proving: VerifyingReader, lists: frozenset[str]
 ) -> _Revocation:
     """Look up what a user has, lock the lists of it, and look again. Raises Unlocked and Outdated."""
-    first = plan(service, transaction.user_holdings(principal))
+    first = plan_deletion(service, transaction.user_holdings(principal))
     locked = transaction.lock(first.lists | lists, _filled(service, first.gone))
-    certain = plan(service, transaction.user_holdings(principal))
+    certain = plan_deletion(service, transaction.user_holdings(principal))
     transaction.expect_locked(certain.lists)
     snapshot = Snapshot(clocks=locked)
-    for wanted in with_cascades([], _filled(service, certain.gone)):
-        snapshot.add(proving.read(transaction.read, wanted))
+    for wanted in add_cascade_roots([], _filled(service, certain.gone)):
+        snapshot.add(proving.read_with(transaction.read, wanted))
     return _Revocation(service, transaction, snapshot, principal, certain, proving)
 
 
-class _Revocation(Writing):
+class _Revocation(WriteTransaction):
     """The one transaction in which a user is forgotten, as planned under all locks."""
 
     def __init__(
@@ -117,7 +117,7 @@ class _Revocation(Writing):
         self._principal = principal
         self._plan = certain
         self._prove = proving.verify
-        self._read = partial(proving.read, transaction.read)
+        self._read = partial(proving.read_with, transaction.read)
 
     def erase(self, identity: Identity) -> list[tuple[Operation, Outcome]]:
         """Do what is planned, some objects at a time, and return it as what it would be one by one.
@@ -157,7 +157,7 @@ class _Revocation(Writing):
                 outcome = Outcome(200, clock, data=effect.new.text, effects=(effect,))
                 done.append((Operation(method, route, identity), outcome))
         # Together: each group that goes is looked for in all that is changed with it.
-        self.take(*(effect for _, outcome in done for effect in outcome.effects))
+        self.apply_effects(*(effect for _, outcome in done for effect in outcome.effects))
         return done
 
     def _without_user(self, kind: Kind, stored: Stored, clock: int) -> Effect:

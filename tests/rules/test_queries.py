@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import Problem
-from app.matching import checks_of, choose, matches, sort_key
+from app.matching import build_tests, paginate, matches, sort_key
 from app.parsing.parameters import Fields
 from app.parsing.queries import Limits, Query, next_query, parse, project, token, token_after
 from backends.codec import dumps
@@ -590,7 +590,7 @@ class TestMatching:
     def test_entries_match_as_objects_do(self, document: dict[str, Any], value: Any, operator: str) -> None:
         asked = Filter(("f",), operator, value)
 
-        assert matches(document, checks_of((asked,))) == model.holds(document, asked)
+        assert matches(document, build_tests((asked,))) == model.holds(document, asked)
 
     @pytest.mark.parametrize(
         ("text", "count"),
@@ -606,7 +606,7 @@ class TestMatching:
         ],
     )
     def test_entries_are_filtered(self, text: str, count: int) -> None:  # C-UTIL-31
-        assert choose(self.ENTRIES, query(text, fields=Fields(ENTRY_FIELDS))).total == count
+        assert paginate(self.ENTRIES, query(text, fields=Fields(ENTRY_FIELDS))).total == count
 
     @pytest.mark.parametrize("sort", ["uri", "-uri", "id", "-id,uri", "bucket_id"])
     @pytest.mark.parametrize("size", [1, 3, 10])
@@ -616,10 +616,10 @@ class TestMatching:
         more: Iterable[Any] = True
         while more:
             asked = query(text, fields=Fields(ENTRY_FIELDS))
-            page = choose(self.ENTRIES, asked)
+            page = paginate(self.ENTRIES, asked)
             found += page.documents
             text = next_query(parse_qsl(text), asked.limit, token_after(asked, page.documents[-1]))
             more = page.more
 
-        assert found == list(choose(self.ENTRIES, query(f"_sort={sort}", fields=Fields(ENTRY_FIELDS))).documents)
+        assert found == list(paginate(self.ENTRIES, query(f"_sort={sort}", fields=Fields(ENTRY_FIELDS))).documents)
         assert len(found) == len(self.ENTRIES) == page.total

@@ -12,7 +12,7 @@ from app.identity import EVERYONE
 from app.operation import Effect
 from app.service import Service
 from app.settings import Settings
-from app.transactions.writing import Writing
+from app.transactions.write_transaction import WriteTransaction
 from backends.codec import dumps
 from backends.storage import Selection, Stored, read_bucket
 from blueprints.plugins.accounts.kind import KIND, LIST, PASSWORD, PREFIX, AccountNames, password_problem, user_of
@@ -62,8 +62,8 @@ def create_user(service: Service, name: str, password: str) -> None:
     with service.storage.transaction() as transaction:
         transaction.lock((LIST,))
         seen = transaction.read(Selection(read_bucket(uri), (uri,), clocks=(LIST,)))
-        writing = Writing(service, transaction, seen)
-        writing.take(_with_password(service, writing.working_set, uri, secret))
+        writing = WriteTransaction(service, transaction, seen)
+        writing.apply_effects(_with_password(service, writing.working_set, uri, secret))
         writing.flush()
 
 

@@ -85,12 +85,12 @@ class AccountHooks(KindHooks):
             return given, [password_problem(password, f"{prefix}{PASSWORD}")]
         return {**given, PASSWORD: Plain(password)}, []
 
-    def stored_attributes(self, uri: str, attributes: Data, lengthy: SlowResults) -> Data:
+    def stored_attributes(self, uri: str, attributes: Data, slow_results: SlowResults) -> Data:
         """Hash a new password: for admitted operations alone, once for each account and password of a request."""
         password = attributes.get(PASSWORD)
         if not isinstance(password, Plain):
             return attributes
-        hash = lengthy.get((uri, str(password)), lambda: self._hashed(uri, password))
+        hash = slow_results.get((uri, str(password)), lambda: self._hashed(uri, password))
         return {**attributes, PASSWORD: hash}
 
     def _hashed(self, uri: str, password: str) -> str:
@@ -103,15 +103,15 @@ class AccountHooks(KindHooks):
         """Hide the hash from a patch."""
         return {**data, PASSWORD: _KEPT}
 
-    def writer(self, identity: Identity, id: str) -> str:
+    def writer(self, identity: Identity, object_id: str) -> str:
         """Return the account itself: it belongs to its user, whoever made it (P-ACC-9, P-ACC-21)."""
-        return f"{PREFIX}{id}"
+        return f"{PREFIX}{object_id}"
 
-    def write_error(self, identity: Identity, id: str | None, may_write_all: bool) -> ApiError | None:
+    def write_error(self, identity: Identity, object_id: str | None, *, may_write_all: bool) -> ApiError | None:
         """Refuse a new account without a name, and all but administrators on the accounts of others (P-ACC-16)."""
-        if id is None:
+        if object_id is None:
             return Invalid(Problem("body", "data.id", "data.id in body: Required"))
-        if identity.user_id is None or may_write_all or id == name_of(identity):
+        if identity.user_id is None or may_write_all or object_id == name_of(identity):
             return None
         return Invalid(Problem("body", "data.id", "Username and account ID do not match."))
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from app.decisions.working_set import WorkingSet, now_ms
 from app.errors import Clash
-from app.events import Event, collect
+from app.events import Event, collect_events
 from app.operation import Effect, Operation, Outcome
 from app.schemas.compiling import NotCompiled, compile_schema
 from app.service import Service
@@ -35,11 +35,11 @@ _MOST_SCHEMAS = 100
 _Result = TypeVar("_Result")
 
 
-class StartAgain(Exception):
+class Retry(Exception):
     """While we waited for locks something came to be that nothing holds: only another try locks it too."""
 
 
-def persist(attempt: Callable[[frozenset[str]], _Result]) -> _Result:
+def run_with_retries(attempt: Callable[[frozenset[str]], _Result]) -> _Result:
     """Return what *attempt* returns, which is tried again where that helps.
 
     It is given the lists that earlier tries had to lock and did not. A JSON Schema that it needs is compiled while no
@@ -56,7 +56,7 @@ def persist(attempt: Callable[[frozenset[str]], _Result]) -> _Result:
         except Unlocked as error:
             lists |= error.lists
             unlocked += 1
-        except (Conflict, StartAgain) as error:
+        except (Conflict, Retry) as error:
             if number == _TRIES - 1 and isinstance(error, Conflict):
                 raise
             number += 1
@@ -64,7 +64,7 @@ def persist(attempt: Callable[[frozenset[str]], _Result]) -> _Result:
     raise Clash
 
 
-class Writing:
+class WriteTransaction:
     """What has been read in a transaction, and the changes that it will write.
 
     Listeners before the commit get it as their `app.events.Context`.
@@ -104,11 +104,11 @@ class Writing:
         """
         clock = max(effect.clock, self.working_set.clock(list_of(effect.new.uri)))
         effect = replace(effect, clock=clock)
-        self.take(effect)
+        self.apply_effects(effect)
         if self._heard:
             self._caused.append((self._heard, Outcome(200, effect.clock, effects=(effect,))))
 
-    def take(self, *effects: Effect) -> None:
+    def apply_effects(self, *effects: Effect) -> None:
         """Take over changed objects; their lists start with them.
 
         A deleted user or group leaves nothing to a later one of that name: what it holds ends.
@@ -162,7 +162,7 @@ class Writing:
         """Tell listeners before the commit what was done, then what they wrote themselves; return all that was told."""
         told: list[Event] = []
         while done and self.service.has_listeners:
-            events = collect(done, reads=self.service.listens_to_reads)
+            events = collect_events(done, reads=self.service.listens_to_reads)
             for event in events:
                 self._heard = event.operation
                 self.service.notify_before((event,), self)
