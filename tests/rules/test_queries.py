@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import Problem
-from app.matching import build_tests, paginate, matches, sort_key
+from app.matching import build_tests, matches, paginate, sort_key
 from app.parsing.parameters import Fields
 from app.parsing.queries import Limits, Query, next_query, parse, project, token, token_after
 from backends.codec import dumps
