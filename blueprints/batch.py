@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import io
 import logging
-import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, unquote_to_bytes
 
 from blinker import Namespace
 from flask import Blueprint, Flask, Response, request
-from marshmallow import fields, missing
 from werkzeug.datastructures import Headers as AnyCase
 from werkzeug.exceptions import HTTPException
 
@@ -23,19 +21,18 @@ from app.errors import ApiError, Invalid, NoSuchUrl, NoSuchVersion, NotAllowed, 
 from app.identity import Identity
 from app.kinds import Route
 from app.operation import Operation, View
-from app.parsing.bodies import not_a_mapping, not_iterable
 from app.service import Service
 from app.transactions.perform import Answer, perform_authenticated
 from backends import Json
 from backends.codec import dumps, loads
-from blueprints.cors import ALWAYS_EXPOSED, exposed_headers, origin_problems
+from blueprints.batch_body import LINE_BREAK, canonical_name, read_members
+from blueprints.cors import ALWAYS_EXPOSED, exposed_headers
 from blueprints.http import CALLER_KEY, to_response
-from blueprints.negotiation import JSON_TYPE, PATCH_TYPE, media_type
+from blueprints.negotiation import JSON_TYPE, media_type
 from blueprints.replies import Reply, common_headers, error_reply, member_headers, to_reply
 from blueprints.request_lines import add_log_fields, add_log_identity, log_members
-from blueprints.requests import WITH_BODY, HttpRequest, decode_body, parse_operation
+from blueprints.requests import WITH_BODY, HttpRequest, parse_operation
 from blueprints.resources import enabled_methods
-from blueprints.schemas import BATCH_METHODS, ClosedSchema, InvalidField, load, unknown_members_problem
 from blueprints.urls import expect_utf8, is_unversioned, prefix
 
 if TYPE_CHECKING:
@@ -46,14 +43,6 @@ log: Final = logging.getLogger("kinto.batch")
 MEMBER_ANSWERED: Final = Namespace().signal("member-answered")
 """Sent by the application for each member that is no request of its own, with `entry` and `reply`."""
 
-_KEYS = ("method", "path", "headers", "body")
-MAX_COMPLETED_BYTES: Final = 4 * 1024 * 1024
-"""How much text `defaults` may add to all members together."""
-
-_LINE_BREAK = re.compile(r"[\r\n]+")
-# RFC 9110, sections 5.1 and 5.5.
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 # RFC 9110, section 7.6.1, and what describes the body of the batch.
 _OF_THE_CONNECTION = frozenset(
     {
@@ -73,119 +62,6 @@ _OF_THE_BATCH = _OF_THE_CONNECTION | {"forwarded", "host", "origin", "x-real-ip"
 """What a member cannot choose: who sent the batch, and by what way, is said by the batch."""
 
 _OF_THE_SERVER = ("SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL", "REMOTE_ADDR", "REMOTE_PORT", "SCRIPT_NAME")
-
-
-class Requests(fields.Field[list[dict[str, Json]]]):
-    """The requests of a batch, each checked on its own (core contract, 8.1)."""
-
-    def deserialize(self, value: Any, attr: str | None = None, data: Any = None, **kwargs: Any) -> Any:  # noqa: ARG002  # marshmallow's signature
-        """Return the requests completed from the defaults. Raises ValidationError."""
-        if value is missing or value is None:
-            raise InvalidField(Problem("body", "requests", "Required"))
-        if not isinstance(value, list):
-            raise InvalidField(not_iterable("requests", value))
-        defaults = (data or {}).get("defaults")
-        if defaults and isinstance(defaults, dict):
-            if len(dumps(defaults)) * len(value) > MAX_COMPLETED_BYTES:
-                raise InvalidField(
-                    Problem("body", "defaults", f"More than {MAX_COMPLETED_BYTES} bytes for all requests")
-                )
-            value = [_complete(defaults, one) if isinstance(one, dict) else one for one in value]
-        found = [problem for index, one in enumerate(value) for problem in _problems(one, f"requests.{index}")]
-        if found:
-            raise InvalidField(*found)
-        return value
-
-
-class Defaults(fields.Field[dict[str, Json]]):
-    """What is taken over into requests that lack it (C-BATCH-6)."""
-
-    def deserialize(self, value: Any, attr: str | None = None, data: Any = None, **kwargs: Any) -> Any:  # noqa: ARG002  # marshmallow's signature
-        """Return the defaults as they are. Raises ValidationError."""
-        if value is missing or isinstance(value, dict):
-            return value
-        raise InvalidField(not_a_mapping("defaults", value))
-
-
-class BatchBody(ClosedSchema):
-    """The body of a batch."""
-
-    requests = Requests(load_default=None)
-    defaults = Defaults()
-
-
-_SCHEMA = BatchBody()
-
-
-def _complete(defaults: Mapping[str, Json], member: dict[str, Json]) -> dict[str, Json]:
-    """Take over what a member lacks; the names of headers have no case."""
-    named, own = defaults.get("headers"), member.get("headers")
-    if isinstance(named, dict) and isinstance(own, dict):
-        known = {_canonical(name) for name in own}
-        named = {name: value for name, value in named.items() if _canonical(name) not in known}
-        defaults = {**defaults, "headers": named}
-    return _merge(defaults, member)
-
-
-def _merge(defaults: Mapping[str, Json], value: dict[str, Json]) -> dict[str, Json]:
-    """Return objects merged, where what *value* has wins (C-BATCH-6)."""
-    merged: dict[str, Json] = dict(defaults)
-    for name, inner in value.items():
-        known = merged.get(name)
-        merged[name] = _merge(known, inner) if isinstance(known, dict) and isinstance(inner, dict) else inner
-    return merged
-
-
-def _canonical(name: str) -> str:
-    """Return the name of a header as WSGI compares it."""
-    return name.lower().replace("_", "-")
-
-
-def _problems(one: Json, name: str) -> Iterator[Problem]:
-    """Say what is wrong with one request of a batch (C-BATCH-2 to C-BATCH-5)."""
-    if not isinstance(one, dict):
-        yield not_a_mapping(name, one)
-        return
-    unknown = {key: value for key, value in one.items() if key not in _KEYS}
-    if unknown:
-        yield unknown_members_problem(name, unknown)
-        return
-    method, path = one.get("method"), one.get("path")
-    if method is not None and method not in BATCH_METHODS:
-        yield Problem("body", f"{name}.method", f'"{method}" is not one of {", ".join(BATCH_METHODS)}')
-    if path is None:
-        yield Problem("body", f"{name}.path", "Required")
-    elif not isinstance(path, str) or not path.startswith("/"):
-        yield Problem("body", f"{name}.path", "String does not match expected pattern")
-    headers, body = one.get("headers", {}), one.get("body", {})
-    if not isinstance(headers, dict):
-        yield not_a_mapping(f"{name}.headers", headers)
-    elif not all(isinstance(value, str) for value in headers.values()):
-        yield Problem("body", f"{name}.headers", f"{headers} contains non string value")
-    else:
-        yield from _header_problems(headers, f"{name}.headers")
-    if not isinstance(body, dict) and not (isinstance(body, list) and _is_json_patch(headers)):
-        yield not_a_mapping(f"{name}.body", body)
-
-
-def _header_problems(headers: Mapping[str, str], name: str) -> Iterator[Problem]:
-    """Say which headers are none of HTTP: to ignore one would lose a precondition that it may hold."""
-    known: set[str] = set()
-    for header, value in headers.items():
-        if not _HEADER_NAME.fullmatch(header):
-            yield Problem("body", name, f"{header[:40]!r} is not the name of a header")
-        elif not _HEADER_VALUE.fullmatch(_LINE_BREAK.sub(" ", value)):
-            yield Problem("body", name, f"The value of {header[:40]} has characters that no header may have")
-        elif _canonical(header) in known:
-            yield Problem("body", name, f"{header[:40]} is given twice")
-        known.add(_canonical(header))
-
-
-def _is_json_patch(headers: Json) -> bool:
-    """Say whether a request of a batch brings a JSON Patch: the one body that is a list (C-BATCH-12)."""
-    return isinstance(headers, dict) and any(
-        _canonical(name) == "content-type" and media_type(str(value)) == PATCH_TYPE for name, value in headers.items()
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +112,9 @@ def batch(service: Service, app: Flask) -> Blueprint:
     blueprint = Blueprint("batch", __name__, url_prefix=prefix(service))
 
     def run() -> Response:
-        members = _members(service, HttpRequest("POST", "/batch", "", request.headers, request.get_data(cache=False)))
+        members = read_members(
+            service, HttpRequest("POST", "/batch", "", request.headers, request.get_data(cache=False))
+        )
         add_log_fields(batch_size=len(members))
         try:
             return to_response(Reply(200, Entries(service, app).answer(members)))
@@ -245,26 +123,6 @@ def batch(service: Service, app: Flask) -> Blueprint:
 
     blueprint.add_url_rule("/batch", "batch", run, methods=["POST"], provide_automatic_options=False)
     return blueprint
-
-
-def _members(service: Service, asked: HttpRequest) -> list[dict[str, Json]]:
-    """Read the members of a batch. Raises UnsupportedType and Invalid."""
-    if asked.unsupported_type:
-        raise asked.unsupported_type
-    value, problems = decode_body(asked)
-    problems = (*origin_problems(service.settings, asked.headers.get("Origin")), *problems)
-    requests = value.get("requests") if isinstance(value, dict) else None
-    most = service.settings.batch_max_requests
-    if most and isinstance(requests, list) and len(requests) > most:
-        # Before anything is done for each of them.
-        problems = (*problems, Problem("body", "requests", f"Number of requests is limited to {most}"))
-    loaded: dict[str, Json] = {}
-    if not problems:
-        loaded, problems = load(_SCHEMA, value)
-    if problems:
-        raise Invalid(*problems)
-    members: list[dict[str, Json]] = loaded["requests"]
-    return members
 
 
 class Entries:
@@ -331,7 +189,7 @@ class Entries:
     def _headers(self, own: Mapping[str, str], method: str) -> AnyCase:
         """Return the headers of a member: those of the batch, and its own where it may choose."""
         # RFC 9112, section 5.2: a line break in a value counts as a space.
-        chosen = {_canonical(name): _LINE_BREAK.sub(" ", value).strip(" \t") for name, value in own.items()}
+        chosen = {canonical_name(name): LINE_BREAK.sub(" ", value).strip(" \t") for name, value in own.items()}
         if method in WITH_BODY:
             chosen.setdefault("content-type", JSON_TYPE)
         # Not one by one into the headers: each is looked for among all others there.

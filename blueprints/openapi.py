@@ -17,7 +17,7 @@ from app.kinds import Kind
 from app.service import Service
 from backends import Json
 from backends.codec import dumps
-from blueprints.batch import BatchBody, Defaults, Requests
+from blueprints.batch_body import BatchBody, Defaults, Requests
 from blueprints.http import to_response
 from blueprints.negotiation import JSON_TYPE, MERGE_TYPE, PATCH_TYPE
 from blueprints.replies import Reply

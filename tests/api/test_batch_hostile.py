@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from blueprints.batch import MAX_COMPLETED_BYTES
+from blueprints.batch_body import MAX_COMPLETED_BYTES
 from tests.api.conftest import ClientMaker
 from tests.support.client import Client
 
