@@ -2,43 +2,34 @@
 
 from __future__ import annotations
 
-import io
-import logging
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
-from urllib.parse import unquote, unquote_to_bytes
+from typing import Final
 
 from blinker import Namespace
 from flask import Blueprint, Flask, Response, request
 from werkzeug.datastructures import Headers as AnyCase
-from werkzeug.exceptions import HTTPException
 
-from app.authentication.logins import CALLER
-from app.errors import ApiError, Invalid, NoSuchUrl, NoSuchVersion, NotAllowed, Problem, Programmatic
+from app.errors import ApiError, Invalid, NotAllowed, Problem, Programmatic
 from app.identity import Identity
 from app.kinds import Route
 from app.operation import Operation, View
 from app.service import Service
 from app.transactions.perform import Answer, perform_authenticated
 from backends import Json
-from backends.codec import dumps, loads
+from backends.codec import dumps
 from blueprints.batch_body import LINE_BREAK, canonical_name, read_members
+from blueprints.batch_targets import Target, Targets
+from blueprints.batch_views import ask_view, is_json
 from blueprints.cors import ALWAYS_EXPOSED, exposed_headers
-from blueprints.http import CALLER_KEY, to_response
-from blueprints.negotiation import JSON_TYPE, media_type
+from blueprints.http import to_response
+from blueprints.negotiation import JSON_TYPE
 from blueprints.replies import Reply, common_headers, error_reply, member_headers, to_reply
 from blueprints.request_lines import add_log_fields, add_log_identity, log_members
 from blueprints.requests import WITH_BODY, HttpRequest, parse_operation
-from blueprints.resources import enabled_methods
-from blueprints.urls import expect_utf8, is_unversioned, prefix
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
-
-log: Final = logging.getLogger("kinto.batch")
+from blueprints.urls import prefix
 
 MEMBER_ANSWERED: Final = Namespace().signal("member-answered")
 """Sent by the application for each member that is no request of its own, with `entry` and `reply`."""
@@ -60,21 +51,6 @@ _OF_THE_CONNECTION = frozenset(
 )
 _OF_THE_BATCH = _OF_THE_CONNECTION | {"forwarded", "host", "origin", "x-real-ip", "x-request-id"}
 """What a member cannot choose: who sent the batch, and by what way, is said by the batch."""
-
-_OF_THE_SERVER = ("SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL", "REMOTE_ADDR", "REMOTE_PORT", "SCRIPT_NAME")
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where a member leads: the decoded path with the version, the query, and the list or object, if it is one.
-
-    `refusal` is the error of a path that leads nowhere.
-    """
-
-    path: str
-    query: str
-    route: Route | None = None
-    refusal: ApiError | None = None
 
 
 @dataclass(slots=True)
@@ -131,18 +107,17 @@ class Entries:
     def __init__(self, service: Service, app: Flask) -> None:
         self._service = service
         self._app = app
-        self._urls = app.url_map.bind("")
+        self._targets = Targets(service, app)
         self._version = prefix(service)
         self._identities: dict[str | None, Identity] = {}
-        self._methods: dict[tuple[str, bool], list[str]] = {}
         self._inherited = AnyCase(
             (name, value) for name, value in request.headers.items() if name.lower() not in _OF_THE_CONNECTION
         )
 
     def answer(self, members: Sequence[Mapping[str, Json]]) -> str:
         """Perform all members in order as one transaction and return the body of the batch. Raises MemberFailed."""
-        targets = [self._target(member["path"]) for member in members]
-        if any(self._is_batch(target.path) for target in targets):
+        targets = [self._targets.resolve(member["path"]) for member in members]
+        if any(self._targets.is_batch(target.path) for target in targets):
             raise Invalid(Problem("body", "requests", "Recursive call on /batch endpoint is forbidden."))
         entries = [self.entry(*pair) for pair in zip(members, targets, strict=True)]
         log_members((one.asked.method, one.path, one.asked.query, one.asked.headers, one.identity) for one in entries)
@@ -199,52 +174,9 @@ class Entries:
                 headers[name] = (name.title(), value)
         return AnyCase(list(headers.values()))
 
-    def _target(self, url: str) -> Target:
-        """Find out where a member leads, by the redirects that single requests get (C-BATCH-10, C-BATCH-19)."""
-        raw, _, query = url.partition("?")
-        try:
-            path = unquote(raw, errors="strict")
-        except UnicodeDecodeError:  # refused below, and shown as it was sent
-            path = raw
-        if not path.startswith(self._version) and is_unversioned(path):
-            path = f"{self._version}{path}"
-        try:
-            expect_utf8(unquote_to_bytes(raw), query.encode())
-            path = self._without_slash(path)
-            inner = path[len(self._version) :]
-            if not path.startswith(f"{self._version}/"):
-                raise NoSuchUrl if path.startswith(self._version) else NoSuchVersion
-            if inner.startswith("/__"):  # what proxies keep from outside must not be reached through a batch
-                raise NoSuchUrl
-        except ApiError as error:
-            return Target(path, query, refusal=error)
-        route = self._service.kinds.match(inner)
-        if route is not None and not self._offered(route):
-            route = None  # settings switch off all its methods: it has no endpoint
-        return Target(path, query, route)
-
-    def _without_slash(self, path: str) -> str:
-        """Follow the redirect of a path that has no endpoint and a slash at its end (C-URL-12, C-URL-14)."""
-        follows = self._service.settings.trailing_slash_redirect_enabled
-        slash = path == self._version or (path.startswith(f"{self._version}/") and path.endswith("/"))
-        if not follows or not slash or self._has_endpoint(path):
-            return path
-        return f"{self._version}/" if path.rstrip("/") == self._version else path.rstrip("/")
-
-    def _has_endpoint(self, path: str) -> bool:
-        """Say whether the application finds an endpoint for a path, of whatever method; the bare prefix has none."""
-        return path != self._version and bool(self._urls.allowed_methods(path))
-
-    def _is_batch(self, path: str) -> bool:
-        """Say whether a path leads to the batch endpoint itself (C-BATCH-8, C-BATCH-9)."""
-        try:
-            return bool(self._urls.match(path, "POST")[0] == "batch.batch")
-        except HTTPException:
-            return False
-
     def _operation(self, asked: HttpRequest, route: Route) -> Operation:
         """Read what a member asks of a list or an object. Raises NotAllowed."""
-        methods = self._offered(route)
+        methods = self._targets.methods(route)
         if asked.method not in methods:
             raise NotAllowed((*methods, "OPTIONS"))
         credentials = asked.headers.get("Authorization")
@@ -253,13 +185,6 @@ class Entries:
         if self._service.identity_kinds:
             asks = replace(asks, credentials=credentials)
         return asks
-
-    def _offered(self, route: Route) -> list[str]:
-        """Return the methods of a list or an object, found out once for all members on such."""
-        place = route.kind.name, route.on_list
-        if place not in self._methods:
-            self._methods[place] = enabled_methods(self._service, route.kind, on_list=route.on_list)
-        return self._methods[place]
 
     def _identity(self, authorization: str | None) -> Identity:
         """Find out who asks, once for each credentials of the batch."""
@@ -275,7 +200,7 @@ class Entries:
             return entry.operation
 
         def answer_entry() -> None:
-            entry.reply = self._ask(entry)
+            entry.reply = ask_view(self._app, entry.path, entry.asked)
             if entry.reply.status >= Programmatic.status:
                 raise MemberFailed(entry.reply)
 
@@ -293,7 +218,7 @@ class Entries:
             headers = member_headers(
                 reply, common_headers(self._service, entry.asked.headers.get("Origin"), entry.exposed)
             )
-        shown = reply.body if reply.body and _is_json(reply) and entry.asked.method != "HEAD" else '""'
+        shown = reply.body if reply.body and is_json(reply) and entry.asked.method != "HEAD" else '""'
         return f'{{"status":{reply.status},"path":{dumps(entry.path)},"headers":{dumps(headers)},"body":{shown}}}'
 
     def reply(self, entry: Entry, given: Answer | None) -> Reply:
@@ -303,48 +228,3 @@ class Entries:
         assert entry.operation is not None
         assert given is not None, "every operation has an answer"
         return to_reply(self._service, entry.operation, given, entry.path, entry.asked.query)
-
-    def _ask(self, entry: Entry) -> Reply:
-        """Let the view of a member answer, as a request of its own that has nothing of the batch but its headers."""
-        # Flask gives a request the `g` of the one around it, unless the application is entered anew.
-        with self._app.app_context(), self._app.request_context(_environ(entry)):
-            response = self._app.full_dispatch_request()
-        response.direct_passthrough = False
-        raw = response.get_data()
-        response.close()
-        names = {name for name, _ in response.headers if name not in ("Alert", "Content-Length")}
-        headers = {name: ", ".join(response.headers.getlist(name)) for name in sorted(names)}
-        reply = Reply(response.status_code, "", headers)
-        try:
-            if raw and _is_json(reply):
-                loads(raw.decode())
-            reply.body = raw.decode(errors="replace")
-        except ValueError:
-            log.warning("The view at %s sent JSON that is none.", entry.path)
-            reply.body = '""'
-        return reply
-
-
-def _environ(entry: Entry) -> WSGIEnvironment:
-    """Return the WSGI environment of a member: what its headers say, and what is known of server and client."""
-    around, asked = request.environ, entry.asked
-    body = b"" if asked.decoded is None else dumps(asked.decoded).encode()
-    environ = {name: value for name, value in around.items() if name.startswith("wsgi.") or name in _OF_THE_SERVER}
-    environ |= {
-        "REQUEST_METHOD": asked.method,
-        "PATH_INFO": entry.path.encode().decode("latin-1"),
-        "QUERY_STRING": asked.query.encode().decode("latin-1"),
-        "CONTENT_LENGTH": str(len(body)),
-        "wsgi.input": io.BytesIO(body),
-        "wsgi.input_terminated": True,
-        CALLER_KEY: CALLER.get(),
-    }
-    for name, value in asked.headers.items():
-        environ[f"HTTP_{name.upper().replace('-', '_')}"] = value
-    # The body is sent on as UTF-8.
-    environ["CONTENT_TYPE"] = media_type(environ.pop("HTTP_CONTENT_TYPE", None))
-    return environ
-
-
-def _is_json(reply: Reply) -> bool:
-    return reply.headers.get("Content-Type", "").startswith("application/json")
