@@ -1,4 +1,4 @@
-"""The targets of members of a batch: where the path of each leads, as that of a single request would."""
+"""Find the targets of members of a batch: the list, object or view that a single request with the path would reach."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from blueprints.urls import expect_utf8, is_unversioned, prefix
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a member leads: the decoded path with the version, the query, and the list or object, if it is one.
+    """The target of a member: its decoded path with the version, its query, and the route of a list or an object.
 
-    `refusal` is the error of a path that leads nowhere.
+    `refusal` is the error of a path that has no endpoint.
     """
 
     path: str
@@ -38,21 +38,21 @@ class Targets:
         self._methods: dict[tuple[str, bool], list[str]] = {}
 
     def resolve(self, url: str) -> Target:
-        """Find out where a member leads, by the redirects that single requests get (C-BATCH-10, C-BATCH-19)."""
+        """Return the target of a member, after the redirects that a single request gets (C-BATCH-10, C-BATCH-19)."""
         raw, _, query = url.partition("?")
         try:
             path = unquote(raw, errors="strict")
-        except UnicodeDecodeError:  # refused below, and shown as it was sent
+        except UnicodeDecodeError:  # refused below; the response shows the path as it was sent
             path = raw
         if not path.startswith(self._version) and is_unversioned(path):
             path = f"{self._version}{path}"
         try:
             expect_utf8(unquote_to_bytes(raw), query.encode())
-            path = self._without_slash(path)
+            path = self._follow_redirect(path)
             inner = path[len(self._version) :]
             if not path.startswith(f"{self._version}/"):
                 raise NoSuchUrl if path.startswith(self._version) else NoSuchVersion
-            if inner.startswith("/__"):  # what proxies keep from outside must not be reached through a batch
+            if inner.startswith("/__"):  # proxies hide these paths from clients, so a batch must not reach them
                 raise NoSuchUrl
         except ApiError as error:
             return Target(path, query, refusal=error)
@@ -61,28 +61,28 @@ class Targets:
             route = None  # settings switch off all its methods: it has no endpoint
         return Target(path, query, route)
 
-    def _without_slash(self, path: str) -> str:
-        """Follow the redirect of a path that has no endpoint and a slash at its end (C-URL-12, C-URL-14)."""
-        follows = self._service.settings.trailing_slash_redirect_enabled
-        slash = path == self._version or (path.startswith(f"{self._version}/") and path.endswith("/"))
-        if not follows or not slash or self._has_endpoint(path):
+    def _follow_redirect(self, path: str) -> str:
+        """Remove the slash at the end of a path that has no endpoint, as a redirect does (C-URL-12, C-URL-14)."""
+        enabled = self._service.settings.trailing_slash_redirect_enabled
+        has_slash = path == self._version or (path.startswith(f"{self._version}/") and path.endswith("/"))
+        if not enabled or not has_slash or self._has_endpoint(path):
             return path
         return f"{self._version}/" if path.rstrip("/") == self._version else path.rstrip("/")
 
     def _has_endpoint(self, path: str) -> bool:
-        """Say whether the application finds an endpoint for a path, of whatever method; the bare prefix has none."""
+        """Return whether the application has an endpoint for a path, of any method; the bare prefix has none."""
         return path != self._version and bool(self._urls.allowed_methods(path))
 
     def is_batch(self, path: str) -> bool:
-        """Say whether a path leads to the batch endpoint itself (C-BATCH-8, C-BATCH-9)."""
+        """Return whether a path is that of the batch endpoint itself (C-BATCH-8, C-BATCH-9)."""
         try:
             return bool(self._urls.match(path, "POST")[0] == "batch.batch")
         except HTTPException:
             return False
 
     def methods(self, route: Route) -> list[str]:
-        """Return the methods of a list or an object, found out once for all members on such."""
-        place = route.kind.name, route.on_list
-        if place not in self._methods:
-            self._methods[place] = enabled_methods(self._service, route.kind, on_list=route.on_list)
-        return self._methods[place]
+        """Return the enabled methods of a list or an object; computed once for all members with the same endpoint."""
+        endpoint = route.kind.name, route.on_list
+        if endpoint not in self._methods:
+            self._methods[endpoint] = enabled_methods(self._service, route.kind, on_list=route.on_list)
+        return self._methods[endpoint]

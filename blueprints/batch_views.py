@@ -1,4 +1,4 @@
-"""The requests of views that are members of a batch."""
+"""Make the requests of views that are members of a batch."""
 
 from __future__ import annotations
 
@@ -20,13 +20,16 @@ if TYPE_CHECKING:
 
 log: Final = logging.getLogger("kinto.batch")
 
-_OF_THE_SERVER = ("SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL", "REMOTE_ADDR", "REMOTE_PORT", "SCRIPT_NAME")
+_SERVER_KEYS = ("SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL", "REMOTE_ADDR", "REMOTE_PORT", "SCRIPT_NAME")
 
 
-def ask_view(app: Flask, path: str, asked: HttpRequest) -> Reply:
-    """Let the view of a member answer, as a request of its own that has nothing of the batch but its headers."""
-    # Flask gives a request the `g` of the one around it, unless the application is entered anew.
-    with app.app_context(), app.request_context(_environ(path, asked)):
+def request_view(app: Flask, path: str, member: HttpRequest) -> Reply:
+    """Call the view of a member by a request of its own, which has only its headers in common with the batch.
+
+    *path* is decoded and has the version.
+    """
+    # Without a new application context Flask would give the request the `g` of the batch.
+    with app.app_context(), app.request_context(_environ(path, member)):
         response = app.full_dispatch_request()
     response.direct_passthrough = False
     raw = response.get_data()
@@ -39,28 +42,29 @@ def ask_view(app: Flask, path: str, asked: HttpRequest) -> Reply:
             loads(raw.decode())
         reply.body = raw.decode(errors="replace")
     except ValueError:
-        log.warning("The view at %s sent JSON that is none.", path)
+        log.warning("The view at %s returned a body that is not valid JSON.", path)
         reply.body = '""'
     return reply
 
 
-def _environ(path: str, asked: HttpRequest) -> WSGIEnvironment:
-    """Return the WSGI environment of a member: what its headers say, and what is known of server and client."""
-    around = request.environ
-    body = b"" if asked.decoded is None else dumps(asked.decoded).encode()
-    environ = {name: value for name, value in around.items() if name.startswith("wsgi.") or name in _OF_THE_SERVER}
+def _environ(path: str, member: HttpRequest) -> WSGIEnvironment:
+    """Return the WSGI environment of a member: its own headers, the server and client of the batch."""
+    body = b"" if member.decoded is None else dumps(member.decoded).encode()
+    environ = {
+        name: value for name, value in request.environ.items() if name.startswith("wsgi.") or name in _SERVER_KEYS
+    }
     environ |= {
-        "REQUEST_METHOD": asked.method,
+        "REQUEST_METHOD": member.method,
         "PATH_INFO": path.encode().decode("latin-1"),
-        "QUERY_STRING": asked.query.encode().decode("latin-1"),
+        "QUERY_STRING": member.query.encode().decode("latin-1"),
         "CONTENT_LENGTH": str(len(body)),
         "wsgi.input": io.BytesIO(body),
         "wsgi.input_terminated": True,
         CALLER_KEY: CALLER.get(),
     }
-    for name, value in asked.headers.items():
+    for name, value in member.headers.items():
         environ[f"HTTP_{name.upper().replace('-', '_')}"] = value
-    # The body is sent on as UTF-8.
+    # The body is encoded as UTF-8, whatever charset the header names.
     environ["CONTENT_TYPE"] = media_type(environ.pop("HTTP_CONTENT_TYPE", None))
     return environ
 

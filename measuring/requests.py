@@ -1,4 +1,4 @@
-"""Time every answer from outside: each request, and each member of a batch (operations contract, 5)."""
+"""Time the response of each request and of each member of a batch, from outside (operations contract, 5)."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from backends.metrics import Metrics, Several
 from backends.metrics.names import Guide, Kinto, method_name
 from backends.metrics.observations import HttpResponse, Observer, observe_with
 from backends.storage import Storage
-from blueprints.batch import MEMBER_ANSWERED, Entry
+from blueprints.batch import MEMBER_ANSWERED, Member
 from blueprints.replies import Reply
 from blueprints.urls import prefix
 from measuring.backends import TimedCache, TimedStorage
-from measuring.service import Asked, MeasuredService, asked
+from measuring.service import CURRENT_REQUEST, MeasuredService, RunningRequest
 
 _STATSD: Final = ("kinto.core.statsd", "cliquet.statsd")
 _REDIRECT: Final = 307
 _NOT_ALLOWED: Final = 405
-# Kinto's names of what has no view (O-MON-18).
-_UNSEEN: Final = {404: "unknown", _REDIRECT: "redirect_to_version"}
-# Where Kinto's name of a view is not that of its URL rule.
+# Kinto's names of responses that no view makes, by status (O-MON-18).
+_VIEWLESS_ENDPOINTS: Final = {404: "unknown", _REDIRECT: "redirect_to_version"}
+# Kinto's names of views that differ from the name of the URL rule.
 _ENDPOINTS: Final = {"contribute": "contribute.json", "metrics": "prometheus_metrics"}
 
 
 class Measuring:
-    """Makes the parts of an application that measure: *metrics* is for plugins, *observe* takes what happens."""
+    """Makes the parts of an application that measure: *metrics* is for plugins, *observe* gets every measurement."""
 
     def __init__(self, metrics: Metrics, observe: Observer) -> None:
         self._metrics = metrics
@@ -46,37 +46,37 @@ class Measuring:
 
     def service(self, settings: Settings, storage: Storage, cache: Cache, generator: Any) -> Service:
         """Make a service whose backends and decisions are timed."""
-        timed = TimedStorage(storage, self._observe), TimedCache(cache, self._observe)
-        return MeasuredService(self._observe, self._metrics, settings, *timed, generator)
+        backends = TimedStorage(storage, self._observe), TimedCache(cache, self._observe)
+        return MeasuredService(self._observe, self._metrics, settings, *backends, generator)
 
     def attach(self, app: Flask, service: Service) -> None:
-        """Measure what the application answers, requests and members of batches."""
+        """Measure the responses of the application to requests and members of batches."""
         measure(app, service, self._observe)
 
 
 def open_measuring(settings: Settings, plugins: Iterable[Any]) -> Measuring:
-    """Open all places that take measurements. Raises SettingError.
+    """Open all metrics backends. Raises SettingError.
 
-    *plugins* are modules with `open_metrics(settings)`; what they open is told the names of Kinto 26.5.
+    *plugins* are modules with `open_metrics(settings)`; their backends get the names of Kinto 26.5.
     """
-    fields, most = settings.metrics_matchdict_fields, settings.metrics_max_label_values
-    places: list[Metrics] = [plugin.open_metrics(settings) for plugin in plugins]
-    observers: list[Observer] = [Kinto(place, fields, most) for place in places]
+    fields, max_values = settings.metrics_matchdict_fields, settings.metrics_max_label_values
+    backends: list[Metrics] = [plugin.open_metrics(settings) for plugin in plugins]
+    observers: list[Observer] = [Kinto(backend, fields, max_values) for backend in backends]
     if settings.statsd_url:
         statsd = _open_statsd(settings, settings.statsd_url)
-        places.append(statsd)
+        backends.append(statsd)
         if settings.statsd_names in ("seed", "both"):
             observers.append(Guide(statsd))
         if settings.statsd_names in ("kinto", "both"):
-            observers.append(Kinto(statsd, fields, most))
-    return Measuring(Several(places), observe_with(observers))
+            observers.append(Kinto(statsd, fields, max_values))
+    return Measuring(Several(backends), observe_with(observers))
 
 
 def _open_statsd(settings: Settings, url: str) -> Metrics:
     name = settings.statsd_backend.strip()
     make = None if name in _STATSD else imported("statsd_backend", name)
     if make is not None and not callable(make):
-        raise SettingError("statsd_backend", f"{name!r} is no class.")
+        raise SettingError("statsd_backend", f"{name!r} is not a class.")
     prefix = settings.statsd_prefix or settings.project_name
     try:
         with (
@@ -91,53 +91,55 @@ def _open_statsd(settings: Settings, url: str) -> Metrics:
 
 
 def measure(app: Flask, service: Service, observe: Observer) -> None:
-    """Time what answers each request, hooks and views, and each member of a batch."""
+    """Time the hooks and the view of each request, and each member of a batch."""
     inner, version = app.full_dispatch_request, prefix(service)
 
     def dispatch() -> Response:
-        this = Asked(time.perf_counter())
-        known = asked.set(this)
+        running = RunningRequest(time.perf_counter())
+        token = CURRENT_REQUEST.set(running)
         try:
             response = inner()
-            observe(_single(service, version, this, request_ctx.request, response))
+            observe(_describe_response(service, version, running, request_ctx.request, response))
             return response
         finally:
-            asked.reset(known)
+            CURRENT_REQUEST.reset(token)
 
     # Flask lets applications override this; a hook before and one after each request would cost more.
     app.full_dispatch_request = dispatch  # type: ignore[method-assign]
 
-    def observe_member(_: Flask, entry: Entry, reply: Reply) -> None:
-        batch = asked.get()
+    def observe_member(_: Flask, member: Member, reply: Reply) -> None:
+        batch = CURRENT_REQUEST.get()
         if batch:
-            observe(_member(entry, reply, batch))
+            observe(_describe_member(member, reply, batch))
 
     MEMBER_ANSWERED.connect(observe_member, app, weak=False)
 
 
-def _single(service: Service, version: str, this: Asked, request: Request, response: Response) -> HttpResponse:
-    """Describe the answer of a request."""
+def _describe_response(
+    service: Service, version: str, running: RunningRequest, request: Request, response: Response
+) -> HttpResponse:
+    """Describe the response to a request."""
 
-    def route() -> Route | None:
-        inside = request.path.startswith(f"{version}/")
-        return service.kinds.match(request.path.removeprefix(version)) if inside else None
+    def match_path() -> Route | None:
+        has_version = request.path.startswith(f"{version}/")
+        return service.kinds.match(request.path.removeprefix(version)) if has_version else None
 
     method, status = request.method, response.status_code
-    view, endpoint = None, _UNSEEN.get(status, "unnamed")
+    view, endpoint = None, _VIEWLESS_ENDPOINTS.get(status, "unnamed")
     if method == "OPTIONS" or status == _NOT_ALLOWED:
-        asked_for = route()
-        endpoint = _endpoint(asked_for) if asked_for else endpoint
+        route = match_path()
+        endpoint = _endpoint(route) if route else endpoint
     elif request.url_rule is not None and status != _REDIRECT:
         view, endpoint = _names(request.url_rule.endpoint)
-    # A batch is asked by nobody in particular, its members are.
-    identity = ANONYMOUS if view == "batch" else this.identity
+    # A batch itself has no identity: each of its members has one.
+    identity = ANONYMOUS if view == "batch" else running.identity
     return HttpResponse(
         method_name(method),
         view,
         endpoint,
         status,
-        time.perf_counter() - this.started,
-        lambda: _ids(route()) if view else {},
+        time.perf_counter() - running.started,
+        lambda: _ids(match_path()) if view else {},
         lambda: response.calculate_content_length() or 0,
         identity.user_id,
         identity.policy,
@@ -146,7 +148,7 @@ def _single(service: Service, version: str, this: Asked, request: Request, respo
 
 @cache
 def _names(rule: str) -> tuple[str, str]:
-    """Return what the production guide and what Kinto call the view of a URL rule, which Flask calls *rule*."""
+    """Return the names of a view in the production guide and in Kinto; *rule* is Flask's name of its URL rule."""
     blueprint, _, name = rule.rpartition(".")
     if blueprint == "resources":
         kind, _, shape = name.rpartition("-")
@@ -164,17 +166,17 @@ def _ids(route: Route | None) -> Mapping[str, str]:
     return route.matchdict() if route else {}
 
 
-def _member(entry: Entry, reply: Reply, batch: Asked) -> HttpResponse:
-    """Describe the answer of a member of a batch, with the seconds that it took alone: statements are the batch's."""
-    seconds = entry.seconds
-    view, endpoint, route, identity = None, _UNSEEN.get(reply.status, "unnamed"), None, ANONYMOUS
-    if entry.operation:
-        route = entry.operation.route
-        identity, deciding = batch.decisions.get(id(route), (entry.operation.identity, 0.0))
-        seconds += deciding
+def _describe_member(member: Member, reply: Reply, batch: RunningRequest) -> HttpResponse:
+    """Describe the response to a member of a batch; its seconds exclude statements, which belong to the batch."""
+    seconds = member.seconds
+    view, endpoint, route, identity = None, _VIEWLESS_ENDPOINTS.get(reply.status, "unnamed"), None, ANONYMOUS
+    if member.operation:
+        route = member.operation.route
+        identity, decision_seconds = batch.decisions.get(id(route), (member.operation.identity, 0.0))
+        seconds += decision_seconds
         view, endpoint = _names(f"resources.{_endpoint(route)}")
     return HttpResponse(
-        method_name(entry.asked.method),
+        method_name(member.request.method),
         view,
         endpoint,
         reply.status,

@@ -1,4 +1,4 @@
-"""A service that tells how long its decisions take, and who asks; made only where somebody wants to know."""
+"""A service that measures authentications, decisions and listeners; made only where metrics are switched on."""
 
 from __future__ import annotations
 
@@ -18,20 +18,23 @@ from backends.metrics.observations import Authentication, Decision, Notification
 
 
 @dataclass(slots=True)
-class Asked:
-    """What is known of a request while it is answered. `decisions` has who asked what, and the seconds of deciding."""
+class RunningRequest:
+    """A request that is being answered: its start, and its identity once it is authenticated.
+
+    `decisions` has the identity and the seconds of each decision, by the `id()` of the operation's route.
+    """
 
     started: float
     identity: Identity = ANONYMOUS
     decisions: dict[int, tuple[Identity, float]] = field(default_factory=dict)
 
 
-asked: Final[ContextVar[Asked | None]] = ContextVar("asked", default=None)
-"""The request that this thread answers."""
+CURRENT_REQUEST: Final[ContextVar[RunningRequest | None]] = ContextVar("current_request", default=None)
+"""The request that this thread is answering."""
 
 
 class MeasuredService(Service):
-    """A service whose authentications, decisions and listeners are timed; *metrics* is what plugins measure with."""
+    """A service whose authentications, decisions and listeners are timed; *metrics* is for measurements of plugins."""
 
     def __init__(self, observe: Observer, metrics: Metrics, *parts: Any) -> None:
         super().__init__(*parts)
@@ -39,50 +42,50 @@ class MeasuredService(Service):
         self._observe = observe
 
     def authenticate(self, authorization: str | None, read: Reader | None = None) -> Identity:
-        """Return who sends these credentials, timed."""
+        """Return the identity of the sender of these credentials, timed."""
         start = time.perf_counter()
         identity = super().authenticate(authorization, read)
         if identity.policy is not None:
             self._observe(Authentication(identity.policy, time.perf_counter() - start))
-        request = asked.get()
+        request = CURRENT_REQUEST.get()
         if request:
             request.identity = identity
         return identity
 
     def decide(self, operation: Operation, facts: WorkingSet) -> Outcome:
-        """Decide one operation, timed. Raises the ApiError that is its answer."""
+        """Decide one operation, timed. Raises ApiError where the operation is refused."""
         start = time.perf_counter()
         try:
             return super().decide(operation, facts)
         finally:
             seconds = time.perf_counter() - start
             self._observe(Decision(seconds))
-            request = asked.get()
+            request = CURRENT_REQUEST.get()
             if request:
-                # The route is the same object whatever becomes of the operation; no two members share one.
+                # The operation may be replaced, its route is not; no two members of a batch share a route object.
                 request.decisions[id(operation.route)] = operation.identity, seconds
 
     def close(self) -> None:
-        """Give back what backends and metrics hold."""
+        """Close the backends and metrics."""
         super().close()
         self.metrics.close()
 
     def add_listener(self, listener: Listener) -> None:
-        """Tell somebody of what is changed or read, timed where it has a name."""
+        """Add a listener, timed if it has a name."""
         if listener.name:
-            before = self._timed(listener.name, listener.before)
-            listener = replace(listener, before=before, after=self._timed(listener.name, listener.after))
+            before = self._time_calls(listener.name, listener.before)
+            listener = replace(listener, before=before, after=self._time_calls(listener.name, listener.after))
         super().add_listener(listener)
 
-    def _timed(self, name: str, told: Callable[..., None] | None) -> Callable[..., None] | None:
-        if told is None:
+    def _time_calls(self, name: str, notify: Callable[..., None] | None) -> Callable[..., None] | None:
+        if notify is None:
             return None
 
-        def timed(*event: Any) -> None:
+        def notify_timed(*event: Any) -> None:
             start = time.perf_counter()
             try:
-                told(*event)
+                notify(*event)
             finally:
                 self._observe(Notification(name, time.perf_counter() - start))
 
-        return timed
+        return notify_timed
