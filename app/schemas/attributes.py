@@ -1,4 +1,4 @@
-"""Check the attributes of buckets, collections and groups that have a meaning (core contract, 4.14, 4.15)."""
+"""Validate attributes of buckets, collections and groups that have a meaning (core contract, 4.14, 4.15)."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from app.schemas.validation import Data, check_schema
 from backends import Json
 
 MAX_AGE_SECONDS: Final = 2**31 - 1
-"""The longest time that caches must be able to keep something (RFC 9111, section 1.2.2): 68 years."""
+"""The longest time that HTTP caches must be able to represent (RFC 9111, section 1.2.2): 68 years."""
 
 _INTERNAL: Final = "__permissions__"
 
 
 def validate_data(kind_name: str, data: Data, prefix: str = "data.") -> tuple[Data, list[Problem]]:
-    """Return the attributes of an object, completed and converted, with what is wrong with them.
+    """Return the attributes of an object, completed and converted, and their problems.
 
-    The names of problems begin with *prefix*: nothing for the result of a patch (core contract, 4.7).
+    The names of problems begin with *prefix*, which is empty for the result of a patch (core contract, 4.7).
     """
     received = {name: value for name, value in data.items() if name != _INTERNAL}
     check = _ATTRIBUTES.get(kind_name)
@@ -28,7 +28,7 @@ def validate_data(kind_name: str, data: Data, prefix: str = "data.") -> tuple[Da
 
 
 def _check_group(data: Data, prefix: str) -> tuple[Data, list[Problem]]:
-    """Check `members`, a list of principals, empty by default (C-OBJ-62); everyone and groups are none (C-OBJ-63)."""
+    """Check `members`, a list of principals, empty by default (C-OBJ-62), without everyone and groups (C-OBJ-63)."""
     members = data.get("members", [])
     name = f"{prefix}members"
     if not isinstance(members, list):
@@ -53,22 +53,22 @@ def _check_collection(data: Data, prefix: str) -> tuple[Data, list[Problem]]:
 
 
 def _convert_cache_expires(data: Data, name: str) -> tuple[Data, list[Problem | None]]:
-    given = data.get("cache_expires")
-    if given is None or given in ("", [], {}):
+    value = data.get("cache_expires")
+    if value is None or value in ("", [], {}):
         return {attribute: value for attribute, value in data.items() if attribute != "cache_expires"}, []
     try:
-        seconds = None if isinstance(given, bool) else int(given)
+        seconds = None if isinstance(value, bool) else int(value)
     except (TypeError, ValueError):
         seconds = None
     if seconds is None:
-        return data, [Problem("body", name, f'"{given}" is not a number')]
+        return data, [Problem("body", name, f'"{value}" is not a number')]
     if seconds > MAX_AGE_SECONDS:
         return data, [Problem("body", name, f"{seconds} is greater than maximum value {MAX_AGE_SECONDS}")]
     return {**data, "cache_expires": seconds}, []
 
 
 def _check_bucket(data: Data, prefix: str) -> tuple[Data, list[Problem]]:
-    """Check the schemas for all that is in the bucket (C-OBJ-68)."""
+    """Check the schemas for the objects in the bucket (C-OBJ-68)."""
     names = [f"{kind}:schema" for kind in ("record", "collection", "group")]
     problems = [check_schema(data[name], f"{prefix}{name}") for name in names if name in data]
     return data, [problem for problem in problems if problem]

@@ -1,7 +1,7 @@
-"""Bound how long a JSON Schema can take: schemas come from users, and one that doubles itself would hang a worker.
+"""Bound the effort of a JSON Schema: schemas come from users, and an exponential one would block a worker.
 
-The bound is how many subschemas can apply to a value at a depth of the document, times the values at that depth. Where
-a schema refers to itself twice the number doubles with every level.
+The bound is the number of subschemas that can apply to a value at a depth of the document, times the number of values
+at that depth. If a schema refers to itself twice, the number of subschemas doubles with every level.
 """
 
 from __future__ import annotations
@@ -15,42 +15,46 @@ from app.parsing.bodies import MAX_DEPTH
 from backends import Json
 
 ENDLESS: Final = 10**9
-"""The effort of a schema that never ends, or takes so long that it makes no difference."""
+"""The effort of a schema that never ends, or takes too long by any measure."""
 
-# Where subschemas stand in a schema. They apply to the value itself, ...
+# Keywords with subschemas. These apply to the value itself, ...
 _HERE: Final = ("not", "if", "then", "else", "allOf", "anyOf", "oneOf")
 _HERE_BY_NAME: Final = ("dependencies", "dependentSchemas")
-# ... to a member or element of it that no other of these applies to, ...
+# ... these to a member or element, each to at most one of them, ...
 _ONE_OF: Final = (
     *("additionalProperties", "unevaluatedProperties"),
     *("items", "prefixItems", "additionalItems", "unevaluatedItems"),
 )
 _ONE_OF_BY_NAME: Final = ("properties",)
-# ... or to a member or element that others apply to as well.
+# ... and these to a member or element in addition to others.
 _EACH: Final = ("contains", "propertyNames")
 _EACH_BY_NAME: Final = ("patternProperties",)
 
 
 @dataclass(frozen=True, slots=True)
 class _Node:
-    """A subschema, as the numbers of those that it applies: to the value itself, or to what lies in it."""
+    """A subschema with the numbers of the subschemas that it applies.
+
+    `here` apply to the value itself, `one_of` each to different members or elements, `each` to any of them.
+    """
 
     here: list[int] = field(default_factory=list)
     one_of: list[int] = field(default_factory=list)
     each: list[int] = field(default_factory=list)
 
 
-def efforts(schema: Json, targets: Mapping[int, Sequence[Json]]) -> tuple[int, ...]:
-    """Return how many subschemas may apply to one value at depth 0, 1, 2, ... of a document; the last holds beyond.
+def efforts_by_depth(schema: Json, targets: Mapping[int, Sequence[Json]]) -> tuple[int, ...]:
+    """Return the most subschemas that may apply to one value at depth 0, 1, 2, ... of a document.
 
-    *targets* are the subschemas that each subschema refers to, by its identity.
+    The last number applies to all greater depths. *targets* are the subschemas that each subschema refers to, by its
+    identity.
     """
     nodes = _nodes(schema, targets)
     try:
         order = tuple(TopologicalSorter({number: node.here for number, node in enumerate(nodes)}).static_order())
     except CycleError:
         return (ENDLESS,)
-    found, below = [], [0] * len(nodes)
+    efforts, below = [], [0] * len(nodes)
     for depth in range(MAX_DEPTH + 1):
         weights = [0] * len(nodes)
         for number in order:
@@ -58,15 +62,15 @@ def efforts(schema: Json, targets: Mapping[int, Sequence[Json]]) -> tuple[int, .
             inner = max((below[other] for other in node.one_of), default=0) + sum(below[other] for other in node.each)
             itself = 1 if depth == 0 else 0
             weights[number] = min(itself + inner + sum(weights[other] for other in node.here), ENDLESS)
-        found.append(weights[0])
+        efforts.append(weights[0])
         if weights == below:
             break
         below = weights
-    return tuple(found)
+    return tuple(efforts)
 
 
-def measure(value: Json) -> list[int]:
-    """Return how many values lie at depth 0, 1, 2, ... of a value, itself first."""
+def count_values(value: Json) -> list[int]:
+    """Return the number of values at depth 0, 1, 2, ... of a value; depth 0 is the value itself."""
     sizes, level = [], [value]
     while level:
         sizes.append(len(level))
@@ -74,8 +78,8 @@ def measure(value: Json) -> list[int]:
     return sizes
 
 
-def measure_names(value: Json) -> int:
-    """Return how many characters the names of members in a value have."""
+def count_name_characters(value: Json) -> int:
+    """Return the number of characters in all names of members in a value."""
     total, level = 0, [value]
     while level:
         total += sum(len(name) for outer in level if isinstance(outer, dict) for name in outer)
@@ -91,7 +95,7 @@ def _members(value: Json) -> Iterator[Json]:
 
 
 def _nodes(root: Json, targets: Mapping[int, Sequence[Json]]) -> list[_Node]:
-    """Return the subschemas of a schema, itself first, as a graph."""
+    """Return the graph of the subschemas of a schema; the schema itself is the first node."""
     numbers: dict[int, int] = {}
     schemas: list[Json] = []
     nodes: list[_Node] = []
@@ -119,6 +123,6 @@ def _subschemas(schema: Json, places: tuple[str, ...], by_name: tuple[str, ...])
         value = schema.get(place)
         yield from (inner for inner in (value if isinstance(value, list) else [value]) if isinstance(inner, dict))
     for place in by_name:
-        named = schema.get(place)
-        if isinstance(named, dict):
-            yield from (inner for inner in named.values() if isinstance(inner, dict))
+        subschemas = schema.get(place)
+        if isinstance(subschemas, dict):
+            yield from (inner for inner in subschemas.values() if isinstance(inner, dict))

@@ -1,28 +1,28 @@
-r"""Read the regular expressions of JSON Schemas: ECMA-262, or Python's dialect where only that one knows the syntax.
+r"""Read the patterns of JSON Schemas: ECMA-262, or Python's dialect if the syntax is valid only there.
 
-Kinto matches with Python's `re`, so schemas that it accepted may say `(?i)`, `(?P<name>...)`, `\A` or `\Z`. Those are
-written anew in the syntax of ECMA-262; `\d`, `\w`, `\s` and `$` keep the meaning that they have there. Nothing is
-compiled that may take more than a given size, and nothing that may backtrack is left without a limit.
+Kinto matches with Python's `re`, so schemas that it accepted may contain `(?i)`, `(?P<name>...)`, `\A` or `\Z`. These
+are translated to the syntax of ECMA-262; `\d`, `\w`, `\s` and `$` have the meaning of ECMA-262. The size of compiled
+patterns is limited, and so is backtracking.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import jsonschema_rs
 
 MAX_SIZE_BYTES: Final = 8 * 2**20
-"""How much memory a compiled pattern may take: `.{4000}` takes half of it."""
+"""The most memory of a compiled pattern: `.{4000}` takes half of it."""
 
 BACKTRACK_LIMIT: Final = 10_000
-"""How many times a pattern that is not linear may try another way; it does not match after that."""
+"""The most backtracking steps of a pattern that is not linear; after these it does not match."""
 
 DFA_SIZE_BYTES: Final = 128 * 2**10
-"""How much memory a pattern may take to match."""
+"""The most memory of a pattern while it is matched."""
 
 _SIZES_BYTES: Final = (*(2**exponent for exponent in range(10, 23, 2)), MAX_SIZE_BYTES)
 _BACKTRACKS: Final = re.compile(r"\(\?<?[=!]|\\[1-9]")
@@ -60,9 +60,9 @@ _CHARACTERS: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """A pattern as validators read it, an upper bound of its compiled size, and whether it matches in linear time.
+    """A pattern for validators with an upper bound of its compiled size; `linear`: it matches in linear time.
 
-    `text` is None where no dialect knows the pattern, or it is too large.
+    `text` is None if the pattern is valid in no dialect or too large.
     """
 
     text: str | None
@@ -70,16 +70,16 @@ class Pattern:
     linear: bool = True
 
 
-def read(pattern: str, most_bytes: int = MAX_SIZE_BYTES) -> Pattern:
-    """Return how to compile a pattern in *most_bytes* at most. The effort is bounded by the size that is returned."""
+def read_pattern(pattern: str, max_bytes: int = MAX_SIZE_BYTES) -> Pattern:
+    """Return a pattern that compiles in at most *max_bytes*. The effort is bounded by the size that is returned."""
     size = 0
     for text in dict.fromkeys(_spellings(pattern)):
         backtracks = _BACKTRACKS.search(text) is not None
         if not _compiles(_REPEATED.sub("?", text), _SIZES_BYTES[-3], backtracks=backtracks):
             continue
         for size in _SIZES_BYTES:
-            if size > most_bytes:
-                return Pattern(None, max(most_bytes, 0))
+            if size > max_bytes:
+                return Pattern(None, max(max_bytes, 0))
             if _compiles(text, size, backtracks=False):
                 return Pattern(text, size)
             if backtracks and _compiles(text, size, backtracks=True):
@@ -87,8 +87,8 @@ def read(pattern: str, most_bytes: int = MAX_SIZE_BYTES) -> Pattern:
     return Pattern(None, size)
 
 
-def options() -> jsonschema_rs.FancyRegexOptions:
-    """Return how validators compile patterns."""
+def pattern_options() -> jsonschema_rs.FancyRegexOptions:
+    """Return the limits with which validators compile patterns."""
     return jsonschema_rs.FancyRegexOptions(
         backtrack_limit=BACKTRACK_LIMIT, size_limit=MAX_SIZE_BYTES, dfa_size_limit=DFA_SIZE_BYTES
     )
@@ -108,8 +108,8 @@ def _compiles(text: str, size_bytes: int, *, backtracks: bool) -> bool:
 
 
 def _spellings(pattern: str) -> Iterator[str]:
-    """Yield a pattern as ECMA-262, then as Python's dialect."""
-    # For the library these two are the boundaries of words.
+    """Yield a pattern read as ECMA-262, then as Python's dialect."""
+    # The library reads `\<` and `\>` as word boundaries.
     yield _MARKS.sub(r"\1\2", pattern)
     try:
         yield _Translation().translate(pattern)
@@ -118,7 +118,7 @@ def _spellings(pattern: str) -> Iterator[str]:
 
 
 class _Translation:
-    """One pattern on the way from Python's dialect to ECMA-262: ValueError and KeyError for syntax without an equal."""
+    """Translate one pattern from Python's dialect to ECMA-262; untranslatable syntax is a ValueError or KeyError."""
 
     def __init__(self) -> None:
         self._groups = 0
@@ -133,8 +133,8 @@ class _Translation:
         self._verbose, self._multiline = "x" in letters, "m" in letters
         body = pattern[flags.end() :] if flags else pattern
         text = "".join(self._tokens(body))
-        kept = "".join(sorted(letters & set("ims")))
-        return f"(?{kept}:{text})" if kept else text
+        modifiers = "".join(sorted(letters & set("ims")))
+        return f"(?{modifiers}:{text})" if modifiers else text
 
     def _tokens(self, body: str) -> Iterator[str]:
         position = 0
@@ -149,28 +149,23 @@ class _Translation:
             yield self._token(str(token.lastgroup), token[0])
 
     def _token(self, kind: str, token: str) -> str:
-        if kind == "escape":
-            return self._escape(token)
-        if kind == "comment" or (self._verbose and kind == "other" and token.isspace()):
-            return ""
-        if kind in ("name", "group"):
-            self._groups += 1
-            if kind == "name":
-                self._numbers[token[token.index("<") + 1 : -1]] = self._groups
-            return "("
-        if kind == "reference":
-            return self._reference(token[len("(?P=") : -1])
-        if kind == "scope":
-            return _scope(token)
-        if kind == "unknown":
-            raise ValueError(f"{token} is not ECMA-262")
-        if kind == "any":
-            return r"[\s\S]"
-        if kind == "set":
-            return _set(token)
-        if kind == "quantifier":
-            return token.replace("{,", "{0,")
-        return f"\\{token}" if token in "{}]" else token
+        match kind:
+            case "escape":
+                return self._escape(token)
+            case "name" | "group":
+                return self._group(token, has_name=kind == "name")
+            case "reference":
+                return self._reference(token[len("(?P=") : -1])
+            case "other" if self._verbose and token.isspace():
+                return ""
+            case _:
+                return _TRANSLATIONS[kind](token)
+
+    def _group(self, token: str, *, has_name: bool) -> str:
+        self._groups += 1
+        if has_name:
+            self._numbers[token[token.index("<") + 1 : -1]] = self._groups
+        return "("
 
     def _reference(self, name: str) -> str:
         return rf"(?:\{self._numbers[name]})"
@@ -178,13 +173,21 @@ class _Translation:
     def _escape(self, token: str) -> str:
         if token in (r"\A", r"\Z"):
             if self._multiline:
-                raise ValueError(f"{token} among lines")
+                raise ValueError(f"{token} with the flag m")
             return "^" if token == r"\A" else "$"
         if token.startswith(r"\k<"):
             return self._reference(token[3:-1])
         if token in (r"\b", r"\B") or (token[1] in "123456789" and len(token) < 4):
             return token
         return _character(token)
+
+
+def _unknown(token: str) -> str:
+    raise ValueError(f"{token} is not ECMA-262")
+
+
+def _other(token: str) -> str:
+    return f"\\{token}" if token in "{}]" else token
 
 
 def _scope(token: str) -> str:
@@ -195,24 +198,24 @@ def _scope(token: str) -> str:
 
 
 def _set(token: str) -> str:
-    """Escape what is special within brackets in one dialect only; a hyphen beside a class stands for itself."""
+    """Escape characters that are special in the brackets of one dialect only; a hyphen beside a class is literal."""
     start = "[^" if token.startswith("[^") else "["
     characters = _CHARACTERS.findall(token[len(start) : -1])
     classes = [character[:2] in (r"\d", r"\D", r"\w", r"\W", r"\s", r"\S", r"\p", r"\P") for character in characters]
-    written = []
+    translated = []
     for place, character in enumerate(characters):
-        beside = classes[max(place - 1, 0) : place + 2]
-        if character == "-" and any(beside):
-            written.append(r"\-")
+        neighbours = classes[max(place - 1, 0) : place + 2]
+        if character == "-" and any(neighbours):
+            translated.append(r"\-")
         elif len(character) == 1:
-            written.append(f"\\{character}" if character in "[]&~" and character != "~" else character)
+            translated.append(f"\\{character}" if character in "[]&~" and character != "~" else character)
         else:
-            written.append(r"\x08" if character == r"\b" else _character(character))
-    return f"{start}{''.join(written)}]"
+            translated.append(r"\x08" if character == r"\b" else _character(character))
+    return f"{start}{''.join(translated)}]"
 
 
 def _character(escape: str) -> str:
-    """Return an escape as ECMA-262 has it."""
+    """Translate an escape to ECMA-262."""
     letter = escape[1]
     if letter == "N":
         return _code_point(ord(unicodedata.lookup(escape[3:-1])))
@@ -232,3 +235,16 @@ def _character(escape: str) -> str:
 
 def _code_point(number: int) -> str:
     return rf"\u{number:04x}" if number < 0x10000 else rf"\u{{{number:x}}}"
+
+
+_TRANSLATIONS: Final[Mapping[str, Callable[[str], str]]] = {
+    "comment": lambda _: "",
+    "scope": _scope,
+    "around": _other,
+    "unknown": _unknown,
+    "any": lambda _: r"[\s\S]",
+    "set": _set,
+    "quantifier": lambda token: token.replace("{,", "{0,"),
+    "other": _other,
+}
+"""The translations of tokens that do not depend on the rest of the pattern, by their kind."""

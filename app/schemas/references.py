@@ -1,8 +1,8 @@
-"""Follow the references of a JSON Schema, and write them anew so that a validator follows the same ones.
+"""Resolve the references of a JSON Schema, and rewrite them so that a validator resolves them in the same way.
 
-References are found as Kinto finds them (the library `referencing`): in any spelling that generators write, with bases
-that subschemas change, and into the metaschemas of all drafts. A validator gets pointers from the root instead, and in
-the place of a reference that leads nowhere the keyword `UNUSABLE`, which matters to the objects alone that reach it.
+References are resolved as in Kinto, by the library `referencing`: in any spelling that generators write, with bases
+that subschemas change, and into the metaschemas of all drafts. For the validator they are rewritten as pointers from
+the root. The keyword `UNUSABLE` replaces a reference to nowhere; it fails only for objects that reach it.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from referencing.jsonschema import DRAFT4, specification_with
 from backends import Json
 
 UNUSABLE: Final = "kinto:unusable"
-"""A keyword that refuses what it applies to: its value is the reason."""
+"""The keyword that abandons the validation of any value; the keyword's own value is the reason."""
 
 PATTERN: Final = "kinto:pattern"
-"""The keyword that stands for `pattern` in a compiled schema."""
+"""The keyword that replaces `pattern` in a compiled schema."""
 
 MAX_SUBSCHEMAS: Final = 10_000
 
@@ -35,24 +35,27 @@ _LEGAL: Final = "%#/:?@!$&'()*+,;=-._~"
 
 
 def _as_draft_4(schema: Json) -> Json:
-    """Return the metaschema of draft 3, or a subschema of it, in the words of draft 4."""
-    read = {**schema, "properties": {name: _as_draft_4(inner) for name, inner in schema.get("properties", {}).items()}}
+    """Translate the metaschema of draft 3, or a subschema of it, into draft 4."""
+    translated = {
+        **schema,
+        "properties": {name: _as_draft_4(inner) for name, inner in schema.get("properties", {}).items()},
+    }
     for keyword in ("items", "additionalProperties"):
         if keyword in schema:
-            read[keyword] = _as_draft_4(schema[keyword])
+            translated[keyword] = _as_draft_4(schema[keyword])
     if isinstance(schema.get("dependencies"), dict):
-        read["dependencies"] = {name: [needed] for name, needed in schema["dependencies"].items()}
-    types = read.pop("type", "any")
+        translated["dependencies"] = {name: [needed] for name, needed in schema["dependencies"].items()}
+    types = translated.pop("type", "any")
     if isinstance(types, list):
-        read["anyOf"] = [{"type": each} if isinstance(each, str) else each for each in types]
+        translated["anyOf"] = [{"type": kind} if isinstance(kind, str) else kind for kind in types]
     elif types != "any":
-        read["type"] = types
-    return read
+        translated["type"] = types
+    return translated
 
 
 _DRAFT_3: Final = "http://json-schema.org/draft-03/schema"
 
-# No validator reads draft 3.
+# No validator supports draft 3.
 REGISTRY: Final[Registry[Json]] = jsonschema_specifications.REGISTRY.with_resource(
     _DRAFT_3,
     DRAFT4.create_resource(
@@ -60,15 +63,16 @@ REGISTRY: Final[Registry[Json]] = jsonschema_specifications.REGISTRY.with_resour
         | {"$schema": "http://json-schema.org/draft-04/schema#"}
     ),
 ).crawl()
-"""The metaschemas of all drafts, as a reference finds them."""
+"""The metaschemas of all drafts by their URIs."""
 
 
 @dataclass(slots=True)
 class Links:
-    """The subschemas of a schema, itself first, and those that each of them refers to, by identity.
+    """The subschemas of a schema, the schema itself first, and the targets of their references, by identity.
 
-    Subschemas of metaschemas that it refers to are among them, but not among `own`. `parents` is the list or mapping
-    in which each other one of the document lies, and the step to it.
+    Subschemas of metaschemas to which the schema refers are included, but are not in `own`. `parents` has for each
+    list and mapping in the document its container and its key or index in there. `nowhere` has the references that
+    cannot be resolved: subschema, keyword and reference.
     """
 
     parents: dict[int, tuple[Json, str]]
@@ -86,22 +90,19 @@ class Links:
         return [schema for schema in self.subschemas if self.holds(schema)]
 
 
-def follow(root: Json, specification: Specification[Json]) -> Links | None:
-    """Find the subschemas of a valid schema and what they refer to; None when there are too many."""
-    for schema in _inner(root, specification):
-        for name in ("$id", "id"):
-            if isinstance(schema.get(name), str) and not _is_reference(schema[name]):
-                del schema[name]
+def follow_references(root: Json, specification: Specification[Json]) -> Links | None:
+    """Return the subschemas of a valid schema and the targets of their references, None if there are too many."""
+    _drop_invalid_identifiers(root, specification)
     resource = specification.create_resource(root)
-    links, seen = Links(_parents(root)), {id(root)}
+    links, visited = Links(_parents(root)), {id(root)}
     queue = [(root, REGISTRY.resolver_with_root(resource), specification)]
     for schema, resolver, draft in queue:
-        if len(seen) > MAX_SUBSCHEMAS:
+        if len(visited) > MAX_SUBSCHEMAS:
             return None
         links.subschemas.append(schema)
         for keyword in (PATTERN, UNUSABLE):
             schema.pop(keyword, None)
-        found = [
+        subschemas = [
             (inner, resolver.in_subresource(draft.create_resource(inner)), draft)
             for inner in draft.subresources_of(schema)
         ]
@@ -115,17 +116,17 @@ def follow(root: Json, specification: Specification[Json]) -> Links | None:
                 links.nowhere.append((schema, keyword, reference))
                 continue
             links.targets.setdefault(id(schema), []).append(resolved.contents)
-            found.append((resolved.contents, resolved.resolver, _draft_of(resolved.contents, draft)))
-        for item in found:
-            if isinstance(item[0], dict) and id(item[0]) not in seen:
-                seen.add(id(item[0]))
+            subschemas.append((resolved.contents, resolved.resolver, _draft_of(resolved.contents, draft)))
+        for item in subschemas:
+            if isinstance(item[0], dict) and id(item[0]) not in visited:
+                visited.add(id(item[0]))
                 queue.append(item)
     _follow_dynamic(links)
     return links
 
 
-def rewrite(root: Json, links: Links, *, siblings: bool) -> None:
-    """Write the references of a schema as pointers from its root, in place, and drop the identifiers.
+def rewrite_references(links: Links, *, siblings: bool) -> None:
+    """Rewrite the references of a schema in place as pointers from its root, and remove the identifiers.
 
     With *siblings* other keywords beside `$ref` apply, as since draft 2019-09.
     """
@@ -133,7 +134,7 @@ def rewrite(root: Json, links: Links, *, siblings: bool) -> None:
     dynamic = any(keyword in schema for schema in own for keyword in ("$recursiveRef", "$dynamicRef"))
     for schema in own:
         if dynamic:
-            # What these lead to depends on the identifiers on the way, so all stay: in the spelling of URIs.
+            # The targets of dynamic references depend on identifiers, so all of those are kept, spelled as URIs.
             for name in (*_REFERENCES, "$id"):
                 if isinstance(schema.get(name), str):
                     schema[name] = quote(schema[name], safe=_LEGAL)
@@ -158,13 +159,13 @@ def _point(schema: Json, target: Json, links: Links, *, siblings: bool) -> None:
         schema["$ref"] = _metaschema_places()[id(target)]
 
 
-def _replace(schema: Json, keyword: str, instead: Json, *, siblings: bool) -> None:
+def _replace(schema: Json, keyword: str, replacement: Json, *, siblings: bool) -> None:
     if siblings:
         del schema[keyword]
     else:
         for name in [name for name in schema if name not in _CONTAINERS]:
             del schema[name]
-    schema.update(instead)
+    schema.update(replacement)
 
 
 def _pointer(target: Json, parents: dict[int, tuple[Json, str]]) -> str:
@@ -176,7 +177,7 @@ def _pointer(target: Json, parents: dict[int, tuple[Json, str]]) -> str:
 
 
 def _parents(root: Json) -> dict[int, tuple[Json, str]]:
-    """Return in what each list and mapping of a document lies, and at which step, by identity."""
+    """Return container and key or index of each list and mapping in a document, by identity."""
     parents: dict[int, tuple[Json, str]] = {}
     queue = [root]
     for container in queue:
@@ -187,10 +188,12 @@ def _parents(root: Json) -> dict[int, tuple[Json, str]]:
     return parents
 
 
-def _inner(root: Json, specification: Specification[Json]) -> Iterator[Json]:
+def _drop_invalid_identifiers(root: Json, specification: Specification[Json]) -> None:
     queue = [root]
     for schema in queue:
-        yield schema
+        for name in ("$id", "id"):
+            if isinstance(schema.get(name), str) and not _is_reference(schema[name]):
+                del schema[name]
         queue.extend(inner for inner in specification.subresources_of(schema) if isinstance(inner, dict))
 
 
@@ -224,7 +227,7 @@ def _members(container: Json) -> Iterator[Json]:
 
 
 def _follow_dynamic(links: Links) -> None:
-    """Let dynamic references lead to all that they may mean: what bears the anchor, wherever it stands."""
+    """Enter all possible targets of dynamic references: every subschema with the anchor."""
     for schema in links.subschemas:
         if "$recursiveRef" in schema:
             links.targets.setdefault(id(schema), []).extend(

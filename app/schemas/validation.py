@@ -9,54 +9,56 @@ import jsonschema_rs
 
 from app.errors import Problem
 from app.parsing.bodies import not_a_mapping
-from app.schemas.compiling import METASCHEMA, TOO_COMPLEX, TOO_LARGE, Compiled, Refused, compiled
-from app.schemas.wording import describe, problem
+from app.schemas.cache import compiled_schema
+from app.schemas.compiling import METASCHEMA, TOO_COMPLEX, TOO_LARGE, Compiled
+from app.schemas.keywords import Undecidable
+from app.schemas.wording import describe_failure, validation_problem
 from backends import Json
 from backends.codec import dumps
 
 Data = dict[str, Json]
 
 MAX_VERDICT_EFFORT: Final = 5_000_000
-"""How many times a subschema may be applied to find out whether a document is valid: well below a second."""
+"""The most applications of subschemas to decide whether a document is valid: well below a second."""
 
 MAX_WORDING_EFFORT: Final = 50_000
-"""The same for finding out why not, where alternatives are tried: every failure in every one of them is collected."""
+"""The same for finding the error if there are alternatives: every error in each of them is collected."""
 
 _HARMLESS_EFFORT: Final = 100
 
 
 def validate(document: Data, schema: Json) -> Problem | None:
-    """Return why an object does not fit the schema of its collection or bucket (C-SCH-4), None when it fits.
+    """Return the problem of an object under the schema of its collection or bucket (C-SCH-4), None if it is valid.
 
-    *document* is the object that would be stored; without `id` where the client did not choose it. Raises NotCompiled
-    when the schema has not been compiled (`app.schemas.compiling`).
+    *document* is the object as it would be stored, without `id` if the client did not choose it. Raises NotCompiled if
+    the schema is not in the cache (`app.schemas.cache`).
     """
-    entry = compiled(dumps(schema))
+    entry = compiled_schema(dumps(schema))
     if isinstance(entry, Problem):
         return entry
-    shown = {name: value for name, value in document.items() if name not in entry.hidden}
+    members = {name: value for name, value in document.items() if name not in entry.ignored_members}
     try:
-        return _failure(entry, shown)
-    except Refused as refusal:
-        return Problem("body", "schema", str(refusal))
+        return _find_problem(entry, members)
+    except Undecidable as error:
+        return Problem("body", "schema", str(error))
 
 
-def _failure(schema: Compiled, document: Data) -> Problem | None:
+def _find_problem(schema: Compiled, document: Data) -> Problem | None:
     if max(schema.efforts) > _HARMLESS_EFFORT and schema.effort(document) > MAX_VERDICT_EFFORT:
-        raise Refused("The schema is too complex for this object")
+        raise Undecidable("The schema is too complex for this object")
     if schema.accepts(document):
         return None
-    if schema.effort(document) > (MAX_WORDING_EFFORT if schema.alternatives else MAX_VERDICT_EFFORT):
+    if schema.effort(document) > (MAX_WORDING_EFFORT if schema.has_alternatives else MAX_VERDICT_EFFORT):
         return Problem("body", "schema", "The object is not valid under the schema")
-    error = schema.failure(document)
-    return problem(error, schema.schema, document) if error else None
+    error = schema.find_error(document)
+    return validation_problem(error, schema.schema, document) if error else None
 
 
 def check_schema(schema: Json, name: str) -> Problem | None:
-    """Return why an attribute is no JSON Schema by the metaschema of Draft 7 (C-OBJ-66, C-SCH-2), None when it is.
+    """Return the problem of an attribute that is no JSON Schema of Draft 7 (C-OBJ-66, C-SCH-2), else None.
 
-    A schema that nothing could ever be held against is refused as well: one that is too large or never ends, or has a
-    pattern that is in no dialect. Raises NotCompiled as `validate` does.
+    A schema that no object could ever be validated against is a problem too: it is too large, endless, or has a
+    pattern of no dialect. Raises NotCompiled as `validate` does.
     """
     if not isinstance(schema, dict):
         return not_a_mapping(name, schema)
@@ -64,10 +66,10 @@ def check_schema(schema: Json, name: str) -> Problem | None:
         METASCHEMA.validate(schema)
     except jsonschema_rs.ValidationError as error:
         place = error.instance_path[-1] if error.instance_path else ""
-        return Problem("body", name, f"{place}{describe(error, None, schema)}")
-    entry = compiled(dumps(schema))
+        return Problem("body", name, f"{place}{describe_failure(error, None, schema)}")
+    entry = compiled_schema(dumps(schema))
     if isinstance(entry, Problem):
         return replace(entry, name=name) if entry in (TOO_COMPLEX, TOO_LARGE) else None
-    if entry.unusable is not None:
-        return Problem("body", name, f"The pattern '{entry.unusable}' cannot be used")
+    if entry.unusable_pattern is not None:
+        return Problem("body", name, f"The pattern '{entry.unusable_pattern}' cannot be used")
     return None

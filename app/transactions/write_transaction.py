@@ -12,7 +12,7 @@ from app.decisions.working_set import WorkingSet, now_ms
 from app.errors import Clash
 from app.events import Event, collect_events
 from app.operation import Effect, Operation, Outcome
-from app.schemas.compiling import NotCompiled, compile_schema
+from app.schemas.cache import NotCompiled, compile_schema
 from app.service import Service
 from backends.storage import (
     Conflict,

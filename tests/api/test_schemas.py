@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from app.schemas import compiling as schema_compiling
+from app.schemas import cache
 from tests.api.conftest import ClientMaker
 from tests.support.client import Answer, Client
 
@@ -376,22 +376,22 @@ def test_a_batch_stores_schemas_and_records_in_turn(client: Client) -> None:
 def test_a_schema_is_compiled_while_nothing_is_locked(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """And once: the next write of a record takes as many transactions as without a schema."""
     storage = client.app.extensions["kinto"].storage
-    compiling = schema_compiling._compile
+    compiling = cache.compile_text
     used: list[int] = []
 
     def watch(text: str) -> Any:
         used.append(storage.writing.pool.checkedout())
         return compiling(text)
 
-    monkeypatch.setattr(schema_compiling, "_compile", watch)
+    monkeypatch.setattr(cache, "compile_text", watch)
     fresh = {"title": "compiled while nothing is locked", "properties": {"a": {"pattern": "^x"}}}
-    schema_compiling.kept.clear()
+    cache.CACHE.clear()
 
     assert client.put(C, {"schema": fresh}).status == 200
-    schema_compiling.kept.clear()
+    cache.CACHE.clear()
     assert client.put(R, {"a": "x"}).status == 200
     assert client.put(R, {"a": "y"}).status == 400
-    schema_compiling.kept.clear()
+    cache.CACHE.clear()
     patch = [{"op": "add", "path": "/data/schema/title", "value": "by JSON Patch"}]
     assert client.ask("PATCH", C, patch, {"Content-Type": "application/json-patch+json"}).status == 200
     assert client.put(R, {"a": "x"}).status == 200

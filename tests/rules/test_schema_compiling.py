@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from app.errors import Problem
-from app.schemas import compiling as schema_compiling
-from app.schemas.compiling import MAX_KEPT_BYTES, MAX_SCHEMA_BYTES, Compiled, NotCompiled, compile_schema, compiled
+from app.schemas.cache import MAX_CACHE_BYTES, NotCompiled, SchemaCache, compile_schema, compiled_schema
+from app.schemas.compiling import Compiled
+from app.schemas.keywords import MAX_SCHEMA_BYTES
 from app.schemas.validation import check_schema, validate
 from backends.codec import dumps
 
@@ -261,22 +262,22 @@ def test_a_schema_that_is_not_compiled_is_not_compiled_on_the_way() -> None:
     text = dumps({"title": "never seen"})
 
     with pytest.raises(NotCompiled) as caught:
-        compiled(text)
+        compiled_schema(text)
     compile_schema(caught.value.text)
 
-    assert isinstance(compiled(text), Compiled)
+    assert isinstance(compiled_schema(text), Compiled)
 
 
 HOSTILE = r"""
 import json, resource
-from app.schemas.compiling import compile_schema, kept
+from app.schemas.cache import CACHE, compile_schema
 def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 compile_schema("{}")
 before = peak()
 for number in range(%d):
     patterns = [r"%s" %% (number %% 40, other) for other in range(%d)]
     compile_schema(json.dumps({"title": str(number), "properties": {p: {"pattern": p} for p in patterns}}))
-print(json.dumps([peak() - before, kept.size_bytes]))
+print(json.dumps([peak() - before, CACHE.size_bytes]))
 """
 
 
@@ -286,25 +287,25 @@ print(json.dumps([peak() - before, kept.size_bytes]))
     ids=["too large", "large", "long", "many"],
 )
 def test_compiled_schemas_take_a_bounded_amount_of_memory(pattern: str, schemas: int, patterns: int) -> None:
-    """Measured in a process of its own: what is kept, what is being compiled, and as much again for the allocator."""
+    """Measured in a separate process: cached schemas, one being compiled, and as much again for the allocator."""
     script = HOSTILE % (schemas, pattern, patterns)
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     growth_mib, kept_bytes = json.loads(run.stdout)
 
-    assert kept_bytes <= MAX_KEPT_BYTES
-    assert growth_mib * 2**20 <= 2 * (MAX_KEPT_BYTES + MAX_SCHEMA_BYTES)
+    assert kept_bytes <= MAX_CACHE_BYTES
+    assert growth_mib * 2**20 <= 2 * (MAX_CACHE_BYTES + MAX_SCHEMA_BYTES)
 
 
 def test_the_oldest_schemas_go_when_the_bytes_are_used_up(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = [dumps({"title": "t" * 1000, "description": str(number)}) for number in range(4)]
     sizes = [entry.size_bytes for text in texts if isinstance(entry := compile_schema(text), Compiled)]
-    monkeypatch.setattr(schema_compiling, "MAX_KEPT_BYTES", sum(sizes[:3]))
-    kept = schema_compiling.Kept()
+    monkeypatch.setattr("app.schemas.cache.MAX_CACHE_BYTES", sum(sizes[:3]))
+    cache = SchemaCache()
 
     for text in texts[:3]:
-        kept.put(text, compile_schema(text))
-    assert kept.get(texts[0]) is not None
-    kept.put(texts[3], compile_schema(texts[3]))
+        cache.put(text, compile_schema(text))
+    assert cache.get(texts[0]) is not None
+    cache.put(texts[3], compile_schema(texts[3]))
 
-    assert [kept.get(text) is not None for text in texts] == [True, False, True, True]
-    assert kept.size_bytes <= sum(sizes[:3])
+    assert [cache.get(text) is not None for text in texts] == [True, False, True, True]
+    assert cache.size_bytes <= sum(sizes[:3])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.schemas.compiling import compile_schema
+from app.schemas.cache import compile_schema
 from app.schemas.validation import check_schema, validate
 from backends.codec import dumps
 

@@ -17,7 +17,9 @@ from zipfile import ZipFile
 import pytest
 
 from app.errors import Problem
-from app.schemas.compiling import Compiled, NotCompiled, Refused, compile_schema
+from app.schemas.cache import NotCompiled, compile_schema
+from app.schemas.compiling import Compiled
+from app.schemas.keywords import Undecidable
 from app.schemas.validation import MAX_VERDICT_EFFORT, check_schema
 from backends.codec import dumps
 
@@ -51,7 +53,7 @@ def accepts(schema: Any, instance: Any) -> bool:
         return False
     try:
         return is_valid(compiled, instance)
-    except Refused:
+    except Undecidable:
         return False
 
 

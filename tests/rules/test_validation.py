@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from app.errors import Problem
 from app.schemas import validation
 from app.schemas.attributes import validate_data
-from app.schemas.compiling import compile_schema
+from app.schemas.cache import compile_schema
 from backends.codec import dumps
 
 INTEGER = {"properties": {"n": {"type": "integer"}}}
