@@ -118,7 +118,7 @@ def _assert_sound(place: Place) -> None:
         other = [each for each in rows if each["uri"] == row["uri"]]
         assert all({**each, "bucket": ""} == {**row, "bucket": ""} for each in other)
     for row in [*place.rows(grants), *place.rows(members)]:
-        uri = row.get("uri", row.get("principal"))
+        uri = row["uri" if "uri" in row else "principal"]
         assert 0 <= row["since"] <= latest[uri.rpartition("/")[0]] + 1
         assert row["until"] == LIVING or 0 <= row["until"] <= now + DAY_MS + 60_000
 

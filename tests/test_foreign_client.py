@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 import requests
@@ -146,13 +146,14 @@ def test_a_stale_write_is_refused(alice: Client) -> None:
     alice.update_record(id="r", data={"n": 2})
     stale = first["data"]["last_modified"]
 
-    for write in (
+    writes: tuple[Callable[[], object], ...] = (
         lambda: alice.update_record(data=first["data"]),
         lambda: alice.update_record(id="r", data={"n": 3}, if_match=stale),
         lambda: alice.patch_record(id="r", data={"n": 3}, if_match=stale),
         lambda: alice.delete_record(id="r", if_match=stale),
         lambda: alice.delete_records(if_match=stale),
-    ):
+    )
+    for write in writes:
         with pytest.raises(KintoException) as error:
             write()
         assert _refused(error, 412)
@@ -194,9 +195,13 @@ def test_permissions_decide_who_may_do_what(alice: Client, bob: Client) -> None:
 
     assert bob.get_record(id="shared")["data"]["id"] == "shared"
     assert [one["id"] for one in bob.get_records()] == ["shared"]
-    for refused in (lambda: bob.get_record(id="hidden"), lambda: bob.patch_record(id="shared", data={"a": 1})):
+    forbidden: tuple[Callable[[], object], ...] = (
+        lambda: bob.get_record(id="hidden"),
+        lambda: bob.patch_record(id="shared", data={"a": 1}),
+    )
+    for ask in forbidden:
         with pytest.raises(KintoException) as error:
-            refused()
+            ask()
         assert _refused(error, 403)
     alice.patch_collection(permissions={"write": [alice.get_endpoint("group", group="friends").removeprefix("/v1")]})
     assert bob.patch_record(id="hidden", data={"a": 1})["data"]["a"] == 1

@@ -16,7 +16,7 @@ from typing import Any
 
 import psycopg2
 import pytest
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from backends.storage import Change, Move, Selection, Stored, Transaction
 from backends.storage.tables import documents
@@ -61,7 +61,7 @@ class Others:
 
     def hold_row(self, uri: str) -> Callable[[], None]:
         """Keep the row of an object from being deleted; return what lets go of it."""
-        connection = self._storage.writing.connect()
+        connection: Connection = self._storage.writing.connect()
         connection.execute(select(documents.c.uri).where(documents.c.uri == uri).with_for_update())
         self._opened.append(connection.close)
         return connection.close

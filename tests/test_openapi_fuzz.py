@@ -6,11 +6,13 @@ Schemathesis reads `/v1/__api__` of an application in this process and sends it 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_schema_conformance,
@@ -42,13 +44,14 @@ def described(request: pytest.FixtureRequest) -> Iterator[schemathesis.BaseSchem
 
 def test_documented_requests_are_answered_as_documented(described: schemathesis.BaseSchema) -> None:
     names = []
-    for found in described.get_all_operations():
-        operation = found.ok()
+    for result in described.get_all_operations():
+        assert isinstance(result, Ok), result
+        operation = result.ok()
         names.append(operation.label)
 
         @bounded
         @given(case=operation.as_strategy())
-        def is_answered(case: schemathesis.Case) -> None:
+        def is_answered(case: schemathesis.Case[Any]) -> None:
             case.call_and_validate(
                 headers={"Authorization": basic("alice")},
                 checks=[

@@ -56,7 +56,11 @@ def _installed() -> Mapping[str, list[str]]:
 
 @pytest.mark.parametrize("name", _requirements())
 def test_a_required_package_is_imported(name: str) -> None:
-    modules = {module for module, packages in _installed().items() if name in map(canonicalize_name, packages)}
+    modules = {
+        module
+        for module, packages in _installed().items()
+        if name in {str(canonicalize_name(each)) for each in packages}
+    }
 
     assert modules & _imported() or name in LOADED_BY_NAME
 

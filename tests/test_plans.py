@@ -8,8 +8,10 @@ of SQLite the instructions of its virtual machine are counted.
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext, suppress
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -212,9 +214,21 @@ def _looked_at(node: Any) -> int:
     return rows
 
 
+def _count_steps(connection: sqlite3.Connection) -> list[int]:
+    """Return a list that grows by one item for each hundred instructions of SQLite's virtual machine."""
+    steps: list[int] = []
+
+    def count() -> int:
+        steps.append(1)
+        return 0
+
+    connection.set_progress_handler(count, 100)
+    return steps
+
+
 def _instructions(raw: Any, sent: Sequence[tuple[str, Any]]) -> tuple[int, str]:
-    connection, steps = raw.driver_connection, []
-    connection.set_progress_handler(lambda: steps.append(1) or 0, 100)
+    connection = raw.driver_connection
+    steps = _count_steps(connection)
     try:
         for statement, parameters in sent:
             connection.execute(statement, parameters).fetchall()
@@ -313,7 +327,7 @@ def test_a_page_of_permissions_looks_at_few_rows(storage: Any, reader: str) -> N
             )
             wanted = entries.select_accessible(KINDS, query, (reader, "system.Everyone"), given, counting=False)
 
-            cost, plan = looked_at(storage, lambda wanted=wanted: storage.accessible(wanted))
+            cost, plan = looked_at(storage, partial(storage.accessible, wanted))
 
             assert cost <= most, f"{text} {given} {cost}\n{plan}"
 
@@ -351,8 +365,7 @@ def test_many_grants_end_by_a_plan_that_is_linear(storage: Any) -> None:
         raw = transaction._connection.connection
         if storage.writing.dialect.name == "sqlite":
             [(statement, parameters)] = sent
-            steps: list[int] = []
-            raw.driver_connection.set_progress_handler(lambda: steps.append(1) or 0, 100)
+            steps = _count_steps(raw.driver_connection)
             raw.driver_connection.execute(statement, parameters)
             raw.driver_connection.set_progress_handler(None, 0)
             assert len(steps) <= 5_000

@@ -1,5 +1,7 @@
 """Test the servers that the other tests rely on."""
 
+from typing import Any
+
 import psycopg2
 import pymemcache
 import pytest
@@ -8,7 +10,7 @@ import redis
 from tests.support import services
 
 
-def test_the_database_is_empty_at_the_start_of_each_test(empty_postgresql_url):
+def test_the_database_is_empty_at_the_start_of_each_test(empty_postgresql_url: str) -> None:
     connection = psycopg2.connect(empty_postgresql_url)
     with connection, connection.cursor() as cursor:
         cursor.execute("CREATE TABLE left_over (id INT)")
@@ -23,12 +25,12 @@ def test_the_database_is_empty_at_the_start_of_each_test(empty_postgresql_url):
     connection.close()
 
 
-def test_redis_answers_when_a_test_asks_for_it(redis_url):
+def test_redis_answers_when_a_test_asks_for_it(redis_url: str) -> None:
     with redis.Redis.from_url(redis_url) as client:
         assert client.ping()
 
 
-def test_memcached_answers_when_a_test_asks_for_it(memcached_host):
+def test_memcached_answers_when_a_test_asks_for_it(memcached_host: str) -> None:
     client = pymemcache.Client(memcached_host)
     assert client.version()
     client.close()
@@ -43,5 +45,5 @@ def test_memcached_answers_when_a_test_asks_for_it(memcached_host):
         pytest.param("multiauth.policies", ["a", "b"], ("MULTIAUTH_POLICIES", "a b"), id="a list is split at blanks"),
     ],
 )
-def test_a_setting_becomes_its_variable(name, value, expected):
+def test_a_setting_becomes_its_variable(name: str, value: Any, expected: tuple[str, str]) -> None:
     assert expected in services.as_environment({name: value}).items()

@@ -92,7 +92,7 @@ def test_a_batch_in_a_batch_is_refused(client: Client, prefix: str, path: str) -
     """C-BATCH-8: nothing of it is run."""
     inner = {"requests": [{"path": "/"}]}
     for method in ("POST", "GET", "PUT"):
-        members = [
+        members: list[dict[str, Any]] = [
             {"method": "PUT", "path": B, "body": {}},
             {"method": method, "path": f"{prefix}{path}", "body": inner},
         ]
@@ -163,7 +163,11 @@ def test_a_member_cannot_choose(client: Client, name: str, value: str) -> None:
     """Headers of the connection, of the proxy and of the host are those of the batch."""
     client.put(B)
     client.put("/buckets/c")
-    plain = [{"path": "/"}, {"path": "/buckets?_limit=1"}, {"method": "PUT", "path": B, "body": {"data": {"n": 1}}}]
+    plain: list[dict[str, Any]] = [
+        {"path": "/"},
+        {"path": "/buckets?_limit=1"},
+        {"method": "PUT", "path": B, "body": {"data": {"n": 1}}},
+    ]
 
     expected = client.batch(*plain).json["responses"]
     found = client.batch(*({**member, "headers": {name: value}} for member in plain)).json["responses"]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from backends import Json
 from backends.codec import dumps
 from backends.storage import Change, Stored
 from tests.api.conftest import ClientMaker
@@ -23,7 +24,12 @@ NEVER = "no-cache, no-store"
 def public(client: Client, data: Any = None) -> Client:
     """Make a bucket that everyone may read, with a collection and a record; return a client of nobody in particular."""
     everyone = {"read": ["system.Everyone"]}
-    bodies = ((B, {"permissions": everyone}), (C, {"data": data or {}}), (R, {}), (f"{B}/groups/g", {}))
+    bodies: tuple[tuple[str, Json], ...] = (
+        (B, {"permissions": everyone}),
+        (C, {"data": data or {}}),
+        (R, {}),
+        (f"{B}/groups/g", {}),
+    )
     client.batch(*({"method": "PUT", "path": path, "body": body} for path, body in bodies))
     return client.as_(None)
 

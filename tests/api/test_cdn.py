@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from backends import Json
 from tests.api.conftest import ClientMaker
 from tests.support.client import Answer, Client
 
@@ -37,7 +38,7 @@ def paths(client: Client) -> Iterator[str]:
 
 def ask(client: Client, method: str, path: str) -> Answer:
     """Send a request that names the origin wherever a client can."""
-    body = {"data": {}} if method in ("PUT", "POST", "PATCH") else None
+    body: Json = {"data": {}} if method in ("PUT", "POST", "PATCH") else None
     headers = {"Host": ORIGIN, "X-Forwarded-Host": ORIGIN, "X-Forwarded-Proto": "http", "Origin": "https://a.org"}
     return client.ask(method, path, body, headers)
 

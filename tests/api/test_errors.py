@@ -11,7 +11,7 @@ import pytest
 from app.errors import Forbidden
 from app.events import Listener
 from app.factory import create_app
-from backends import BackendError
+from backends import BackendError, Json
 from tests.api.conftest import ClientMaker
 from tests.support.client import Client, user_id
 from tests.support.databases import BASICAUTH
@@ -473,7 +473,7 @@ def test_an_invalid_header_query_or_path_is_refused_with_its_place(
     owner: Client, asked: Any, problem: tuple[str, str | None, str]
 ) -> None:
     method, path, headers = asked
-    body = {"data": {}} if method in ("PUT", "PATCH") else None
+    body: Json = {"data": {}} if method in ("PUT", "PATCH") else None
 
     answer = owner.ask(method, path, body, headers)
 
@@ -549,7 +549,7 @@ def test_who_is_told_that_something_is_not_there(
     for uri, shared in SHARED.items():
         permissions = {name: [user_id(who) for who in people] for name, people in shared.items()}
         owner.patch(uri, permissions=permissions)
-    body = {"data": {}} if method in ("PUT", "PATCH", "POST") else None
+    body: Json = {"data": {}} if method in ("PUT", "PATCH", "POST") else None
 
     answers = {who: owner.as_(who).ask(method, path, body) for who in statuses}
 

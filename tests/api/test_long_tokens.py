@@ -173,7 +173,8 @@ def test_pages_are_deleted_one_after_the_other(client: Client, values: list[Any]
         with subtests.test(sort):
             _fill(client, values)
             whole = _ids(client.get(f"{LIST}?_sort={sort}"))
-            deleted, following = [], f"{LIST}?_sort={sort}&_limit=2"
+            deleted: list[Any] = []
+            following = f"{LIST}?_sort={sort}&_limit=2"
             while following:
                 answer = client.delete(following)
                 page = _ids(answer)

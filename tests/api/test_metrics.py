@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from operator import methodcaller
 from typing import Any
 
 import pytest
@@ -83,10 +84,10 @@ LISTS = {"bucket": "/buckets", "collection": f"{BUCKET}/collections", "group": f
 OBJECTS = {"bucket": BUCKET, "collection": COLLECTION, "group": GROUP, "record": RECORD}
 RESOURCES: dict[str, tuple[Ask, str]] = {
     f"{method} of {path}": (
-        lambda c, method=method, path=path: c.ask(method, path, {} if method in ("POST", "PUT", "PATCH") else None),
-        f"view.{kind}-{type}.{method}",
+        methodcaller("ask", method, path, {} if method in ("POST", "PUT", "PATCH") else None),
+        f"view.{kind}-{resource}.{method}",
     )
-    for type, paths, methods in (
+    for resource, paths, methods in (
         ("collection", LISTS, ("GET", "HEAD", "POST", "DELETE")),
         ("record", OBJECTS, ("GET", "HEAD", "PUT", "PATCH", "DELETE")),
     )

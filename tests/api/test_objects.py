@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from backends import Json
 from tests.api.conftest import ClientMaker
 from tests.support.client import Client, user_id
 
@@ -66,7 +67,7 @@ def test_an_object_is_created_read_listed_and_deleted_in_its_shapes(owner: Clien
     assert again.json["details"] == {"id": "x", "resource_name": kind}
 
 
-STRANGE = {
+STRANGE: Json = {
     "": "an empty name",
     "a.b": {"c.d": []},
     'é " \\ \n \u2028 \U0001f600': 'é " \\ \n \u2028 \U0001f600',
@@ -188,7 +189,8 @@ def test_put_refuses_another_id_in_its_body(owner: Client, kind: str) -> None:
 @every_kind
 def test_put_with_data_replaces_all_attributes(owner: Client, kind: str) -> None:
     """C-OBJ-15, C-OBJ-18."""
-    uri, defaults = f"{LISTS[kind]}/x", {"members": []} if kind == "group" else {}
+    uri = f"{LISTS[kind]}/x"
+    defaults: Json = {"members": []} if kind == "group" else {}
     first = owner.put(uri, {"a": 1, "o": {"x": 1}}, {"read": [BOB]})
 
     second = owner.put(uri, {"b": 2})

@@ -156,7 +156,8 @@ def test_what_one_step_finds_is_told_together(
     client = client_with()
     client.put(B)
 
-    answer = client.ask(*path.split(" "), body, headers)
+    method, _, target = path.partition(" ")
+    answer = client.ask(method, target, body, headers)
 
     assert answer.status == 400
     found = [problem["name"] for problem in answer.json["details"]]

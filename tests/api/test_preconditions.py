@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from backends import Json
 from tests.api.conftest import ClientMaker
 from tests.support.client import Answer, Client
 
@@ -144,7 +145,7 @@ def test_put_of_what_is_not_there_is_412_without_details(stocked: Client, path: 
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
 def test_what_is_not_there_is_404_whatever_is_expected(stocked: Client, method: str, header: str) -> None:
     """C-PRE-31, C-PRE-15, C-PRE-28: with neither of the headers of a timestamp."""
-    body = {"data": {}} if method == "PATCH" else None
+    body: Json = {"data": {}} if method == "PATCH" else None
 
     answer = ask(stocked, (method, GONE, body), **{header: "*"})
 
@@ -248,7 +249,7 @@ def test_nobody_learns_whether_a_copy_is_current_who_may_not_read_it(stocked: Cl
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
 def test_a_write_ignores_whether_a_copy_is_current(stocked: Client, method: str) -> None:
     """C-PRE-35."""
-    body = None if method == "DELETE" else {"data": {}}
+    body: Json = None if method == "DELETE" else {"data": {}}
 
     assert ask(stocked, (method, R, body), If_None_Match=stocked.get(R).headers["ETag"]).status == 200
 
@@ -276,7 +277,13 @@ MALFORMED = {
 
 @pytest.mark.parametrize("value", MALFORMED.values(), ids=MALFORMED.keys())
 def test_what_is_no_timestamp_is_400(stocked: Client, value: str) -> None:
-    requests = (("GET", R), ("PUT", R, {"data": {}}), ("GET", RECORDS), ("DELETE", RECORDS), ("POST", RECORDS))
+    requests: tuple[tuple[Any, ...], ...] = (
+        ("GET", R),
+        ("PUT", R, {"data": {}}),
+        ("GET", RECORDS),
+        ("DELETE", RECORDS),
+        ("POST", RECORDS),
+    )
     for request, header in product(requests, ("If-Match", "If-None-Match")):
         answer = ask(stocked, request, **{header: value})
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from werkzeug.datastructures import Headers
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from tests.api.conftest import ClientMaker
@@ -45,7 +46,7 @@ def send(client: Client, method: str, path: str, stream: Any, **environ: Any) ->
     builder = EnvironBuilder(
         f"/v1{path}",
         method=method,
-        headers={"Authorization": basic("alice"), "Content-Type": "application/json"},
+        headers=Headers({"Authorization": basic("alice"), "Content-Type": "application/json"}),
     )
     made = builder.get_environ()
     made.pop("CONTENT_LENGTH", None)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from backends import Json
 from tests.api.conftest import ClientMaker
 from tests.support.client import Answer, Client
 
@@ -182,7 +183,7 @@ def test_an_object_is_updated_with_the_timestamp_that_the_client_chose(
 @pytest.mark.parametrize("lone", [True, False], ids=["a request of its own", "one batch"])
 def test_a_past_timestamp_that_a_sibling_has_is_a_conflict_in(stocked: Client, lone: bool) -> None:
     """C-PRE-9, C-BATCH-18: nothing of it is kept."""
-    same = {"data": {"last_modified": 1000}}
+    same: Json = {"data": {"last_modified": 1000}}
     stocked.put(f"{RECORDS}/one", **same)
     two = {"method": "PUT", "path": f"{RECORDS}/two", "body": same}
 
@@ -267,7 +268,7 @@ def test_a_timestamp_far_ahead_that_the_list_does_not_have_is_refused(stocked: C
 def test_a_list_starts_now_when_the_list_of_its_parent_is_ahead(client: Client, path: str, lone: bool) -> None:
     """DECISIONS: never at the parent's timestamp."""
     future = time.time_ns() // 1_000_000 + 80_000_000
-    requests = [
+    requests: list[dict[str, Json]] = [
         {"method": "PUT", "path": B, "body": {"data": {"last_modified": future}}},
         {"method": "PUT", "path": f"{path}/x"},
     ]
@@ -339,7 +340,7 @@ def test_an_object_that_is_created_again_is_later_than_its_tombstone(stocked: Cl
 def test_a_list_that_is_made_anew_goes_on_above_its_former_life(stocked: Client, lone: bool) -> None:
     """C-PRE-1, C-PRE-2, C-PRE-39: clocks outlive their lists."""
     far = time.time_ns() // 1_000_000 + 80_000_000
-    requests = [
+    requests: list[dict[str, Json]] = [
         {"method": "PUT", "path": R, "body": {"data": {"last_modified": far}}},
         {"method": "DELETE", "path": C},
         {"method": "PUT", "path": C},

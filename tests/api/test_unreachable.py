@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import Engine, event
 
 from app.factory import create_app
+from backends import Json
 from tests.api.conftest import ClientMaker
 from tests.support import services
 from tests.support.client import Answer, Client
@@ -28,7 +29,7 @@ UNAVAILABLE = {
     "message": "Service temporary unavailable due to overloading or maintenance, please retry later.",
 }
 
-NEED_STORAGE = {
+NEED_STORAGE: dict[str, tuple[str, str, Json]] = {
     "GET of an object": ("GET", OBJECT, None),
     "GET of a list": ("GET", LIST, None),
     "HEAD of an object": ("HEAD", OBJECT, None),

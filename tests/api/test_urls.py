@@ -8,9 +8,11 @@ from typing import Any
 from urllib.parse import unquote, unquote_to_bytes
 
 import pytest
+from werkzeug.datastructures import Headers
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from app.settings import SettingError
+from backends import Json
 from tests.api.conftest import ClientMaker
 from tests.support.client import Answer, Client, basic
 
@@ -53,7 +55,7 @@ def send_in(environ: dict[str, str | None], client: Client, method: str, target:
     """Send a request with this environment; None removes a variable."""
     path, _, query = target.partition("?")
     path_info = unquote_to_bytes(path).decode("latin-1")
-    variables = EnvironBuilder("/", method=method, headers=headers).get_environ()
+    variables = EnvironBuilder("/", method=method, headers=Headers(headers)).get_environ()
     variables |= {"PATH_INFO": path_info, "QUERY_STRING": query, **environ}
     passed = {name: value for name, value in variables.items() if value is not None}
     body, status, sent = run_wsgi_app(client.app, passed)
@@ -325,7 +327,7 @@ def test_urls_are_written_with_the_scheme_and_host_of_the_request_unless_set(
     client = client_with({**settings, "kinto.experimental_permissions_endpoint": True}, kept=False)
     for bucket in ("a", "b"):
         client.put(f"/buckets/{bucket}")
-    members = [{"path": "/buckets?_limit=1"}, {"path": "/permissions?_limit=1"}, {"path": "/"}]
+    members: list[Json] = [{"path": "/buckets?_limit=1"}, {"path": "/permissions?_limit=1"}, {"path": "/"}]
     members += [{**member, "headers": {"Host": "member.test"}} for member in members]
     batched = client.ask("POST", "/batch", {"requests": members}, {"Host": host})
 

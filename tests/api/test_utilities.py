@@ -208,7 +208,7 @@ def broken() -> bool:
         pytest.param(lambda: None, 200, None, id="C-UTIL-15 cannot say"),
         pytest.param(lambda: False, 503, False, id="C-UTIL-14 is ill"),
         pytest.param(broken, 503, False, id="C-UTIL-15 raises"),
-        pytest.param(lambda: {}["nothing"], 503, False, id="C-UTIL-15 raises what nobody expected"),
+        pytest.param(lambda: dict[str, bool]()["nothing"], 503, False, id="C-UTIL-15 raises what nobody expected"),
     ],
 )
 def test_the_heartbeat_shows_what_a_plugin_says(client: Client, probe: Any, status: int, shown: bool | None) -> None:

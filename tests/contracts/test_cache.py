@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,7 @@ CLEARED_BY_PREFIX = ("redis", "postgresql", "a Flask-Caching class on Redis")
 Open = Callable[..., Cache]
 
 
-def place(backend: str, request: pytest.FixtureRequest) -> dict[str, object]:
+def place(backend: str, request: pytest.FixtureRequest) -> dict[str, Any]:
     """Return where the server of *backend* is, and start it."""
     if backend.endswith("files"):
         return {"url": str(request.getfixturevalue("tmp_path"))}
@@ -87,7 +88,7 @@ everywhere = on(*BACKENDS)
         pytest.param({"a": {"b": [True]}}, id="a mapping"),
     ],
 )
-def test_a_value_comes_back_as_it_was_set(cache, value):
+def test_a_value_comes_back_as_it_was_set(cache: Cache, value: Any) -> None:
     """O-CACHE-1, C-CACHE-2."""
     cache.set("key", value, 60)
 
@@ -95,14 +96,14 @@ def test_a_value_comes_back_as_it_was_set(cache, value):
 
 
 @everywhere
-def test_bytes_are_refused(cache):
+def test_bytes_are_refused(cache: Cache) -> None:
     """O-CACHE-1."""
     with pytest.raises(TypeError, match="a string-like object is required, not 'bytes'"):
         cache.set("key", b"bytes", 60)
 
 
 @everywhere
-def test_an_unknown_key_gives_nothing(cache):
+def test_an_unknown_key_gives_nothing(cache: Cache) -> None:
     """O-CACHE-2."""
     assert cache.get("unknown") is None
     assert cache.delete("unknown") is None
@@ -110,7 +111,7 @@ def test_an_unknown_key_gives_nothing(cache):
 
 
 @everywhere
-def test_expire_does_nothing_when_the_key_is_unknown(cache):
+def test_expire_does_nothing_when_the_key_is_unknown(cache: Cache) -> None:
     """O-CACHE-2."""
     cache.expire("unknown", 60)
 
@@ -118,7 +119,7 @@ def test_expire_does_nothing_when_the_key_is_unknown(cache):
 
 
 @everywhere
-def test_a_value_is_gone_when_its_life_is_over(cache):
+def test_a_value_is_gone_when_its_life_is_over(cache: Cache) -> None:
     """O-CACHE-3, O-CACHE-12: also a life of less than a second ends."""
     cache.set("key", "value", 0.01)
     time.sleep(0.02)
@@ -129,7 +130,7 @@ def test_a_value_is_gone_when_its_life_is_over(cache):
 
 
 @everywhere
-def test_expire_shortens_a_life(cache):
+def test_expire_shortens_a_life(cache: Cache) -> None:
     """O-CACHE-3."""
     cache.set("key", "value", 60)
     cache.expire("key", 0.01)
@@ -139,7 +140,7 @@ def test_expire_shortens_a_life(cache):
 
 
 @everywhere
-def test_expire_prolongs_a_life(cache):
+def test_expire_prolongs_a_life(cache: Cache) -> None:
     """O-CACHE-3."""
     cache.set("key", "value", 5)
     cache.expire("key", 600)
@@ -149,7 +150,7 @@ def test_expire_prolongs_a_life(cache):
 
 
 @everywhere
-def test_a_value_is_gone_after_expire_with_zero(cache):
+def test_a_value_is_gone_after_expire_with_zero(cache: Cache) -> None:
     """C-CACHE-2 (4)."""
     cache.set("key", "value", 60)
     cache.expire("key", 0)
@@ -160,7 +161,7 @@ def test_a_value_is_gone_after_expire_with_zero(cache):
 
 @everywhere
 @pytest.mark.parametrize("life", [0, -5], ids=["zero", "negative"])
-def test_a_set_removes_the_value_when_its_life_is(cache, life):
+def test_a_set_removes_the_value_when_its_life_is(cache: Cache, life: int) -> None:
     """Operations.md 4.3: same as delete."""
     cache.set("key", "old", 60)
     cache.set("key", "new", life)
@@ -170,7 +171,7 @@ def test_a_set_removes_the_value_when_its_life_is(cache, life):
 
 @everywhere
 @pytest.mark.parametrize("life", [59, 120, 90 * 24 * 3600], ids=["under a minute", "two minutes", "ninety days"])
-def test_ttl_tells_the_whole_life_when_it_is(cache, life):
+def test_ttl_tells_the_whole_life_when_it_is(cache: Cache, life: int) -> None:
     """PG-D9, O-CACHE-12, O-CACHE-13."""
     cache.set("key", "value", life)
 
@@ -179,7 +180,7 @@ def test_ttl_tells_the_whole_life_when_it_is(cache, life):
 
 
 @everywhere
-def test_a_second_set_replaces_value_and_life(cache):
+def test_a_second_set_replaces_value_and_life(cache: Cache) -> None:
     """O-CACHE-3."""
     cache.set("key", "old", 5)
     cache.set("key", "new", 60)
@@ -189,7 +190,7 @@ def test_a_second_set_replaces_value_and_life(cache):
 
 
 @everywhere
-def test_delete_returns_the_value_and_removes_it(cache):
+def test_delete_returns_the_value_and_removes_it(cache: Cache) -> None:
     """O-CACHE-4."""
     cache.set("key", {"a": 1}, 60)
 
@@ -199,12 +200,12 @@ def test_delete_returns_the_value_and_removes_it(cache):
 
 
 @everywhere
-def test_one_of_many_gets_the_value_when_they_delete_at_once(open_cache):
+def test_one_of_many_gets_the_value_when_they_delete_at_once(open_cache: Open) -> None:
     """O-CACHE-4."""
     shared = open_cache()
     rounds = 30
     barrier = threading.Barrier(4)
-    got: list[object] = []
+    got: list[Any] = []
 
     def take() -> None:
         for number in range(rounds):
@@ -223,7 +224,7 @@ def test_one_of_many_gets_the_value_when_they_delete_at_once(open_cache):
 
 
 @everywhere
-def test_a_key_is_not_seen_under_another_prefix(open_cache):
+def test_a_key_is_not_seen_under_another_prefix(open_cache: Open) -> None:
     """O-CACHE-5."""
     ours, theirs = open_cache("ours:"), open_cache("theirs:")
     ours.set("key", "ours", 60)
@@ -238,7 +239,7 @@ def test_a_key_is_not_seen_under_another_prefix(open_cache):
 
 
 @on("redis", "memcached", "postgresql")
-def test_a_prefix_stands_before_the_key(open_cache):
+def test_a_prefix_stands_before_the_key(open_cache: Open) -> None:
     """O-CACHE-5."""
     open_cache("prefix:").set("key", "value", 60)
 
@@ -247,7 +248,7 @@ def test_a_prefix_stands_before_the_key(open_cache):
 
 @on(*CLEARED_BY_PREFIX)
 @pytest.mark.parametrize("prefix", ["a:", "a*", "a_", "a%", "a[b]", "a\\"])
-def test_flush_removes_only_what_has_the_prefix(open_cache, prefix):
+def test_flush_removes_only_what_has_the_prefix(open_cache: Open, prefix: str) -> None:
     """O-CACHE-14."""
     ours, theirs = open_cache(prefix), open_cache("abc")
     ours.set("key", 1, 60)
@@ -260,7 +261,7 @@ def test_flush_removes_only_what_has_the_prefix(open_cache, prefix):
 
 
 @everywhere
-def test_flush_removes_everything_when_there_is_no_prefix(cache):
+def test_flush_removes_everything_when_there_is_no_prefix(cache: Cache) -> None:
     """Operations.md 2.7."""
     cache.set("a", 1, 60)
     cache.set("b", 2, 60)
@@ -281,7 +282,7 @@ def test_flush_removes_everything_when_there_is_no_prefix(cache):
         pytest.param("nul\x00", id="with NUL"),
     ],
 )
-def test_any_text_is_a_key(open_cache, key):
+def test_any_text_is_a_key(open_cache: Open, key: str) -> None:
     """O-CACHE-12, O-CACHE-13."""
     prefixed = open_cache("prefix:")
     prefixed.set(key, "value", 60)
@@ -293,7 +294,7 @@ def test_any_text_is_a_key(open_cache, key):
 
 
 @everywhere
-def test_initialize_may_be_called_again(cache):
+def test_initialize_may_be_called_again(cache: Cache) -> None:
     """C-CACHE-2 (1)."""
     cache.set("key", "value", 60)
 
@@ -304,7 +305,7 @@ def test_initialize_may_be_called_again(cache):
 
 
 @everywhere
-def test_a_ping_is_answered(cache):
+def test_a_ping_is_answered(cache: Cache) -> None:
     """C-CACHE-2 (1)."""
     assert cache.ping()
     assert cache.ping()
@@ -331,7 +332,7 @@ def on_a_closed_port(backend: str) -> Cache:
         pytest.param(lambda cache: cache.flush(), id="flush"),
     ],
 )
-def test_a_dead_server_is_a_backend_error(backend, call):
+def test_a_dead_server_is_a_backend_error(backend: str, call: Callable[[Cache], object]) -> None:
     """O-CACHE-6."""
     cache = on_a_closed_port(backend)
 
@@ -344,7 +345,7 @@ def test_a_dead_server_is_a_backend_error(backend, call):
 
 
 @pytest.mark.parametrize("backend", ON_A_SERVER)
-def test_a_ping_fails_and_is_logged_when_the_server_is_dead(backend, caplog):
+def test_a_ping_fails_and_is_logged_when_the_server_is_dead(backend: str, caplog: pytest.LogCaptureFixture) -> None:
     """O-CACHE-6, C-CACHE-2 (1)."""
     cache = on_a_closed_port(backend)
 

@@ -39,7 +39,7 @@ ENTRY_SIZE = 3 * len("a") + len("1") + 48
         ("kinto.core.cache.memcached", MemcachedCache),
     ],
 )
-def test_a_name_of_kinto_chooses_the_backend(name, expected):
+def test_a_name_of_kinto_chooses_the_backend(name: str, expected: type[Cache]) -> None:
     """Operations.md 1.9."""
     cache = load(name)
 
@@ -49,7 +49,7 @@ def test_a_name_of_kinto_chooses_the_backend(name, expected):
 
 @pytest.mark.parametrize("name", ["postgresql", "kinto.core.cache.postgresql", "cliquet.cache.postgresql"])
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg2"])
-def test_postgresql_is_chosen_under_each_spelling_of_its_url(name, scheme):
+def test_postgresql_is_chosen_under_each_spelling_of_its_url(name: str, scheme: str) -> None:
     """Operations.md 1.1: Heroku's `postgres://` too."""
     cache = load(name, url=f"{scheme}://user:secret@localhost/db")
 
@@ -57,7 +57,7 @@ def test_postgresql_is_chosen_under_each_spelling_of_its_url(name, scheme):
     cache.close()
 
 
-def test_a_url_that_is_no_postgresql_is_refused_without_repeating_it():
+def test_a_url_that_is_no_postgresql_is_refused_without_repeating_it() -> None:
     with pytest.raises(ValueError, match="must start with postgresql://") as caught:
         load("postgresql", url="mysql://user:secret@localhost/db")
 
@@ -65,18 +65,18 @@ def test_a_url_that_is_no_postgresql_is_refused_without_repeating_it():
 
 
 @pytest.mark.parametrize("name", ["nonsense", "json.JSONDecoder", "json.nothing"])
-def test_a_name_that_is_no_cache_is_refused(name):
+def test_a_name_that_is_no_cache_is_refused(name: str) -> None:
     """Operations.md 1.4."""
     with pytest.raises(ValueError, match=f"Invalid cache backend: {name}"):
         load(name)
 
 
-def test_a_module_that_does_not_exist_is_an_import_error():
+def test_a_module_that_does_not_exist_is_an_import_error() -> None:
     with pytest.raises(ImportError):
         load("nowhere.to.be.found.Cache")
 
 
-def test_only_the_chosen_backend_is_imported():
+def test_only_the_chosen_backend_is_imported() -> None:
     """Workers do not pay for drivers that they do not use."""
     program = (
         "import sys; from backends.cache import load; load('memory');"
@@ -101,17 +101,17 @@ def kept(cache: Cache, keys: str) -> str:
     return "".join(key for key in keys if cache.get(key) is not None)
 
 
-def test_memory_keeps_all_until_the_limit_is_reached():
+def test_memory_keeps_all_until_the_limit_is_reached() -> None:
     """O-CACHE-8."""
     assert kept(filled(10 * ENTRY_SIZE, "abcdefghij"), "abcdefghij") == "abcdefghij"
 
 
-def test_memory_evicts_the_oldest_below_four_fifths_when_the_limit_is_reached():
+def test_memory_evicts_the_oldest_below_four_fifths_when_the_limit_is_reached() -> None:
     """O-CACHE-8: down to 7 of 10, since 8 are not below 80 %; then the new one comes."""
     assert kept(filled(10 * ENTRY_SIZE, "abcdefghijk"), "abcdefghijk") == "defghijk"
 
 
-def test_memory_evicts_by_the_last_set_and_not_by_reads():
+def test_memory_evicts_by_the_last_set_and_not_by_reads() -> None:
     """O-CACHE-8."""
     cache = filled(10 * ENTRY_SIZE, "abcdefghij")
     cache.get("b")
@@ -121,12 +121,12 @@ def test_memory_evicts_by_the_last_set_and_not_by_reads():
     assert kept(cache, "abcdefghijk") == "aefghijk"
 
 
-def test_memory_counts_a_replaced_key_once():
+def test_memory_counts_a_replaced_key_once() -> None:
     """O-CACHE-9."""
     assert kept(filled(10 * ENTRY_SIZE, "a" + "b" * 50), "ab") == "ab"
 
 
-def test_memory_counts_nothing_when_a_missing_key_is_deleted():
+def test_memory_counts_nothing_when_a_missing_key_is_deleted() -> None:
     """O-CACHE-9."""
     cache = filled(3 * ENTRY_SIZE, "abc")
     for _ in range(10):
@@ -136,7 +136,7 @@ def test_memory_counts_nothing_when_a_missing_key_is_deleted():
     assert kept(cache, "abcd") == "bcd"
 
 
-def test_memory_adds_an_entry_whatever_its_size():
+def test_memory_adds_an_entry_whatever_its_size() -> None:
     """O-CACHE-8."""
     cache = filled(100, "a")
     cache.set("big", "x" * 1000, 60)
@@ -144,7 +144,7 @@ def test_memory_adds_an_entry_whatever_its_size():
     assert cache.get("big") == "x" * 1000
 
 
-def test_memory_drops_what_has_expired_before_it_evicts():
+def test_memory_drops_what_has_expired_before_it_evicts() -> None:
     """Operations.md 4.2."""
     cache = load("memory", max_size_bytes=3 * ENTRY_SIZE)
     cache.set("a", 1, 60)
@@ -157,7 +157,7 @@ def test_memory_drops_what_has_expired_before_it_evicts():
     assert kept(cache, "abcd") == "abd"
 
 
-def test_redis_holds_json_text_and_a_life_in_milliseconds(redis_url):
+def test_redis_holds_json_text_and_a_life_in_milliseconds(redis_url: str) -> None:
     """O-CACHE-7."""
     cache = load("redis", url=redis_url, prefix="wire:")
     cache.set("key", {"a": [1, None]}, 1.5)
@@ -173,7 +173,7 @@ def test_redis_holds_json_text_and_a_life_in_milliseconds(redis_url):
     ["flask_caching.backends.rediscache.RedisCache", "flask_caching.backends.RedisCache"],
     ids=["module", "name"],
 )
-def test_a_flask_caching_class_puts_no_pickle_on_the_wire(redis_url, name):
+def test_a_flask_caching_class_puts_no_pickle_on_the_wire(redis_url: str, name: str) -> None:
     """O-CACHE-7."""
     cache = load(name, url=redis_url, prefix="foreign:")
     cache.set("key", {"a": 1}, 60)
@@ -183,7 +183,7 @@ def test_a_flask_caching_class_puts_no_pickle_on_the_wire(redis_url, name):
     cache.close()
 
 
-def test_a_pickle_that_somebody_left_is_no_value_and_is_not_run(redis_url, tmp_path):
+def test_a_pickle_that_somebody_left_is_no_value_and_is_not_run(redis_url: str, tmp_path: Path) -> None:
     """O-CACHE-7."""
     witness = Path(tmp_path, "ran")
     cache = load("flask_caching.backends.RedisCache", url=redis_url, prefix="foreign:")
@@ -206,12 +206,12 @@ def test_a_pickle_that_somebody_left_is_no_value_and_is_not_run(redis_url, tmp_p
         "rediss://:pw@localhost:6379/3?ssl_cert_reqs=none",
     ],
 )
-def test_redis_takes_every_url_of_the_platforms(url):
+def test_redis_takes_every_url_of_the_platforms(url: str) -> None:
     """O-CACHE-10."""
     load("redis", url=url).close()
 
 
-def test_redis_answers_when_the_url_ends_in_a_slash(redis_url):
+def test_redis_answers_when_the_url_ends_in_a_slash(redis_url: str) -> None:
     """O-CACHE-10."""
     cache = load("redis", url=redis_url.removesuffix("0"))
 
@@ -219,7 +219,7 @@ def test_redis_answers_when_the_url_ends_in_a_slash(redis_url):
     cache.close()
 
 
-def test_redis_fails_after_the_timeout_when_its_connections_are_taken(redis_url):
+def test_redis_fails_after_the_timeout_when_its_connections_are_taken(redis_url: str) -> None:
     """O-CACHE-11."""
     cache = load("redis", url=redis_url, pool=Pool(size=1, timeout_seconds=0.05))
     assert isinstance(cache, RedisCache)
@@ -233,7 +233,7 @@ def test_redis_fails_after_the_timeout_when_its_connections_are_taken(redis_url)
     cache.close()
 
 
-def test_memcached_holds_the_envelope_of_kinto(memcached_host):
+def test_memcached_holds_the_envelope_of_kinto(memcached_host: str) -> None:
     """Operations.md 4.4."""
     cache = load("memcached", hosts=[memcached_host], prefix="wire:")
     cache.set("key", {"a": 1}, 60)
@@ -245,7 +245,7 @@ def test_memcached_holds_the_envelope_of_kinto(memcached_host):
 
 
 @pytest.mark.parametrize("form", ["{}", "memcached://{}", "{} {}"], ids=["host:port", "a URL", "two of them"])
-def test_memcached_is_found_when_its_hosts_stand_in_cache_url(memcached_host, form):
+def test_memcached_is_found_when_its_hosts_stand_in_cache_url(memcached_host: str, form: str) -> None:
     """O-CACHE-12."""
     cache = load("memcached", url=form.format(memcached_host, memcached_host))
 
@@ -253,7 +253,7 @@ def test_memcached_is_found_when_its_hosts_stand_in_cache_url(memcached_host, fo
     cache.close()
 
 
-def test_memcached_spreads_keys_over_its_hosts(memcached_host):
+def test_memcached_spreads_keys_over_its_hosts(memcached_host: str) -> None:
     """O-CACHE-12."""
     cache = load("memcached", hosts=[memcached_host, "127.0.0.1:1"])
     answered = 0
@@ -278,7 +278,7 @@ def rows(url: str) -> list[str]:
     return found
 
 
-def test_postgresql_makes_its_table_when_many_start_at_once(empty_postgresql_url):
+def test_postgresql_makes_its_table_when_many_start_at_once(empty_postgresql_url: str) -> None:
     """Operations.md 2.4."""
     caches = [load("postgresql", url=empty_postgresql_url) for _ in range(6)]
     assert not caches[0].initialized()
@@ -295,7 +295,7 @@ def test_postgresql_makes_its_table_when_many_start_at_once(empty_postgresql_url
         cache.close()
 
 
-def test_postgresql_removes_what_has_expired_at_writes_and_never_at_reads(empty_postgresql_url):
+def test_postgresql_removes_what_has_expired_at_writes_and_never_at_reads(empty_postgresql_url: str) -> None:
     """PG-D10, O-CACHE-13."""
     writer = load("postgresql", url=empty_postgresql_url)
     writer.initialize()
@@ -314,9 +314,11 @@ def test_postgresql_removes_what_has_expired_at_writes_and_never_at_reads(empty_
     other.close()
 
 
-def test_postgresql_is_asked_what_a_cluster_can_answer(empty_postgresql_url):
+def test_postgresql_is_asked_what_a_cluster_can_answer(empty_postgresql_url: str) -> None:
     """What a write returns depends on its row alone; a row is found by its key, and nothing else is locked."""
-    cache, statements = load("postgresql", url=empty_postgresql_url), []
+    cache = load("postgresql", url=empty_postgresql_url)
+    assert isinstance(cache, PostgreSQLCache)
+    statements: list[str] = []
     cache.initialize()
     event.listen(cache._engine, "before_cursor_execute", lambda *sent: statements.append(sent[2]))
     cache.set("key", 1, 60)
@@ -338,7 +340,7 @@ def test_postgresql_is_asked_what_a_cluster_can_answer(empty_postgresql_url):
     assert not [statement for statement in statements if " FOR " in statement]
 
 
-def test_postgresql_keeps_lives_when_the_time_zone_of_the_session_is_not_utc(empty_postgresql_url):
+def test_postgresql_keeps_lives_when_the_time_zone_of_the_session_is_not_utc(empty_postgresql_url: str) -> None:
     """Operations.md 3.2."""
     separator = "&" if "?" in empty_postgresql_url else "?"
     far = load("postgresql", url=f"{empty_postgresql_url}{separator}options=-ctimezone%3DAsia/Tokyo")
@@ -354,7 +356,7 @@ def test_postgresql_keeps_lives_when_the_time_zone_of_the_session_is_not_utc(emp
 
 
 @pytest.mark.parametrize("prefix", ["p" * 200, "p" * 300])
-def test_postgresql_clears_its_keys_when_the_prefix_is_long(empty_postgresql_url, prefix):
+def test_postgresql_clears_its_keys_when_the_prefix_is_long(empty_postgresql_url: str, prefix: str) -> None:
     """O-CACHE-13, O-CACHE-14."""
     cache = load("postgresql", url=empty_postgresql_url, prefix=prefix)
     cache.initialize()
@@ -367,7 +369,7 @@ def test_postgresql_clears_its_keys_when_the_prefix_is_long(empty_postgresql_url
     cache.close()
 
 
-def test_postgresql_refuses_at_once_when_too_many_wait_for_a_connection(empty_postgresql_url):
+def test_postgresql_refuses_at_once_when_too_many_wait_for_a_connection(empty_postgresql_url: str) -> None:
     """Operations.md 3.6: `max_backlog`."""
     pool = Pool(size=1, max_overflow=0, timeout_seconds=30, max_backlog=0)
     cache = load("postgresql", url=empty_postgresql_url, pool=pool)
@@ -381,7 +383,7 @@ def test_postgresql_refuses_at_once_when_too_many_wait_for_a_connection(empty_po
     cache.close()
 
 
-def test_postgresql_shows_no_value_when_a_statement_fails(empty_postgresql_url):
+def test_postgresql_shows_no_value_when_a_statement_fails(empty_postgresql_url: str) -> None:
     """A remembered login must not end up in a log."""
     cache = load("postgresql", url=empty_postgresql_url)
 

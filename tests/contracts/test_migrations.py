@@ -9,6 +9,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 
 import psycopg2
@@ -259,14 +260,12 @@ def test_the_printed_sql_leaves_nothing_to_migrate_when_run_by_hand(url: str, en
     """O-PG-36: a dry run can print the SQL, which is enough to make everything."""
     script = sql(engine.dialect.name)
     if engine.dialect.name == "sqlite":
-        by_hand = sqlite3.connect(url.removeprefix("sqlite:///"))
-        by_hand.executescript(script)
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as file:
+            file.executescript(script)
     else:
-        by_hand = psycopg2.connect(url)
-        by_hand.autocommit = True
-        with by_hand.cursor() as cursor:
+        with closing(psycopg2.connect(url)) as session, session.cursor() as cursor:
+            session.autocommit = True
             cursor.execute(script)
-    by_hand.close()
 
     assert migrated(engine)[1] == f"{word(engine)} storage schema is up-to-date."
     with engine.connect() as connection:

@@ -84,7 +84,8 @@ def random_rows(dice: random.Random) -> Rows:
     rows: Rows = {table.name: set() for table in TABLES}
 
     def until() -> int:
-        return dice.choice((LIVING, *range(11, 40)))
+        end: int = dice.choice((LIVING, *range(11, 40)))
+        return end
 
     for name in LISTS:
         for number, stamp in enumerate(dice.sample(range(11, 40), dice.randrange(12))):

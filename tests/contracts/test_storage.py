@@ -359,7 +359,11 @@ def test_a_lock_makes_others_wait(storage: Storage) -> None:
             seen.append(newest + 1)
             transaction.write([], [Move(LIST, newest + 1)])
 
-    threads = [threading.Thread(target=lambda: [add() for _ in range(25)]) for _ in range(4)]
+    def add_many() -> None:
+        for _ in range(25):
+            add()
+
+    threads = [threading.Thread(target=add_many) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:

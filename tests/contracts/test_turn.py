@@ -6,7 +6,7 @@ import pathlib
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -30,7 +30,7 @@ def count_up_in_a_process(folder: pathlib.Path) -> None:
     count_up(Turn(f"{folder}/lock"), folder / "counter")
 
 
-def run_all(workers: list[threading.Thread] | list[multiprocessing.process.BaseProcess]) -> None:
+def run_all(workers: Sequence[threading.Thread | multiprocessing.process.BaseProcess]) -> None:
     for worker in workers:
         worker.start()
     for worker in workers:

@@ -7,6 +7,8 @@ import json
 from typing import Any
 from urllib.parse import urlsplit
 
+from werkzeug.datastructures import Headers
+
 from tests.support.client import Answer, basic
 
 INSIDE = "127.0.0.1"
@@ -35,29 +37,17 @@ def ask(
     try:
         connection.request(method, f"{parts.path}{path}", body, sent)
         response = connection.getresponse()
-        return Answer(response.status, _Headers(response.getheaders()), response.read())
+        return Answer(response.status, _join(response.getheaders()), response.read())
     finally:
         connection.close()
 
 
-class _Headers(dict[str, str]):
-    """Headers by names in lower case; of several with one name all, joined."""
-
-    def __init__(self, pairs: list[tuple[str, str]]) -> None:
-        super().__init__()
-        for name, value in pairs:
-            joined = [self[name], value] if name in self else [value]
-            self[name.lower()] = ", ".join(joined)
-
-    def __getitem__(self, name: str) -> str:
-        return super().__getitem__(name.lower())
-
-    def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and super().__contains__(name.lower())
-
-    def get(self, name: str, default: Any = None) -> Any:
-        """Return a header, or *default*."""
-        return super().get(name.lower(), default)
+def _join(pairs: list[tuple[str, str]]) -> Headers:
+    """Return headers in which one value, with commas, stands for several of one name."""
+    headers = Headers()
+    for name, value in pairs:
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
 
 
 def can_be_used(url: str) -> None:

@@ -27,6 +27,9 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 EXPECTING = head("PUT", "/", "Content-Length: 100", "Expect: 100-continue")
 
 
+WsgiApplication = Callable[[Any, Callable[..., Any]], Sequence[bytes]]
+
+
 def _application(_: Any, start_response: Callable[..., Any]) -> Sequence[bytes]:
     start_response("200 OK", [("Content-Length", "2")])
     return [b"{}"]
@@ -41,7 +44,7 @@ class _Worker(Worker):
         cfg = Config()
         cfg.set("threads", threads)
         super().__init__(1, os.getppid(), [listener], None, 30, cfg, Logger(cfg))
-        self.wsgi = _application
+        self.wsgi: WsgiApplication = _application
         self.tpool = self.get_thread_pool()
         self.poller = selectors.DefaultSelector()
         self.method_queue.init()

@@ -7,7 +7,11 @@ import email.utils
 import json
 import re
 import urllib.parse
+from collections.abc import Mapping, Sequence
 
+from werkzeug.wrappers import Response
+
+from backends import Json
 from tests.support.client import basic, user_id
 
 HOST_HEADER = "golden.test"
@@ -17,7 +21,8 @@ SORTED_HEADERS = {"access-control-expose-headers", "access-control-allow-headers
 CANONICAL = {"etag": "ETag", "www-authenticate": "WWW-Authenticate"}
 
 
-def canonical(name):
+def canonical(name: str) -> str:
+    """Return the name of a header as the recordings spell it."""
     low = name.lower()
     return CANONICAL.get(low, "-".join(part.capitalize() for part in low.split("-")))
 
@@ -28,15 +33,15 @@ PLACE = re.compile(r"\{\{([^{}]+)\}\}")
 class Matcher:
     """Compares actual values with recorded ones, binding placeholders as it goes."""
 
-    def __init__(self):
-        self.bound = {}
-        self.problems = []
+    def __init__(self) -> None:
+        self.bound: dict[str, Json] = {}
+        self.problems: list[str] = []
 
-    def fail(self, where, message):
+    def fail(self, where: str, message: str) -> None:
         self.problems.append(f"{where}: {message}")
 
     # placeholders in requests ------------------------------------------------
-    def value_of(self, name):
+    def value_of(self, name: str) -> Json:
         if name.startswith("user:"):
             return user_id(name[5:])
         if name.startswith("basic:"):
@@ -50,7 +55,7 @@ class Matcher:
             return int(self.bound[derived.group(1)]) + int(derived.group(2))
         raise KeyError(name)
 
-    def fill(self, value):
+    def fill(self, value: Json) -> Json:
         if isinstance(value, str):
             whole = PLACE.fullmatch(value)
             if whole:
@@ -70,16 +75,17 @@ class Matcher:
         return value
 
     # placeholders in responses -------------------------------------------------
-    def bind(self, name, actual):
+    def bind(self, name: str, actual: Json) -> bool:
         try:
             return str(self.value_of(name)) == str(actual)
         except KeyError:
             self.bound[name] = actual
             return True
 
-    def text(self, where, expected, actual):
+    def text(self, where: str, expected: str, actual: Json) -> None:
         if not isinstance(actual, str):
-            return self.fail(where, f"expected text {expected!r}, got {actual!r}")
+            self.fail(where, f"expected text {expected!r}, got {actual!r}")
+            return
         names, pattern, last = [], "", 0
         for match in PLACE.finditer(expected):
             pattern += re.escape(expected[last : match.start()])
@@ -90,26 +96,29 @@ class Matcher:
         pattern += re.escape(expected[last:])
         if expected.startswith("Invalid JSON: "):
             pattern = "Invalid JSON: .+"  # the parser's own words are free (core contract, "Exactness of texts")
-        found = re.fullmatch(pattern, actual, re.S)
-        if not found:
-            return self.fail(where, f"expected {expected!r}, got {actual!r}")
-        for name, value in zip(names, found.groups(), strict=True):
+        matched = re.fullmatch(pattern, actual, re.S)
+        if not matched:
+            self.fail(where, f"expected {expected!r}, got {actual!r}")
+            return
+        for name, value in zip(names, matched.groups(), strict=True):
             if name.startswith("token:"):
                 value = urllib.parse.unquote(value)
             if not self.bind(name, value):
                 self.fail(where, f"{{{{{name}}}}} was {self.bound.get(name)!r}, now {value!r}")
 
-    def json(self, where, expected, actual, key=None):
+    def json(self, where: str, expected: Json, actual: Json, key: str | None = None) -> None:
         if isinstance(expected, str):
             whole = PLACE.fullmatch(expected)
             if whole and whole.group(1).startswith("ts:") and isinstance(actual, int):
                 if not self.bind(whole.group(1), actual):
                     self.fail(where, f"{expected} was {self.bound.get(whole.group(1))}, now {actual}")
                 return
-            return self.text(where, expected, actual)
+            self.text(where, expected, actual)
+            return
         if isinstance(expected, dict):
             if not isinstance(actual, dict) or set(self.keys(expected)) != set(actual):
-                return self.fail(where, f"expected {expected!r}, got {actual!r}")
+                self.fail(where, f"expected {expected!r}, got {actual!r}")
+                return
             for k, v in expected.items():
                 if k == "headers" and "status" in expected:
                     self.headers(f"{where}.headers", v, list(actual[k].items()), subset=True)
@@ -118,7 +127,8 @@ class Matcher:
             return
         if isinstance(expected, list):
             if not isinstance(actual, list) or len(expected) != len(actual):
-                return self.fail(where, f"expected {expected!r}, got {actual!r}")
+                self.fail(where, f"expected {expected!r}, got {actual!r}")
+                return
             unordered = key in ("permissions", "principals") or ".permissions." in where + "."
             if unordered and all(isinstance(v, str) for v in expected):
                 want = sorted(str(self.fill(v)) for v in expected)
@@ -131,14 +141,16 @@ class Matcher:
         if type(expected) is not type(actual) or expected != actual:
             self.fail(where, f"expected {expected!r}, got {actual!r}")
 
-    def keys(self, expected):
+    def keys(self, expected: Mapping[str, Json]) -> list[str]:
         return [self.fill_key(k) for k in expected]
 
-    def fill_key(self, key):
-        return self.fill(key) if isinstance(key, str) and "{{" in key else key
+    def fill_key(self, key: str) -> str:
+        return str(self.fill(key)) if "{{" in key else key
 
-    def headers(self, where, expected, pairs, subset=False):
-        actual = {}
+    def headers(
+        self, where: str, expected: Mapping[str, str], pairs: Sequence[tuple[str, str]], *, subset: bool = False
+    ) -> None:
+        actual: dict[str, str] = {}
         for name, value in pairs:
             if name.lower() not in DROPPED_HEADERS:
                 name = canonical(name)
@@ -162,11 +174,12 @@ class Matcher:
             for name in set(actual) - set(expected) - FREE_HEADERS:
                 self.fail(where, f"unexpected header {name}: {actual[name]}")
 
-    def response(self, where, expected, status, pairs, body, subset=False):
-        if status != expected["status"]:
-            self.fail(where, f"status {status}, expected {expected['status']} ({body[:300]!r})")
+    def response(self, where: str, expected: Mapping[str, Json], actual: Response, *, subset: bool = False) -> None:
+        body = actual.get_data()
+        if actual.status_code != expected["status"]:
+            self.fail(where, f"status {actual.status_code}, expected {expected['status']} ({body[:300]!r})")
             return
-        self.headers(where, expected["headers"], pairs, subset)
+        self.headers(where, expected["headers"], list(actual.headers.items()), subset=subset)
         if expected.get("body_empty"):
             if body:
                 self.fail(where, f"expected an empty body, got {body[:200]!r}")
@@ -177,7 +190,7 @@ class Matcher:
                 self.fail(where, f"body is not JSON: {body[:200]!r}")
         # body_text is informative only: such bodies are free.
 
-    def order(self, names):
+    def order(self, names: Sequence[str]) -> None:
         values = []
         for name in names:
             with contextlib.suppress(KeyError):

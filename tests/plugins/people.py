@@ -8,7 +8,6 @@ from typing import Any
 import bcrypt
 import pytest
 
-from app.authentication import passwords
 from app.service import Service
 from backends.storage import Selection
 from tests.api.conftest import ClientMaker
@@ -88,5 +87,5 @@ def count_hashes(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
         compared.append(given)
         return right
 
-    monkeypatch.setattr(passwords.bcrypt, "checkpw", counted)
+    monkeypatch.setattr(bcrypt, "checkpw", counted)
     return compared

@@ -8,6 +8,7 @@ import pytest
 
 from app.errors import Forbidden
 from app.events import Context, Event, Listener
+from backends import Json
 from tests.plugins.conftest import ClientMaker
 from tests.plugins.people import ACCOUNTS, BASIC_REALM, ONLY_ACCOUNTS, People
 
@@ -112,7 +113,7 @@ class TestNobody:
     @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
     def test_an_account_is_hidden_whether_it_is_there_or_not(self, people: People, method: str, path: str) -> None:
         """Plugins contract, 4.5."""
-        body = {"data": {}} if method == "PATCH" else None
+        body: Json = {"data": {}} if method == "PATCH" else None
 
         assert people.nobody.ask(method, path, body).status == 401
 
@@ -262,7 +263,7 @@ class TestOwner:
     @pytest.mark.parametrize("method", ["GET", "HEAD", "PATCH", "DELETE"])
     def test_a_user_may_not_touch_another_account(self, people: People, method: str, path: str) -> None:
         """P-ACC-16."""
-        body = {"data": {}} if method == "PATCH" else None
+        body: Json = {"data": {}} if method == "PATCH" else None
 
         assert people("alice").ask(method, path, body).status == 403
 
@@ -383,7 +384,7 @@ class TestAdministrator:
     @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
     def test_an_administrator_is_told_that_an_account_is_unknown(self, people: People, method: str) -> None:
         """P-ACC-18."""
-        body = {"data": {}} if method == "PATCH" else None
+        body: Json = {"data": {}} if method == "PATCH" else None
 
         answer = people("admin").ask(method, "/accounts/unknown", body)
 

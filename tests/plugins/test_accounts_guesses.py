@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
 from typing import Any
 
 import bcrypt
 import pytest
 
-from app.authentication import failures, passwords
 from backends import BackendError
 from tests.plugins.conftest import ClientMaker
 from tests.plugins.people import ACCOUNTS, ONLY_ACCOUNTS, People
@@ -28,7 +28,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
         hashed.append(password)
         return make(password, salt)
 
-    monkeypatch.setattr(passwords.bcrypt, "hashpw", counted)
+    monkeypatch.setattr(bcrypt, "hashpw", counted)
     return hashed
 
 
@@ -199,8 +199,8 @@ def _watch_transactions(people: People, monkeypatch: pytest.MonkeyPatch) -> list
 
     people.user_id("alice")
     monkeypatch.setattr(storage, "transaction", transaction)
-    monkeypatch.setattr(passwords.bcrypt, "hashpw", hashpw)
-    monkeypatch.setattr(passwords.bcrypt, "checkpw", checkpw)
+    monkeypatch.setattr(bcrypt, "hashpw", hashpw)
+    monkeypatch.setattr(bcrypt, "checkpw", checkpw)
     return found
 
 
@@ -316,9 +316,9 @@ class TestGuesses:
         people = People(client_with(FEW))
         people.sign_up("alice")
         wait = int(_guess(people, "alice", 4)[-1].headers["Retry-After"])
-        later = failures.time.time() + wait
+        later = time.time() + wait
 
-        monkeypatch.setattr(failures.time, "time", lambda: later)
+        monkeypatch.setattr(time, "time", lambda: later)
 
         assert _from(people, "192.0.2.1", "alice", "pw").status == 200
 

@@ -8,7 +8,6 @@ from typing import Any
 import bcrypt
 import pytest
 
-from app.authentication import passwords
 from tests.api.conftest import ClientMaker
 from tests.plugins.people import People, two_people
 from tests.support.client import Answer, basic
@@ -111,7 +110,7 @@ def test_no_hash_is_made_or_compared_under_a_lock(
     held: list[str] = []
     run: list[str] = []
     for name in ("hashpw", "checkpw"):
-        monkeypatch.setattr(passwords.bcrypt, name, _observed(getattr(bcrypt, name), name, people, held, run))
+        monkeypatch.setattr(bcrypt, name, _observed(getattr(bcrypt, name), name, people, held, run))
 
     for name, (ask, expected) in REQUESTS.items():
         people.service.flush()
@@ -135,9 +134,11 @@ def _observed(
 ) -> Callable[..., Any]:
     """Return a function of bcrypt that notes itself when it runs, and when the request holds a transaction."""
 
+    storage: Any = people.service.storage
+
     def observed(*arguments: Any) -> Any:
         run.append(name)
-        if people.service.storage._open.get() is not None:
+        if storage._open.get() is not None:
             held.append(name)
         return function(*arguments)
 

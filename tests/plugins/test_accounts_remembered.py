@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import bcrypt
 import pytest
 
-from app.authentication import passwords
 from app.service import Service
 from blueprints.plugins.accounts import create_user
 from tests.plugins.conftest import ClientMaker
@@ -214,17 +214,17 @@ def test_a_password_that_changes_while_it_is_compared_is_refused(
     here: People, there: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The race: the account changes after its hash was read, before the request reads anything else."""
-    compare = passwords.bcrypt.checkpw
+    compare = bcrypt.checkpw
 
     def changed_meanwhile(given: bytes, known: bytes) -> bool:
-        monkeypatch.setattr(passwords.bcrypt, "checkpw", compare)
-        right = compare(given, known)
+        monkeypatch.setattr(bcrypt, "checkpw", compare)
+        right: bool = compare(given, known)
         run_command(there)
         return right
 
     there.user_id("alice")
     _forget(here.service, "alice")
-    monkeypatch.setattr(passwords.bcrypt, "checkpw", changed_meanwhile)
+    monkeypatch.setattr(bcrypt, "checkpw", changed_meanwhile)
 
     assert here("alice").ask("PUT", MINE, {"data": {"a": 1}}).status == 401
     assert here("alice").ask("GET", MINE).status == 401

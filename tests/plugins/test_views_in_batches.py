@@ -22,7 +22,7 @@ from blueprints.replies import Reply
 from blueprints.request_lines import add_log_fields
 from blueprints.urls import prefix
 from tests.plugins.conftest import Attach, ClientMaker, MakeClient
-from tests.support.client import Client, basic
+from tests.support.client import Answer, Client, basic
 
 B, C = "/buckets/b", "/buckets/b/collections/c"
 
@@ -302,7 +302,7 @@ def test_a_view_has_nothing_of_the_batch_but_its_headers(client_of: MakeClient) 
 
     client = client_of(attach(leave))
     member = {"method": "POST", "path": "/view?a=%C3%A9&b=ü", "headers": {"X-User": "é"}, "body": {"data": "ü"}}
-    answer = client.app.test_client().post(
+    response = client.app.test_client().post(
         "/v1/batch",
         json={"requests": [member, {"path": "/view"}, {"path": "/buckets"}]},
         headers={"User-Agent": "batcher", "Authorization": basic("alice")},
@@ -310,6 +310,7 @@ def test_a_view_has_nothing_of_the_batch_but_its_headers(client_of: MakeClient) 
         environ_overrides={"REMOTE_ADDR": "1.2.3.4"},
     )
 
+    answer = Answer(response.status_code, response.headers, response.get_data())
     first, second, _ = (entry["body"] for entry in answer.json["responses"])
     assert first == {
         "g": None,

@@ -20,7 +20,7 @@ def test_the_guide_installs_the_command_and_what_monitors(tmp_path: Path) -> Non
 
     script = commands.replace("/srv/kinto", str(place))
     subprocess.run(["bash", "-euc", script], check=True, capture_output=True, timeout=300, env=_ENVIRON)
-    version = [place / ".venv/bin/kinto", "version"]
+    version = [str(place / ".venv/bin/kinto"), "version"]
     said = subprocess.run(version, check=True, capture_output=True, text=True, cwd=tmp_path)
 
     assert said.stdout == "1.2.0\n"
@@ -28,7 +28,7 @@ def test_the_guide_installs_the_command_and_what_monitors(tmp_path: Path) -> Non
 
     (command,) = blocks("Monitoring", "sh")
     subprocess.run(["bash", "-euc", command], check=True, capture_output=True, timeout=300, cwd=place, env=_ENVIRON)
-    imports = [place / ".venv/bin/python", "-c", "import newrelic.agent, prometheus_client, sentry_sdk, statsd"]
+    imports = [str(place / ".venv/bin/python"), "-c", "import newrelic.agent, prometheus_client, sentry_sdk, statsd"]
     subprocess.run(imports, check=True)
 
 

@@ -125,7 +125,9 @@ def test_the_commands_of_the_guide_make_a_service_that_answers(
 
 
 def test_migrate_makes_the_tables_that_the_guide_names(place: Place, configured: str) -> None:
-    named = set(re.search(r"The tables are([^.]*)\.", guide.section(TITLE))[1].split("`")[1::2])
+    sentence = re.search(r"The tables are([^.]*)\.", guide.section(TITLE))
+    assert sentence is not None
+    named = set(sentence[1].split("`")[1::2])
 
     guide.run(MIGRATE)
 

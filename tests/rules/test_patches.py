@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from app.errors import Invalid, Problem
 from app.parsing import patches
 from app.parsing.patches import JsonPatch, Patch, merge_recursive, parse_json_patch, parse_merge, parse_shallow
+from backends import Json
 
 NAMES = ("read", "write")
 ALICE, BOB, CAROL = "basicauth:alice", "basicauth:bob", "basicauth:carol"
@@ -415,7 +416,9 @@ POINTERS = st.lists(
     st.sampled_from(["data", "permissions", "read", "admin", "a", "l", "0", "-", "01", "x~1y", "~2", "", BOB]),
     max_size=4,
 ).map(lambda tokens: "".join(f"/{token}" for token in tokens))
-VALUES = st.sampled_from([None, True, 1, "x", [], [1], {}, {"a": 1}, {BOB: 1}, {"read": {}}, {"read": 1}])
+VALUES: st.SearchStrategy[Json] = st.sampled_from(
+    [None, True, 1, "x", [], [1], {}, {"a": 1}, {BOB: 1}, {"read": {}}, {"read": 1}]
+)
 OPERATIONS = st.fixed_dictionaries(
     {"op": st.sampled_from(patches.OPERATIONS), "path": POINTERS}, optional={"from": POINTERS, "value": VALUES}
 )

@@ -14,6 +14,7 @@ from app.schemas.cache import MAX_CACHE_BYTES, NotCompiled, SchemaCache, compile
 from app.schemas.compiling import Compiled
 from app.schemas.keywords import MAX_SCHEMA_BYTES
 from app.schemas.validation import check_schema, validate
+from backends import Json
 from backends.codec import dumps
 
 
@@ -253,7 +254,7 @@ def test_a_long_text_is_refused_before_a_pattern_tries_too_much() -> None:
 
 
 def test_long_names_are_refused_before_slow_patterns_meet_them() -> None:
-    schema = {"properties": {"n": {"patternProperties": {"(a.{1,200}b.{1,200}){1,3}[^ab]": {}}}}}
+    schema: Json = {"properties": {"n": {"patternProperties": {"(a.{1,200}b.{1,200}){1,3}[^ab]": {}}}}}
 
     assert verdict(schema, {"ab" * 100_000: 1}) == "The schema is too complex for this object"
 

@@ -435,6 +435,10 @@ def test_printing_settings_shows_no_secret() -> None:
     assert SECRET not in repr(settings.policies)
 
 
+def _whole_number(raw: object) -> int:
+    return int(str(raw))
+
+
 def test_a_setting_that_nobody_knows_is_warned_of_until_a_plugin_declares_it() -> None:
     settings = load({"kinto.mushrooms": "7", "foreign": "x"}, {"KINTO_INI": "", "KINTO_TOADSTOOLS": "8"})
     assert [name for name in ("foreign", "mushrooms", "toadstools") if name in str(settings.warnings)] == [
@@ -442,9 +446,9 @@ def test_a_setting_that_nobody_knows_is_warned_of_until_a_plugin_declares_it() -
         "toadstools",
     ]
 
-    assert settings.declare("kinto.mushrooms", int, 3) == 7
-    assert settings.declare("kinto.toadstools", int, 3) == 8
-    assert settings.declare("kinto.truffles", int, 3) == 3
+    assert settings.declare("kinto.mushrooms", _whole_number, 3) == 7
+    assert settings.declare("kinto.toadstools", _whole_number, 3) == 8
+    assert settings.declare("kinto.truffles", _whole_number, 3) == 3
 
     assert "not known" not in str(settings.warnings)
 

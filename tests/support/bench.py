@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 
 from flask import Flask, Response
+from werkzeug.datastructures import Headers
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from app.factory import create_app
@@ -72,7 +73,7 @@ def _asking(app: Flask, method: str, path: str, body: object = None) -> Callable
     path, _, query = path.partition("?")
 
     def ask() -> None:
-        headers = {"Authorization": basic("alice"), "Content-Type": "application/json"}
+        headers = Headers({"Authorization": basic("alice"), "Content-Type": "application/json"})
         builder = EnvironBuilder(path, query_string=query, method=method, headers=headers, data=data)
         environ = builder.get_environ()
         _, status, _ = run_wsgi_app(app.wsgi_app, environ)

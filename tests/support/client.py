@@ -32,7 +32,7 @@ class Answer:
     """What came back."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: Headers
     body: bytes
     json: Any = field(init=False)
 
@@ -45,7 +45,6 @@ class Answer:
     @property
     def challenges(self) -> list[str]:
         """Return the headers `WWW-Authenticate`, of which there may be several."""
-        assert isinstance(self.headers, Headers)
         return self.headers.getlist("WWW-Authenticate")
 
     @property

@@ -10,7 +10,9 @@ number: Final = 1
 def fail(*arguments: Any, **_: Any) -> NoReturn:
     """Raise an error of several lines that repeats the options of a policy or of a listener."""
     first = arguments[0] if arguments else None
-    options = first.get_settings() if hasattr(first, "get_settings") else getattr(first, "options", "")
+    options = (
+        first.get_settings() if first is not None and hasattr(first, "get_settings") else getattr(first, "options", "")
+    )
     raise RuntimeError(f"first line {options}\nsecond line")
 
 

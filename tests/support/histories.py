@@ -248,9 +248,9 @@ def _repeat(*requests: Request) -> tuple[Chunk, ...]:
     return (*alone, Chunk(0, requests * 2), Chunk(0, requests[:-1]))
 
 
-def _in_the_past(path: str, data: dict[str, Any], number: int, **permissions: list[str]) -> Request:
+def _in_the_past(path: str, data: dict[str, Any], number: int, read: list[str]) -> Request:
     """Write at a timestamp that leaves the clock where it is."""
-    return _put(path, {**data, "last_modified": START_MS - 1000 - number}, **permissions)
+    return _put(path, {**data, "last_modified": START_MS - 1000 - number}, read=read)
 
 
 KNOWN: Mapping[str, tuple[Chunk, ...]] = {
@@ -452,7 +452,10 @@ def differences(told: Told, other: Told) -> list[str]:
     for chunk, some, others in zip(told.chunks, told.answers, other.answers, strict=True):
         pairs = zip(chunk.requests, some, others, strict=True)
         found += [f"{asked}: {one} {another}" for asked, one, another in pairs if one != another]
-    for name in told.end or ():
+    if told.end is None:
+        return found
+    assert other.end is not None
+    for name in told.end:
         one, another = told.end[name], other.end[name]
         if isinstance(one, dict):
             one, another = set(map(repr, one.items())), set(map(repr, another.items()))

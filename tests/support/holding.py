@@ -17,8 +17,8 @@ def hold(
 ) -> Iterator[None]:
     """Hold it until the block ends, in a session of our own."""
     if url.startswith("sqlite"):
-        with closing(sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)) as connection:
-            connection.execute("BEGIN IMMEDIATE")
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)) as file:
+            file.execute("BEGIN IMMEDIATE")
             yield
         return
     with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:

@@ -1,5 +1,6 @@
 """What filters and sorts mean (core contract, 6.3 to 6.8), said once more in plain Python to judge the databases by."""
 
+from collections.abc import Callable
 from decimal import Decimal
 from functools import cmp_to_key
 from typing import Any
@@ -47,7 +48,7 @@ def like(value: Any, pattern: str) -> bool:
 def holds(document: Any, given: Filter) -> bool:
     value, wanted = field(document, given.path), given.value
     here = rank(value)
-    return {
+    tests: dict[str, Callable[[], bool]] = {
         "eq": lambda: here == rank(wanted),
         "not": lambda: here != rank(wanted),
         "gt": lambda: here > rank(wanted),
@@ -60,7 +61,8 @@ def holds(document: Any, given: Filter) -> bool:
         "has": lambda: (value is not MISSING) == wanted,
         "contains": lambda: isinstance(value, list) and all(rank(one) in map(rank, value) for one in wanted),
         "contains_any": lambda: isinstance(value, list) and any(rank(one) in map(rank, value) for one in wanted),
-    }[given.operator]()
+    }
+    return tests[given.operator]()
 
 
 def arrange(documents: list[Any], order: tuple[Order, ...]) -> list[Any]:

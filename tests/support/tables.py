@@ -144,8 +144,8 @@ def _of_intervals(tables: Tables) -> Iterator[str]:
         if row.until == LIVING and uri not in living:
             yield f"{key} goes on although {uri} is gone"
     copies = {(uri, permission, principal): set[str]() for _, uri, permission, principal in tables.granted}
-    for bucket, *grant in tables.granted:
-        copies[tuple(grant)].add(bucket)
+    for bucket, uri, permission, principal in tables.granted:
+        copies[uri, permission, principal].add(bucket)
     yield from (
         f"{grant} is in {found} alone" for grant, found in copies.items() if found != set(write_buckets(grant[0]))
     )

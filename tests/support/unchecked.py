@@ -28,11 +28,11 @@ def own_database(name: str, folder: Path) -> Iterator[str]:
 def drop_constraints(url: str) -> None:
     """Remove the constraints of all tables; SQLite has no statement for that."""
     if url.startswith("sqlite"):
-        with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection, connection:
-            connection.execute("PRAGMA writable_schema = ON")
-            for name, sql in connection.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'table'").fetchall():
-                connection.execute("UPDATE sqlite_schema SET sql = ? WHERE name = ?", (_CONSTRAINT.sub("", sql), name))
-            connection.execute("PRAGMA writable_schema = RESET")
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as file, file:
+            file.execute("PRAGMA writable_schema = ON")
+            for name, sql in file.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'table'").fetchall():
+                file.execute("UPDATE sqlite_schema SET sql = ? WHERE name = ?", (_CONSTRAINT.sub("", sql), name))
+            file.execute("PRAGMA writable_schema = RESET")
         return
     engine = create_engine(url.replace("postgresql://", "postgresql+psycopg2://"))
     with engine.begin() as connection:
