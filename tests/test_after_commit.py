@@ -252,8 +252,8 @@ def _prepare(client: Client, action: Action) -> Any:
     client.put(B, permissions={"read": ["account:alice"], "write": ["account:alice"]})
     client.put(C)
     client.put(f"{B}/groups/g", {"members": [client.id, "account:alice"]})
-    for id in "abcd":
-        client.put(f"{R}/{id}", permissions={"read": ["account:alice"]})
+    for object_id in "abcd":
+        client.put(f"{R}/{object_id}", permissions={"read": ["account:alice"]})
     client.delete(f"{R}/d")
     client.as_("bob").put("/buckets/hidden")
     return action.prepare(client)

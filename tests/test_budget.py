@@ -69,9 +69,10 @@ def _batch(client: Client, *members: dict[str, Any]) -> Answer:
     return answer
 
 
-def _puts(list: str, count: int) -> list[dict[str, Any]]:
+def _puts(list_uri: str, count: int) -> list[dict[str, Any]]:
     return [
-        {"method": "PUT", "path": f"{list}/new-{number}", "body": {"data": {"n": number}}} for number in range(count)
+        {"method": "PUT", "path": f"{list_uri}/new-{number}", "body": {"data": {"n": number}}}
+        for number in range(count)
     ]
 
 
@@ -141,8 +142,8 @@ def _sign_dora_up(client: Client) -> None:
 
 def _share_with_group(client: Client) -> None:
     client.put(f"{BUCKET}/groups/readers", {"members": [client.as_("bob").id]})
-    for id in ("r", "more-1", "more-2"):
-        client.patch(f"{LIST}/{id}", permissions={"read": [f"{BUCKET}/groups/readers"]})
+    for object_id in ("r", "more-1", "more-2"):
+        client.patch(f"{LIST}/{object_id}", permissions={"read": [f"{BUCKET}/groups/readers"]})
 
 
 def _share_with_bob(client: Client) -> None:

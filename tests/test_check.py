@@ -345,14 +345,14 @@ def test_a_list_is_mended_while_others_write(place: Place) -> None:
         number = 0
         while not done or number < 10:
             number += 1
-            id = f"w{writer}-{number % 7}"
-            if number % 5 == 0 and mine.get(id) is not None:
-                assert place.client.delete(f"{RECORDS}/{id}").status == 200
-                mine[id] = None
+            object_id = f"w{writer}-{number % 7}"
+            if number % 5 == 0 and mine.get(object_id) is not None:
+                assert place.client.delete(f"{RECORDS}/{object_id}").status == 200
+                mine[object_id] = None
                 continue
-            answer = place.client.put(f"{RECORDS}/{id}", {"n": number})
+            answer = place.client.put(f"{RECORDS}/{object_id}", {"n": number})
             assert answer.status in (200, 201), answer.body
-            mine[id] = number
+            mine[object_id] = number
         return mine
 
     with ThreadPoolExecutor(4) as pool:
@@ -361,13 +361,15 @@ def test_a_list_is_mended_while_others_write(place: Place) -> None:
             mended = [place.check("--repair") for _ in range(3)]
         finally:
             done.append(True)
-        written = {id: n for writer in writers for id, n in writer.result().items()}
+        written = {object_id: n for writer in writers for object_id, n in writer.result().items()}
 
     assert [code for code, _ in mended] == [0, 0, 0]
     assert [bool(lines) for _, lines in mended] == [True, False, False]
     _assert_sound(place)
     living = {row["id"]: row["n"] for row in place.client.get(RECORDS).data}
-    assert living == {f"r{n}": n for n in range(1, 6)} | {id: n for id, n in written.items() if n is not None}
+    assert living == {f"r{n}": n for n in range(1, 6)} | {
+        object_id: n for object_id, n in written.items() if n is not None
+    }
 
 
 def test_the_command_ends_with_1_as_long_as_something_is_wrong(place: Place) -> None:

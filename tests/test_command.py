@@ -384,9 +384,9 @@ def test_purge_deleted_keeps_the_newest_tombstones_of_each_list_and_all_that_liv
     client = application(ini).test_client()
     for path in ("/v1/buckets/b", "/v1/buckets/b/collections/c", "/v1/buckets/b/collections/d"):
         client.put(path, headers=CREDENTIALS)
-    for id in ("one", "two", "three"):
-        client.put(f"{RECORDS}/{id}", headers=CREDENTIALS)
-        client.delete(f"{RECORDS}/{id}", headers=CREDENTIALS)
+    for object_id in ("one", "two", "three"):
+        client.put(f"{RECORDS}/{object_id}", headers=CREDENTIALS)
+        client.delete(f"{RECORDS}/{object_id}", headers=CREDENTIALS)
     other = "/v1/buckets/b/collections/d/records/one"
     client.put(other, headers=CREDENTIALS)
 

@@ -42,7 +42,7 @@ def rows() -> dict[str, str]:
 def cited() -> frozenset[str]:
     """Return all ids that tests and recorded exchanges name."""
     files = [file for pattern in ("*.py", "*.jsonl") for file in TESTS.rglob(pattern) if file != Path(__file__)]
-    return frozenset(id for file in files for id in _ID.findall(file.read_text()))
+    return frozenset(row_id for file in files for row_id in _ID.findall(file.read_text()))
 
 
 def test_the_checklist_is_found() -> None:
@@ -51,15 +51,17 @@ def test_the_checklist_is_found() -> None:
 
 
 def test_every_row_that_must_match_stands_in_a_test() -> None:
-    binding = [id for id, kind in rows().items() if kind == "M"]
+    binding = [row_id for row_id, kind in rows().items() if kind == "M"]
 
-    assert [id for id in binding if id not in cited() and id not in SHOWN_BY] == []
+    assert [row_id for row_id in binding if row_id not in cited() and row_id not in SHOWN_BY] == []
 
 
 def test_every_other_row_stands_in_a_test_or_has_a_reason_not_to() -> None:
-    others = [id for id, kind in rows().items() if kind != "M"]
+    others = [row_id for row_id, kind in rows().items() if kind != "M"]
 
-    assert [id for id in others if id not in cited() and id not in SHOWN_BY and id not in NO_TEST] == []
+    assert [
+        row_id for row_id in others if row_id not in cited() and row_id not in SHOWN_BY and row_id not in NO_TEST
+    ] == []
 
 
 def test_tests_cite_only_rows_that_are_in_the_contract() -> None:
@@ -69,7 +71,7 @@ def test_tests_cite_only_rows_that_are_in_the_contract() -> None:
 def test_the_tables_hold_only_rows_that_no_test_cites() -> None:
     assert sorted((SHOWN_BY.keys() | NO_TEST.keys()) & cited()) == []
     assert sorted((SHOWN_BY.keys() | NO_TEST.keys()) - rows().keys()) == []
-    assert {rows()[id] for id in NO_TEST} <= {"S", "F", "H"}
+    assert {rows()[row_id] for row_id in NO_TEST} <= {"S", "F", "H"}
 
 
 @pytest.mark.parametrize("name", sorted({name for names in SHOWN_BY.values() for name in names}))

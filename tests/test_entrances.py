@@ -64,16 +64,16 @@ class Entrance:
         }
 
 
-def _plain(id: str, data: dict[str, Any], permissions: dict[str, Any]) -> Any:
+def _plain(object_id: str, data: dict[str, Any], permissions: dict[str, Any]) -> Any:
     return {"data": data, "permissions": permissions}
 
 
-def _with_id(id: str, data: dict[str, Any], permissions: dict[str, Any]) -> Any:
-    return {"data": {"id": id, **data}, "permissions": permissions}
+def _with_id(object_id: str, data: dict[str, Any], permissions: dict[str, Any]) -> Any:
+    return {"data": {"id": object_id, **data}, "permissions": permissions}
 
 
 def _operations(op: str) -> Callable[[str, dict[str, Any], dict[str, Any]], Any]:
-    def body(id: str, data: dict[str, Any], permissions: dict[str, Any]) -> Any:
+    def body(object_id: str, data: dict[str, Any], permissions: dict[str, Any]) -> Any:
         members = [{"op": op, "path": f"/data/{name}", "value": value} for name, value in data.items()]
         principals = [
             {"op": "add", "path": f"/permissions/{name}/{principal}"}
@@ -88,10 +88,10 @@ def _operations(op: str) -> Callable[[str, dict[str, Any], dict[str, Any]], Any]
 def _from_elsewhere(op: str) -> Callable[[str, dict[str, Any], dict[str, Any]], Any]:
     """Bring a value to its member by way of another member."""
 
-    def body(id: str, data: dict[str, Any], permissions: dict[str, Any]) -> Any:
+    def body(object_id: str, data: dict[str, Any], permissions: dict[str, Any]) -> Any:
         added = [{"op": "add", "path": f"/data/other-{name}", "value": value} for name, value in data.items()]
         moved = [{"op": op, "from": f"/data/other-{name}", "path": f"/data/{name}"} for name in data]
-        return [*added, *moved, *_operations("add")(id, {}, permissions)]
+        return [*added, *moved, *_operations("add")(object_id, {}, permissions)]
 
     return body
 
@@ -249,12 +249,12 @@ def test_an_id_that_cannot_be_is_refused_in_url_and_body(client: Client, uri: st
     """C-OBJ-5 as amended; nothing is said of an account that cannot be."""
     before, list_uri = state(client), uri.rpartition("/")[0]
     members: list[dict[str, Any]] = []
-    for id in ("x" * 256, "x" * 5000, "a/b", "", 1, None, ["x"]):
-        body = {"data": {"id": id, "password": "pw"}}
+    for object_id in ("x" * 256, "x" * 5000, "a/b", "", 1, None, ["x"]):
+        body = {"data": {"id": object_id, "password": "pw"}}
         members += [{"method": "POST", "path": list_uri, "body": body}, {"method": "PUT", "path": uri, "body": body}]
-    for id in ("x" * 256, "x" * 5000):
+    for object_id in ("x" * 256, "x" * 5000):
         body = {"data": {"password": "pw"}}
-        members += [{"method": method, "path": f"{list_uri}/{id}", "body": body} for method in ("PUT", "PATCH")]
+        members += [{"method": method, "path": f"{list_uri}/{object_id}", "body": body} for method in ("PUT", "PATCH")]
 
     answers = send(client, members)
 

@@ -81,10 +81,10 @@ class Others:
         """Return which of these objects of the bucket are stored."""
         return set(self._storage.read(Selection(B, targets=uris)).objects)
 
-    def clock(self, list: str) -> int:
+    def clock(self, list_uri: str) -> int:
         """Return the clock of a list in the bucket."""
-        seen = self._storage.read(Selection(B, clocks=(list,)))
-        timestamp: int = seen.clocks[list].last_modified
+        seen = self._storage.read(Selection(B, clocks=(list_uri,)))
+        timestamp: int = seen.clocks[list_uri].last_modified
         return timestamp
 
 

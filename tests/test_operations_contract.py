@@ -127,7 +127,7 @@ def rows() -> frozenset[str]:
 def cited() -> frozenset[str]:
     """Return all ids that tests name, `O-MON-5 to O-MON-7` being three."""
     files = [file for file in TESTS.rglob("*.py") if file != Path(__file__)]
-    return frozenset(id for file in files for id in _named(file.read_text(encoding="utf-8")))
+    return frozenset(row_id for file in files for row_id in _named(file.read_text(encoding="utf-8")))
 
 
 def _named(text: str) -> Iterator[str]:

@@ -38,7 +38,9 @@ NO_TEST = {
 def binding() -> frozenset[str]:
     """Return the rows of the core and of the plugins that are there."""
     missing = {family for family, name in MODULES.items() if not any(PLUGINS.glob(f"{name}*"))}
-    return frozenset(id for id in _ROW.findall(CONTRACT.read_text()) if id.rpartition("-")[0] not in missing)
+    return frozenset(
+        row_id for row_id in _ROW.findall(CONTRACT.read_text()) if row_id.rpartition("-")[0] not in missing
+    )
 
 
 @cache

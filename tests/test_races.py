@@ -72,18 +72,20 @@ def test_many_writers_lose_nothing_and_pollers_miss_nothing(url: str) -> None:
         connection = Connection(served)
         for bucket in (*BUCKETS, DOOMED):
             connection.ask("PUT", bucket)
-        for list in LISTS:
-            connection.ask("PUT", list.removesuffix("/records"))
+        for list_uri in LISTS:
+            connection.ask("PUT", list_uri.removesuffix("/records"))
         _, _, counted = connection.ask("PUT", COUNTER, {"data": {"n": 0}})
         connection.close()
-        pollers = [_start("poller", served, list, str(limit)) for list, limit in POLLED]
+        pollers = [_start("poller", served, list_uri, str(limit)) for list_uri, limit in POLLED]
         watcher = _start("watcher", url)
         writers = [_start("writer", served, str(seed), str(ROUNDS)) for seed in range(WRITERS)]
         ended = [_end(writer) for writer in writers]
         copies = [_end(poller) for poller in pollers]
         watched = _end(watcher)
         connection = Connection(served)  # one that waited so long would be closed
-        lists = {list: connection.ask("GET", f"{list}?_since=0")[2]["data"] for list in (*LISTS, "/buckets")}
+        lists = {
+            list_uri: connection.ask("GET", f"{list_uri}?_since=0")[2]["data"] for list_uri in (*LISTS, "/buckets")
+        }
         _, _, counter = connection.ask("GET", COUNTER)
         connection.close()
     seen = [answer for writer in ended for answer in writer["seen"]]
@@ -94,7 +96,7 @@ def test_many_writers_lose_nothing_and_pollers_miss_nothing(url: str) -> None:
     _assert_the_rows_keep_the_rules(url)
     _assert_nothing_was_lost_under_if_match(ended, counter)
     _assert_timestamps_are_unique([*seen, {"method": "PUT", "uri": COUNTER, "status": 201, "body": counted}])
-    _assert_the_end_is_what_was_answered(seen, {list: lists[list] for list in LISTS})
+    _assert_the_end_is_what_was_answered(seen, {list_uri: lists[list_uri] for list_uri in LISTS})
     for copy in copies:
         assert copy["copy"] == {row["id"]: row for row in lists[copy["list"]]}, f"missed a change of {copy['list']}"
         assert copy["polls"] > 2
@@ -137,9 +139,9 @@ def _assert_the_end_is_what_was_answered(seen: list[dict[str, Any]], lists: dict
     for uri, data in _written(seen):
         if uri not in newest or data["last_modified"] > newest[uri]["last_modified"]:
             newest[uri] = data
-    for list, rows in lists.items():
-        expected = {uri: data for uri, data in newest.items() if uri.rpartition("/")[0] == list}
-        assert {f"{list}/{row['id']}": row for row in rows} == expected
+    for list_uri, rows in lists.items():
+        expected = {uri: data for uri, data in newest.items() if uri.rpartition("/")[0] == list_uri}
+        assert {f"{list_uri}/{row['id']}": row for row in rows} == expected
 
 
 def _assert_the_rows_keep_the_rules(url: str) -> None:

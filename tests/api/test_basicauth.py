@@ -65,10 +65,10 @@ def test_a_secret_is_text_when_it(client_with: ClientMaker, secret: str, expecte
     """P-BASIC-1, P-BASIC-8."""
     client = client_with({"kinto.userid_hmac_secret": secret})
 
-    id = user(client, basic("a", "b"))["id"]
+    object_id = user(client, basic("a", "b"))["id"]
 
-    assert id.startswith("basicauth:")
-    assert id == f"basicauth:{expected}" or expected is None
+    assert object_id.startswith("basicauth:")
+    assert object_id == f"basicauth:{expected}" or expected is None
 
 
 @pytest.mark.parametrize("authorization", ["basic YTpi", "BASIC YTpi", "Basic YTpi  ", "Basic   YTpi"], ids=repr)

@@ -197,6 +197,6 @@ def test_a_lifetime_that_was_stored_without_a_bound_is_served(client: Client, se
         transaction.write([Change(Stored("/buckets/b/collections/c", known, False, known, text), known)], [])
     client.put("/buckets/b/collections/c/records/r")
 
-    answers = [client.as_(None).get(f"/buckets/b/collections/c/records{id}") for id in ("", "/r")]
+    answers = [client.as_(None).get(f"/buckets/b/collections/c/records{object_id}") for object_id in ("", "/r")]
 
     assert [(answer.status, answer.headers["Cache-Control"]) for answer in answers] == [(200, told)] * 2

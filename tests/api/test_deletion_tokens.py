@@ -57,8 +57,8 @@ def client(client_with: ClientMaker, cache: FailingCache) -> Client:
     client.app.extensions["kinto"].cache = cache
     client.put("/buckets/b", permissions={"write": [client.as_("bob").id]})
     client.put("/buckets/b/collections/c")
-    for id in "abcde":
-        client.put(f"{LIST}/{id}")
+    for object_id in "abcde":
+        client.put(f"{LIST}/{object_id}")
     return client
 
 

@@ -499,10 +499,10 @@ def test_a_malformed_id_of_a_parent_is_not_found(client_with: ClientMaker, metho
 
     answer = client.ask(method, path, {} if method in ("PUT", "POST") else None)
 
-    id = "x.y" if "x.y" in path else "-x"
+    object_id = "x.y" if "x.y" in path else "-x"
     assert (answer.status, answer.json) == (
         404,
-        error(404, 111, "Not Found", details={"id": id, "resource_name": kind}),
+        error(404, 111, "Not Found", details={"id": object_id, "resource_name": kind}),
     )
 
 

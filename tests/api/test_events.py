@@ -149,8 +149,8 @@ def test_the_payload_has_no_user_when_nobody_in_particular_asks(client: Client) 
     assert heard.before[0].payload["user_id"] is None
 
 
-def _tombstone(id: str) -> dict[str, Any]:
-    return {"id": id, "deleted": True}
+def _tombstone(object_id: str) -> dict[str, Any]:
+    return {"id": object_id, "deleted": True}
 
 
 IMPACTS: dict[str, tuple[tuple[Any, ...], str, list[Any]]] = {
@@ -264,9 +264,9 @@ def test_what_a_listener_writes_is_an_event_of_its_own_after_those_of_the_reques
     def copy(event: Event, context: Context) -> None:
         """Make another group beside each one that a request makes."""
         for impact in [] if event.impacted_objects[0]["new"]["id"].endswith("-copy") else event.impacted_objects:
-            id, timestamp = f"{impact['new']['id']}-copy", impact["new"]["last_modified"] + 10
-            text = json.dumps({"id": id, "last_modified": timestamp})
-            new = Stored(f"{B}/groups/{id}", timestamp, False, timestamp, text)
+            object_id, timestamp = f"{impact['new']['id']}-copy", impact["new"]["last_modified"] + 10
+            text = json.dumps({"id": object_id, "last_modified": timestamp})
+            new = Stored(f"{B}/groups/{object_id}", timestamp, False, timestamp, text)
             context.apply(Effect(service.kinds["group"], new, None, {}, timestamp))
 
     service.add_listener(Listener(before=copy, kinds=frozenset(("group",))))

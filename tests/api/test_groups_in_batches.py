@@ -102,8 +102,8 @@ def test_thousands_of_members_and_readers_go_at_once(client: Client) -> None:
     client.put("/buckets/b")
     client.put("/buckets/b/collections/c")
     record = "/buckets/b/collections/c/records/r"
-    for id in "ghi":
-        assert client.put(f"/buckets/b/groups/{id}", {"members": many}).status == 201
+    for object_id in "ghi":
+        assert client.put(f"/buckets/b/groups/{object_id}", {"members": many}).status == 201
     for path in (record, "/buckets/b/collections/c"):
         assert client.put(path, {}, {"read": many}).status in (200, 201)
 

@@ -99,9 +99,9 @@ def test_an_object_cannot_have(client: Client, form: str, subtests: pytest.Subte
 @pytest.mark.parametrize("form", IN_BUCKET)
 def test_there_is_nothing_in_a_bucket_called(client: Client, form: str, subtests: pytest.Subtests) -> None:
     """C-PERM-9: nobody may read there; what would be written has no parent."""
-    for name, (sent, id) in IDS.items():
+    for name, (sent, object_id) in IDS.items():
         with subtests.test(name):
-            missing = 404, {"id": id, "resource_name": "bucket"}
+            missing = 404, {"id": object_id, "resource_name": "bucket"}
 
             answers = _answers(client, form, sent)
 
@@ -113,9 +113,9 @@ def test_there_is_nothing_in_a_bucket_called(client: Client, form: str, subtests
 @pytest.mark.parametrize("form", IN_COLLECTION)
 def test_there_is_nothing_in_a_collection_called(client: Client, form: str, subtests: pytest.Subtests) -> None:
     """C-OBJ-30: whoever owns the bucket is told that the collection is missing."""
-    for name, (sent, id) in IDS.items():
+    for name, (sent, object_id) in IDS.items():
         with subtests.test(name):
-            missing = 404, {"id": id, "resource_name": "collection"}
+            missing = 404, {"id": object_id, "resource_name": "collection"}
 
             answers = _answers(client, form, sent)
 

@@ -39,7 +39,9 @@ def client(request: pytest.FixtureRequest) -> Iterator[Client]:
     """Alice's client of a service with these records."""
     client = Client(make_app(database_url(request.param, request), BASICAUTH))
     client.batch({"method": "PUT", "path": "/buckets/b"}, {"method": "PUT", "path": C})
-    puts = [{"method": "PUT", "path": f"{LIST}/{id}", "body": {"data": data}} for id, data in RECORDS.items()]
+    puts = [
+        {"method": "PUT", "path": f"{LIST}/{object_id}", "body": {"data": data}} for object_id, data in RECORDS.items()
+    ]
     client.batch(*puts, {"method": "PUT", "path": f"{LIST}/gone"}, {"method": "DELETE", "path": f"{LIST}/gone"})
     yield client
     client.app.extensions["kinto"].close()
@@ -53,9 +55,9 @@ def ids(answer: Answer) -> str:
 
 def url(client: Client, query: str) -> str:
     """Return the URL of the list with a query in which `<d>` stands for the timestamp of `d`."""
-    for id in RECORDS:
-        if f"<{id}>" in query:
-            query = query.replace(f"<{id}>", str(client.get(f"{LIST}/{id}").etag))
+    for object_id in RECORDS:
+        if f"<{object_id}>" in query:
+            query = query.replace(f"<{object_id}>", str(client.get(f"{LIST}/{object_id}").etag))
     return f"{LIST}?{quote(query, safe='=&,')}"
 
 

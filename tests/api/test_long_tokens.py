@@ -77,7 +77,7 @@ def _pages(client: Client, path: str, meanwhile: Callable[[list[str]], None] = l
 
 
 def _flat(pages: list[list[str]]) -> list[str]:
-    return [id for page in pages for id in page]
+    return [object_id for page in pages for object_id in page]
 
 
 @each_values
@@ -92,13 +92,13 @@ def test_pages_are_the_list(client: Client, values: list[Any], subtests: pytest.
             assert _flat(_pages(client, f"{LIST}?_sort={sort}&_limit=2")) == whole
 
 
-def _change(client: Client, id: str) -> None:
+def _change(client: Client, object_id: str) -> None:
     """Change the value to the greatest: an array, which comes after every text."""
-    client.patch(f"{LIST}/{id}", {"f": ["z" * LENGTH]})
+    client.patch(f"{LIST}/{object_id}", {"f": ["z" * LENGTH]})
 
 
-def _delete(client: Client, id: str) -> None:
-    client.delete(f"{LIST}/{id}")
+def _delete(client: Client, object_id: str) -> None:
+    client.delete(f"{LIST}/{object_id}")
 
 
 TOUCHED = {"the last object": slice(-1, None), "the whole page": slice(0, None)}
@@ -116,14 +116,16 @@ def test_what_does_not_change_comes_once_when_a_page_was(
             touched: list[str] = []
 
             def meanwhile(ids: list[str], which: slice = which, touched: list[str] = touched) -> None:
-                for id in ids[which]:
-                    if id not in touched:
-                        touched.append(id)
-                        touch(client, id)
+                for object_id in ids[which]:
+                    if object_id not in touched:
+                        touched.append(object_id)
+                        touch(client, object_id)
 
             seen = _flat(_pages(client, f"{LIST}?_sort={sort}&_limit=2", meanwhile))
 
-            assert [id for id in seen if id not in touched] == [id for id in whole if id not in touched]
+            assert [object_id for object_id in seen if object_id not in touched] == [
+                id for id in whole if id not in touched
+            ]
             assert set(seen) == set(whole)
 
 
@@ -133,8 +135,8 @@ def test_a_page_begins_at_the_first_neighbour_that_is_left(client: Client, gone:
     _fill(client, VALUES["texts that differ at their end"])
     first = client.get(f"{LIST}?_sort=f&_limit=4")
     following = _next(first)
-    for id in ("r4", "r3", "r2")[:gone]:
-        client.delete(f"{LIST}/{id}")
+    for object_id in ("r4", "r3", "r2")[:gone]:
+        client.delete(f"{LIST}/{object_id}")
 
     assert _ids(client.get(str(following))) == ["r5", "r6", "r7", "r8"]
 
@@ -143,8 +145,8 @@ def test_a_token_is_refused_when_none_of_its_objects_is_left(client: Client) -> 
     """Nobody can say any more where the page begins; to leave objects out would be worse."""
     _fill(client, VALUES["texts that differ at their end"])
     following = _next(client.get(f"{LIST}?_sort=f&_limit=4"))
-    for id in ("r4", "r3", "r2", "r1"):
-        client.delete(f"{LIST}/{id}")
+    for object_id in ("r4", "r3", "r2", "r1"):
+        client.delete(f"{LIST}/{object_id}")
 
     answer = client.get(str(following))
 
@@ -218,7 +220,7 @@ def test_a_page_after_long_values_that_are_alike_costs_one_more_statement(
 
 
 def test_a_list_of_buckets_pages_by_long_values(client: Client) -> None:
-    for id in "xyz":
-        client.put(f"/buckets/{id}", {"f": "x" * LENGTH + id})
+    for object_id in "xyz":
+        client.put(f"/buckets/{object_id}", {"f": "x" * LENGTH + object_id})
 
     assert _flat(_pages(client, "/buckets?_sort=f&_limit=1&has_f=true")) == ["x", "y", "z"]

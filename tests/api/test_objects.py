@@ -95,30 +95,30 @@ def test_any_json_is_kept_as_it_is(owner: Client, kind: str) -> None:
     assert owner.get(uri).status == 200
 
 
-@pytest.mark.parametrize("id", ["a", "0", "Z9-_-", "x" * 255], ids=["letter", "digit", "all characters", "long"])
-def test_an_id_is_letters_digits_dashes_and_underscores(owner: Client, id: str) -> None:
+@pytest.mark.parametrize("object_id", ["a", "0", "Z9-_-", "x" * 255], ids=["letter", "digit", "all characters", "long"])
+def test_an_id_is_letters_digits_dashes_and_underscores(owner: Client, object_id: str) -> None:
     """C-OBJ-5, C-OBJ-8."""
     for kind, uri in LISTS.items():
-        posted = owner.post(uri, {"id": id, "of": kind})
+        posted = owner.post(uri, {"id": object_id, "of": kind})
 
-        assert (posted.status, posted.data["id"]) == (201, id)
-        assert owner.put(f"{uri}/{id}").data == {**posted.data, "last_modified": owner.get(uri).etag}
+        assert (posted.status, posted.data["id"]) == (201, object_id)
+        assert owner.put(f"{uri}/{object_id}").data == {**posted.data, "last_modified": owner.get(uri).etag}
 
 
 @on_sqlite
 @pytest.mark.parametrize(
-    "id",
+    "object_id",
     ["-a", "_a", "a.b", "a b", "é", "a\n", "x" * 256, 12, None, "", [], {}, True],
     ids=lambda value: repr(value)[:12],
 )
-def test_any_other_id_is_refused(owner: Client, id: Any) -> None:
+def test_any_other_id_is_refused(owner: Client, object_id: Any) -> None:
     """C-OBJ-5 with the length of docs/contract/DECISIONS.md, C-OBJ-8."""
     problem = {"location": "path", "name": None, "description": "Invalid object id"}
 
     for uri in LISTS.values():
-        answers = [owner.post(uri, {"id": id})]
-        if isinstance(id, str) and id:
-            answers.append(owner.put(f"{uri}/{id}".replace("\n", "%0A")))
+        answers = [owner.post(uri, {"id": object_id})]
+        if isinstance(object_id, str) and object_id:
+            answers.append(owner.put(f"{uri}/{object_id}".replace("\n", "%0A")))
 
         assert {answer.status for answer in answers} == {400}
         assert all(answer.json["details"] == [problem] for answer in answers)
@@ -313,8 +313,8 @@ def test_a_deleted_object_is_created_anew(owner: Client, kind: str, method: str)
 @every_kind
 def test_a_list_is_deleted_into_tombstones(owner: Client, kind: str) -> None:
     """C-OBJ-50, C-OBJ-51, C-OBJ-52."""
-    for id in ("x", "y", "old"):
-        owner.put(f"{LISTS[kind]}/{id}", {"n": id}, {"read": [BOB]})
+    for object_id in ("x", "y", "old"):
+        owner.put(f"{LISTS[kind]}/{object_id}", {"n": object_id}, {"read": [BOB]})
     old = owner.delete(f"{LISTS[kind]}/old").data
 
     deleted = owner.delete(f"{LISTS[kind]}?in_id=x,y,old")
@@ -341,8 +341,8 @@ def test_a_list_is_deleted_into_tombstones(owner: Client, kind: str) -> None:
     ],
 )
 def test_of_a_list_is_deleted_what_the_query_chooses(owner: Client, query: str, left: set[str]) -> None:
-    for number, id in enumerate("abcd", 1):
-        owner.put(f"{RECORDS}/{id}", {"n": number})
+    for number, object_id in enumerate("abcd", 1):
+        owner.put(f"{RECORDS}/{object_id}", {"n": number})
 
     answer = owner.delete(f"{RECORDS}?{query}")
 
@@ -355,8 +355,8 @@ def test_of_a_list_is_deleted_what_the_query_chooses(owner: Client, query: str, 
 @pytest.mark.parametrize("sort", ["", "_sort=n&", "_sort=-n&", "_sort=missing,n&", "_sort=last_modified&"])
 def test_a_list_is_deleted_page_by_page_under_any_sort(owner: Client, sort: str) -> None:
     """C-OBJ-50, C-OBJ-53, C-OBJ-54: a token works once."""
-    for number, id in enumerate("abcde"):
-        owner.put(f"{RECORDS}/{id}", {"n": number % 3})
+    for number, object_id in enumerate("abcde"):
+        owner.put(f"{RECORDS}/{object_id}", {"n": number % 3})
     pages, path = [], f"{RECORDS}?{sort}_limit=2"
 
     answer = owner.delete(path)

@@ -20,16 +20,16 @@ def client(client_with: ClientMaker) -> Client:
     return client_with()
 
 
-def fill(client: Client, count: int, list: str = LIST) -> None:
+def fill(client: Client, count: int, list_uri: str = LIST) -> None:
     """Make `r0`, `r1`, ... with `n` counting down and `even` among their fields."""
-    bucket, collection = list.split("/")[2], list.split("/")[4]
+    bucket, collection = list_uri.split("/")[2], list_uri.split("/")[4]
     client.batch(
         {"method": "PUT", "path": f"/buckets/{bucket}"},
         {"method": "PUT", "path": f"/buckets/{bucket}/collections/{collection}"},
         *(
             {
                 "method": "PUT",
-                "path": f"{list}/r{number}",
+                "path": f"{list_uri}/r{number}",
                 "body": {"data": {"n": count - number, "even": number % 2 == 0}},
             }
             for number in range(count)
@@ -104,12 +104,12 @@ def test_a_list_holds_the_objects_of_one_parent_alone(client: Client) -> None:
     lists = [
         f"/buckets/{bucket}/collections/{collection}/records" for bucket, collection in (("a_b", "c_"), ("axb", "cx"))
     ]
-    for number, list in enumerate(lists):
-        fill(client, number + 1, list)
-        client.patch(f"{list}/r0", permissions={"read": [client.as_("bob").id]})
+    for number, list_uri in enumerate(lists):
+        fill(client, number + 1, list_uri)
+        client.patch(f"{list_uri}/r0", permissions={"read": [client.as_("bob").id]})
 
-    assert [len(client.get(list).data) for list in lists] == [1, 2]
-    assert [ids(client.as_("bob").get(list)) for list in lists] == [["r0"], ["r0"]]
+    assert [len(client.get(list_uri).data) for list_uri in lists] == [1, 2]
+    assert [ids(client.as_("bob").get(list_uri)) for list_uri in lists] == [["r0"], ["r0"]]
 
     assert len(client.delete(lists[0]).data) == 1
     assert ids(client.as_("bob").get(lists[1])) == ["r0"]

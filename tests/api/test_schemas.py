@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from app.schemas import cache
+from app.schemas.compiling import compile_text
 from tests.api.conftest import ClientMaker
 from tests.support.client import Answer, Client
 
@@ -376,7 +377,7 @@ def test_a_batch_stores_schemas_and_records_in_turn(client: Client) -> None:
 def test_a_schema_is_compiled_while_nothing_is_locked(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """And once: the next write of a record takes as many transactions as without a schema."""
     storage = client.app.extensions["kinto"].storage
-    compiling = cache.compile_text
+    compiling = compile_text
     used: list[int] = []
 
     def watch(text: str) -> Any:

@@ -184,7 +184,7 @@ def test_what_a_write_of_the_past_begins_and_ends_is_after_what_pollers_have_see
             lone=lone,
         )
         client.put(f"{where}/last", {"password": "secret"})
-        clocks = {list: client.get(list).etag for list in (where, RECORDS)}
+        clocks = {list_uri: client.get(list_uri).etag for list_uri in (where, RECORDS)}
         before = rows(client, grants) + rows(client, members)
 
         send(client, requests, lone=lone)

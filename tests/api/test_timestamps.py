@@ -62,7 +62,7 @@ def test_a_timestamp_is_one_more_than_the_last_when_the_clock_goes_back(stocked:
     """C-PRE-2."""
     newest = stocked.get(RECORDS).etag
 
-    stamps = [stocked.put(f"{RECORDS}/{id}").etag for id in "ab"]
+    stamps = [stocked.put(f"{RECORDS}/{object_id}").etag for object_id in "ab"]
 
     assert stopped < newest
     assert stamps == [newest + 1, newest + 2]
@@ -150,7 +150,7 @@ def test_writes_go_on_above_a_timestamp_of_the_future(stocked: Client) -> None:
     future = stocked.get(RECORDS).etag + 10_000_000
     stocked.put(R, {"last_modified": future})
 
-    stamps = [stocked.put(f"{RECORDS}/{id}").etag for id in "ab"]
+    stamps = [stocked.put(f"{RECORDS}/{object_id}").etag for object_id in "ab"]
 
     assert stamps == [future + 1, future + 2]
 
@@ -191,12 +191,15 @@ def test_a_past_timestamp_that_a_sibling_has_is_a_conflict_in(stocked: Client, l
 
     assert (answer.status, answer.json["errno"]) == (409, 122)
     assert "Retry-After" in answer.headers
-    assert [stocked.get(f"{RECORDS}/{id}").status for id in ("r", "one", "two")] == [200, 200, 404]
+    assert [stocked.get(f"{RECORDS}/{object_id}").status for object_id in ("r", "one", "two")] == [200, 200, 404]
 
 
 def test_two_of_a_batch_may_not_choose_the_same_past_timestamp(stocked: Client) -> None:
     """C-PRE-9, C-BATCH-18."""
-    puts = [{"method": "PUT", "path": f"{RECORDS}/{id}", "body": {"data": {"last_modified": 1000}}} for id in "xy"]
+    puts = [
+        {"method": "PUT", "path": f"{RECORDS}/{object_id}", "body": {"data": {"last_modified": 1000}}}
+        for object_id in "xy"
+    ]
 
     assert stocked.batch(*puts).status == 409
 

@@ -282,10 +282,10 @@ class _Meanwhile:
             time.sleep(0.3)
             seen = transaction.read(Selection("/buckets/hers", targets=(uri,)))
             stored: Stored = seen.objects[uri]
-            list = uri.rpartition("/")[0]
+            list_uri = uri.rpartition("/")[0]
             stamp = stored.timestamp + 1
             new = Stored(uri, stamp, False, stored.born, stored.text)
-            transaction.write([Change(new, stamp, granted=frozenset({("write", principal)}))], [Move(list, stamp)])
+            transaction.write([Change(new, stamp, granted=frozenset({("write", principal)}))], [Move(list_uri, stamp)])
         forgetting.join()
         return answers[0]
 

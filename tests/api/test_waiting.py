@@ -74,7 +74,10 @@ def _fill(client: Client) -> None:
 def _state(client: Client) -> list[Any]:
     """Everything that clients can see."""
     lists = ("/buckets", f"{B}/collections", f"{B}/groups", LIST, OTHER_LIST)
-    return [(answer.headers.get("ETag"), answer.json) for answer in (client.get(f"{list}?_since=0") for list in lists)]
+    return [
+        (answer.headers.get("ETag"), answer.json)
+        for answer in (client.get(f"{list_uri}?_since=0") for list_uri in lists)
+    ]
 
 
 def _url(client: Client) -> str:

@@ -383,7 +383,7 @@ class TestPaging:
             with subtests.test(size=size):
                 pages = list(tied.pages(replace(page, limit=size)))
 
-                assert [id for ids in pages for id in ids] == tied.expected(page)
+                assert [object_id for ids in pages for object_id in ids] == tied.expected(page)
                 assert all(len(ids) == size for ids in pages[:-1])
 
     def test_a_page_after_what_is_no_timestamp_is_refused(self, tied: Place) -> None:
@@ -508,4 +508,4 @@ def test_pages_agree_with_the_model_whatever_is_stored_and_asked(
 ) -> None:
     place.put(*some, tombstones=1)
 
-    assert [id for ids in place.pages(page) for id in ids] == place.expected(page)
+    assert [object_id for ids in place.pages(page) for object_id in ids] == place.expected(page)

@@ -501,7 +501,7 @@ def test_accessible_is_what_was_granted_anywhere(storage: Storage) -> None:
         BUCKET,
         f"{COLLECTIONS}/c",
         f"{COLLECTIONS}/former",
-        *(f"{LIST}/{id}" for id in ("r0", "r1", "shared")),
+        *(f"{LIST}/{object_id}" for object_id in ("r0", "r1", "shared")),
     }
 
 

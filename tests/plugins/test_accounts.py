@@ -49,10 +49,10 @@ class TestNobody:
         """PD-4."""
         assert people.nobody.ask("POST", "/accounts", []).status == 400
 
-    @pytest.mark.parametrize("id", [12, "", "-a", "a b", "é", "a\n", "x" * 256], ids=repr)
-    def test_creation_is_refused_when_the_id_cannot_be_a_name(self, people: People, id: Any) -> None:
+    @pytest.mark.parametrize("account_id", [12, "", "-a", "a b", "é", "a\n", "x" * 256], ids=repr)
+    def test_creation_is_refused_when_the_id_cannot_be_a_name(self, people: People, account_id: Any) -> None:
         """P-ACC-10, PD-6."""
-        answer = people.nobody.ask("POST", "/accounts", {"data": {"id": id, "password": "pw"}})
+        answer = people.nobody.ask("POST", "/accounts", {"data": {"id": account_id, "password": "pw"}})
 
         assert (answer.status, answer.json["message"]) == (400, "path: Invalid object id")
 
@@ -61,11 +61,11 @@ class TestNobody:
         """P-ACC-10, PD-6."""
         assert people.nobody.ask("PUT", path, {"data": {"password": "pw"}}).status == 400
 
-    @pytest.mark.parametrize("id", ["bob@example.com", "bob+news@x.org", "B.o-b_1", "1"])
-    def test_an_address_of_email_is_a_name(self, people: People, id: str) -> None:
+    @pytest.mark.parametrize("account_id", ["bob@example.com", "bob+news@x.org", "B.o-b_1", "1"])
+    def test_an_address_of_email_is_a_name(self, people: People, account_id: str) -> None:
         """P-ACC-10."""
-        assert people.nobody.ask("POST", "/accounts", {"data": {"id": id, "password": "pw"}}).status == 201
-        assert people.user_id(id) == f"account:{id}"
+        assert people.nobody.ask("POST", "/accounts", {"data": {"id": account_id, "password": "pw"}}).status == 201
+        assert people.user_id(account_id) == f"account:{account_id}"
 
     def test_the_ids_of_url_and_body_must_agree(self, people: People) -> None:
         """P-ACC-10."""
@@ -251,10 +251,10 @@ class TestOwner:
         assert answer.status == 400
         assert answer.json["message"] == "data.id in body: Username and account ID do not match."
 
-    @pytest.mark.parametrize("id", ["bob", "admin"], ids=["new", "of somebody"])
-    def test_a_user_does_not_post_another_account(self, people: People, id: str) -> None:
+    @pytest.mark.parametrize("account_id", ["bob", "admin"], ids=["new", "of somebody"])
+    def test_a_user_does_not_post_another_account(self, people: People, account_id: str) -> None:
         """P-ACC-16."""
-        answer = people("alice").ask("POST", "/accounts", {"data": {"id": id, "password": "pw"}})
+        answer = people("alice").ask("POST", "/accounts", {"data": {"id": account_id, "password": "pw"}})
 
         assert answer.status == 400
         assert answer.json["message"] == "data.id in body: Username and account ID do not match."

@@ -43,12 +43,12 @@ def note(service: Service, event: Event, context: Context, names: Sequence[str] 
     for impact in event.impacted_objects:
         bucket = f"/buckets/{impact['new']['id']}" if event.kind.name == "bucket" else bucket_of(route.uri)
         for kind in map(service.kinds.__getitem__, names):
-            list = f"{bucket}/{kind.plural}"
-            timestamp = context.stamp(list)
+            list_uri = f"{bucket}/{kind.plural}"
+            timestamp = context.stamp(list_uri)
             if timestamp is not None:
-                id = f"{event.kind.name}-{impact['new']['id']}-{timestamp}"
-                text = json.dumps({"id": id, "last_modified": timestamp, "of": impact["new"]["id"]})
-                new = Stored(f"{list}/{id}", timestamp, False, timestamp, text)
+                object_id = f"{event.kind.name}-{impact['new']['id']}-{timestamp}"
+                text = json.dumps({"id": object_id, "last_modified": timestamp, "of": impact["new"]["id"]})
+                new = Stored(f"{list_uri}/{object_id}", timestamp, False, timestamp, text)
                 entries.append(Effect(kind, new, None, {}, timestamp))
     for entry in reversed(entries):
         context.apply(entry)
@@ -87,14 +87,14 @@ def test_writers_in_different_lists_of_a_bucket_share_a_derived_list(client_of: 
     made = 1 + WRITERS
 
     def write(writer: int) -> int:
-        list, done = f"{B}/collections/c{writer}/records", 0
+        list_uri, done = f"{B}/collections/c{writer}/records", 0
         for number in range(6):
-            assert client.put(f"{list}/r{number}").status == 201
+            assert client.put(f"{list_uri}/r{number}").status == 201
             answer = client.batch(
-                {"method": "PATCH", "path": f"{list}/r{number}", "body": {"data": {"n": 1}}},
-                {"method": "PUT", "path": f"{list}/s{number}"},
+                {"method": "PATCH", "path": f"{list_uri}/r{number}", "body": {"data": {"n": 1}}},
+                {"method": "PUT", "path": f"{list_uri}/s{number}"},
                 {"method": "PUT", "path": f"{B}/groups/g{writer}"},
-                {"method": "DELETE", "path": f"{list}/r{number}"},
+                {"method": "DELETE", "path": f"{list_uri}/r{number}"},
             )
             assert answer.status == 200, answer.body
             done += 5

@@ -71,7 +71,7 @@ class TestPage:
 
         page = client.get("/__metrics__").body.decode()
         types = dict(re.findall(r"^# TYPE (kinto_\w+) (\w+)$", page, re.M))
-        assert {name: type for name, type in types.items() if not name.endswith("_created")} == {
+        assert {name: kind for name, kind in types.items() if not name.endswith("_created")} == {
             "kinto_backend_storage_seconds": "histogram",
             "kinto_backend_permission_seconds": "histogram",
             "kinto_backend_cache_seconds": "histogram",

@@ -16,8 +16,8 @@ class Counting:
     def __init__(self, config: object = None) -> None:
         assert config is None
 
-    def match(self, id: str) -> object:
-        return re.match(self.regexp, id)
+    def match(self, object_id: str) -> object:
+        return re.match(self.regexp, object_id)
 
     def __call__(self) -> str:
         return "made.here"
@@ -38,14 +38,14 @@ class Incomplete:
 
 
 @pytest.mark.parametrize("generator", [NameGenerator(), RelaxedUUID()], ids=["names", "relaxed UUIDs"])
-@pytest.mark.parametrize("id", ["a", "0", "A-b_c", "7-", "x" * 255])
-def test_a_name_is_accepted(generator: Generator, id: str) -> None:
+@pytest.mark.parametrize("object_id", ["a", "0", "A-b_c", "7-", "x" * 255])
+def test_a_name_is_accepted(generator: Generator, object_id: str) -> None:
     """C-OBJ-5, O-SET-37."""
-    assert generator.match(id)
+    assert generator.match(object_id)
 
 
 @pytest.mark.parametrize(
-    "id",
+    "object_id",
     ["", "-a", "_a", "a b", "a/b", "é", "a\n", "x" * 256, 7, None, ["a"]],
     ids=[
         "empty",
@@ -61,9 +61,9 @@ def test_a_name_is_accepted(generator: Generator, id: str) -> None:
         "a list",
     ],
 )
-def test_what_is_no_name_is_refused(id: object) -> None:
+def test_what_is_no_name_is_refused(object_id: object) -> None:
     """C-OBJ-5, C-OBJ-8, O-SET-38."""
-    assert not NameGenerator().match(id)
+    assert not NameGenerator().match(object_id)
 
 
 def test_a_uuid_generator_accepts_lower_case_uuids_only() -> None:
@@ -114,10 +114,12 @@ def test_an_own_generator_is_loaded_by_its_dotted_name() -> None:
     assert not generator.match("A")
 
 
-@pytest.mark.parametrize("id", ["a\n", "a" * 256, "", 7], ids=["a line break", "256 characters", "empty", "a number"])
-def test_an_own_generator_is_held_to_the_limits_of_ids(id: object) -> None:
+@pytest.mark.parametrize(
+    "object_id", ["a\n", "a" * 256, "", 7], ids=["a line break", "256 characters", "empty", "a number"]
+)
+def test_an_own_generator_is_held_to_the_limits_of_ids(object_id: object) -> None:
     """O-SET-38."""
-    assert not load_generator(f"{__name__}.Counting").match(id)
+    assert not load_generator(f"{__name__}.Counting").match(object_id)
 
 
 def test_a_generator_is_refused_when_it_makes_what_it_does_not_accept() -> None:

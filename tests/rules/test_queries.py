@@ -374,8 +374,10 @@ class TestLimit:
         assert query("_limit=0").requested_limit is None
 
 
-def stored(document: dict[str, Any], id: str = "r1", timestamp: int = 5) -> Stored:
-    return Stored(f"{LIST}/{id}", timestamp, False, 1, dumps({**document, "id": id, "last_modified": timestamp}))
+def stored(document: dict[str, Any], object_id: str = "r1", timestamp: int = 5) -> Stored:
+    return Stored(
+        f"{LIST}/{object_id}", timestamp, False, 1, dumps({**document, "id": object_id, "last_modified": timestamp})
+    )
 
 
 class TestToken:

@@ -35,7 +35,7 @@ def described(document: Any, schema: Any) -> tuple[Any, str]:
 
 
 @pytest.mark.parametrize(
-    ("property", "value", "description"),
+    ("member", "value", "description"),
     [
         ({"type": "integer"}, "1", "'1' is not of type 'integer'"),
         ({"type": ["null", "integer"]}, "1", "'1' is not of type 'null', 'integer'"),
@@ -78,9 +78,9 @@ def described(document: Any, schema: Any) -> tuple[Any, str]:
         (False, 1, "False schema does not allow 1"),
     ],
 )
-def test_a_member_is_refused_in_the_words_of_clients(property: Any, value: Any, description: str) -> None:
+def test_a_member_is_refused_in_the_words_of_clients(member: Any, value: Any, description: str) -> None:
     """C-SCH-4."""
-    assert described({"n": value}, {"properties": {"n": property}}) == ("n", description)
+    assert described({"n": value}, {"properties": {"n": member}}) == ("n", description)
 
 
 @pytest.mark.parametrize("document", [{}, {"n": 1}, {"n": 1.0}, {"n": 2**70}, {"other": "x"}])
@@ -223,7 +223,7 @@ def test_references_within_the_schema_are_followed(schema: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("property", "value"),
+    ("member", "value"),
     [
         ({"format": "email"}, "nobody"),
         ({"contentMediaType": "application/json"}, "{"),
@@ -231,9 +231,9 @@ def test_references_within_the_schema_are_followed(schema: Any) -> None:
     ],
     ids=["format", "media type", "encoding"],
 )
-def test_formats_are_not_checked(property: Any, value: str) -> None:
+def test_formats_are_not_checked(member: Any, value: str) -> None:
     """C-SCH-14."""
-    assert validate({"a": value}, {"properties": {"a": property}}) is None
+    assert validate({"a": value}, {"properties": {"a": member}}) is None
 
 
 def nested(levels: int, innermost: Any) -> Any:

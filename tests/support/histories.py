@@ -29,7 +29,7 @@ START_MS = 1_700_000_000_000
 BUCKETS = ("/buckets/a", "/buckets/b")
 ALICE, BOB, CAROL = (user_id(name) for name in ("alice", "bob", "carol"))
 ACCOUNTS = ("dora", "emil")
-GROUPS = tuple(f"{bucket}/groups/{id}" for bucket in BUCKETS for id in "gh")
+GROUPS = tuple(f"{bucket}/groups/{object_id}" for bucket in BUCKETS for object_id in "gh")
 PRINCIPALS = (BOB, CAROL, "account:dora", "account:emil", *GROUPS, "system.Everyone", "system.Authenticated")
 PEOPLE: Mapping[str, str | None] = {
     "alice": basic("alice"),
@@ -224,7 +224,10 @@ FIRST = Chunk(
         _put(GROUPS[2], {"members": [CAROL, "account:emil"]}, write=[BOB]),
         _put(f"{BUCKETS[0]}/collections/c", {}, write=[GROUPS[2]]),
         _put(f"{BUCKETS[1]}/collections/c", {}, read=["system.Everyone"]),
-        *(_put(f"{BUCKETS[0]}/collections/c/records/{id}", {"n": 1}, read=["account:dora"]) for id in "rs"),
+        *(
+            _put(f"{BUCKETS[0]}/collections/c/records/{object_id}", {"n": 1}, read=["account:dora"])
+            for object_id in "rs"
+        ),
     ),
 )
 
@@ -525,7 +528,7 @@ def _end_of(run: Run) -> dict[str, Any]:
     tables = run.tables()
     assert faults(tables) == []
     lists = ["/buckets", "/accounts", *(f"{bucket}/{kind}" for bucket in BUCKETS for kind in ("groups", "collections"))]
-    lists += [f"{bucket}/collections/{id}/records" for bucket in BUCKETS for id in "cd"]
+    lists += [f"{bucket}/collections/{object_id}/records" for bucket in BUCKETS for object_id in "cd"]
     return {
         "documents": {
             key: (*tuple(row)[2:-1], json.dumps(_document(row), sort_keys=True))

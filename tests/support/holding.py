@@ -13,7 +13,7 @@ MIGRATION_LOCK = 0x6B696E746F
 
 @contextmanager
 def hold(
-    url: str, list: str, statement: str = "SELECT 1 FROM clocks WHERE list = %s FOR NO KEY UPDATE"
+    url: str, list_uri: str, statement: str = "SELECT 1 FROM clocks WHERE list = %s FOR NO KEY UPDATE"
 ) -> Iterator[None]:
     """Hold it until the block ends, in a session of our own."""
     if url.startswith("sqlite"):
@@ -22,6 +22,6 @@ def hold(
             yield
         return
     with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
-        cursor.execute(statement, (list,) if "%s" in statement else None)
+        cursor.execute(statement, (list_uri,) if "%s" in statement else None)
         yield
         connection.rollback()

@@ -110,17 +110,17 @@ class Writer:
         self.seen.append({"method": method, "uri": uri, "status": status, "body": body})
 
     def _single(self, number: int) -> None:
-        list = self._random.choice(LISTS)
-        uri = f"{list}/r{self._random.randrange(6)}"
+        list_uri = self._random.choice(LISTS)
+        uri = f"{list_uri}/r{self._random.randrange(6)}"
         method = self._random.choice(("PUT", "PUT", "PATCH", "DELETE", "POST"))
         body = None if method == "DELETE" else {"data": {"by": self._seed, "round": number}}
-        path = list if method == "POST" else uri
+        path = list_uri if method == "POST" else uri
         status, _, answer = self._connection.ask(method, path, body)
         self._note(method, path, status, answer)
 
     def _batch(self, number: int) -> None:
         lists = [*LISTS] if self._seed % 2 else [*reversed(LISTS)]
-        self._ask_batch([self._member(list, number) for list in lists])
+        self._ask_batch([self._member(list_uri, number) for list_uri in lists])
 
     def _ask_batch(self, requests: list[dict[str, Any]]) -> None:
         status, _, answer = self._connection.ask("POST", "/batch", {"requests": requests})
@@ -130,9 +130,9 @@ class Writer:
         for asked, entry in zip(requests, answer["responses"], strict=True):
             self._note(asked["method"], asked["path"], entry["status"], entry["body"])
 
-    def _member(self, list: str, number: int) -> dict[str, Any]:
+    def _member(self, list_uri: str, number: int) -> dict[str, Any]:
         method = self._random.choice(("PUT", "PUT", "DELETE"))
-        member = {"method": method, "path": f"{list}/r{self._random.randrange(6)}"}
+        member = {"method": method, "path": f"{list_uri}/r{self._random.randrange(6)}"}
         return member if method == "DELETE" else {**member, "body": {"data": {"by": self._seed, "round": number}}}
 
     def _increment(self, number: int) -> None:
@@ -175,21 +175,23 @@ class Writer:
             self._note(*asked, status, answer)
 
 
-def poll(url: str, list: str, limit: int, stop: Any) -> dict[str, Any]:
+def poll(url: str, list_uri: str, limit: int, stop: Any) -> dict[str, Any]:
     """Keep a copy of a list by asking what changed since, until *stop*; and then once more."""
     connection, since, polls, stopped = Connection(url), 0, 0, False
     copy: dict[str, Any] = {}
     while True:
-        since = _pull(connection, list, since, limit, copy)
+        since = _pull(connection, list_uri, since, limit, copy)
         polls += 1
         if stopped:
-            return {"list": list, "copy": copy, "polls": polls}
+            return {"list": list_uri, "copy": copy, "polls": polls}
         stopped = stop(0.005)
 
 
-def _pull(connection: Connection, list: str, since: int, limit: int, copy: dict[str, Any]) -> int:
+def _pull(connection: Connection, list_uri: str, since: int, limit: int, copy: dict[str, Any]) -> int:
     """Take over all pages of what changed; the next pull begins at the newest timestamp that was seen."""
-    path = f"{list}?_since={quote(json.dumps(str(since)))}&_sort=last_modified" + (f"&_limit={limit}" if limit else "")
+    path = f"{list_uri}?_since={quote(json.dumps(str(since)))}&_sort=last_modified" + (
+        f"&_limit={limit}" if limit else ""
+    )
     for changed in _pages(connection, path):
         since = max(since, changed["last_modified"])
         copy[changed["id"]] = changed

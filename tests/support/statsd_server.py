@@ -45,8 +45,8 @@ class StatsdServer:
         found = []
         for text in (line for packet in self.packets() for line in packet.split("\n")):
             name, _, rest = text.partition(":")
-            value, _, type = rest.partition("|")
-            found.append(Line(name, value, type))
+            value, _, kind = rest.partition("|")
+            found.append(Line(name, value, kind))
         return found
 
     def names(self) -> list[str]:
