@@ -28,13 +28,13 @@ from backends.logs import configuration
 from backends.logs.formats import Origin, Renderer
 from backends.storage import Storage
 from blueprints.batch import batch
-from blueprints.core import core, version_file
+from blueprints.core import core, read_version_file
 from blueprints.heartbeat import heartbeat
 from blueprints.http import register_hooks
 from blueprints.openapi import openapi
 from blueprints.permissions import permissions
 from blueprints.request_bodies import RequestBodies
-from blueprints.request_lines import RequestLines
+from blueprints.request_logging import RequestLogging
 from blueprints.resources import resources
 from blueprints.user_data import user_data
 
@@ -61,7 +61,7 @@ def assemble(app: Flask, settings: Settings, make_storage: Callable[[], Storage]
     """Put an application together, on the storage that *make_storage* returns. Raises SettingError."""
     open_sentry(settings)
     with convert_errors("version_json_path", f"{settings.version_json_path!r} is no file with JSON"):
-        version_file(settings.version_json_path)
+        read_version_file(settings.version_json_path)
     measuring = open_measuring(settings)
     service = _new_service(settings, make_storage(), measuring.service if measuring else Service)
     if measuring:
@@ -120,7 +120,7 @@ def _wrap(app: Flask, settings: Settings) -> None:
             app.wsgi_app = profiling.Profiling(app.wsgi_app, settings.profiler_dir)  # type: ignore[method-assign]
     if settings.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies, x_proto=0, x_host=0)  # type: ignore[method-assign]
-    app.wsgi_app = RequestBodies(RequestLines(app.wsgi_app))  # type: ignore[method-assign]
+    app.wsgi_app = RequestBodies(RequestLogging(app.wsgi_app))  # type: ignore[method-assign]
 
 
 _RENDERERS: Final[Mapping[str | None, Renderer]] = {HEKA: "heka", CLASSIC: "classic"}

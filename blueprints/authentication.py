@@ -1,4 +1,4 @@
-"""Authenticate a request by its `Authorization` header; the line of the request names the user."""
+"""Authenticate a request by its `Authorization` header, and put its identity into the log line of the request."""
 
 from __future__ import annotations
 
@@ -9,41 +9,43 @@ from flask import request
 
 from app.identity import Identity, VerifyingReader
 from app.service import Service
-from blueprints.request_lines import add_log_identity
+from blueprints.request_logging import add_log_identity
 
 _Answer = TypeVar("_Answer")
 
 
-def recognise(service: Service) -> Identity:
-    """Return who sends this request, for `perform_recognised`, which checks it with what it reads."""
+def authenticate(service: Service) -> Identity:
+    """Return the identity of the sender, for `perform_authenticated`, which verifies it with its first read."""
     identity = service.authenticate(request.headers.get("Authorization"))
     add_log_identity(identity)
     return identity
 
 
-def identify(service: Service) -> Identity:
-    """Return who sends this request; its line tells who it was."""
+def authenticate_and_verify(service: Service) -> Identity:
+    """Return the identity of the sender, verified against the storage (`Service.authenticate_and_verify`)."""
     identity = service.authenticate_and_verify(request.headers.get("Authorization"))
     add_log_identity(identity)
     return identity
 
 
-def identify_with_groups(service: Service, configured: Iterable[str] | None = None) -> tuple[Identity, frozenset[str]]:
-    """Return who sends this request, with the principals of `Service.authenticate_with_groups`; its line tells who."""
+def authenticate_with_groups(
+    service: Service, configured: Iterable[str] | None = None
+) -> tuple[Identity, frozenset[str]]:
+    """Return the identity of the sender and its principals, with groups (`Service.authenticate_with_groups`)."""
     identity, principals = service.authenticate_with_groups(request.headers.get("Authorization"), configured)
     add_log_identity(identity)
     return identity, principals
 
 
-def answer_identified(
+def answer_authenticated(
     service: Service,
     configured: Iterable[str] | None,
     answer: Callable[[Identity, frozenset[str], VerifyingReader], _Answer],
 ) -> _Answer:
-    """Return what *answer* makes of who sends this request, by `Service.answer_authenticated`; its line tells who."""
+    """Call *answer* with the identity of the sender and return its result (`Service.answer_authenticated`)."""
 
-    def noted(identity: Identity, principals: frozenset[str], proving: VerifyingReader) -> _Answer:
+    def answer_and_log(identity: Identity, principals: frozenset[str], reader: VerifyingReader) -> _Answer:
         add_log_identity(identity)
-        return answer(identity, principals, proving)
+        return answer(identity, principals, reader)
 
-    return service.answer_authenticated(request.headers.get("Authorization"), configured, noted)
+    return service.answer_authenticated(request.headers.get("Authorization"), configured, answer_and_log)

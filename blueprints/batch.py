@@ -27,7 +27,7 @@ from blueprints.cors import ALWAYS_EXPOSED, exposed_by_error, exposed_headers
 from blueprints.http import to_response
 from blueprints.negotiation import JSON_TYPE
 from blueprints.replies import Reply, common_headers, error_reply, member_headers, to_reply
-from blueprints.request_lines import add_log_fields, add_log_identity, log_members
+from blueprints.request_logging import add_log_fields, add_log_identity, log_members
 from blueprints.requests import WITH_BODY, HttpRequest, parse_operation
 from blueprints.urls import prefix
 

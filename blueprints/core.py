@@ -1,4 +1,4 @@
-"""The hello view and the other pages about the service itself (core contract, 2.1, 2.3 and 2.4)."""
+"""Serve the hello view and the other pages about the service itself (core contract, 2.1, 2.3 and 2.4)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from app.errors import NoSuchUrl
 from app.service import Service
 from backends import Json
 from backends.codec import dumps, loads
-from blueprints.authentication import identify_with_groups
+from blueprints.authentication import authenticate_with_groups
 from blueprints.http import to_response
 from blueprints.replies import Headers, Reply, anonymous_caching_headers
 from blueprints.urls import origin_of_urls, prefix
@@ -42,21 +42,21 @@ _CONTRIBUTE = {
 
 
 def core(service: Service) -> Blueprint:
-    """Make the blueprint of the pages that need no authentication and look at no object."""
+    """Make the blueprint of the pages that need no authentication and read no object."""
     blueprint = Blueprint("core", __name__, url_prefix=prefix(service))
     settings = service.settings
 
     def hello() -> Response:
         if request.path == prefix(service):
             raise NotFound
-        identity, principals = identify_with_groups(service)
+        identity, principals = authenticate_with_groups(service)
         body: dict[str, Json] = {
             "project_name": settings.project_name,
             "project_version": settings.project_version,
             "http_api_version": settings.http_api_version,
             "project_docs": settings.project_docs,
             "url": f"{origin_of_urls(service)}{prefix(service)}/",
-            "config": configuration(settings.config_path),
+            "config": describe_config_file(settings.config_path),
             "settings": service.public_settings,
             "capabilities": service.capabilities,
         }
@@ -64,14 +64,14 @@ def core(service: Service) -> Blueprint:
             body["eos"] = settings.get("eos")
         if identity.user_id is not None:
             body["user"] = {"id": identity.user_id, "principals": sorted(principals)}
-            for contribute in service.user_info:
-                body["user"] |= contribute(identity)
+            for describe in service.user_info:
+                body["user"] |= describe(identity)
         reply = Reply(200, dumps(body))
-        reply.headers |= _cached(service, identity.user_id is not None)
+        reply.headers |= _caching_headers(service, is_anonymous=identity.user_id is None)
         return to_response(reply)
 
     def version() -> Response:
-        text = version_file(settings.version_json_path)
+        text = read_version_file(settings.version_json_path)
         if text is None:
             raise NoSuchUrl
         return to_response(Reply(200, text))
@@ -81,24 +81,24 @@ def core(service: Service) -> Blueprint:
 
     for rule, view in (("/", hello), ("/__version__", version), ("/contribute.json", contribute)):
         name = "hello" if rule == "/" else rule.strip("/_").removesuffix(".json")
-        # The bare prefix ends up at the hello view instead of at a redirect of Werkzeug's own.
+        # `strict_slashes` off: the bare prefix reaches the hello view instead of a redirect by Werkzeug.
         blueprint.add_url_rule(
             rule, name, view, methods=["GET"], provide_automatic_options=False, strict_slashes=rule != "/"
         )
     return blueprint
 
 
-def _cached(service: Service, known: bool) -> Headers:
-    """Let clients keep the page of a read-only service, but never somebody's own (O-SET-34, C-UTIL-11)."""
+def _caching_headers(service: Service, *, is_anonymous: bool) -> Headers:
+    """Return headers by which anonymous clients may cache the page of a read-only service (O-SET-34, C-UTIL-11)."""
     seconds = service.settings.root_cache_expires_seconds
     if not service.settings.readonly or seconds is None:
         return {}
-    return {"Cache-Control": "no-cache, no-store"} if known else anonymous_caching_headers(seconds)
+    return anonymous_caching_headers(seconds) if is_anonymous else {"Cache-Control": "no-cache, no-store"}
 
 
 @cache
-def configuration(path: str | None) -> dict[str, str] | None:
-    """Tell which configuration file is in use (C-UTIL-10)."""
+def describe_config_file(path: str | None) -> dict[str, str] | None:
+    """Return path, hash and modification time of the configuration file, None without one (C-UTIL-10)."""
     if path is None:
         return None
     file = Path(path)
@@ -111,7 +111,7 @@ def configuration(path: str | None) -> dict[str, str] | None:
 
 
 @cache
-def version_file(path: str) -> str | None:
-    """Return the JSON of the version file, read once (C-UTIL-18); None without one (C-UTIL-19)."""
+def read_version_file(path: str) -> str | None:
+    """Return the JSON of the version file, read once (C-UTIL-18), None without the file (C-UTIL-19)."""
     file = Path(path)
     return dumps(loads(file.read_text())) if file.is_file() else None

@@ -1,4 +1,4 @@
-"""Is the service alive, and are its backends (core contract, 2.2)."""
+"""Serve the heartbeats of the service and its backends (core contract, 2.2)."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from blueprints.replies import Reply
 from blueprints.urls import prefix
 
 log: Final = logging.getLogger("kinto.core.views.heartbeat")
-# Kinto's backends tell by loggers of their own that they are not alive (operations contract, 5.5).
-_BACKENDS: Final = ("storage", "permission")
+# Kinto logs the failed checks of these backends by loggers of their own (operations contract, 5.5).
+_LOGGED_AS_BACKENDS: Final = ("storage", "permission")
 
 
 def heartbeat(service: Service) -> Blueprint:
@@ -25,8 +25,8 @@ def heartbeat(service: Service) -> Blueprint:
     blueprint = Blueprint("heartbeat", __name__, url_prefix=prefix(service))
 
     def beat() -> Response:
-        alive = ask(service.heartbeats, service.settings.heartbeat_timeout_seconds)
-        return to_response(Reply(503 if False in alive.values() else 200, dumps(alive)))
+        results = run_checks(service.heartbeats, service.settings.heartbeat_timeout_seconds)
+        return to_response(Reply(503 if False in results.values() else 200, dumps(results)))
 
     def lb() -> Response:
         return to_response(Reply(200, "{}"))
@@ -36,24 +36,25 @@ def heartbeat(service: Service) -> Blueprint:
     return blueprint
 
 
-def ask(checks: Mapping[str, Heartbeat], timeout_seconds: float) -> dict[str, bool | None]:
-    """Ask all at the same time; who raises or has not answered in time is not alive (C-UTIL-15, C-UTIL-16)."""
+def run_checks(checks: Mapping[str, Heartbeat], timeout_seconds: float) -> dict[str, bool | None]:
+    """Run all checks at the same time; one that raises or takes too long has failed (C-UTIL-15, C-UTIL-16)."""
     pool = ThreadPoolExecutor(max_workers=max(1, len(checks)), thread_name_prefix="heartbeat")
-    asked = {name: pool.submit(check) for name, check in checks.items()}
-    wait(asked.values(), timeout=timeout_seconds)
+    futures = {name: pool.submit(check) for name, check in checks.items()}
+    wait(futures.values(), timeout=timeout_seconds)
     pool.shutdown(wait=False, cancel_futures=True)
-    return {name: _told(name, future, timeout_seconds) for name, future in asked.items()}
+    return {name: _result_of(name, future, timeout_seconds) for name, future in futures.items()}
 
 
-def _told(name: str, asked: Future[bool | None], timeout_seconds: float) -> bool | None:
-    if not asked.done() or asked.cancelled():
+def _result_of(name: str, future: Future[bool | None], timeout_seconds: float) -> bool | None:
+    """Return the result of a check, False for one that failed; log why it failed."""
+    if not future.done() or future.cancelled():
         log.error("%r heartbeat has exceeded timeout of %s seconds.", name, float(timeout_seconds))
         return False
-    error = asked.exception()
-    if error is not None and name in _BACKENDS:
+    error = future.exception()
+    if error is not None and name in _LOGGED_AS_BACKENDS:
         logging.getLogger(f"kinto.core.{name}").error("Heartbeat Error", exc_info=error)
         return False
     if error is not None:
         log.error("%r heartbeat failed.", name, exc_info=error)
         return False
-    return asked.result()
+    return future.result()

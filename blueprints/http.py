@@ -32,7 +32,7 @@ from backends.tolerance import tolerate
 from blueprints.cors import ALWAYS_EXPOSED, exposed_by_error, preflight_headers
 from blueprints.replies import Reply, caching_headers, common_headers, error_reply, has_ended, to_api_error
 from blueprints.request_bodies import RequestBody
-from blueprints.request_lines import add_log_fields, log_context
+from blueprints.request_logging import add_log_fields, log_context
 from blueprints.urls import ROOTED, expect_host, expect_utf8, is_unversioned, origin_of_urls, prefix, request_path
 
 if TYPE_CHECKING:

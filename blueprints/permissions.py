@@ -1,4 +1,4 @@
-"""`GET /permissions`: what whoever asks may do, object by object (core contract, 2.7)."""
+"""Serve `GET /permissions`: the permissions of the current user, object by object (core contract, 2.7)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from app.parsing.parameters import Fields
 from app.parsing.queries import Pairs, Query
 from app.service import Service
 from backends.codec import dumps
-from blueprints.authentication import answer_identified
+from blueprints.authentication import answer_authenticated
 from blueprints.cors import exposed_headers
 from blueprints.http import to_response
 from blueprints.negotiation import not_acceptable
@@ -29,20 +29,22 @@ _URI = "/permissions"
 
 
 def permissions(service: Service) -> Blueprint:
-    """Make the blueprint of `/permissions`; without a URL unless a setting asks for it (C-UTIL-24)."""
+    """Make the blueprint of `/permissions`, which has no URL unless a setting enables it (C-UTIL-24)."""
     blueprint = Blueprint("permissions", __name__, url_prefix=prefix(service))
 
     def get() -> Response:
         g.exposed = exposed_headers(request.method, on_list=True)
-        refused = not_acceptable(request.headers.get("Accept"))
-        if refused:
-            raise refused
+        refusal = not_acceptable(request.headers.get("Accept"))
+        if refusal:
+            raise refusal
         pairs = parse_qsl(request.query_string.decode(), keep_blank_values=True)
-        query, page = answer_identified(service, _configured(service), partial(_read, service, pairs))
+        query, page = answer_authenticated(
+            service, _configured_principals(service), partial(_read_page, service, pairs)
+        )
         now = now_ms()
         headers = {
             "Content-Type": "application/json",
-            # A timestamp without meaning: nothing says when what somebody may do has changed (C-UTIL-34).
+            # A timestamp without meaning: the last change of somebody's permissions is not stored (C-UTIL-34).
             "ETag": f'"{now}"',
             "Last-Modified": http_date(now),
             "Cache-Control": "no-cache, no-store",
@@ -53,46 +55,43 @@ def permissions(service: Service) -> Blueprint:
             return to_response(Reply(200, "", headers | totals))
         if page.more:
             token = queries.token_after(query, page.documents[-1])
-            next = queries.next_query(pairs, query.limit, token)
-            headers["Next-Page"] = f"{origin_of_urls(service)}{request.path}?{next}"
-        shown = [queries.project(entry, query.fields) if query.fields else entry for entry in page.documents]
-        return to_response(Reply(200, dumps({"data": shown}), headers))
+            next_query = queries.next_query(pairs, query.limit, token)
+            headers["Next-Page"] = f"{origin_of_urls(service)}{request.path}?{next_query}"
+        data = [queries.project(entry, query.fields) if query.fields else entry for entry in page.documents]
+        return to_response(Reply(200, dumps({"data": data}), headers))
 
     if service.settings.experimental_permissions_endpoint:
         blueprint.add_url_rule(_URI, "permissions", get, methods=["GET"], provide_automatic_options=False)
     return blueprint
 
 
-def _read(
-    service: Service, pairs: Pairs, identity: Identity, principals: frozenset[str], proving: VerifyingReader
+def _read_page(
+    service: Service, pairs: Pairs, identity: Identity, principals: frozenset[str], reader: VerifyingReader
 ) -> tuple[Query, MatchingPage]:
-    """Read the page that the query string asks for. Raises Unauthenticated, Forbidden, Invalid."""
+    """Read the requested page. Raises Unauthenticated, Forbidden, Invalid."""
     kinds, configured = service.kinds, service.rules.configured
     if service.settings.principals("permissions", "read").isdisjoint(principals):
         raise Unauthenticated if identity.user_id is None else Forbidden
-    query = _query(service, pairs)
-    given = entries.permissions_by_settings(kinds, configured, principals)
+    query = _parse_query(service, pairs)
+    by_settings = entries.permissions_by_settings(kinds, configured, principals)
     counting = request.method == "HEAD"
-    wanted = entries.select_accessible(kinds, query, identity.principals, given, counting=counting)
-    snapshot = proving.read_with(service.storage.accessible, wanted)
-    found = entries.build_entries(kinds, snapshot.permissions, given) + entries.root_entries(
-        kinds, configured, principals
-    )
-    page = paginate(found, query)
+    selection = entries.select_accessible(kinds, query, identity.principals, by_settings, counting=counting)
+    snapshot = reader.read_with(service.storage.accessible, selection)
+    object_entries = entries.build_entries(kinds, snapshot.permissions, by_settings)
+    page = paginate(object_entries + entries.root_entries(kinds, configured, principals), query)
     return query, replace(page, total=page.total + snapshot.total)
 
 
-def _configured(service: Service) -> frozenset[str]:
-    """Return all principals whom settings give a permission that this page shows or needs."""
+def _configured_principals(service: Service) -> frozenset[str]:
+    """Return the principals to which settings grant a permission that this page shows or needs."""
     names = [(kind.name, name) for kind in service.kinds for name in ("create", "read", "write")]
     return frozenset[str]().union(*(service.rules.configured(*name) for name in [*names, ("permissions", "read")]))
 
 
-def _query(service: Service, pairs: Pairs) -> Query:
-    """Return what is asked of the entries, as of any list. Raises Invalid."""
+def _parse_query(service: Service, pairs: Pairs) -> Query:
+    """Parse the query string, which selects entries as it would select objects of a list. Raises Invalid."""
     limits = queries.Limits(service.settings.paginate_by, service.settings.storage_max_fetch_size)
-    known = entries.known_fields(service.kinds)
-    query = queries.parse(pairs, _URI, limits, now_ms(), Fields(known))
+    query = queries.parse(pairs, _URI, limits, now_ms(), Fields(entries.known_fields(service.kinds)))
     if query.problems:
         raise Invalid(*query.problems)
     if query.refusal:

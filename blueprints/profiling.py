@@ -1,4 +1,4 @@
-"""Write a profile of every request (operations contract, 5.9); loaded only where `profiler_enabled` asks for it."""
+"""Write a profile of every request (operations contract, 5.9); loaded only if `profiler_enabled` is true."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from backends.metrics.names import method_name
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-_MOST_CHARACTERS: Final = 100
+_MAX_PATH_CHARACTERS: Final = 100
 _NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9._-]")
 
 
 class Profiling:
-    """A WSGI application around another: a file of `cProfile` and a table on standard output for each request.
+    """A WSGI application that wraps another: for each request a `cProfile` file and a table on standard output.
 
-    Requests of a process wait for each other: newer Pythons refuse to profile two threads at once.
-    Raises OSError when there can be no *folder*.
+    The requests of a process run one after the other: newer Pythons refuse to profile two threads at once.
+    Raises OSError if *folder* cannot be created.
     """
 
     def __init__(self, application: WSGIApplication, folder: str | None) -> None:
         path = Path(folder or tempfile.gettempdir())
         path.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
-        # Werkzeug documents that this may be a function; its annotation says text alone.
+        # Werkzeug documents that this may be a function; its annotation allows only a string.
         name: Any = _file_name
-        # Werkzeug's default is what standard output was when its module was imported.
+        # Werkzeug's default is the standard output at the time when its module was imported.
         self._profiler = ProfilerMiddleware(application, sys.stdout, profile_dir=str(path), filename_format=name)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -44,7 +44,7 @@ class Profiling:
 
 
 def _file_name(environ: WSGIEnvironment) -> str:
-    """Return `GET.v1.buckets.2ms.1795406031.prof`; the path is cut, and without what no name of a file can hold."""
-    path = _NOT_IN_NAMES.sub("_", environ["PATH_INFO"].strip("/").replace("/", "."))[:_MOST_CHARACTERS] or "root"
-    measured = environ["werkzeug.profiler"]
-    return f"{method_name(environ['REQUEST_METHOD'])}.{path}.{measured['elapsed']:.0f}ms.{measured['time']:.0f}.prof"
+    """Return `GET.v1.buckets.2ms.1795406031.prof`; the path is shortened, and `_` replaces other characters."""
+    path = _NOT_IN_NAMES.sub("_", environ["PATH_INFO"].strip("/").replace("/", "."))[:_MAX_PATH_CHARACTERS] or "root"
+    profile = environ["werkzeug.profiler"]
+    return f"{method_name(environ['REQUEST_METHOD'])}.{path}.{profile['elapsed']:.0f}ms.{profile['time']:.0f}.prof"

@@ -22,7 +22,7 @@ from app.transactions.perform import Answer
 from backends import BackendError, Busy, IntegrityError
 from backends.codec import dumps
 from backends.storage import Conflict, Disconnected
-from blueprints import request_lines
+from blueprints import request_logging
 from blueprints.cors import allowed_origin
 from blueprints.urls import origin_of_urls
 
@@ -77,7 +77,7 @@ def anonymous_caching_headers(seconds: int) -> Headers:
 def to_reply(service: Service, operation: Operation, answer: Answer, path: str, query: str) -> Reply:
     """Return the reply to an operation. `Next-Page` is made of *path*, with the version, and *query*."""
     if isinstance(answer, ApiError):
-        request_lines.log_refusal(operation, answer)
+        request_logging.log_refusal(operation, answer)
         return error_reply(service, answer)
     headers = {"ETag": f'"{answer.timestamp}"', "Last-Modified": http_date(answer.timestamp)}
     alert = deprecation_headers(operation.query)

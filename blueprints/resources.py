@@ -11,11 +11,11 @@ from app.kinds import Kind
 from app.service import Service
 from app.settings.patterns import Shape
 from app.transactions.perform import perform_single
-from blueprints.authentication import recognise
+from blueprints.authentication import authenticate
 from blueprints.cors import exposed_headers
 from blueprints.http import to_response
 from blueprints.replies import to_reply
-from blueprints.request_lines import add_log_identity
+from blueprints.request_logging import add_log_identity
 from blueprints.requests import HttpRequest, parse_operation
 from blueprints.urls import prefix
 
@@ -58,7 +58,7 @@ def view(service: Service) -> Callable[..., Response]:
         g.exposed = exposed_headers(request.method, on_list=route.on_list)
         query = request.query_string.decode()
         http_request = HttpRequest(request.method, route.uri, query, request.headers, request.get_data(cache=False))
-        identity = recognise(service)
+        identity = authenticate(service)
         operation, answer = perform_single(service, parse_operation(service, http_request, route, identity))
         if operation.identity is not identity:
             add_log_identity(operation.identity)

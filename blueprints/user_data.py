@@ -1,4 +1,4 @@
-"""`DELETE /__user_data__/<principal>`: forget a user (core contract, 2.8)."""
+"""Serve `DELETE /__user_data__/<principal>`, which deletes the data of a user (core contract, 2.8)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from app.identity import Identity, VerifyingReader
 from app.service import Service
 from app.transactions.user_data import delete_user_data
 from backends.codec import dumps
-from blueprints.authentication import answer_identified
+from blueprints.authentication import answer_authenticated
 from blueprints.http import to_response
 from blueprints.replies import Reply
 from blueprints.urls import prefix
@@ -22,12 +22,12 @@ def user_data(service: Service) -> Blueprint:
     def delete(principal: str) -> Response:
         allowed = service.settings.principals("user-data", "delete")  # C-UTIL-35
 
-        def erase(identity: Identity, principals: frozenset[str], proving: VerifyingReader) -> None:
+        def erase(identity: Identity, principals: frozenset[str], reader: VerifyingReader) -> None:
             if allowed.isdisjoint(principals):
                 raise Unauthenticated if identity.user_id is None else Forbidden
-            delete_user_data(service, principal, identity, proving)
+            delete_user_data(service, principal, identity, reader)
 
-        answer_identified(service, allowed, erase)
+        answer_authenticated(service, allowed, erase)
         return to_response(Reply(200, dumps({"data": {"principal": principal}})))
 
     def plural() -> Response:
@@ -36,6 +36,6 @@ def user_data(service: Service) -> Blueprint:
     blueprint.add_url_rule(
         "/__user_data__/<principal>", "object", delete, methods=["DELETE"], provide_automatic_options=False
     )
-    # No method is allowed but OPTIONS, which is answered before (C-UTIL-39); the rule makes the URL exist.
+    # The rule makes the URL exist. Its only method is OPTIONS, which a hook answers before this view (C-UTIL-39).
     blueprint.add_url_rule("/__user_data__", "plural", plural, methods=["OPTIONS"], provide_automatic_options=False)
     return blueprint

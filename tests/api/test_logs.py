@@ -20,8 +20,8 @@ from app.factory import create_app
 from backends import BackendError
 from backends.logs import StreamHandlerWithRequestID
 from backends.logs.formats import ColorFormatter, MozlogFormatter, Origin, RenderedFormatter
-from blueprints.heartbeat import ask
-from blueprints.request_lines import add_log_fields
+from blueprints.heartbeat import run_checks
+from blueprints.request_logging import add_log_fields
 from tests.support.client import Client, user_id
 from tests.support.databases import BASICAUTH, make_app, sqlite_url
 
@@ -348,7 +348,7 @@ class TestOtherLines:
     def test_what_is_slow_to_say_that_it_is_alive_is_told(self, app: Flask, lines: Lines) -> None:
         done = threading.Event()
 
-        assert ask({"mine": done.wait}, 0.01) == {"mine": False}
+        assert run_checks({"mine": done.wait}, 0.01) == {"mine": False}
         done.set()
 
         (line,) = lines.of("kinto.core.views.heartbeat")
@@ -440,7 +440,7 @@ class TestSecrets:
 
         first, second = lines.of(SUMMARY)
         assert first["body"] == {"data": {"a": "\ud800"}}
-        assert second["body"] == "3 bytes that are no JSON"
+        assert second["body"] == "3 bytes that are not JSON"
 
 
 def _basic(text: str) -> str:

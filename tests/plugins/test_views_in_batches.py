@@ -16,10 +16,10 @@ from app.transactions.perform import perform
 from backends import BackendError
 from backends.codec import dumps
 from backends.storage import Conflict, Selection
-from blueprints.authentication import identify
+from blueprints.authentication import authenticate_and_verify
 from blueprints.http import to_response
 from blueprints.replies import Reply
-from blueprints.request_lines import add_log_fields
+from blueprints.request_logging import add_log_fields
 from blueprints.urls import prefix
 from tests.plugins.conftest import Attach, ClientMaker, MakeClient
 from tests.support.client import Answer, Client, basic
@@ -52,7 +52,7 @@ def _described(event: Event) -> tuple[str, list[str]]:
 def _operation(service: Service, method: str, uri: str, **data: Any) -> Operation:
     route = service.kinds.match(uri)
     assert route is not None
-    return Operation(method, route, identify(service), body=Body(data, {}))
+    return Operation(method, route, authenticate_and_verify(service), body=Body(data, {}))
 
 
 def _show(service: Service) -> Response:

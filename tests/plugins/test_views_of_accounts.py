@@ -13,7 +13,7 @@ from flask import Blueprint, Flask, Response
 from app.operation import Body, Operation
 from app.service import Service
 from app.transactions.perform import perform
-from blueprints.authentication import identify
+from blueprints.authentication import authenticate_and_verify
 from blueprints.http import to_response
 from blueprints.replies import Reply
 from blueprints.urls import prefix
@@ -37,7 +37,7 @@ def attach(app: Flask, service: Service) -> None:
     def change() -> Response:
         route = service.kinds.match("/accounts/alice")
         assert route is not None
-        asks = Operation("PUT", route, identify(service), body=Body({"password": "pw", "n": 1}, {}))
+        asks = Operation("PUT", route, authenticate_and_verify(service), body=Body({"password": "pw", "n": 1}, {}))
         (outcome,) = perform(service, [asks])
         return to_response(Reply(getattr(outcome, "status", 500), "{}"))
 

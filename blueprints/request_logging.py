@@ -1,6 +1,6 @@
-"""Give every request its id, and write the line that tells what became of it (operations contract, 5.5).
+"""Give every request an id, and write a log line for it (operations contract, 5.5).
 
-`RequestLines` stands around the application; views and plugins add to the line of their request by `note`.
+`RequestLogging` wraps the application; views and plugins add fields to the line of their request by `add_log_fields`.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ _summary: Final = logging.getLogger(SUMMARY)
 _subrequest: Final = logging.getLogger(SUBREQUEST)
 _authorization: Final = logging.getLogger("kinto.core.authorization")
 
-_LOG_FIELDS: Final = "kinto.notes"
-"""Where a request keeps what its line says beyond what came in; absent when no line is written."""
+_LOG_FIELDS: Final = "kinto.log_fields"
+"""The key in the WSGI environment of the additional fields of the log line; absent when no line is written."""
 
 Headers = Sequence[tuple[str, str]]
 
 
-class RequestLines:
-    """A WSGI application around another: one line a request, whatever happens inside.
+class RequestLogging:
+    """A WSGI application that wraps another and writes one log line per request, whatever happens inside.
 
-    A client that sends `X-Request-Id` gets it back; the id that we make for others is in the log lines alone, since
-    answers have no headers but those of the contract.
+    A client that sends `X-Request-Id` gets it back. An id that is generated here is in the log lines only, because
+    responses have no headers beyond those of the contract.
     """
 
     def __init__(self, application: WSGIApplication) -> None:
@@ -51,34 +51,34 @@ class RequestLines:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request."""
-        given, written = environ.get("HTTP_X_REQUEST_ID"), _summary.isEnabledFor(logging.INFO)
-        if not (given or written):
+        client_id, is_enabled = environ.get("HTTP_X_REQUEST_ID"), _summary.isEnabledFor(logging.INFO)
+        if not (client_id or is_enabled):
             return self._application(environ, start_response)
-        request_id = logs.request_id(given)
-        known = REQUEST_ID.set(request_id)
+        request_id = logs.request_id(client_id)
+        token = REQUEST_ID.set(request_id)
         try:
-            answering = _StartResponse(start_response, request_id if given else None)
-            if not written:
-                return self._application(environ, answering)
+            response = _StartResponse(start_response, request_id if client_id else None)
+            if not is_enabled:
+                return self._application(environ, response)
             started_ns = time.time_ns()
-            notes: logs.Fields = {}
-            environ[_LOG_FIELDS] = notes
+            additional: logs.Fields = {}
+            environ[_LOG_FIELDS] = additional
             if _summary.level != logging.DEBUG:
-                body = self._application(environ, answering)
+                body = self._application(environ, response)
             else:
-                body = _answer_with_details(self._application, environ, answering, notes)
+                body = _answer_with_details(self._application, environ, response, additional)
             with tolerate(log, "Unable to write the line of a request"):
                 fields = _request_fields(environ)
-                fields |= notes
-                fields |= logs.response_fields(answering.status, started_ns, time.time_ns())
+                fields |= additional
+                fields |= logs.response_fields(response.status, started_ns, time.time_ns())
                 _summary.handle(RequestRecord(SUMMARY, "", fields))
             return body
         finally:
-            REQUEST_ID.reset(known)
+            REQUEST_ID.reset(token)
 
 
 class _StartResponse:
-    """The `start_response` of a request: adds the id that it came with, and remembers status and headers."""
+    """The `start_response` of a request: adds the id that the client sent, and keeps status and headers."""
 
     __slots__ = ("_request_id", "_start_response", "headers", "status")
 
@@ -97,30 +97,33 @@ class _StartResponse:
 
 
 def add_log_fields(**fields: Json) -> None:
-    """Add fields to the line of this request, as Kinto's `request.log_context` does."""
-    notes = request.environ.get(_LOG_FIELDS)
-    if notes is not None:
-        # A field that is called as what every record has would take its place.
-        notes.update({name if name not in STANDARD else f"{name}_": value for name, value in fields.items()})
+    """Add fields to the log line of this request, as Kinto's `request.log_context` does."""
+    additional = request.environ.get(_LOG_FIELDS)
+    if additional is not None:
+        # A field with the name of an attribute of every log record would replace that attribute.
+        additional.update({name if name not in STANDARD else f"{name}_": value for name, value in fields.items()})
 
 
 def add_log_identity(identity: Identity) -> None:
-    """Tell in the line of this request who sent it."""
-    notes = request.environ.get(_LOG_FIELDS)
-    if notes is not None:
+    """Put the user and the policy of an identity into the log line of this request."""
+    additional = request.environ.get(_LOG_FIELDS)
+    if additional is not None:
         for name in ("uid", "authn_type"):
-            notes.pop(name, None)
-        notes |= logs.identity_fields(identity)
+            additional.pop(name, None)
+        additional |= logs.identity_fields(identity)
 
 
 def log_context() -> logs.Fields:
-    """Return what is known of this request so far, for lines about what went wrong with it."""
-    notes: logs.Fields = request.environ.get(_LOG_FIELDS, {})
-    return _request_fields(request.environ) | notes
+    """Return the fields of this request so far, for log lines about its errors."""
+    additional: logs.Fields = request.environ.get(_LOG_FIELDS, {})
+    return _request_fields(request.environ) | additional
 
 
 def log_members(members: Iterable[tuple[str, str, str, conditions.Headers, Identity | None]]) -> None:
-    """Write a line for each member of a batch: its method, path, query, headers, and who asks (O-MON-21)."""
+    """Write a log line for each member of a batch (O-MON-21).
+
+    *members* have method, path, query, headers and identity; the identity is None where a member has none.
+    """
     if not _subrequest.isEnabledFor(logging.INFO):
         return
     request_id = REQUEST_ID.get() or logs.request_id(None)
@@ -133,7 +136,7 @@ def log_members(members: Iterable[tuple[str, str, str, conditions.Headers, Ident
 
 
 def log_refusal(operation: Operation, error: ApiError) -> None:
-    """Write a line for an operation that its identity may not do (O-MON-24)."""
+    """Write a log line for an operation that its identity may not perform (O-MON-24)."""
     if not isinstance(error, Forbidden | Unauthenticated):
         return
     user_id = operation.identity.user_id or EVERYONE
@@ -152,7 +155,7 @@ def log_refusal(operation: Operation, error: ApiError) -> None:
 
 
 def _request_fields(environ: WSGIEnvironment) -> logs.Fields:
-    """Return what is known of a request when it comes in; of a path that is not UTF-8 nothing is."""
+    """Return the fields of a request before it is answered; those of a path that is not UTF-8 are left out."""
     path, query = environ.get("PATH_INFO", ""), environ.get("QUERY_STRING", "")
     if not path.isascii():
         try:
@@ -172,24 +175,23 @@ def _request_fields(environ: WSGIEnvironment) -> logs.Fields:
 
 
 def _answer_with_details(
-    application: WSGIApplication, environ: WSGIEnvironment, answering: _StartResponse, notes: logs.Fields
+    application: WSGIApplication, environ: WSGIEnvironment, response: _StartResponse, additional: logs.Fields
 ) -> Iterable[bytes]:
-    """Answer a request and note headers and bodies, without the secrets in them (O-MON-26)."""
+    """Answer a request and add headers and bodies, without the secrets in them, to the log line (O-MON-26)."""
     raw = _raw_body(environ["wsgi.input"])
-    body = application(environ, answering)
+    body = application(environ, response)
     chunks = list(body)
     getattr(body, "close", lambda: None)()
-    answer = {"headers": shown_headers(dict(answering.headers)), "body": _loggable_body(b"".join(chunks))}
-    notes |= {
+    additional |= {
         "headers": shown_headers(dict(_request_headers(environ))),
         "body": _loggable_body(raw),
-        "response": answer,
+        "response": {"headers": shown_headers(dict(response.headers)), "body": _loggable_body(b"".join(chunks))},
     }
     return chunks
 
 
 def _raw_body(stream: InputStream) -> bytes:
-    """Return the body, none where it did not arrive whole: the application says so."""
+    """Return the body, empty if it did not arrive completely: the application reports that."""
     try:
         raw = stream.read()
     except ApiError:
@@ -209,11 +211,11 @@ def _request_headers(environ: WSGIEnvironment) -> Iterator[tuple[str, str]]:
 
 
 def _loggable_body(raw: bytes) -> Json:
-    """Return a body as a line shows it. What is no JSON is not shown: nobody knows where its secrets are."""
+    """Return a body as a log line shows it; one that is not JSON is left out, because its secrets cannot be found."""
     if not raw:
         return ""
     try:
-        # Not by orjson, which refuses lone surrogates.
+        # Not orjson, which refuses lone surrogates.
         return redacted(json.loads(raw))
     except (ValueError, RecursionError):
-        return f"{len(raw)} bytes that are no JSON"
+        return f"{len(raw)} bytes that are not JSON"
