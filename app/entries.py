@@ -1,4 +1,4 @@
-"""What somebody may do, as the entries of `GET /permissions` (core contract, 2.7)."""
+"""The entries of `GET /permissions`: the permissions of an identity, object by object (core contract, 2.7)."""
 
 from __future__ import annotations
 
@@ -13,65 +13,67 @@ from backends import Json
 from backends.storage import AccessSelection, Filter, KindRange, Order, Page, like_pattern
 from backends.storage.values import ordered
 
-Held = Mapping[str, set[str]]
+Permissions = Mapping[str, set[str]]
+"""Permissions by URI, or by the name of a kind."""
 
 _KIND: Final = ("resource_name",)
 _URI: Final = ("uri",)
 _MOST_RANGES: Final = 100
-"""How many ranges of URIs one kind is looked for in; more values of a filter are asked of every object."""
+"""The most ranges of URIs for one kind; a filter with more values is tested on every object."""
 
 
 def known_fields(kinds: Kinds) -> frozenset[str]:
-    """Return the fields of entries by which they can be filtered and sorted (C-UTIL-31): not `permissions`."""
+    """Return the fields by which entries can be filtered and sorted: all but `permissions` (C-UTIL-31)."""
     return frozenset(("uri", "resource_name", "id", *(f"{kind.name}_id" for kind in kinds)))
 
 
 def permissions_by_settings(kinds: Kinds, configured: Configured, principals: Collection[str]) -> dict[str, set[str]]:
     """Return the permissions that the settings give *principals* on every object of a kind, by its name (C-UTIL-29).
 
-    Permission to create is one on the parents. This is said of what contains objects or makes groups, not of the
-    single objects in it: there may be too many.
+    A permission to create objects belongs to their parents. Only kinds that contain objects or are groups are named,
+    not those of the objects inside: there may be too many of these.
     """
-    given: dict[str, set[str]] = {}
+    permissions: dict[str, set[str]] = {}
     for kind in kinds:
         if not kind.object_methods or not (kind.membership or _creatable(kinds, kind)):
             continue
-        names = {name: (kind.name, name) for name in ("read", "write")}
-        names |= {child.creation: (child.name, "create") for child in _creatable(kinds, kind)}
-        found = {name for name, setting in names.items() if not configured(*setting).isdisjoint(principals)}
-        if found:
-            given[kind.name] = found
-    return given
+        settings = {name: (kind.name, name) for name in ("read", "write")}
+        settings |= {child.creation: (child.name, "create") for child in _creatable(kinds, kind)}
+        names = {name for name, setting in settings.items() if not configured(*setting).isdisjoint(principals)}
+        if names:
+            permissions[kind.name] = names
+    return permissions
 
 
-def list_patterns(kinds: Kinds, wanted: Iterable[Kind]) -> list[str]:
-    """Return LIKE patterns, escaped by backslash, of all lists of some kinds."""
-    return [like_pattern([each.plural for each in kinds.lineage(kind)]) for kind in wanted]
+def list_patterns(kinds: Kinds, selected: Iterable[Kind]) -> list[str]:
+    """Return the LIKE patterns, escaped by backslash, of all lists of the selected kinds."""
+    return [like_pattern([ancestor.plural for ancestor in kinds.lineage(kind)]) for kind in selected]
 
 
 def select_accessible(
-    kinds: Kinds, query: Query, readers: Sequence[str], given: Collection[str], *, counting: bool
+    kinds: Kinds, query: Query, readers: Sequence[str], whole_kinds: Collection[str], *, counting: bool
 ) -> AccessSelection:
-    """Return what to read for a page of the entries; *given* are the kinds of which every object has one.
+    """Return the selection for a page of entries; *whole_kinds* are kinds of which every object has an entry.
 
-    What can be said by ranges of URIs is: kinds, ids from the outside in, bounds of the URI, and in the order of the
-    URIs the end of the page before. The other filters are left to the storage.
+    Filters become ranges of URIs where possible: on the kind, on the ids from the outermost one, on bounds of the URI,
+    and in the order of URIs on the end of the previous page. The storage tests the other filters.
     """
     after = query.after if query.after and not counting else ()
     ranges: list[KindRange] = []
-    left: list[Filter] = []
+    remaining: list[Filter] = []
     for kind in kinds:
         if not kind.object_methods:
             continue
         lineage = kinds.lineage(kind)
-        found, remaining = _ranges(lineage, query, after)
-        names = tuple(each.plural for each in lineage)
-        ranges += [KindRange(kind.name, names, kind.permissions, *pair, kind.name in given) for pair in found]
-        left += remaining if found else []
+        bounds, others = _ranges(lineage, query, after)
+        names = tuple(ancestor.plural for ancestor in lineage)
+        everything = kind.name in whole_kinds
+        ranges += [KindRange(kind.name, names, kind.permissions, *pair, everything=everything) for pair in bounds]
+        remaining += others if bounds else []
     in_order = all(key.path in (_KIND, _URI) for key in query.order)
     page = Page(
         "",
-        filters=tuple(each for each in query.filters if each in left),
+        filters=tuple(condition for condition in query.filters if condition in remaining),
         order=query.order,
         after=None if in_order else after or None,
         limit=query.limit + 1,
@@ -81,78 +83,85 @@ def select_accessible(
 
 
 def _ids(kinds: Kinds) -> Iterator[tuple[str, int, frozenset[str]]]:
-    """Yield the fields that are ids of objects around, or of the object: name, place, and the kinds that have it."""
+    """Yield the fields that are ids of ancestors or the object: name, place in the URI, kinds that have the field."""
     for kind in kinds:
-        below = frozenset(each.name for each in kinds if kind in kinds.lineage(each))
-        yield f"{kind.name}_id", len(kinds.lineage(kind)), below
+        descendants = frozenset(other.name for other in kinds if kind in kinds.lineage(other))
+        yield f"{kind.name}_id", len(kinds.lineage(kind)), descendants
 
 
 def _ranges(lineage: Sequence[Kind], query: Query, after: Sequence[Json]) -> tuple[list[tuple[str, str]], list[Filter]]:
-    """Return the ranges in which the entries of a kind are that a page may show, and the filters that these leave.
+    """Return the ranges of URIs of a kind's entries that a page may show, and the filters that are still to be tested.
 
-    A range is the first URI and the end, which is not in it.
+    A range is its first URI and its end, which is excluded.
     """
     fields = {"uri", "id", *(f"{kind.name}_id" for kind in lineage)}
-    constant = [each for each in query.filters if each.path[0] not in fields]
+    constant = [condition for condition in query.filters if condition.path[0] not in fields]
     if not matches({"resource_name": lineage[-1].name}, build_tests(constant)):
         return [], []
-    left = [each for each in query.filters if each not in constant]
-    ranges, left = _by_ids(lineage, left)
-    ranges, left = _by_uri(ranges, left)
-    beyond = (_beyond(*pair, lineage[-1].name, query.order, after) for pair in ranges)
-    return [(first, end) for first, end in beyond if first < end], left
+    remaining = [condition for condition in query.filters if condition not in constant]
+    ranges, remaining = _ranges_by_ids(lineage, remaining)
+    ranges, remaining = _narrow_by_uri(ranges, remaining)
+    following = (_skip_previous_page(*pair, lineage[-1].name, query.order, after) for pair in ranges)
+    return [(first, end) for first, end in following if first < end], remaining
 
 
-def _by_ids(lineage: Sequence[Kind], filters: Sequence[Filter]) -> tuple[list[tuple[str, str]], list[Filter]]:
-    """Return the ranges of the URIs with the ids that filters name, as far as these are known from the outside in."""
-    around, left = [""], list(filters)
+def _ranges_by_ids(lineage: Sequence[Kind], filters: Sequence[Filter]) -> tuple[list[tuple[str, str]], list[Filter]]:
+    """Return the ranges of URIs with the ids that filters name, up to the first kind whose ids are not named."""
+    uris, remaining = [""], list(filters)
     for kind in lineage:
         paths = [(f"{kind.name}_id",), *([("id",)] if kind is lineage[-1] else [])]
-        around = [f"{uri}/{kind.plural}" for uri in around]
-        ids, others = _named(left, paths)
-        if ids is None or len(ids) * len(around) > _MOST_RANGES:
-            return [(f"{uri}/", f"{uri}0") for uri in around], left
-        around, left = [f"{uri}/{id}" for uri in around for id in ids], others
-    return [_only(uri) for uri in around], left
+        uris = [f"{uri}/{kind.plural}" for uri in uris]
+        ids, others = _allowed_texts(remaining, paths)
+        if ids is None or len(ids) * len(uris) > _MOST_RANGES:
+            return [(f"{uri}/", f"{uri}0") for uri in uris], remaining
+        uris, remaining = [f"{uri}/{object_id}" for uri in uris for object_id in ids], others
+    return [_range_of(uri) for uri in uris], remaining
 
 
-def _by_uri(ranges: Sequence[tuple[str, str]], filters: Sequence[Filter]) -> tuple[list[tuple[str, str]], list[Filter]]:
-    """Return the parts of ranges that filters on the URI leave."""
-    low, high, left = "", None, []
-    for each in filters:
-        text = each.value
-        if each.path != _URI or each.operator not in ("gt", "min", "lt", "max") or not isinstance(text, str):
-            left.append(each)
-        elif each.operator in ("gt", "min"):
-            low = max(low, text if each.operator == "min" else _only(text)[1])
+def _narrow_by_uri(
+    ranges: Sequence[tuple[str, str]], filters: Sequence[Filter]
+) -> tuple[list[tuple[str, str]], list[Filter]]:
+    """Return the parts of ranges that match the filters on the URI, and the other filters."""
+    low, high, remaining = "", None, []
+    for condition in filters:
+        text, operator = condition.value, condition.operator
+        if condition.path != _URI or operator not in ("gt", "min", "lt", "max") or not isinstance(text, str):
+            remaining.append(condition)
+        elif operator in ("gt", "min"):
+            low = max(low, text if operator == "min" else _range_of(text)[1])
         else:
-            end = text if each.operator == "lt" else _only(text)[1]
+            end = text if operator == "lt" else _range_of(text)[1]
             high = end if high is None else min(high, end)
     bounded = [(max(first, low), end if high is None else min(end, high)) for first, end in ranges]
-    uris, others = _named(left, [_URI])
+    uris, others = _allowed_texts(remaining, [_URI])
     if uris is None or len(uris) > _MOST_RANGES:
-        return bounded, left
-    return [_only(uri) for uri in uris if any(first <= uri < end for first, end in bounded)], others
+        return bounded, remaining
+    return [_range_of(uri) for uri in uris if any(first <= uri < end for first, end in bounded)], others
 
 
-def _named(filters: Sequence[Filter], paths: Sequence[tuple[str, ...]]) -> tuple[list[str] | None, list[Filter]]:
-    """Return the texts that filters allow a field to have, None where they name none, and the other filters."""
-    naming = [each for each in filters if each.path in paths and each.operator in ("eq", "in")]
+def _allowed_texts(
+    filters: Sequence[Filter], paths: Sequence[tuple[str, ...]]
+) -> tuple[list[str] | None, list[Filter]]:
+    """Return the texts that filters allow for a field, None if no filter limits them, and the other filters."""
+    limiting = [condition for condition in filters if condition.path in paths and condition.operator in ("eq", "in")]
     allowed: set[str] | None = None
-    for each in naming:
-        values = each.value if each.operator == "in" else (each.value,)
+    for condition in limiting:
+        values = condition.value if condition.operator == "in" else (condition.value,)
         texts = {value for value in values if isinstance(value, str)}
         allowed = texts if allowed is None else allowed & texts
-    return None if allowed is None else sorted(allowed), [each for each in filters if each not in naming]
+    others = [condition for condition in filters if condition not in limiting]
+    return None if allowed is None else sorted(allowed), others
 
 
-def _beyond(first: str, end: str, kind: str, order: Sequence[Order], after: Sequence[Json]) -> tuple[str, str]:
-    """Return what of a range comes after the last entry of the page before, as far as kind and URI decide it."""
+def _skip_previous_page(
+    first: str, end: str, kind: str, order: Sequence[Order], after: Sequence[Json]
+) -> tuple[str, str]:
+    """Return the part of a range that follows the last entry of the previous page, if kind and URI determine it."""
     for key, value in zip(order, after, strict=False):
         if key.path == _KIND and ordered(kind) == ordered(value):
             continue
         if key.path == _URI and isinstance(value, str):
-            return (first, min(end, value)) if key.descending else (max(first, _only(value)[1]), end)
+            return (first, min(end, value)) if key.descending else (max(first, _range_of(value)[1]), end)
         if key.path in (_KIND, _URI):
             follows = (ordered(kind if key.path == _KIND else first) > ordered(value)) != key.descending
             return (first, end) if follows else (end, end)
@@ -160,29 +169,29 @@ def _beyond(first: str, end: str, kind: str, order: Sequence[Order], after: Sequ
     return first, end
 
 
-def _only(uri: str) -> tuple[str, str]:
-    """Return the range of one URI: no other begins before its end, since U+0000 is in none."""
+def _range_of(uri: str) -> tuple[str, str]:
+    """Return the range of one URI: no other URI sorts before its end, since no URI contains U+0000."""
     return uri, f"{uri}\x01"
 
 
-def build_entries(kinds: Kinds, held: Held, given: Held) -> list[Data]:
+def build_entries(kinds: Kinds, granted: Permissions, configured: Permissions) -> list[Data]:
     """Return one entry for each object that exists as an endpoint (C-UTIL-25 to C-UTIL-28).
 
-    *held* are the permissions on objects by URI, *given* those by settings from `by_settings`.
+    *granted* are permissions on objects by URI, *configured* those of `permissions_by_settings` by kind.
     """
-    found = []
-    for uri, names in held.items():
+    entries = []
+    for uri, names in granted.items():
         route = kinds.match(uri)
         if route is None or route.on_list or not route.kind.object_methods:
             continue
-        permissions = (names | given.get(route.kind.name, set())) & set(route.kind.permissions)
+        permissions = (names | configured.get(route.kind.name, set())) & set(route.kind.permissions)
         if permissions:
-            found.append(_entry(kinds, route, permissions))
-    return found
+            entries.append(_entry(kinds, route, permissions))
+    return entries
 
 
 def root_entries(kinds: Kinds, configured: Configured, principals: Collection[str]) -> list[Data]:
-    """Return the entry of what may be created at the top, none when it is nothing (C-UTIL-28)."""
+    """Return the entry of the kinds that may be created at the top, no entry if there is none (C-UTIL-28)."""
     allowed = [kind.creation for kind in kinds.at_top() if not configured(kind.name, "create").isdisjoint(principals)]
     return [{"uri": "/", "resource_name": "root", "permissions": allowed}] if allowed else []
 
@@ -198,5 +207,5 @@ def _entry(kinds: Kinds, route: Route, permissions: set[str]) -> Data:
 
 
 def _creatable(kinds: Kinds, kind: Kind) -> list[Kind]:
-    """Return the kinds whose objects somebody may be allowed to create in an object of *kind*."""
+    """Return the kinds of objects for whose creation an object of *kind* has a permission."""
     return [child for child in kinds.children(kind) if child.creation in kind.permissions]

@@ -1,27 +1,27 @@
 """Every error that a client can see: one class each, with HTTP status, errno and message (core contract, section 3).
 
 ApiError
-├── Invalid             400  errno 107   something in path, query, headers or body
+├── Invalid             400  errno 107   an error in path, query, headers or body
 │   ├── NotAcceptable   406
 │   └── UnsupportedType 415
 ├── Malformed           400  errno 107   path or query that is not UTF-8, a body that did not arrive whole
 ├── Unauthenticated     401  errno 104
 ├── Forbidden           403  errno 121
 ├── Unknown             404  errno 110   no such object
-├── UnknownParent       404  errno 111   no such bucket or collection around it
+├── UnknownParent       404  errno 111   no such parent bucket or collection
 ├── NoSuchUrl           404  errno 111
 ├── NoSuchVersion       404  errno 116
 ├── NotAllowed          405  errno 115
 ├── Clash               409  errno 122
 ├── TimedOut            408  errno 107   a body did not arrive in time
 ├── Gone                410  errno 202
-├── LengthRequired      411  errno 112   a body without a length, from a server that cannot tell its end
+├── LengthRequired      411  errno 112   a body without a length, on a server that cannot find its end
 ├── Modified            412  errno 114
 ├── TooManyFailures     429  errno 117   wrong passwords
 ├── Programmatic        500  errno 999
 ├── Unavailable         503  errno 201
 │   └── Contended       503              a lock was not available in time
-└── ForeignError        an HTTP error of a plugin's view, with the status that it has
+└── ForeignError        an HTTP error of a plugin's view, with its own status
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ from typing import ClassVar, Final
 from backends import Json
 
 MAX_PROBLEMS: Final = 20
-"""How many problems an error lists. The others are counted in one more entry."""
+"""The most problems that an error lists. One more entry counts the others."""
 
 MAX_TEXT: Final = 1_000
-"""How many characters of a name, a description or a message an error shows: they quote what the client sent."""
+"""The most characters of a name, a description or a message in an error: they quote the client's input."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong with a request: where (`path`, `querystring`, `header`, `body`), which, and how.
+    """One problem of a request: its location (`path`, `querystring`, `header`, `body`), name and description.
 
     The name is an integer only for an element of an array that fails a JSON schema (core contract, 10.3). `unlisted`
-    is the number of problems that an entry counts instead of listing them, 0 for a problem itself.
+    is the number of problems that an entry counts instead of listing, 0 for a single problem.
     """
 
     location: str
@@ -54,7 +54,7 @@ class Problem:
     unlisted: int = 0
 
     def message(self) -> str:
-        """Word the problem as the `message` of an error does (C-ERR-16)."""
+        """Return the problem as the text of an error's `message` (C-ERR-16)."""
         if self.name is None:
             return f"{self.location}: {self.description}"
         if str(self.name) in self.description:
@@ -62,20 +62,20 @@ class Problem:
         return f"{self.name} in {self.location}: {self.description}"
 
     def shortened(self) -> Problem:
-        """Return the problem with texts of at most `MAX_TEXT` characters."""
+        """Return the problem with its texts cut to `MAX_TEXT` characters."""
         name = shorten(self.name) if isinstance(self.name, str) else self.name
         return Problem(self.location, name, shorten(self.description), self.unlisted)
 
 
 def shorten(text: str) -> str:
-    """Return the beginning of a text that is longer than an error may show."""
+    """Return the text, cut to `MAX_TEXT` characters if it is longer."""
     return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}..."
 
 
 def first_problems(problems: Iterable[Problem]) -> tuple[Problem, ...]:
     """Return the first `MAX_PROBLEMS` problems, and an entry with the number of the others if there are any.
 
-    An iterable that makes its problems one by one never has more than these in memory.
+    A lazy iterable is never held in memory as a whole.
     """
     remaining = iter(problems)
     listed = tuple(islice(remaining, MAX_PROBLEMS))
@@ -84,12 +84,12 @@ def first_problems(problems: Iterable[Problem]) -> tuple[Problem, ...]:
 
 
 def count_unlisted(location: str, count: int) -> tuple[Problem, ...]:
-    """Return the entry that counts problems instead of listing them, nothing where there are none."""
+    """Return the entry that counts problems instead of listing them, no entry for none."""
     return (Problem(location, None, f"{count} more problems are not listed", count),) if count else ()
 
 
 class ApiError(Exception):
-    """An answer other than success. `timestamp` is what `ETag` says of the current state (412 only)."""
+    """An answer other than success. `timestamp` is the `ETag` of the current state (412 only)."""
 
     status: int
     errno: int
@@ -102,7 +102,7 @@ class ApiError(Exception):
 
 
 class Invalid(ApiError):
-    """Something of the request is invalid; the problems of one step are listed together (C-ERR-15)."""
+    """The request is invalid; the problems of one step are listed together (C-ERR-15)."""
 
     status = 400
     errno = 107
@@ -130,13 +130,13 @@ class NotAcceptable(Invalid):
 
 
 class UnsupportedType(Invalid):
-    """`Content-Type` is none that this method reads (C-ERR-30, C-ERR-31)."""
+    """The method does not accept this `Content-Type` (C-ERR-30, C-ERR-31)."""
 
     status = 415
 
 
 class Malformed(ApiError):
-    """Path or query are not UTF-8 (C-URL-24, C-URL-25), `Host` names no host, or the body did not arrive whole."""
+    """Path or query are not UTF-8 (C-URL-24, C-URL-25), `Host` is no valid host, or the body is incomplete."""
 
     status = 400
     errno = 107
@@ -148,7 +148,7 @@ class Malformed(ApiError):
 
 
 class Unauthenticated(ApiError):
-    """Credentials are needed, or those given are not accepted (C-ERR-5)."""
+    """Credentials are missing or not accepted (C-ERR-5)."""
 
     status = 401
     errno = 104
@@ -172,13 +172,13 @@ class Unknown(ApiError):
     errno = 110
     error = "Not Found"
 
-    def __init__(self, kind: str, id: str) -> None:
-        super().__init__(kind, id)
-        self.details = {"id": id, "resource_name": kind}
+    def __init__(self, kind: str, object_id: str) -> None:
+        super().__init__(kind, object_id)
+        self.details = {"id": object_id, "resource_name": kind}
 
 
 class UnknownParent(Unknown):
-    """The bucket or collection around the object or list does not exist (C-ERR-9)."""
+    """The bucket or collection that should contain the object or list does not exist (C-ERR-9)."""
 
     errno = 111
 
@@ -193,7 +193,7 @@ class NoSuchUrl(ApiError):
 
 
 class NoSuchVersion(ApiError):
-    """The URL is of another version of the API (C-URL-8)."""
+    """The URL belongs to another version of the API (C-URL-8)."""
 
     status = 404
     errno = 116
@@ -202,7 +202,7 @@ class NoSuchVersion(ApiError):
 
 
 class NotAllowed(ApiError):
-    """The endpoint does not have this method; `allow` lists those it has (C-URL-19), none when read-only (C-HDR-23)."""
+    """The endpoint lacks this method; `allow` lists its methods (C-URL-19), none in read-only mode (C-HDR-23)."""
 
     status = 405
     errno = 115
@@ -224,7 +224,7 @@ class TimedOut(ApiError):
 
 
 class Clash(ApiError):
-    """Two objects of a list would have the same timestamp (C-PRE-9); nothing of the request is kept (C-BATCH-18)."""
+    """Two objects of a list would have the same timestamp (C-PRE-9); the request is rolled back (C-BATCH-18)."""
 
     status = 409
     errno = 122
@@ -243,7 +243,7 @@ class Gone(ApiError):
 
 
 class LengthRequired(ApiError):
-    """The body has no length, and the server cannot tell where it ends."""
+    """The body has no length, and the server cannot find its end."""
 
     status = 411
     errno = 112
@@ -252,7 +252,7 @@ class LengthRequired(ApiError):
 
 
 class Modified(ApiError):
-    """A precondition failed (RFC 9110, section 13.1; C-PRE-36). `existing` is the object as the reader may see it."""
+    """A precondition failed (RFC 9110, section 13.1; C-PRE-36). `existing` is the object if the identity may read it."""
 
     status = 412
     errno = 114
@@ -267,7 +267,7 @@ class Modified(ApiError):
 
 
 class TooManyFailures(ApiError):
-    """So many passwords were wrong that for a while no more are compared (core contract, 3.2: errno 117)."""
+    """Too many passwords were wrong: for a while no more are compared (core contract, 3.2: errno 117)."""
 
     status = 429
     errno = 117
@@ -280,7 +280,7 @@ class TooManyFailures(ApiError):
 
 
 class Programmatic(ApiError):
-    """Our own fault (C-ERR-14)."""
+    """A defect of the service itself (C-ERR-14)."""
 
     status = 500
     errno = 999
@@ -299,13 +299,13 @@ class Unavailable(ApiError):
 
 
 class Contended(Unavailable):
-    """Another transaction kept a lock for longer than a request may wait for it."""
+    """Another transaction held a lock for longer than a request may wait for it."""
 
     message = "Another write holds what this request needs; nothing was changed, please retry later."
 
 
 class ForeignError(ApiError):
-    """An HTTP error of a plugin's view; its errno is that of the contract for its status, else 999 (3.2)."""
+    """An HTTP error of a plugin's view; its errno is the contract's for its status, else 999 (core contract, 3.2)."""
 
     def __init__(self, status: int, error: str, message: str | None) -> None:
         super().__init__(status, error)

@@ -1,4 +1,4 @@
-"""Events: what listeners are told of the objects that a request changed or read (core contract, 11.7)."""
+"""Events: notifications to listeners about the objects that a request changed or read (core contract, 11.7)."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from backends.storage import list_of
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What listeners written for Kinto look at of the request (P-EVT-10)."""
+    """The attributes of a request that listeners written for Kinto read (P-EVT-10)."""
 
     prefixed_userid: str | None
 
 
 @dataclass(slots=True)
 class Event:
-    """All that one request did in one way to the objects of one list; `payload` is that of the first (C-EVT-3).
+    """All objects of one list to which a request did one action. `operation` is the first that did (C-EVT-3).
 
-    `impacted_objects` are mappings with `new` and, unless created, `old`; of a read they are the objects themselves.
+    `impacted_objects` are mappings with `new` and, unless created, `old`; for the action `read` the objects themselves.
     """
 
     operation: Operation
@@ -35,7 +35,7 @@ class Event:
 
     @property
     def payload(self) -> dict[str, Json]:
-        """Return who did what to what (C-EVT-2)."""
+        """Return timestamp, action, URI, user id, kind and ids of the first operation (C-EVT-2)."""
         return {
             "timestamp": self.timestamp,
             "action": self.action,
@@ -47,46 +47,46 @@ class Event:
 
     @property
     def request(self) -> Request:
-        """Return the first request that did it."""
+        """Return the request of the first operation."""
         return Request(self.operation.identity.user_id)
 
     @property
     def read_objects(self) -> list[Data]:
-        """Return the objects of an event `read`."""
+        """Return the objects of an event with the action `read`."""
         return self.impacted_objects if self.action == "read" else []
 
 
 class Context(Protocol):
-    """What a listener before the commit may do in the transaction of the request."""
+    """The ways in which a listener before the commit may change the transaction of the request."""
 
-    def stamp(self, list: str) -> int | None:
-        """Return the timestamp for one object that the listener writes to a list, unique in it.
+    def stamp(self, list_uri: str) -> int | None:
+        """Return the timestamp for one object that the listener writes to a list, unique in the list.
 
-        The list may be any, also one that the request did not name; it is locked from here on. None where the object
-        that the list is in does not exist, or no longer at the end of the request: then nothing can be written to it.
+        Any list will do, also one that the request did not name; it is locked from here on. Returns None if the parent
+        object of the list does not exist, or no longer exists at the end of the request: then nothing can be written.
         """
 
     def apply(self, effect: Effect) -> None:
-        """Write one more object in the same transaction. `effect.clock` and its timestamp are those of `stamp`."""
+        """Write one more object in the same transaction. `effect.clock` and its timestamp come from `stamp`."""
 
     def revoke(self, principal: str) -> None:
-        """End all that was granted to a principal, and its memberships."""
+        """End all grants to a principal and its memberships."""
 
 
 class ReadContext:
     """The context of a request that only reads: nothing can be written in it."""
 
-    def stamp(self, list: str) -> int | None:
-        """Refuse a timestamp."""
-        raise TypeError(f"A request that only reads cannot write to {list}")
+    def stamp(self, list_uri: str) -> int | None:
+        """Raise TypeError."""
+        raise TypeError(f"A request that only reads cannot write to {list_uri}")
 
     def apply(self, effect: Effect) -> None:
-        """Refuse to write an object."""
+        """Raise TypeError."""
         raise TypeError(f"A request that only reads cannot write {effect.new.uri}")
 
     def revoke(self, principal: str) -> None:
-        """Refuse to end what was granted."""
-        raise TypeError(f"A request that only reads cannot withdraw what {principal} holds")
+        """Raise TypeError."""
+        raise TypeError(f"A request that only reads cannot end the grants to {principal}")
 
 
 BeforeCommit = Callable[[Event, Context], None]
@@ -95,10 +95,10 @@ AfterCommit = Callable[[Event], None]
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Somebody who wants to be told: of which kinds (none named: of all) and which actions.
+    """A receiver of events of some kinds (without *kinds*: of all) and actions.
 
-    *before* runs inside the transaction: an ApiError that it raises is the answer and undoes everything. *after* runs
-    when all is committed; what it raises is logged. *name* is what metrics call it; without one it is not timed.
+    *before* runs inside the transaction: an ApiError that it raises is the answer and rolls everything back. *after*
+    runs after the commit; errors that it raises are logged. *name* is its name in metrics; without one it is not timed.
     """
 
     before: BeforeCommit | None = None
@@ -108,29 +108,29 @@ class Listener:
     name: str = ""
 
     def matches(self, event: Event) -> bool:
-        """Say whether the listener wants to be told of an event."""
+        """Return whether the listener receives an event."""
         return event.action in self.actions and (not self.kinds or event.kind.name in self.kinds)
 
 
-def collect_events(done: Iterable[tuple[Operation, Outcome]], reads: bool) -> Sequence[Event]:
-    """Group what operations did by kind, list and action, in the order of first occurrence (C-EVT-3, C-EVT-4).
+def collect_events(outcomes: Iterable[tuple[Operation, Outcome]], *, reads: bool) -> Sequence[Event]:
+    """Group the outcomes of operations by kind, list and action, in order of first occurrence (C-EVT-3, C-EVT-4).
 
-    *reads* says whether anybody wants to know what was only read.
+    *reads* is whether objects that were only read make events.
     """
     events: dict[tuple[str, str, str], Event] = {}
 
-    def event(operation: Operation, kind: Kind, list: str, action: str, timestamp: int) -> Event:
-        return events.setdefault((kind.name, list, action), Event(operation, kind, action, timestamp))
+    def event_of(operation: Operation, kind: Kind, list_uri: str, action: str, timestamp: int) -> Event:
+        return events.setdefault((kind.name, list_uri, action), Event(operation, kind, action, timestamp))
 
-    for operation, outcome in done:
+    for operation, outcome in outcomes:
         for effect in outcome.effects:
-            where = list_of(effect.new.uri)
-            told = event(operation, effect.kind, where, effect.action, outcome.effects[-1].clock)
-            told.impacted_objects.append(_impact(effect))
+            list_uri = list_of(effect.new.uri)
+            event = event_of(operation, effect.kind, list_uri, effect.action, outcome.effects[-1].clock)
+            event.impacted_objects.append(_impact(effect))
         if reads and not outcome.effects and not outcome.fresh:
             timestamp = outcome.clock or outcome.timestamp
-            told = event(operation, operation.kind, operation.route.list, "read", timestamp)
-            told.impacted_objects.extend(public_document(operation.kind, stored) for stored in outcome.read)
+            event = event_of(operation, operation.kind, operation.route.list, "read", timestamp)
+            event.impacted_objects.extend(public_document(operation.kind, stored) for stored in outcome.read)
     return list(events.values())
 
 

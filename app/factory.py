@@ -46,7 +46,7 @@ _BUILT_IN: Final = ("accounts", "flush", "prometheus", "statsd")
 
 
 def create_app(settings: Mapping[str, Any] | Settings | None = None) -> Flask:
-    """Make an application from settings as `kinto.ini` names them, or from environment and ini file without any.
+    """Make an application from settings named as in `kinto.ini`; without any, from environment and ini file.
 
     May be called many times in a process: two applications share nothing. Raises SettingError.
     """
@@ -58,7 +58,7 @@ def create_app(settings: Mapping[str, Any] | Settings | None = None) -> Flask:
 
 
 def assemble(app: Flask, settings: Settings, make_storage: Callable[[], Storage]) -> None:
-    """Put an application together, on the storage that *make_storage* returns. Raises SettingError."""
+    """Assemble an application on the storage that *make_storage* returns. Raises SettingError."""
     open_sentry(settings)
     with convert_errors("version_json_path", f"{settings.version_json_path!r} is no file with JSON"):
         read_version_file(settings.version_json_path)
@@ -81,7 +81,7 @@ def assemble(app: Flask, settings: Settings, make_storage: Callable[[], Storage]
 
 
 def create_service(settings: Settings) -> Service:
-    """Make all of an application but its URLs, for commands: nothing is measured. Raises SettingError."""
+    """Make an application's service without its URLs, for commands: nothing is measured. Raises SettingError."""
     app = new_flask()
     service = _new_service(settings, open_storage(settings, app), Service)
     _extend(app, service)
@@ -91,18 +91,18 @@ def create_service(settings: Settings) -> Service:
 
 
 def new_flask() -> Flask:
-    """Make a Flask application without URLs; an empty segment of a path is not dropped."""
+    """Make a Flask application without URLs, which keeps empty segments of paths."""
     app = Flask("kinto", static_folder=None)
     app.url_map.merge_slashes = False
     return app
 
 
 def _extend(app: Flask, service: Service) -> None:
-    """Add what settings name: listeners, plugins, policies."""
+    """Add the listeners, plugins and policies of the settings, and start an embedded storage."""
     for listener in load_listeners(service.settings):
         service.add_listener(listener)
     for name in service.settings.includes:
-        attach(name, app, service)
+        attach_plugin(name, app, service)
     for policy in service.settings.policies:
         service.add_policy(open_policy(policy, service))
     if service.storage.embedded:
@@ -110,10 +110,10 @@ def _extend(app: Flask, service: Service) -> None:
 
 
 def _wrap(app: Flask, settings: Settings) -> None:
-    """Put around the application what stands outside of Flask."""
-    # Flask documents `wsgi_app` as the place for what wraps an application; mypy sees a method there.
+    """Wrap the application in its WSGI middleware."""
+    # Flask documents `wsgi_app` as the place for middleware; mypy sees a method there.
     if settings.newrelic_config:
-        _watch(app, settings.newrelic_config, settings.newrelic_env)
+        _wrap_in_new_relic(app, settings.newrelic_config, settings.newrelic_env)
     if settings.profiler_enabled:
         profiling = importlib.import_module("blueprints.profiling")
         with convert_errors("profiler_dir", "no files can be written there"):
@@ -126,10 +126,10 @@ def _wrap(app: Flask, settings: Settings) -> None:
 _RENDERERS: Final[Mapping[str | None, Renderer]] = {HEKA: "heka", CLASSIC: "classic"}
 
 
-def open_logs(settings: Settings, by_default: bool) -> None:
-    """Set up the log lines of this process, as the ini file says or *by_default*. Raises SettingError.
+def open_logs(settings: Settings, *, by_default: bool) -> None:
+    """Configure the logging of this process by the ini file, or *by_default* without one. Raises SettingError.
 
-    A program that gives settings of its own has set up logging itself, unless these say what lines look like.
+    A program that passes settings of its own has configured logging itself, unless these settings configure it.
     """
     if not (by_default or settings.logging_sections or settings.logging_renderer):
         return
@@ -155,20 +155,20 @@ def open_sentry(settings: Settings) -> None:
         raise SettingError("sentry_dsn", f"the package sentry-sdk is not installed ({error}).") from error
     except ValueError as error:
         raise SettingError("sentry_dsn", "a DSN like https://key@host/project is expected.") from error
-    # Otherwise the line of the start is an event already.
+    # Otherwise the log line of the start is sent as an event anyway.
     if settings.sentry_dsn and min([events, *(handler.level for handler in senders)]) > logging.INFO:
         sentry.say(f"Running {running}.")
 
 
 def _new_service(settings: Settings, storage: Storage, service_class: Callable[..., Service]) -> Service:
-    """Make a service on its backends, with what all services have."""
+    """Make a service on its backends, with the heartbeats and capabilities of every service."""
     _load_generator("id_generator", settings.default_id_generator)
     for kind in settings.kinds_with_generators():
-        generator(settings, kind)
-    service = service_class(settings, storage, open_cache(settings), lambda kind: generator(settings, kind))
+        id_generator(settings, kind)
+    service = service_class(settings, storage, open_cache(settings), lambda kind: id_generator(settings, kind))
     storage = service.storage
-    service.add_heartbeat("storage", lambda: alive(storage, not settings.readonly))
-    service.add_heartbeat("permission", lambda: alive(storage, False))
+    service.add_heartbeat("storage", lambda: _ping(storage, write=not settings.readonly))
+    service.add_heartbeat("permission", lambda: _ping(storage, write=False))
     service.add_heartbeat("cache", service.cache.ping)
     for policy in settings.policies:
         if policy.name == "basicauth":
@@ -187,16 +187,18 @@ _BASICAUTH: Final = "Very basic authentication sessions. Not for production use.
 _PERMISSIONS: Final = "The permissions endpoint can be used to list all user objects permissions."
 
 
-def alive(storage: Storage, write: bool) -> bool:
-    """Say that a storage answers, and with *write* that it can be written to. Raises BackendError."""
-    storage.ping(write)
+def _ping(storage: Storage, *, write: bool) -> bool:
+    """Return True if a storage answers, and with *write* accepts writes. Raises BackendError."""
+    storage.ping(write=write)
     return True
 
 
 def open_storage(settings: Settings, app: Flask) -> Storage:
-    """Open the chosen storage on engines that Flask-SQLAlchemy makes and keeps."""
+    """Open the storage of the settings on engines that Flask-SQLAlchemy makes and keeps. Raises SettingError."""
     name = _STORAGES.get(settings.storage_backend)
-    module = importlib.import_module(f"backends.storage.{name}") if name else _foreign(settings.storage_backend)
+    module = (
+        importlib.import_module(f"backends.storage.{name}") if name else _load_storage_module(settings.storage_backend)
+    )
     pool = Pool(
         settings.storage_pool_size,
         settings.storage_max_overflow,
@@ -206,7 +208,7 @@ def open_storage(settings: Settings, app: Flask) -> Storage:
         echo=settings.storage_echo,
         lock_timeout_seconds=settings.storage_lock_timeout,
     )
-    # What a module of somebody else's raises need not be about the URL.
+    # An error that a third-party module raises need not be about the URL.
     setting = "storage_url" if name else "storage_backend"
     with convert_errors(setting, "the storage cannot be opened", [settings.storage_url]), app.app_context():
         url = settings.storage_url or module.temporary_url()
@@ -217,7 +219,7 @@ def open_storage(settings: Settings, app: Flask) -> Storage:
     return storage
 
 
-def _foreign(dotted: str) -> Any:
+def _load_storage_module(dotted: str) -> Any:
     module = imported("storage_backend", dotted)
     if not hasattr(module, "open_storage"):
         raise SettingError("storage_backend", f"Invalid storage backend: {module!r}")
@@ -225,7 +227,7 @@ def _foreign(dotted: str) -> Any:
 
 
 def open_cache(settings: Settings) -> Cache:
-    """Open the chosen cache."""
+    """Open the cache of the settings. Raises SettingError."""
     pool = Pool(
         settings.cache_pool_size,
         settings.cache_max_overflow,
@@ -247,7 +249,7 @@ def open_cache(settings: Settings) -> Cache:
         )
 
 
-def generator(settings: Settings, kind: str) -> ids.Generator:
+def id_generator(settings: Settings, kind: str) -> ids.Generator:
     """Return the id generator of a kind. Raises SettingError."""
     return _load_generator(f"{kind}_id_generator", settings.id_generator(kind))
 
@@ -258,15 +260,15 @@ def _load_generator(setting: str, name: str) -> ids.Generator:
 
 
 def open_measuring(settings: Settings) -> Any:
-    """Open what measures: StatsD, and plugins with `open_metrics(settings)`. None where no setting asks for any."""
-    modules = [module for module in map(plugin, settings.includes) if hasattr(module, "open_metrics")]
+    """Open the metrics: StatsD, and plugins with `open_metrics(settings)`. None if no setting asks for metrics."""
+    modules = [module for module in map(load_plugin, settings.includes) if hasattr(module, "open_metrics")]
     if not settings.statsd_url and not modules:
         return None
     return importlib.import_module("measuring.requests").open_measuring(settings, modules)
 
 
-def _watch(app: Flask, config: str, environment: str) -> None:
-    """Put New Relic around the application (O-MON-34)."""
+def _wrap_in_new_relic(app: Flask, config: str, environment: str) -> None:
+    """Wrap the application in the agent of New Relic (O-MON-34). Raises SettingError."""
     if not Path(config).is_file():
         raise SettingError("newrelic_config", f"there is no file {config!r}.")
     try:
@@ -274,40 +276,45 @@ def _watch(app: Flask, config: str, environment: str) -> None:
     except ImportError as error:
         raise SettingError("newrelic_config", f"the package newrelic is not installed ({error}).") from error
     with convert_errors("newrelic_config", f"the agent cannot start with the file {config!r}"):
-        # Flask documents this attribute as the place for what wraps an application; mypy sees a method there.
+        # Flask documents this attribute as the place for middleware; mypy sees a method there.
         app.wsgi_app = newrelic.watched(app.wsgi_app, config, environment)  # type: ignore[method-assign]
 
 
-def attach(name: str, app: Flask, service: Service) -> None:
+def attach_plugin(name: str, app: Flask, service: Service) -> None:
     """Attach a plugin. Raises SettingError."""
-    module = plugin(name)
+    module = load_plugin(name)
     with convert_errors("includes", f"the plugin {name!r} cannot be attached"):
         module.attach(app, service)
 
 
-def plugin(name: str) -> Any:
+def load_plugin(name: str) -> Any:
     """Load a plugin: a module with `attach(app, service)`. Raises SettingError."""
-    built_in = name.removeprefix(_PLUGIN_FOLDER)
-    known = name.startswith(_PLUGIN_FOLDER) and built_in in _BUILT_IN
-    if name.startswith(_PLUGIN_FOLDER) and not known:
+    short_name = name.removeprefix(_PLUGIN_FOLDER)
+    is_built_in = name.startswith(_PLUGIN_FOLDER) and short_name in _BUILT_IN
+    if name.startswith(_PLUGIN_FOLDER) and not is_built_in:
         raise SettingError("includes", f"the plugin {name!r} is not provided.")
-    module: Any = importlib.import_module(f"blueprints.plugins.{built_in}") if known else imported("includes", name)
+    module: Any = (
+        importlib.import_module(f"blueprints.plugins.{short_name}") if is_built_in else imported("includes", name)
+    )
     if not callable(getattr(module, "attach", None)):
         raise SettingError("includes", f"{name!r} is no plugin of this service: it has no attach(app, service).")
     return module
 
 
 def open_policy(policy: PolicySettings, service: Service) -> Policy:
-    """Make a policy: basic authentication, one that a plugin brings, or a class that takes settings and service."""
+    """Make a policy: basic authentication, one of a plugin, or an imported class that takes settings and service.
+
+    Raises SettingError.
+    """
     realm = str(policy.options.get("realm", "Realm"))
     if policy.use == BASIC_POLICY:
         return BasicAuth(policy.name, service.settings.userid_hmac_secret, realm)
     setting = f"multiauth.policy.{policy.name}.use"
-    made = service.policy_classes.get(policy.use) or imported(setting, policy.use)
-    if not callable(made):
+    policy_class = service.policy_classes.get(policy.use) or imported(setting, policy.use)
+    if not callable(policy_class):
         raise SettingError(setting, "the dotted name of a class is expected.")
     with convert_errors(setting, f"{policy.use!r} cannot be set up", policy.options.values()):
-        opened: Policy = made(policy, service)
+        opened: Policy = policy_class(policy, service)
     if not callable(getattr(opened, "identify", None)):
         raise SettingError(setting, f"{policy.use!r} is no policy: it has no identify(...).")
     return opened

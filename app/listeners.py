@@ -1,4 +1,4 @@
-"""Listeners from settings: modules of anybody's that are told of events (plugins contract, 3.2)."""
+"""Load the listeners of settings: built-in or third-party modules that receive events (plugins contract, 3.2)."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _BUILT_IN: Final = {REDIS_LISTENER: "backends.listeners.redis"}
 
 
 class KintoConfig:
-    """The settings of the application, as modules written for Kinto ask for them (P-EVT-10)."""
+    """The settings of the application in the form that modules written for Kinto expect (P-EVT-10)."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
     def get_settings(self) -> Mapping[str, Json]:
-        """Return all settings by their names without `kinto.`, those of listeners from the environment too."""
+        """Return all settings by their names without `kinto.`, including settings of listeners from the environment."""
         options = {
             f"{listener.prefix}{name}": value
             for listener in self._settings.listeners
@@ -37,11 +37,11 @@ def load_listeners(settings: Settings) -> Iterator[Listener]:
     """Yield the listeners of `event_listeners` in their order (P-EVT-8). Raises SettingError."""
     for listener in settings.listeners:
         log.info("Setting up %r listener", listener.name)
-        yield _open(listener, settings)
+        yield _load(listener, settings)
 
 
-def _open(listener: ListenerSettings, settings: Settings) -> Listener:
-    """Make one listener: it hears of events before the commit, unless it says that its moment is after (C-EVT-13)."""
+def _load(listener: ListenerSettings, settings: Settings) -> Listener:
+    """Load one listener: called before the commit, unless its attribute `moment` is `after` (C-EVT-13)."""
     setting = f"{listener.prefix}use"
     module = cast(Module, imported(setting, _BUILT_IN.get(listener.use, listener.use)))
     if not callable(getattr(module, "load_from_config", None)):

@@ -1,4 +1,4 @@
-"""What the line of a request says, in the words that tools filter on (operations contract, 5.5). Pure."""
+"""The fields of a request's log line, under the names that log tools filter on (operations contract, 5.5). Pure."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from backends.logs.secrets import shown_query
 
 Fields = dict[str, Json]
 
-_ID_LENGTH: Final = 200
+_MAX_ID_LENGTH: Final = 200
 # Version and variant in a UUID of version 4.
-_FIXED: Final = 0x4 << 76 | 0x8 << 60
-_NOT_FIXED: Final = ~(0xF << 76 | 0xC << 60)
-_NOT_IN_AN_ID: Final = re.compile(r"[^\w.:+/=@-]", re.ASCII)
+_VERSION_BITS: Final = 0x4 << 76 | 0x8 << 60
+_RANDOM_BITS: Final = ~(0xF << 76 | 0xC << 60)
+_FORBIDDEN_IN_ID: Final = re.compile(r"[^\w.:+/=@-]", re.ASCII)
 
 
-def request_id(given: str | None) -> str:
-    """Return the id of a request: the one that was sent, bounded and without odd characters, else a new one."""
-    known = _NOT_IN_AN_ID.sub("", given)[:_ID_LENGTH] if given else ""
-    if known:
-        return known
-    # A UUID of version 4 (RFC 9562, section 5.4), without the system call of uuid4: anybody may guess it.
-    digits = f"{random.getrandbits(128) & _NOT_FIXED | _FIXED:032x}"
+def request_id(header: str | None) -> str:
+    """Return the id of a request: from its header, without unusual characters and at most 200, else a new one."""
+    sanitized = _FORBIDDEN_IN_ID.sub("", header)[:_MAX_ID_LENGTH] if header else ""
+    if sanitized:
+        return sanitized
+    # A UUID of version 4 (RFC 9562, section 5.4), without the system call of uuid4: it need not be hard to guess.
+    digits = f"{random.getrandbits(128) & _RANDOM_BITS | _VERSION_BITS:032x}"
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
-def request_fields(
+def request_fields(  # noqa: PLR0913  # one argument for each field
     method: str, path: str, query: str, request_id: str, agent: str | None, languages: str | None
 ) -> Fields:
-    """Return what is known of a request when it comes in; what has no value is left out."""
+    """Return the fields of an incoming request; those without a value are left out."""
     fields: Fields = {"path": path, "method": method, "rid": request_id, "errno": 0}
     if agent:
         fields["agent"] = agent
@@ -47,23 +47,23 @@ def request_fields(
 
 
 def identity_fields(identity: Identity) -> Fields:
-    """Return who asks: the user id without its policy, and the policy."""
+    """Return the user id without the prefix of its policy, and the policy; nothing for an anonymous identity."""
     if identity.user_id is None:
         return {}
     return {"uid": identity.user_id.partition(":")[2], "authn_type": identity.policy}
 
 
 def response_fields(status: int, started_ns: int, ended_ns: int) -> Fields:
-    """Return how a request ended, in local time and to the millisecond."""
+    """Return the end of a request in local time, its status, and its duration, both times to the millisecond."""
     seconds, milliseconds = divmod(ended_ns // 1_000_000, 1000)
     return {
-        "time": f"{_local(seconds)}.{milliseconds:03}000",
+        "time": f"{_local_time(seconds)}.{milliseconds:03}000",
         "code": status,
         "t": (ended_ns - started_ns) // 1_000_000,
     }
 
 
 @lru_cache(maxsize=2)
-def _local(seconds: int) -> str:
-    """Return a local time to the second; many requests end in one."""
+def _local_time(seconds: int) -> str:
+    """Return a local time to the second; cached, since many requests end in the same second."""
     return datetime.fromtimestamp(seconds).isoformat()

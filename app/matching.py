@@ -1,4 +1,4 @@
-"""Filter, sort and page what is no stored object (the entries of `/permissions`) as the storage does with objects."""
+"""Filter, sort and page documents that are not stored (the entries of `/permissions`) as the storage does objects."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from backends.storage.values import contains, encoded, likes, ordered, reversed_
 
 Document = Mapping[str, Json]
 Test = tuple[tuple[str, ...], Callable[[Json | Missing], bool]]
-"""The path of a field, and what must be true of its value."""
+"""The path of a field, and a predicate on its value."""
 
 
 @dataclass(frozen=True, slots=True)
 class MatchingPage:
-    """The documents of a page, how many match on all pages, and whether more follow."""
+    """The documents of a page, the number of matching documents on all pages, and whether another page follows."""
 
     documents: tuple[Document, ...]
     total: int
@@ -27,7 +27,7 @@ class MatchingPage:
 
 
 def paginate(documents: Iterable[Document], query: Query) -> MatchingPage:
-    """Return the page that *query* asks for. The order must end in a field that is unique."""
+    """Return the page of a query. The order of the query must end in a unique field."""
     tests = build_tests(query.filters)
     matching = [document for document in documents if matches(document, tests)]
     keyed = sorted(((sort_key(document, query.order), document) for document in matching), key=lambda pair: pair[0])
@@ -37,12 +37,12 @@ def paginate(documents: Iterable[Document], query: Query) -> MatchingPage:
 
 
 def build_tests(filters: Sequence[Filter]) -> list[Test]:
-    """Return what the filters ask, with their values encoded once for all documents."""
-    return [(each.path, _TESTS[each.operator](each.value)) for each in filters]
+    """Return the tests of filters, with their values encoded once for all documents."""
+    return [(condition.path, _TESTS[condition.operator](condition.value)) for condition in filters]
 
 
 def matches(document: Document, tests: Sequence[Test]) -> bool:
-    """Say whether a document passes all tests."""
+    """Return whether a document passes all tests."""
     return all(passes(value_at(document, path)) for path, passes in tests)
 
 
@@ -56,27 +56,27 @@ def _joined(values: Sequence[Json | Missing], order: Sequence[Order]) -> bytes:
     return b"".join(reversed_order(bound) if key.descending else bound for key, bound in keys)
 
 
-def _compare(is_met: Callable[[bytes, bytes], bool]) -> Callable[[Json], Callable[[Json | Missing], bool]]:
-    def make(wanted: Json) -> Callable[[Json | Missing], bool]:
-        bound = ordered(wanted)
-        return lambda value: is_met(ordered(value), bound)
+def _compare(compare: Callable[[bytes, bytes], bool]) -> Callable[[Json], Callable[[Json | Missing], bool]]:
+    def make(operand: Json) -> Callable[[Json | Missing], bool]:
+        bound = ordered(operand)
+        return lambda value: compare(ordered(value), bound)
 
     return make
 
 
-def _one_of(wanted: Json) -> Callable[[Json | Missing], bool]:
-    bounds = encoded(wanted)
+def _one_of(operands: Json) -> Callable[[Json | Missing], bool]:
+    bounds = encoded(operands)
     return lambda value: ordered(value) in bounds
 
 
-def _none_of(wanted: Json) -> Callable[[Json | Missing], bool]:
-    bounds = encoded(wanted)
+def _none_of(operands: Json) -> Callable[[Json | Missing], bool]:
+    bounds = encoded(operands)
     return lambda value: ordered(value) not in bounds
 
 
 def _contain(*, every: bool) -> Callable[[Json], Callable[[Json | Missing], bool]]:
-    def make(wanted: Json) -> Callable[[Json | Missing], bool]:
-        bounds = encoded(wanted)
+    def make(operands: Json) -> Callable[[Json | Missing], bool]:
+        bounds = encoded(operands)
         return lambda value: contains(value, bounds, every)
 
     return make
@@ -91,8 +91,8 @@ _TESTS: Final[Mapping[str, Callable[[Json], Callable[[Json | Missing], bool]]]] 
     "max": _compare(operator.le),
     "in": _one_of,
     "exclude": _none_of,
-    "like": lambda wanted: lambda value: likes(value, wanted),
-    "has": lambda wanted: lambda value: (value is not MISSING) == wanted,
+    "like": lambda pattern: lambda value: likes(value, pattern),
+    "has": lambda expected: lambda value: (value is not MISSING) == expected,
     "contains": _contain(every=True),
     "contains_any": _contain(every=False),
 }

@@ -1,4 +1,4 @@
-"""What one running application is made of, and what a plugin may add to it. Two services share nothing."""
+"""The service: the parts of one running application, and the methods by which a plugin adds to it."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ _Answer = TypeVar("_Answer")
 _Value = TypeVar("_Value")
 
 _TRIES: Final = 3
-"""How often credentials are checked whose user changes meanwhile."""
+"""How many times credentials are checked if their user changes meanwhile."""
 
 
 class Service:
-    """Settings, backends, kinds, policies and listeners of one application.
+    """The settings, backends, kinds, policies and listeners of one application. Two services share nothing.
 
-    *generator* gives the id generator of a kind by its name. A plugin's `attach(app, service)` uses the methods that
+    *generator* returns the id generator of a kind by its name. A plugin's `attach(app, service)` uses the methods that
     begin with `add_`, and the Flask application for its URLs. `identity_kinds` are kinds whose objects are users: each
-    is the principal `<kind>:<id>`, is recognised in the batch that makes it, and leaves no grant when it is deleted.
-    `listens_to_reads` says whether a listener wants to know what is only read.
+    is the principal `<kind>:<id>`, can log in within the batch that creates it, and loses all grants when it is
+    deleted. `listens_to_reads` is whether a listener has the action `read`.
     """
 
     def __init__(
@@ -92,11 +92,11 @@ class Service:
         self.policy_classes[dotted_name] = factory
 
     def add_policy(self, policy: Policy) -> None:
-        """Add a way to find out who asks; those added first are asked first."""
+        """Add an authentication policy. Policies are tried in the order in which they were added."""
         self.policies.append(policy)
 
     def add_capability(self, name: str, description: str, url: str, **more: Json) -> None:
-        """Tell clients in the hello view that something is offered. Raises ValueError when somebody does already."""
+        """Add a capability to the hello view. Raises ValueError when one of this name exists already."""
         if name in self.capabilities:
             raise ValueError(f"The {name!r} API capability was already registered ({self.capabilities[name]}).")
         self.capabilities[name] = {"description": description, "url": url, **more}
@@ -122,70 +122,72 @@ class Service:
         self.flush_steps.append(step)
 
     def add_heartbeat(self, name: str, check: Heartbeat) -> None:
-        """Add a check to `__heartbeat__`: true, false, or None where nobody can say."""
+        """Add a check to `__heartbeat__`: true, false, or None if the state is unknown."""
         self.heartbeats[name] = check
 
     def add_listener(self, listener: Listener) -> None:
-        """Tell somebody of what is changed or read; in the order of adding."""
+        """Add a listener to changes or reads. Listeners are called in the order in which they were added."""
         self._listeners.append(listener)
         self.has_listeners = True
         self.listens_to_reads |= "read" in listener.actions
 
     def notify_before(self, events: Sequence[Event], context: Context) -> None:
-        """Tell listeners inside the transaction. An ApiError that one raises undoes everything (C-EVT-6)."""
+        """Call listeners inside the transaction. An ApiError that one raises rolls everything back (C-EVT-6)."""
         for event in events:
             for listener in self._listeners:
                 if listener.before and listener.matches(event):
                     listener.before(event, context)
 
     def notify_after(self, events: Sequence[Event]) -> None:
-        """Tell listeners that all is committed. What they raise is logged and changes nothing (C-EVT-7)."""
+        """Call listeners after the commit. Errors that they raise are logged and change nothing (C-EVT-7)."""
         for event in events:
             for listener in self._listeners:
                 with tolerate(log, "Unable to notify", logging.ERROR):
                     if listener.after and listener.matches(event):
                         listener.after(event)
 
-    def decide(self, operation: Operation, facts: WorkingSet) -> Outcome:
+    def decide(self, operation: Operation, working_set: WorkingSet) -> Outcome:
         """Decide one operation. Raises the ApiError that is its answer."""
-        return decide(operation, facts, self.rules)
+        return decide(operation, working_set, self.rules)
 
     def authenticate(self, authorization: str | None, read: Reader | None = None) -> Identity:
-        """Return who sends these credentials: the first policy that knows them says so (P-BASIC-7).
+        """Return the identity of the first policy that accepts these credentials, else `ANONYMOUS` (P-BASIC-7).
 
-        A login that is remembered has a proof, which the next read of the request must hold against the storage
-        (`app.identity.Proving`). Raises ApiError when a policy lets nobody try at present.
+        The identity of a remembered login has a proof, which the next read of the request must verify against the
+        storage (`app.identity.VerifyingReader`). Raises ApiError when a policy allows no login at present.
         """
         if not authorization:
             return ANONYMOUS
         for policy in self.policies:
-            known = policy.identify(authorization, read or self.storage.read)
-            if isinstance(known, str):
-                return Identity(known, known.partition(":")[0])
-            if known is not None:
-                return known
+            identity = policy.identify(authorization, read or self.storage.read)
+            if isinstance(identity, str):
+                return Identity(identity, identity.partition(":")[0])
+            if identity is not None:
+                return identity
         return ANONYMOUS
 
     def authenticate_and_verify(self, authorization: str | None, read: Reader | None = None) -> Identity:
-        """Return who sends these credentials, checked against what is stored now; costs a read where there is a proof.
+        """Return the identity of these credentials, verified against the storage; a proof costs one read.
 
-        In a view that is a member of a batch, "now" is what the members before it have made.
+        A view that is a member of a batch sees the changes of the members before it.
         """
-        return self._identify(authorization, (), read or self.storage.read)[0]
+        return self._authenticate_with_groups(authorization, (), read or self.storage.read)[0]
 
     def authenticate_with_groups(
         self, authorization: str | None, configured: Iterable[str] | None = None
     ) -> tuple[Identity, frozenset[str]]:
-        """Return who sends these credentials, and the principals of `app.decisions.permissions.with_groups`.
+        """Return the identity of these credentials and its `app.decisions.permissions.principals_with_groups`.
 
-        A remembered login is checked by the statement that reads the groups, or by one of its own without it.
+        A remembered login is verified by the statement that reads the groups, or by a separate one if none does.
         """
-        return self._identify(authorization, configured, self.storage.read)
+        return self._authenticate_with_groups(authorization, configured, self.storage.read)
 
-    def _identify(
+    def _authenticate_with_groups(
         self, authorization: str | None, configured: Iterable[str] | None, read: Reader
     ) -> tuple[Identity, frozenset[str]]:
-        return self.answer_authenticated(authorization, configured, lambda *known: known[:2], read)
+        return self.answer_authenticated(
+            authorization, configured, lambda identity, principals, _reader: (identity, principals), read
+        )
 
     def answer_authenticated(
         self,
@@ -194,25 +196,25 @@ class Service:
         answer: Callable[[Identity, frozenset[str], VerifyingReader], _Answer],
         read: Reader | None = None,
     ) -> _Answer:
-        """Return what *answer* returns for who sends these credentials, with the principals of `identify_with_groups`.
+        """Return the result of *answer* for the identity of these credentials and its `principals_with_groups`.
 
-        A remembered login is checked by the first statement that is read through the `Proving`, or by one of its own
-        after *answer*, also where that raises an ApiError. If the user has changed, *answer* is called again for
-        whoever sends the credentials now: it must not have written anything outside a transaction by then.
+        A remembered login is verified by the first read through the `VerifyingReader`, or by a separate statement
+        after *answer*, also if that raises an ApiError. If the user has changed, *answer* is called again with the
+        present identity of the credentials: it must not have written anything outside a transaction by then.
         """
         read = read or self.storage.read
         for _ in range(_TRIES):
             identity = self.authenticate(authorization, read)
-            proving = VerifyingReader(read, [identity])
+            reader = VerifyingReader(read, [identity])
             identity = replace(identity, proof=None)
             try:
-                principals = principals_with_groups(identity, configured, proving)
+                principals = principals_with_groups(identity, configured, reader)
                 try:
-                    result = answer(identity, principals, proving)
+                    result = answer(identity, principals, reader)
                 except ApiError:
-                    proving.verify()
+                    reader.verify()
                     raise
-                proving.verify()
+                reader.verify()
             except Outdated as outdated:
                 for proof in outdated.proofs:
                     proof.forget()
@@ -221,14 +223,14 @@ class Service:
         return answer(ANONYMOUS, principals_with_groups(ANONYMOUS, configured, read), VerifyingReader(read, ()))
 
     def challenges(self) -> list[str]:
-        """Return the values of `WWW-Authenticate`, one for each policy that has one (C-ERR-5)."""
+        """Return the values of `WWW-Authenticate`, one for each policy with a challenge (C-ERR-5)."""
         return [challenge for policy in self.policies if (challenge := policy.challenge())]
 
     def flush(self) -> None:
         """Remove all data from storage and cache; the tables stay (plugins contract, 8.1).
 
-        The cache comes first: if it fails, all data is still there. It is emptied again after the commit, because
-        requests may have kept values of the old data meanwhile. Raises BackendError: then no data was removed.
+        The cache comes first: if that fails, all data is still there. It is emptied again after the commit, because
+        requests may have cached values of the old data meanwhile. Raises BackendError: then no data was removed.
         """
         self.cache.flush()
         self.storage.flush(self._lists_at_top())
@@ -236,19 +238,19 @@ class Service:
             with tolerate(log, "Unable to finish the removal of all data"):
                 step()
 
-    def migrate(self, dry_run: bool, report: Callable[[str], None]) -> None:
-        """Create or upgrade the tables of the storage, and what the kinds at the top need in them."""
+    def migrate(self, report: Callable[[str], None], *, dry_run: bool = False) -> None:
+        """Create or upgrade tables, and the clocks of the lists at the top; *report* gets a line for each step."""
         self.storage.migrate(dry_run, report)
         if not dry_run:
             self.start()
 
     def start(self) -> None:
-        """Make what the kinds at the top need: the clocks of their lists."""
+        """Create the clocks of the lists at the top."""
         self.storage.start(self._lists_at_top())
 
     def _lists_at_top(self) -> list[str]:
         return [f"/{kind.plural}" for kind in self.kinds.at_top()]
 
     def close(self) -> None:
-        """Give back what the backends hold."""
+        """Release the resources of the backends."""
         self.storage.close()

@@ -1,4 +1,4 @@
-"""Say which version this is, and which Kinto it stands in for."""
+"""The version of this service, and the version of Kinto that it replaces."""
 
 VERSION = "1.2.0"
 KINTO_VERSION = "26.5.0"

@@ -38,7 +38,7 @@ def command(context: click.Context, dry_run: bool) -> int:
     # The storage that is made anew for each process has nothing to tell (O-CLI-14).
     if service.settings.storage_backend == "memory":
         return 0
-    service.migrate(dry_run, log.info)
+    service.migrate(log.info, dry_run=dry_run)
     if dry_run:
         if shown:
             _print_sql(service)
@@ -64,7 +64,7 @@ def _make_administrators(service: Service) -> int:
 def migrate_all(service: Service) -> None:
     """Create or upgrade cache and storage. Raises BackendError."""
     _migrate_cache(service, dry_run=False)
-    service.migrate(False, log.info)
+    service.migrate(log.info)
 
 
 def _migrate_cache(service: Service, dry_run: bool) -> None:

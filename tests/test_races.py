@@ -48,7 +48,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         return
     url = request.getfixturevalue("empty_postgresql_url")
     service = create_app({"kinto.storage_url": url}).extensions["kinto"]
-    service.migrate(False, lambda line: None)
+    service.migrate(lambda line: None)
     service.close()
     yield url
 

@@ -27,7 +27,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     sqlite = request.param == "sqlite"
     url = f"sqlite:///{tmp_path}/kinto.sqlite" if sqlite else request.getfixturevalue("empty_postgresql_url")
     service = create_app({**SETTINGS, "kinto.storage_url": url}).extensions["kinto"]
-    service.migrate(False, lambda line: None)
+    service.migrate(lambda line: None)
     service.close()
     return url
 

@@ -120,5 +120,5 @@ def migrated(owner: str, client_of: Opener) -> Client:
     client = client_of(owner)
     service: Service = client.app.extensions["kinto"]
     service.cache.initialize()
-    service.migrate(False, lambda line: None)
+    service.migrate(lambda line: None)
     return client

@@ -206,7 +206,7 @@ def test_the_serving_user_finds_nothing_to_migrate(client_of: Opener, server: st
     """O-PG-5, O-CLI-15."""
     lines: list[str] = []
 
-    client_of(server).app.extensions["kinto"].migrate(False, lines.append)
+    client_of(server).app.extensions["kinto"].migrate(lines.append)
 
     assert lines[-1] == "PostgreSQL permission schema is up-to-date."
 

@@ -15,7 +15,7 @@ def test_the_role_of_the_service_has_the_limits_of_the_guide(place: Place, owner
 
     place.execute(*found)
     client = client_of(owner, {**guide.settings(TITLE), "kinto.bucket_create_principals": "system.Everyone"})
-    client.app.extensions["kinto"].migrate(False, lambda line: None)
+    client.app.extensions["kinto"].migrate(lambda line: None)
 
     assert client.put("/buckets/b").status == 201
     # Those of TCP are 0 where the session came through a socket of the machine.

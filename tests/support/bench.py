@@ -33,7 +33,7 @@ def main(url: str | None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         app = create_app({**BASICAUTH, "kinto.storage_url": url or f"sqlite:///{folder}/kinto.sqlite"})
         service = app.extensions["kinto"]
-        service.migrate(False, lambda line: None)
+        service.migrate(lambda line: None)
         client = Client(app)
         client.put("/buckets/b")
         client.put("/buckets/b/collections/c")

@@ -54,7 +54,7 @@ from app.factory import create_app
 
 application = create_app()
 service = application.extensions["kinto"]
-service.migrate(False, lambda line: None)
+service.migrate(lambda line: None)
 client = application.test_client()
 for one in json.load(sys.stdin):
     client.open(**one)
