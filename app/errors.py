@@ -252,7 +252,7 @@ class LengthRequired(ApiError):
 
 
 class Modified(ApiError):
-    """A precondition failed (RFC 9110, section 13.1; C-PRE-36). `existing` is the object if the identity may read it."""
+    """A precondition failed (RFC 9110, section 13.1; C-PRE-36). `existing` is the object if the sender may read it."""
 
     status = 412
     errno = 114
