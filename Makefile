@@ -6,7 +6,7 @@ BIN := .venv/bin
 DATA := data
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-monitoring serve test test-fast coverage stop check bench lock audit clean
+.PHONY: help install install-monitoring serve test test-fast coverage stop check bench bench-quick lock audit clean
 
 help:  ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,8 +59,11 @@ check: install  ## Lint, format and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: install  ## Measure requests, statements and concurrent writers
-	$(BIN)/python tests/support/bench.py
+bench: install  ## Measure what requests cost in application and PostgreSQL (BENCH_KINTO=1: beside Kinto 26.5)
+	$(BIN)/python -m tests.bench
+
+bench-quick: install  ## The same on less data, in a minute or two
+	$(BIN)/python -m tests.bench --records 1000 --seconds 0.5 --rounds 1
 
 lock: install  ## Pin what requirements*.in ask for: one resolution for both files
 	$(BIN)/uv pip compile $(LOCK) requirements-dev.in -o requirements-dev.txt

