@@ -1,4 +1,4 @@
-"""Time a storage, its transactions and a cache from outside: none of them knows."""
+"""Time a storage, its transactions and a cache from outside: they contain no code for that."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from typing import NamedTuple
 
 from backends import Json
 from backends.cache import Cache
@@ -30,46 +31,56 @@ from backends.storage import (
 
 
 @contextmanager
-def _timed(observe: Observer, *done: Call) -> Iterator[None]:
-    """Observe how long a block took, however it ended."""
+def _time_calls(observe: Observer, *backend_calls: Call) -> Iterator[None]:
+    """Observe the duration of a block as the duration of some calls, also if the block raises."""
     start = time.perf_counter()
     try:
         yield
     finally:
-        observe(BackendCalls(done, time.perf_counter() - start))
+        observe(BackendCalls(backend_calls, time.perf_counter() - start))
 
 
-def _read(read: Callable[[Selection], Snapshot], wanted: Selection, observe: Observer) -> Snapshot:
-    """Read, and observe it as the calls that Kinto would have made (operations contract, 5.1)."""
-    start, seen = time.perf_counter(), None
+def _read(read: Callable[[Selection], Snapshot], selection: Selection, observe: Observer) -> Snapshot:
+    """Read a selection, and observe the read as the calls that Kinto would make (operations contract, 5.1)."""
+    start, snapshot = time.perf_counter(), None
     try:
-        seen = read(wanted)
-        return seen
+        snapshot = read(selection)
+        return snapshot
     finally:
-        seconds, page = time.perf_counter() - start, wanted.page
-        jobs = _jobs(
-            bool(wanted.targets),
-            bool(wanted.ancestors),
-            page is not None,
-            page is not None and page.counting,
-            page is not None and not page.whole and not (seen and seen.full),
-            bool(wanted.clocks),
-            any(not reader.startswith("system.") for reader in wanted.readers),
+        seconds, page = time.perf_counter() - start, selection.page
+        shape = _ReadShape(
+            targets=bool(selection.targets),
+            ancestors=bool(selection.ancestors),
+            page=page is not None,
+            counting=page is not None and page.counting,
+            partial=page is not None and not page.whole and not (snapshot and snapshot.full),
+            clocks=bool(selection.clocks),
+            groups=any(not reader.startswith("system.") for reader in selection.readers),
         )
-        observe(BackendCalls(jobs, seconds))
+        observe(BackendCalls(_calls_of_read(shape), seconds))
+
+
+class _ReadShape(NamedTuple):
+    """The parts of a selection on which Kinto's calls depend."""
+
+    targets: bool
+    ancestors: bool
+    page: bool
+    counting: bool
+    partial: bool
+    clocks: bool
+    groups: bool
 
 
 @cache
-def _jobs(
-    targets: bool, ancestors: bool, page: bool, counting: bool, partial: bool, clocks: bool, groups: bool
-) -> tuple[Call, ...]:
+def _calls_of_read(shape: _ReadShape) -> tuple[Call, ...]:
     return (
-        *((calls.GET, calls.GRANTS) if targets else ()),
-        *((calls.COUNT_ALL if counting else calls.GET_ALL,) if page else ()),
-        *((calls.ACCESSIBLE,) if partial else ()),
-        *((calls.CHECK,) if targets or ancestors or page else ()),
-        *((calls.TIMESTAMP,) if clocks or page else ()),
-        *((calls.PRINCIPALS,) if groups else ()),
+        *((calls.GET, calls.GRANTS) if shape.targets else ()),
+        *((calls.COUNT_ALL if shape.counting else calls.GET_ALL,) if shape.page else ()),
+        *((calls.ACCESSIBLE,) if shape.partial else ()),
+        *((calls.CHECK,) if shape.targets or shape.ancestors or shape.page else ()),
+        *((calls.TIMESTAMP,) if shape.clocks or shape.page else ()),
+        *((calls.PRINCIPALS,) if shape.groups else ()),
     )
 
 
@@ -81,9 +92,9 @@ class TimedStorage:
         self._storage = storage
         self._observe = observe
 
-    def read(self, wanted: Selection) -> Snapshot:
+    def read(self, selection: Selection) -> Snapshot:
         """Read, timed."""
-        return _read(self._storage.read, wanted, self._observe)
+        return _read(self._storage.read, selection, self._observe)
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
@@ -91,47 +102,48 @@ class TimedStorage:
         with self._storage.transaction() as transaction:
             yield TimedTransaction(transaction, self._observe)
 
-    def accessible(self, wanted: AccessSelection) -> Snapshot:
-        """Read what somebody holds, timed."""
-        with _timed(self._observe, calls.ACCESSIBLE, calls.PRINCIPALS):
-            return self._storage.accessible(wanted)
+    def accessible(self, selection: AccessSelection) -> Snapshot:
+        """Read a page of `GET /permissions`, timed."""
+        with _time_calls(self._observe, calls.ACCESSIBLE, calls.PRINCIPALS):
+            return self._storage.accessible(selection)
 
     def migrate(self, dry_run: bool, report: Callable[[str], None]) -> None:
         """Create or upgrade the tables."""
         self._storage.migrate(dry_run, report)
 
     def start(self, lists: Sequence[str]) -> None:
-        """Make the clocks of the lists at the top."""
+        """Create the clocks of the lists at the top."""
         self._storage.start(lists)
 
     def purge(self, lists: Sequence[str], keep: int | None, before: int | None = None) -> int:
-        """Remove what has ended, timed."""
-        with _timed(self._observe, calls.PURGE):
+        """Remove tombstones, and grants and memberships that ended, timed."""
+        with _time_calls(self._observe, calls.PURGE):
             return self._storage.purge(lists, keep, before)
 
     def check(self, now: int, latest: int, repair: bool, report: Callable[[str], None]) -> int:
-        """Report lists that are wrong, and mend them."""
+        """Report lists with wrong clocks, timestamps or counts, and repair them."""
         return self._storage.check(now, latest, repair, report)
 
     def flush(self, lists: Sequence[str] = ()) -> None:
         """Remove everything, timed."""
-        with _timed(self._observe, calls.FLUSH):
+        with _time_calls(self._observe, calls.FLUSH):
             self._storage.flush(lists)
 
     def ping(self, write: bool) -> None:
-        """Ask whether the database answers, timed."""
-        with _timed(self._observe, calls.PING):
+        """Check that the database answers, timed."""
+        with _time_calls(self._observe, calls.PING):
             self._storage.ping(write)
 
     def close(self) -> None:
-        """Give back the connections."""
+        """Close the connections."""
         self._storage.close()
 
 
 class TimedTransaction:
     """A writing transaction whose statements are timed.
 
-    What was read before tells apart what is new from what is changed, and the deletion of a list from that of objects.
+    The objects and pages that it has read decide whether a write is a creation or an update, and whether a deletion is
+    that of an object or of a list.
     """
 
     def __init__(self, transaction: Transaction, observe: Observer) -> None:
@@ -141,41 +153,41 @@ class TimedTransaction:
         self._emptied: set[str] = set()
 
     def lock(self, lists: Iterable[str], below: Iterable[str] = ()) -> dict[str, Clock]:
-        """Lock clocks, timed as the question for their timestamps."""
-        with _timed(self._observe, calls.TIMESTAMP):
+        """Lock clocks, timed as a read of their timestamps."""
+        with _time_calls(self._observe, calls.TIMESTAMP):
             return self._transaction.lock(lists, below)
 
     def lock_last(self, name: str) -> dict[str, Clock]:
-        """Lock one more clock, timed as the question for its timestamp."""
-        with _timed(self._observe, calls.TIMESTAMP):
+        """Lock one more clock, timed as a read of its timestamp."""
+        with _time_calls(self._observe, calls.TIMESTAMP):
             return self._transaction.lock_last(name)
 
     def expect_locked(self, lists: Iterable[str]) -> None:
-        """Raise Unlocked for lists that are not held."""
+        """Raise Unlocked for lists that are not locked."""
         self._transaction.expect_locked(lists)
 
-    def read(self, wanted: Selection) -> Snapshot:
+    def read(self, selection: Selection) -> Snapshot:
         """Read, timed."""
-        seen = _read(self._transaction.read, wanted, self._observe)
-        self._living.update(uri for uri, stored in seen.objects.items() if not stored.deleted)
-        if wanted.page and wanted.page.own is not None:
-            self._emptied.add(wanted.page.list)
-        return seen
+        snapshot = _read(self._transaction.read, selection, self._observe)
+        self._living.update(uri for uri, stored in snapshot.objects.items() if not stored.deleted)
+        if selection.page and selection.page.own is not None:
+            self._emptied.add(selection.page.list)
+        return snapshot
 
-    def timestamp_conflicts(self, wished: Iterable[tuple[str, int]]) -> set[str]:
-        """Return whose timestamps are taken."""
-        return self._transaction.timestamp_conflicts(wished)
+    def timestamp_conflicts(self, timestamps: Iterable[tuple[str, int]]) -> set[str]:
+        """Return the URIs of objects that already use one of the requested timestamps in the same list."""
+        return self._transaction.timestamp_conflicts(timestamps)
 
     def write(self, changes: Sequence[Change], moves: Sequence[Move]) -> None:
-        """Write, timed as each of the jobs that it does."""
-        jobs = dict.fromkeys(job for change in changes for job in self._jobs(change))
-        with _timed(self._observe, *jobs):
+        """Write, timed as each of Kinto's calls that the changes would need."""
+        backend_calls = dict.fromkeys(call for change in changes for call in self._calls_of_change(change))
+        with _time_calls(self._observe, *backend_calls):
             self._transaction.write(changes, moves)
         self._living.update(change.stored.uri for change in changes)
         self._living.difference_update([change.stored.uri for change in changes if change.stored.deleted])
 
-    def _jobs(self, change: Change) -> Iterator[Call]:
-        yield self._job(change.stored)
+    def _calls_of_change(self, change: Change) -> Iterator[Call]:
+        yield self._call_of_object(change.stored)
         if change.granted:
             yield calls.GRANT
         if change.stored.deleted:
@@ -183,48 +195,48 @@ class TimedTransaction:
         elif change.revoked:
             yield calls.REVOKE
 
-    def _job(self, stored: Stored) -> Call:
+    def _call_of_object(self, stored: Stored) -> Call:
         if stored.deleted:
             return calls.DELETE_ALL if list_of(stored.uri) in self._emptied else calls.DELETE
         return calls.UPDATE if stored.uri in self._living else calls.CREATE
 
     def holdings_of(self, principals: Principals) -> Holdings:
-        """Return what principals hold that end, timed as its withdrawal."""
-        with _timed(self._observe, calls.REVOKE_PRINCIPAL):
+        """Return the grants and memberships of principals that are deleted, timed as their revocation."""
+        with _time_calls(self._observe, calls.REVOKE_PRINCIPAL):
             return self._transaction.holdings_of(principals)
 
-    def end(self, held: Holdings, stamp: Callable[[str], int]) -> None:
+    def end(self, holdings: Holdings, stamp: Callable[[str], int]) -> None:
         """End grants and memberships, timed."""
-        with _timed(self._observe, *[calls.LEAVE] * bool(held.memberships or held.members)):
-            self._transaction.end(held, stamp)
+        with _time_calls(self._observe, *[calls.LEAVE] * bool(holdings.memberships or holdings.members)):
+            self._transaction.end(holdings, stamp)
 
     def join(self, memberships: Iterable[tuple[str, str]], stamp: Callable[[str], int]) -> None:
         """Begin memberships, timed."""
-        joined = set(memberships)
-        with _timed(self._observe, *[calls.JOIN] * bool(joined)):
-            self._transaction.join(joined, stamp)
+        distinct = set(memberships)
+        with _time_calls(self._observe, *[calls.JOIN] * bool(distinct)):
+            self._transaction.join(distinct, stamp)
 
     def delete_below(self, uris: Sequence[str], *, copies: bool = True) -> None:
-        """Delete what lies below objects, timed."""
-        with _timed(self._observe, calls.DELETE_ALL, calls.REVOKE_OBJECT):
+        """Delete everything below objects, timed."""
+        with _time_calls(self._observe, calls.DELETE_ALL, calls.REVOKE_OBJECT):
             self._transaction.delete_below(uris, copies=copies)
 
     def user_holdings(self, principal: str) -> UserHoldings:
-        """Return what a principal has, timed."""
-        with _timed(self._observe, calls.ACCESSIBLE, calls.PRINCIPALS):
+        """Return the holdings of a principal, timed."""
+        with _time_calls(self._observe, calls.ACCESSIBLE, calls.PRINCIPALS):
             return self._transaction.user_holdings(principal)
 
     def remove_copies(self, uris: Sequence[str]) -> None:
         """Delete copies of objects at the top, timed."""
-        with _timed(self._observe, calls.DELETE_ALL, calls.REVOKE_OBJECT):
+        with _time_calls(self._observe, calls.DELETE_ALL, calls.REVOKE_OBJECT):
             self._transaction.remove_copies(uris)
 
     def start(self, lists: Collection[str], now: int) -> None:
-        """Make the clocks of lists."""
+        """Create the clocks of lists."""
         self._transaction.start(lists, now)
 
     def rollback(self) -> None:
-        """Forget all that was done."""
+        """Roll back all writes."""
         self._transaction.rollback()
 
 
@@ -236,52 +248,52 @@ class TimedCache:
         self._observe = observe
 
     def get(self, key: str) -> Json | None:
-        """Return a value, timed, and observe whether there was one."""
-        with _timed(self._observe, calls.CACHE_GET):
+        """Return a value, timed, and observe the hit or miss."""
+        with _time_calls(self._observe, calls.CACHE_GET):
             value = self._cache.get(key)
         self._observe(CacheLookup(value is not None))
         return value
 
     def set(self, key: str, value: Json, ttl_seconds: float) -> None:
-        """Keep a value, timed."""
-        with _timed(self._observe, calls.CACHE_SET):
+        """Store a value, timed."""
+        with _time_calls(self._observe, calls.CACHE_SET):
             self._cache.set(key, value, ttl_seconds)
 
     def delete(self, key: str) -> Json | None:
         """Remove a value, timed."""
-        with _timed(self._observe, calls.CACHE_DELETE):
+        with _time_calls(self._observe, calls.CACHE_DELETE):
             return self._cache.delete(key)
 
     def expire(self, key: str, ttl_seconds: float) -> None:
-        """Give a key another life, timed."""
-        with _timed(self._observe, calls.CACHE_EXPIRE):
+        """Change the TTL of a key, timed."""
+        with _time_calls(self._observe, calls.CACHE_EXPIRE):
             self._cache.expire(key, ttl_seconds)
 
     def ttl(self, key: str) -> float:
-        """Return the life that a key has left, timed."""
-        with _timed(self._observe, calls.CACHE_TTL):
+        """Return the remaining TTL of a key, timed."""
+        with _time_calls(self._observe, calls.CACHE_TTL):
             return self._cache.ttl(key)
 
     def flush(self) -> None:
         """Remove every key, timed."""
-        with _timed(self._observe, calls.CACHE_FLUSH):
+        with _time_calls(self._observe, calls.CACHE_FLUSH):
             self._cache.flush()
 
     def ping(self) -> bool:
-        """Tell whether the cache answers, timed."""
-        with _timed(self._observe, calls.CACHE_PING):
+        """Return whether the cache answers, timed."""
+        with _time_calls(self._observe, calls.CACHE_PING):
             return self._cache.ping()
 
     def initialized(self) -> bool:
-        """Tell whether there is nothing left to make."""
+        """Return whether everything that the cache needs exists."""
         return self._cache.initialized()
 
     def initialize(self) -> None:
-        """Make what is missing."""
+        """Create everything that the cache needs and that does not exist."""
         self._cache.initialize()
 
     def script(self) -> str:
-        """Return what an administrator can run instead of `initialize`."""
+        """Return the script that an administrator can run instead of `initialize`."""
         return self._cache.script()
 
     def close(self) -> None:

@@ -1,1 +1,1 @@
-"""What this service adds to the servers that run it. Nothing here knows the application."""
+"""Extend the servers that run the application; nothing here imports the application."""

@@ -1,4 +1,4 @@
-"""Empty the service: `POST /__flush__` removes all data and remembered values (plugins contract, 8.1)."""
+"""Serve `POST /__flush__`, which removes all data and all cached values (plugins contract, 8.1)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _DOCUMENTATION: Final = "https://kinto.readthedocs.io/en/latest/api/1.x/flush.ht
 
 
 def attach(app: Flask, service: Service) -> None:
-    """Add the URL, open to everybody (P-FLUSH-1), and warn of it."""
+    """Add the URL, which needs no authentication (P-FLUSH-1), and log a warning."""
     blueprint = Blueprint("flush", __name__, url_prefix=prefix(service))
 
     def flush() -> Response:

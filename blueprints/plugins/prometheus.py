@@ -1,4 +1,4 @@
-"""Prometheus: `GET /__metrics__` shows what was measured (operations contract, 5.4)."""
+"""Serve `GET /__metrics__`, the metrics for Prometheus (operations contract, 5.4)."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _DOCUMENTATION: Final = "https://github.com/Kinto/kinto/"
 
 
 def open_metrics(settings: Settings) -> Metrics:
-    """Open the place that keeps what is measured; timers of backends are shown from the start."""
-    opened: Any = _prometheus().Prometheus(
+    """Open the metrics backend; the timers of backends appear in its page from the start."""
+    backend: Any = _prometheus().Prometheus(
         _prefix(settings),
         settings.prometheus_disabled_metrics,
         settings.prometheus_histogram_buckets,
@@ -29,28 +29,28 @@ def open_metrics(settings: Settings) -> Metrics:
     )
     for call in calls.calls():
         if call.kinto:
-            opened.offer(*backend_timer(call))
+            backend.offer(*backend_timer(call))
     for name in _CACHE_COUNTERS:
-        opened.count(name, 0)
-    place: Metrics = opened
-    return place
+        backend.count(name, 0)
+    metrics: Metrics = backend
+    return metrics
 
 
 def attach(app: Flask, service: Service) -> None:
     """Add the URL, which needs no authentication, and the capability (P-PROM-1)."""
     blueprint = Blueprint("prometheus", __name__, url_prefix=prefix(service))
-    prometheus, kept = _prometheus(), service.metrics
-    places = kept.places if isinstance(kept, Several) else ()
-    place = next((place for place in places if isinstance(place, prometheus.Prometheus)), None)
+    prometheus, metrics = _prometheus(), service.metrics
+    backends = metrics.places if isinstance(metrics, Several) else ()
+    backend = next((backend for backend in backends if isinstance(backend, prometheus.Prometheus)), None)
 
-    def metrics() -> Response:
-        page = place.page() if place else None
+    def get() -> Response:
+        page = backend.page() if backend else None
         headers = {"Cache-Control": "no-cache, no-store"}
         if page is None:
             return to_response(Reply(204, "", headers))
         return to_response(Reply(200, page.decode(), headers | {"Content-Type": prometheus.CONTENT_TYPE}))
 
-    blueprint.add_url_rule("/__metrics__", "metrics", metrics, methods=["GET"], provide_automatic_options=False)
+    blueprint.add_url_rule("/__metrics__", "metrics", get, methods=["GET"], provide_automatic_options=False)
     app.register_blueprint(blueprint)
     service.add_capability(
         "prometheus",
@@ -62,7 +62,7 @@ def attach(app: Flask, service: Service) -> None:
 
 
 def _prometheus() -> Any:
-    """Load the library only where this plugin is included: it reads `PROMETHEUS_MULTIPROC_DIR` when it is loaded."""
+    """Import the backend only if this plugin is included: its library reads `PROMETHEUS_MULTIPROC_DIR` on import."""
     return importlib.import_module("backends.metrics.prometheus")
 
 

@@ -1,4 +1,4 @@
-"""StatsD: works as soon as `statsd_url` is set; including this only insists on it (P-STATSD-1)."""
+"""Require StatsD, which the setting `statsd_url` alone switches on (P-STATSD-1)."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from flask import Flask
 from app.service import Service
 
 
-def attach(app: Flask, service: Service) -> None:
-    """Add nothing: no URL, no capability. Settings refuse this plugin without the URL of a server."""
+def attach(app: Flask, service: Service) -> None:  # noqa: ARG001  # the signature of every plugin
+    """Add nothing: no URL, no capability. The settings refuse this plugin if `statsd_url` is not set."""

@@ -1,4 +1,4 @@
-"""Make accounts from the command line, and those first that settings make administrators (operations contract, 2.5)."""
+"""Create accounts for commands, also those that settings declare administrators (operations contract, 2.5)."""
 
 from __future__ import annotations
 
@@ -17,40 +17,40 @@ from backends.codec import dumps
 from backends.storage import Selection, Stored, read_bucket
 from blueprints.plugins.accounts.kind import KIND, LIST, PASSWORD, PREFIX, AccountNames, password_problem, user_of
 
-OPEN_TO_STRANGERS: Final = (
+UNCLAIMED_ACCOUNT: Final = (
     "ANYBODY CAN BECOME %s: settings give it rights, no such account exists yet, and strangers may sign up "
     "(account_create_principals). Make it now: kinto create-user -u %s, or kinto migrate with KINTO_ADMIN_PASSWORD."
 )
 
 
-def strangers_may_sign_up(settings: Settings) -> bool:
-    """Say whether settings let anybody make accounts."""
+def anyone_can_sign_up(settings: Settings) -> bool:
+    """Return whether settings let anonymous clients create accounts."""
     return EVERYONE in settings.principals(KIND, "create") | settings.principals(KIND, "write")
 
 
-def missing(service: Service, principals: frozenset[str]) -> list[str]:
-    """Return the names among principals of accounts that do not exist. Raises BackendError."""
-    names = sorted(_names(principals))
+def missing_accounts(service: Service, principals: frozenset[str]) -> list[str]:
+    """Return the names of the accounts among *principals* that do not exist. Raises BackendError."""
+    names = sorted(_account_names(principals))
     users = tuple(map(user_of, names))
-    known = service.storage.read(Selection(LIST, users=users)).users if users else {}
-    return [name for name in names if user_of(name) not in known]
+    existing = service.storage.read(Selection(LIST, users=users)).users if users else {}
+    return [name for name in names if user_of(name) not in existing]
 
 
 def make_administrators(service: Service, password: str) -> list[str]:
-    """Make the accounts that settings make administrators and that do not exist; return their names.
+    """Create the accounts of administrators that do not exist, and return their names.
 
-    One that exists keeps its password. Raises Invalid for a password that cannot be one.
+    Settings declare the administrators. Existing accounts keep their passwords. Raises Invalid for an invalid password.
     """
-    made = missing(service, service.settings.principals(KIND, "write"))
-    for name in made:
+    names = missing_accounts(service, service.settings.principals(KIND, "write"))
+    for name in names:
         create_user(service, name, password)
-    return made
+    return names
 
 
 def create_user(service: Service, name: str, password: str) -> None:
-    """Create an account, or give an existing one another password; what else it holds stays (O-CLI-25).
+    """Create an account, or change the password of an existing one and nothing else (O-CLI-25).
 
-    No event is raised, and nobody needs the permission. Raises Invalid for a name or password that cannot be one.
+    No event is emitted, and no permission is checked. Raises Invalid for an invalid name or password.
     """
     if not AccountNames().match(name):
         raise Invalid(Problem("path", None, "Invalid object id"))
@@ -61,13 +61,13 @@ def create_user(service: Service, name: str, password: str) -> None:
     service.storage.start((LIST,))
     with service.storage.transaction() as transaction:
         transaction.lock((LIST,))
-        seen = transaction.read(Selection(read_bucket(uri), (uri,), clocks=(LIST,)))
-        writing = WriteTransaction(service, transaction, seen)
-        writing.apply_effects(_with_password(service, writing.working_set, uri, secret))
-        writing.flush()
+        snapshot = transaction.read(Selection(read_bucket(uri), (uri,), clocks=(LIST,)))
+        write = WriteTransaction(service, transaction, snapshot)
+        write.apply_effects(_set_password(service, write.working_set, uri, secret))
+        write.flush()
 
 
-def _names(principals: frozenset[str]) -> Iterator[str]:
+def _account_names(principals: frozenset[str]) -> Iterator[str]:
     names = AccountNames()
     for principal in principals:
         name = principal.removeprefix(PREFIX)
@@ -75,13 +75,13 @@ def _names(principals: frozenset[str]) -> Iterator[str]:
             yield name
 
 
-def _with_password(service: Service, work: WorkingSet, uri: str, secret: str) -> Effect:
-    """Return the account as it is with a password, whether it was there or not."""
-    old = work.living(uri)
-    clock = next_timestamp(work.clock(LIST), work.now)
-    id = uri.rpartition("/")[2]
-    document = {**(old.data() if old else {}), "id": id, "last_modified": clock, PASSWORD: secret}
-    new = Stored(uri, clock, False, clock, dumps(document))
-    granted = work.permissions(uri)
-    writers = granted.get("write", frozenset()) | {f"{PREFIX}{id}"}
-    return Effect(service.kinds[KIND], new, old, {**granted, "write": writers}, clock)
+def _set_password(service: Service, working_set: WorkingSet, uri: str, secret: str) -> Effect:
+    """Return the effect that sets the password hash of an account; the account is created if it does not exist."""
+    old = working_set.living(uri)
+    timestamp = next_timestamp(working_set.clock(LIST), working_set.now)
+    name = uri.rpartition("/")[2]
+    document = {**(old.data() if old else {}), "id": name, "last_modified": timestamp, PASSWORD: secret}
+    new = Stored(uri, timestamp, deleted=False, born=timestamp, text=dumps(document))
+    permissions = working_set.permissions(uri)
+    writers = permissions.get("write", frozenset()) | {f"{PREFIX}{name}"}
+    return Effect(service.kinds[KIND], new, old, {**permissions, "write": writers}, timestamp)

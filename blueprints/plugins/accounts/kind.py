@@ -1,4 +1,4 @@
-"""The kind `account`: what names look like, and what differs from other objects (plugins contract, 4.3 and 4.5)."""
+"""Define the kind `account`: its names, and its hooks (plugins contract, 4.3 and 4.5)."""
 
 from __future__ import annotations
 
@@ -24,91 +24,97 @@ NAME_PATTERN: Final = r"^[a-zA-Z0-9][+.@a-zA-Z0-9_-]*$"
 
 
 class AccountNames:
-    """What names of accounts look like, so that addresses of e-mail are names too (P-ACC-10)."""
+    """The id generator of accounts, whose ids are names; e-mail addresses are valid names (P-ACC-10)."""
 
     regexp = NAME_PATTERN
     _pattern: Final = re.compile(NAME_PATTERN)
 
-    def match(self, id: Json) -> bool:
-        """Say whether *id* is a name, in full: a line break at its end is refused (PD-6)."""
-        return isinstance(id, str) and len(id) <= MAX_ID_CHARACTERS and bool(self._pattern.fullmatch(id))
+    def match(self, object_id: Json) -> bool:
+        """Return whether all of *object_id* is a name: a line break at its end is refused (PD-6)."""
+        if not isinstance(object_id, str) or len(object_id) > MAX_ID_CHARACTERS:
+            return False
+        return bool(self._pattern.fullmatch(object_id))
 
     def __call__(self) -> str:
-        """Make a name that nobody has."""
+        """Generate a random name."""
         return secrets.token_hex(8)
 
 
 def account_kind(logins: Logins, rounds: int) -> Kind:
-    """Make the kind: lists at the top, the hash of the password never shown."""
-    behaviour = AccountHooks(logins, rounds)
-    return Kind(KIND, "accounts", ("read", "write"), AccountNames(), private=(PASSWORD,), hooks=behaviour)
+    """Make the kind: its list is at the top, the hash of the password is private. *rounds* is the cost of bcrypt."""
+    hooks = AccountHooks(logins, rounds)
+    return Kind(KIND, "accounts", ("read", "write"), AccountNames(), private=(PASSWORD,), hooks=hooks)
 
 
 def user_of(name: str) -> User:
-    """Return where the account of a name is, and what in it a login depends on."""
+    """Return the URI of the account with a name, and the attribute on which its logins depend."""
     return User(f"{LIST}/{name}", PASSWORD)
 
 
 def name_of(identity: Identity) -> str | None:
-    """Return the name of the account behind an identity, None for all others."""
+    """Return the account name of an identity, None if it is not that of an account."""
     user_id = identity.user_id or ""
     return user_id.removeprefix(PREFIX) if user_id.startswith(PREFIX) else None
 
 
-class Kept(str):
-    """What a patch sees in the place of the hash: it must neither read it nor copy it to where it shows."""
+class MaskedHash(str):
+    """The value that a patch sees instead of the hash, so that it can neither read nor copy the hash."""
 
     __slots__ = ()
 
 
-_KEPT: Final = Kept("***")
+_MASKED_HASH: Final = MaskedHash("***")
 
 
 class AccountHooks(KindHooks):
-    """What differs for accounts: passwords are hashed, and everybody deals with the own account only."""
+    """The hooks of accounts: passwords are hashed, and users other than administrators see their own account only."""
 
     def __init__(self, logins: Logins, rounds: int) -> None:
         self._logins = logins
         self._rounds = rounds
 
     def prepare_attributes(
-        self, kind: str, data: Data | None, old: Data | None, prefix: str
+        self,
+        kind: str,  # noqa: ARG002  # a hook
+        data: Data | None,
+        old: Data | None,
+        prefix: str,
     ) -> tuple[Data, list[Problem]]:
-        """Check the password; a touch keeps the hash that is there (P-ACC-14)."""
+        """Check the password; a write without data keeps the stored hash (P-ACC-14)."""
         if data is None and old is not None:
             return dict(old), []
-        given = data or {}
-        password = given.get(PASSWORD)
-        if isinstance(password, Kept):
-            return {**given, PASSWORD: (old or {}).get(PASSWORD)}, []
+        attributes = data or {}
+        password = attributes.get(PASSWORD)
+        if isinstance(password, MaskedHash):
+            return {**attributes, PASSWORD: (old or {}).get(PASSWORD)}, []
         if not acceptable(password):
-            return given, [password_problem(password, f"{prefix}{PASSWORD}")]
-        return {**given, PASSWORD: Plain(password)}, []
+            return attributes, [password_problem(password, f"{prefix}{PASSWORD}")]
+        return {**attributes, PASSWORD: Plain(password)}, []
 
     def stored_attributes(self, uri: str, attributes: Data, slow_results: SlowResults) -> Data:
-        """Hash a new password: for admitted operations alone, once for each account and password of a request."""
+        """Hash a new password, only for permitted operations, once for each account and password of a request."""
         password = attributes.get(PASSWORD)
         if not isinstance(password, Plain):
             return attributes
-        hash = slow_results.get((uri, str(password)), lambda: self._hashed(uri, password))
-        return {**attributes, PASSWORD: hash}
+        password_hash = slow_results.get((uri, str(password)), lambda: self._hash_password(uri, password))
+        return {**attributes, PASSWORD: password_hash}
 
-    def _hashed(self, uri: str, password: str) -> str:
-        """Hash a password, and let the request that made the hash know that it fits."""
-        hash = hashed(password, self._rounds)
-        caller().made[hash] = self._logins.login(uri.rpartition("/")[2], password).value
-        return hash
+    def _hash_password(self, uri: str, password: str) -> str:
+        """Hash a password; later members of the request can log in with it without comparing the hash."""
+        password_hash = hashed(password, self._rounds)
+        caller().made[password_hash] = self._logins.login(uri.rpartition("/")[2], password).value
+        return password_hash
 
     def mask_secrets(self, data: Data) -> Data:
-        """Hide the hash from a patch."""
-        return {**data, PASSWORD: _KEPT}
+        """Replace the hash before a patch reads the attributes."""
+        return {**data, PASSWORD: _MASKED_HASH}
 
-    def writer(self, identity: Identity, object_id: str) -> str:
-        """Return the account itself: it belongs to its user, whoever made it (P-ACC-9, P-ACC-21)."""
+    def writer(self, identity: Identity, object_id: str) -> str:  # noqa: ARG002  # a hook
+        """Return the principal of the account: it belongs to its user, not to its creator (P-ACC-9, P-ACC-21)."""
         return f"{PREFIX}{object_id}"
 
     def write_error(self, identity: Identity, object_id: str | None, *, may_write_all: bool) -> ApiError | None:
-        """Refuse a new account without a name, and all but administrators on the accounts of others (P-ACC-16)."""
+        """Return the error for a new account without a name, or for a write to another user's account (P-ACC-16)."""
         if object_id is None:
             return Invalid(Problem("body", "data.id", "data.id in body: Required"))
         if identity.user_id is None or may_write_all or object_id == name_of(identity):
@@ -116,12 +122,12 @@ class AccountHooks(KindHooks):
         return Invalid(Problem("body", "data.id", "Username and account ID do not match."))
 
     def own_object_id(self, identity: Identity) -> str:
-        """Return the own name; for those without an account a text that no account is called (P-ACC-23)."""
+        """Return the name of the own account; for other identities "", which is no valid name (P-ACC-23)."""
         return name_of(identity) or ""
 
 
 def password_problem(password: Json, name: str) -> Problem:
-    """Return what is wrong with a password that is not acceptable."""
+    """Return the problem of a password that is not acceptable; *name* is that of its field."""
     if not password:
         return Problem("body", name, "Required")
     if not isinstance(password, str):

@@ -1,4 +1,4 @@
-"""Log in with the name and the password of an account (plugins contract, 4.2)."""
+"""Authenticate by the name and the password of an account (plugins contract, 4.2)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from blueprints.plugins.accounts.kind import KIND, PREFIX, AccountNames, user_of
 
 
 class AccountsPolicy:
-    """The policy of accounts; the user id is `account:<name>` whatever the policy is called (P-ACC-3)."""
+    """The policy of accounts; the user id is `account:<name>`, whatever the name of the policy (P-ACC-3)."""
 
     def __init__(self, policy: PolicySettings, service: Service, logins: Logins, failures: Failures) -> None:
         self.name = policy.name
@@ -23,18 +23,18 @@ class AccountsPolicy:
         self._failures = failures
         self._names = AccountNames()
         self._realm = str(policy.options.get("realm", "Realm"))
-        self._last = [listed.name for listed in service.settings.policies][-1:] == [policy.name]
+        self._is_last = [listed.name for listed in service.settings.policies][-1:] == [policy.name]
 
     def identify(self, authorization: str, read: Reader) -> Identity | None:
-        """Return whose account it is; None for a wrong password, an unknown name and what is no basic authentication.
+        """Return the identity of an account, None for a wrong password, an unknown name or another scheme than Basic.
 
-        The identity has a proof: a login that is remembered counts only while the account has the hash that it was
-        checked against. Raises TooManyFailures.
+        The identity has a proof: a cached login is valid only while the account has the hash with which the password
+        was compared. Raises TooManyFailures.
         """
-        known = credentials(authorization)
-        if known is None or not self._names.match(known[0]):
+        name_and_password = credentials(authorization)
+        if name_and_password is None or not self._names.match(name_and_password[0]):
             return None
-        name, password = known
+        name, password = name_and_password
         login = self._logins.login(name, password)
 
         def forget() -> None:
@@ -45,34 +45,34 @@ class AccountsPolicy:
             caller().recalled.add(login.value)
             proof = Proof(user_of(name), *recalled, authorization, forget)
             return Identity(f"{PREFIX}{name}", KIND, proof)
-        state = _state(user_of(name), read)
-        if not self._right(login, name, password, state):
+        state = _read_state(user_of(name), read)
+        if not self._is_correct(login, name, password, state):
             return None
-        assert state is not None, "no password is right where there is no account"
+        assert state is not None, "without an account no password is correct"
         proof = proof_of(user_of(name), state, authorization, forget)
         self._logins.remember(login, proof)
         return Identity(f"{PREFIX}{name}", KIND, proof)
 
-    def _right(self, login: Login, name: str, password: str, state: UserState | None) -> bool:
-        """Compare with what is stored, once a request; an unknown name takes as long as a known one (P-ACC-29)."""
-        asking, secret = caller(), state.secret if state else None
-        known = asking.knows(login, secret)
-        if known is not None:
-            return known
-        # What a later policy accepts is no guess, unless there is such an account.
-        counted = self._last or state is not None
-        if counted:
-            self._failures.expect_few(asking.address, name)
-        right = verified(password, secret, self._rounds)
-        asking.checks[login.value, secret] = right
-        if counted and not right:
-            self._failures.count(asking.address, name)
-        return right
+    def _is_correct(self, login: Login, name: str, password: str, state: UserState | None) -> bool:
+        """Compare a password with the stored hash, once per request; an unknown name takes as long (P-ACC-29)."""
+        sender, secret = caller(), state.secret if state else None
+        earlier_result = sender.knows(login, secret)
+        if earlier_result is not None:
+            return earlier_result
+        # Without such an account, credentials that a later policy may accept are no guess.
+        is_guess = self._is_last or state is not None
+        if is_guess:
+            self._failures.expect_few(sender.address, name)
+        is_correct = verified(password, secret, self._rounds)
+        sender.checks[login.value, secret] = is_correct
+        if is_guess and not is_correct:
+            self._failures.count(sender.address, name)
+        return is_correct
 
     def challenge(self) -> str:
         """Return the value of `WWW-Authenticate`."""
         return f'Basic realm="{self._realm}"'
 
 
-def _state(user: User, read: Reader) -> UserState | None:
+def _read_state(user: User, read: Reader) -> UserState | None:
     return read(Selection(read_bucket(user.uri), users=(user,))).users.get(user)
