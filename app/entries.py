@@ -11,7 +11,7 @@ from app.matching import build_tests, matches
 from app.parsing.queries import Query
 from backends import Json
 from backends.storage import AccessSelection, Filter, KindRange, Order, Page, like_pattern
-from backends.storage.values import ordered
+from backends.storage.values import order_key
 
 Permissions = Mapping[str, set[str]]
 """Permissions by URI, or by the name of a kind."""
@@ -68,7 +68,7 @@ def select_accessible(
         bounds, others = _ranges(lineage, query, after)
         names = tuple(ancestor.plural for ancestor in lineage)
         everything = kind.name in whole_kinds
-        ranges += [KindRange(kind.name, names, kind.permissions, *pair, everything=everything) for pair in bounds]
+        ranges += [KindRange(kind.name, names, kind.permissions, *pair, all_objects=everything) for pair in bounds]
         remaining += others if bounds else []
     in_order = all(key.path in (_KIND, _URI) for key in query.order)
     page = Page(
@@ -77,7 +77,7 @@ def select_accessible(
         order=query.order,
         after=None if in_order else after or None,
         limit=query.limit + 1,
-        counting=counting,
+        count_only=counting,
     )
     return AccessSelection(tuple(readers), tuple(ranges), page, tuple(_ids(kinds)))
 
@@ -158,12 +158,12 @@ def _skip_previous_page(
 ) -> tuple[str, str]:
     """Return the part of a range that follows the last entry of the previous page, if kind and URI determine it."""
     for key, value in zip(order, after, strict=False):
-        if key.path == _KIND and ordered(kind) == ordered(value):
+        if key.path == _KIND and order_key(kind) == order_key(value):
             continue
         if key.path == _URI and isinstance(value, str):
             return (first, min(end, value)) if key.descending else (max(first, _range_of(value)[1]), end)
         if key.path in (_KIND, _URI):
-            follows = (ordered(kind if key.path == _KIND else first) > ordered(value)) != key.descending
+            follows = (order_key(kind if key.path == _KIND else first) > order_key(value)) != key.descending
             return (first, end) if follows else (end, end)
         break
     return first, end

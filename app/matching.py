@@ -10,7 +10,7 @@ from typing import Final
 from app.parsing.queries import Query
 from backends import Json
 from backends.storage import MISSING, Filter, Missing, Order
-from backends.storage.values import contains, encoded, likes, ordered, reversed_order, value_at
+from backends.storage.values import contains, matches_pattern, order_key, order_keys, reverse_key, value_at
 
 Document = Mapping[str, Json]
 Test = tuple[tuple[str, ...], Callable[[Json | Missing], bool]]
@@ -52,32 +52,32 @@ def sort_key(document: Document, order: Sequence[Order]) -> bytes:
 
 
 def _joined(values: Sequence[Json | Missing], order: Sequence[Order]) -> bytes:
-    keys = zip(order, map(ordered, values), strict=True)
-    return b"".join(reversed_order(bound) if key.descending else bound for key, bound in keys)
+    keys = zip(order, map(order_key, values), strict=True)
+    return b"".join(reverse_key(bound) if key.descending else bound for key, bound in keys)
 
 
 def _compare(compare: Callable[[bytes, bytes], bool]) -> Callable[[Json], Callable[[Json | Missing], bool]]:
     def make(operand: Json) -> Callable[[Json | Missing], bool]:
-        bound = ordered(operand)
-        return lambda value: compare(ordered(value), bound)
+        bound = order_key(operand)
+        return lambda value: compare(order_key(value), bound)
 
     return make
 
 
 def _one_of(operands: Json) -> Callable[[Json | Missing], bool]:
-    bounds = encoded(operands)
-    return lambda value: ordered(value) in bounds
+    bounds = order_keys(operands)
+    return lambda value: order_key(value) in bounds
 
 
 def _none_of(operands: Json) -> Callable[[Json | Missing], bool]:
-    bounds = encoded(operands)
-    return lambda value: ordered(value) not in bounds
+    bounds = order_keys(operands)
+    return lambda value: order_key(value) not in bounds
 
 
 def _contain(*, every: bool) -> Callable[[Json], Callable[[Json | Missing], bool]]:
     def make(operands: Json) -> Callable[[Json | Missing], bool]:
-        bounds = encoded(operands)
-        return lambda value: contains(value, bounds, every)
+        bounds = order_keys(operands)
+        return lambda value: contains(value, bounds, every=every)
 
     return make
 
@@ -91,7 +91,7 @@ _TESTS: Final[Mapping[str, Callable[[Json], Callable[[Json | Missing], bool]]]] 
     "max": _compare(operator.le),
     "in": _one_of,
     "exclude": _none_of,
-    "like": lambda pattern: lambda value: likes(value, pattern),
+    "like": lambda pattern: lambda value: matches_pattern(value, pattern),
     "has": lambda expected: lambda value: (value is not MISSING) == expected,
     "contains": _contain(every=True),
     "contains_any": _contain(every=False),

@@ -240,13 +240,13 @@ class Service:
 
     def migrate(self, report: Callable[[str], None], *, dry_run: bool = False) -> None:
         """Create or upgrade tables, and the clocks of the lists at the top; *report* gets a line for each step."""
-        self.storage.migrate(dry_run, report)
+        self.storage.migrate(report, dry_run=dry_run)
         if not dry_run:
             self.start()
 
     def start(self) -> None:
         """Create the clocks of the lists at the top."""
-        self.storage.start(self._lists_at_top())
+        self.storage.start_clocks(self._lists_at_top())
 
     def _lists_at_top(self) -> list[str]:
         return [f"/{kind.plural}" for kind in self.kinds.at_top()]

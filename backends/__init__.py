@@ -1,4 +1,4 @@
-"""Hold the places where data lives: a folder each, whose `__init__` is the interface, every other module one choice."""
+"""The backends: one folder each, whose `__init__` is the interface; every other module there is one implementation."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 Json: TypeAlias = Any
-"""Any JSON value: null, a boolean, a number, a text, a list or a mapping."""
+"""Any JSON value: null, a boolean, a number, a string, an array or an object."""
 
 
 class BackendError(Exception):
-    """Say that a backend failed: the client gets a 503 and may try again. `original` is the error of the driver."""
+    """A backend failed: the client gets a 503 and may retry. `original` is the error of the driver."""
 
     def __init__(self, message: str, original: BaseException | None = None) -> None:
         super().__init__(message)
@@ -18,16 +18,16 @@ class BackendError(Exception):
 
 
 class Busy(BackendError):
-    """Say that a lock was not available within the time limit: nothing was written, and a later try may succeed."""
+    """A lock was not available within the time limit: nothing was written, and a later try may succeed."""
 
 
 class IntegrityError(BackendError):
-    """Say that the database refused a row that contradicts another one."""
+    """The database rejected a row that violates a constraint."""
 
 
 @contextmanager
-def translated(*failures: type[Exception]) -> Iterator[None]:
-    """Turn *failures*, the errors of a driver, into BackendError."""
+def translate_errors(*failures: type[Exception]) -> Iterator[None]:
+    """Raise BackendError in place of *failures*, the exceptions of a driver."""
     try:
         yield
     except failures as error:
@@ -36,11 +36,11 @@ def translated(*failures: type[Exception]) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """The connections that a backend keeps (operations.md 1.5); the defaults are those of PostgreSQL.
+    """The settings of a connection pool (operations.md 1.5); the defaults are those of PostgreSQL.
 
-    `max_backlog` is how many threads may wait for one: the next fails at once. -1: any number.
-    `echo` logs every statement, without what is bound to it. `lock_timeout_seconds` is how long a statement of the
-    storage may wait for a lock.
+    `max_backlog` is the number of threads that may wait for a connection: one more fails at once. -1: no limit.
+    `echo` logs every statement, without bound values. `lock_timeout_seconds` limits how long a statement of the storage
+    waits for a lock.
     """
 
     size: int = 25

@@ -1,4 +1,4 @@
-"""A circuit breaker: a server that does not answer costs one request a second, and not every request of a process."""
+"""A circuit breaker: while a server does not answer, only one request every few seconds waits for it, not all."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from backends import BackendError, translated
+from backends import BackendError, translate_errors
 
 LIMIT_SECONDS: Final = 1.0
-"""How long a call to a cache or a listener's server may take. Clients get it as their timeout."""
+"""The time limit of a call to the server of a cache or a listener; the driver gets it as its timeout."""
 SLOW_SECONDS: Final = LIMIT_SECONDS / 2
-"""A call that failed faster, a refused connection for instance, costs little, so the next request tries again."""
+"""A call that fails faster, for instance by a refused connection, is cheap, so the next request tries again."""
 REST_SECONDS: Final = 5.0
-"""How long no call is made after one that failed slowly."""
+"""After a call that failed slowly, no call is made for this time."""
 
 
 class Breaker:
-    """Turns the errors of one server's driver into BackendError; after a call that failed slowly it refuses others.
+    """The circuit breaker of one server. Errors of its driver become BackendError.
 
-    After `REST_SECONDS` one call tries again, while the others are still refused until it has succeeded. Threads share
-    a breaker without a lock: in a race one call too many is made.
+    After a call that failed slowly, calls fail at once. After `REST_SECONDS` one call tries again, and others still
+    fail until that one has succeeded. Threads share a breaker without a lock: a race lets one call too many through.
     """
 
     def __init__(self, *failures: type[Exception], clock: Callable[[], float] = time.monotonic) -> None:
@@ -39,7 +39,7 @@ class Breaker:
                 raise BackendError("No answer lately: the next call is made in some seconds")
             self._next_try = start + REST_SECONDS
         try:
-            with translated(*self._failures):
+            with translate_errors(*self._failures):
                 yield
         except BackendError:
             end = self._clock()

@@ -1,4 +1,4 @@
-"""Let what a forked child inherits be renewed there (gunicorn `preload_app`, uWSGI without `lazy-apps`)."""
+"""Let a forked child process renew the state that it inherits (gunicorn `preload_app`, uWSGI without `lazy-apps`)."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ T = TypeVar("T")
 
 
 def renew_in_children(inherited: T, renew: Callable[[T], None]) -> None:
-    """Call *renew* with *inherited* in each forked child, as long as it is in use. Nothing here keeps it alive."""
-    known = weakref.ref(inherited)
+    """Call *renew* with *inherited* in each forked child process, unless it has been garbage-collected by then."""
+    reference = weakref.ref(inherited)
 
-    def renew_if_used() -> None:
-        used = known()
-        if used is not None:
-            renew(used)
+    def renew_if_alive() -> None:
+        alive = reference()
+        if alive is not None:
+            renew(alive)
 
-    os.register_at_fork(after_in_child=renew_if_used)
+    os.register_at_fork(after_in_child=renew_if_alive)

@@ -73,7 +73,7 @@ def start(
     )
 
 
-def say(text: str) -> None:
+def send_message(text: str) -> None:
     """Send a message of level info, by which an operator sees that it works."""
     sentry_sdk.capture_message(text, "info")
 

@@ -76,7 +76,7 @@ def _read_page(
     by_settings = entries.permissions_by_settings(kinds, configured, principals)
     counting = request.method == "HEAD"
     selection = entries.select_accessible(kinds, query, identity.principals, by_settings, counting=counting)
-    snapshot = reader.read_with(service.storage.accessible, selection)
+    snapshot = reader.read_with(service.storage.read_accessible, selection)
     object_entries = entries.build_entries(kinds, snapshot.permissions, by_settings)
     page = paginate(object_entries + entries.root_entries(kinds, configured, principals), query)
     return query, replace(page, total=page.total + snapshot.total)

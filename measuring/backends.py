@@ -52,8 +52,8 @@ def _read(read: Callable[[Selection], Snapshot], selection: Selection, observe: 
             targets=bool(selection.targets),
             ancestors=bool(selection.ancestors),
             page=page is not None,
-            counting=page is not None and page.counting,
-            partial=page is not None and not page.whole and not (snapshot and snapshot.full),
+            counting=page is not None and page.count_only,
+            partial=page is not None and not page.unrestricted and not (snapshot and snapshot.full),
             clocks=bool(selection.clocks),
             groups=any(not reader.startswith("system.") for reader in selection.readers),
         )
@@ -102,37 +102,37 @@ class TimedStorage:
         with self._storage.transaction() as transaction:
             yield TimedTransaction(transaction, self._observe)
 
-    def accessible(self, selection: AccessSelection) -> Snapshot:
+    def read_accessible(self, selection: AccessSelection) -> Snapshot:
         """Read a page of `GET /permissions`, timed."""
         with _time_calls(self._observe, calls.ACCESSIBLE, calls.PRINCIPALS):
-            return self._storage.accessible(selection)
+            return self._storage.read_accessible(selection)
 
-    def migrate(self, dry_run: bool, report: Callable[[str], None]) -> None:
+    def migrate(self, report: Callable[[str], None], *, dry_run: bool) -> None:
         """Create or upgrade the tables."""
-        self._storage.migrate(dry_run, report)
+        self._storage.migrate(report, dry_run=dry_run)
 
-    def start(self, lists: Sequence[str]) -> None:
+    def start_clocks(self, lists: Sequence[str]) -> None:
         """Create the clocks of the lists at the top."""
-        self._storage.start(lists)
+        self._storage.start_clocks(lists)
 
     def purge(self, lists: Sequence[str], keep: int | None, before: int | None = None) -> int:
         """Remove tombstones, and grants and memberships that ended, timed."""
         with _time_calls(self._observe, calls.PURGE):
             return self._storage.purge(lists, keep, before)
 
-    def check(self, now: int, latest: int, repair: bool, report: Callable[[str], None]) -> int:
+    def check(self, now: int, latest: int, report: Callable[[str], None], *, repair: bool) -> int:
         """Report lists with wrong clocks, timestamps or counts, and repair them."""
-        return self._storage.check(now, latest, repair, report)
+        return self._storage.check(now, latest, report, repair=repair)
 
     def flush(self, lists: Sequence[str] = ()) -> None:
         """Remove everything, timed."""
         with _time_calls(self._observe, calls.FLUSH):
             self._storage.flush(lists)
 
-    def ping(self, write: bool) -> None:
+    def ping(self, *, write: bool) -> None:
         """Check that the database answers, timed."""
         with _time_calls(self._observe, calls.PING):
-            self._storage.ping(write)
+            self._storage.ping(write=write)
 
     def close(self) -> None:
         """Close the connections."""
@@ -170,7 +170,7 @@ class TimedTransaction:
         """Read, timed."""
         snapshot = _read(self._transaction.read, selection, self._observe)
         self._living.update(uri for uri, stored in snapshot.objects.items() if not stored.deleted)
-        if selection.page and selection.page.own is not None:
+        if selection.page and selection.page.object_permissions is not None:
             self._emptied.add(selection.page.list)
         return snapshot
 
@@ -205,16 +205,16 @@ class TimedTransaction:
         with _time_calls(self._observe, calls.REVOKE_PRINCIPAL):
             return self._transaction.holdings_of(principals)
 
-    def end(self, holdings: Holdings, stamp: Callable[[str], int]) -> None:
+    def end_holdings(self, holdings: Holdings, stamp: Callable[[str], int]) -> None:
         """End grants and memberships, timed."""
         with _time_calls(self._observe, *[calls.LEAVE] * bool(holdings.memberships or holdings.members)):
-            self._transaction.end(holdings, stamp)
+            self._transaction.end_holdings(holdings, stamp)
 
-    def join(self, memberships: Iterable[tuple[str, str]], stamp: Callable[[str], int]) -> None:
+    def begin_memberships(self, memberships: Iterable[tuple[str, str]], stamp: Callable[[str], int]) -> None:
         """Begin memberships, timed."""
         distinct = set(memberships)
         with _time_calls(self._observe, *[calls.JOIN] * bool(distinct)):
-            self._transaction.join(distinct, stamp)
+            self._transaction.begin_memberships(distinct, stamp)
 
     def delete_below(self, uris: Sequence[str], *, copies: bool = True) -> None:
         """Delete everything below objects, timed."""
@@ -226,14 +226,14 @@ class TimedTransaction:
         with _time_calls(self._observe, calls.ACCESSIBLE, calls.PRINCIPALS):
             return self._transaction.user_holdings(principal)
 
-    def remove_copies(self, uris: Sequence[str]) -> None:
+    def delete_copies(self, uris: Sequence[str]) -> None:
         """Delete copies of objects at the top, timed."""
         with _time_calls(self._observe, calls.DELETE_ALL, calls.REVOKE_OBJECT):
-            self._transaction.remove_copies(uris)
+            self._transaction.delete_copies(uris)
 
-    def start(self, lists: Collection[str], now: int) -> None:
+    def start_clocks(self, lists: Collection[str], now: int) -> None:
         """Create the clocks of lists."""
-        self._transaction.start(lists, now)
+        self._transaction.start_clocks(lists, now)
 
     def rollback(self) -> None:
         """Roll back all writes."""

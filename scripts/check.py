@@ -26,6 +26,6 @@ def command(context: click.Context, repair: bool) -> int:
     service: Service = create_service(settings)
     now = now_ms()
     latest = min(now + service.rules.timestamp_max_ahead_ms + _TOLERANCE_MS, LATEST)
-    wrong = service.storage.check(now, latest, repair, click.echo)
+    wrong = service.storage.check(now, latest, click.echo, repair=repair)
     log.info("%d list(s) %s; timestamps from 0 to %d are in range.", wrong, "mended" if repair else "wrong", latest)
     return FAILED if wrong and not repair else 0

@@ -85,5 +85,5 @@ def _print_sql(service: Service) -> None:
     if not isinstance(service.storage, SqlStorage) or service.storage.embedded:
         return
     with service.storage.writing.connect() as connection:
-        installed = migrations.installed(connection)
+        installed = migrations.installed_version(connection)
         click.echo(migrations.sql(connection.dialect.name, installed))

@@ -51,7 +51,7 @@ class Place:
         """Do what the command does, on what this service has compiled; return what is reported."""
         reported: list[str] = []
         now = time.time_ns() // 1_000_000
-        self.client.app.extensions["kinto"].storage.check(now, now + DAY_MS, repair, reported.append)
+        self.client.app.extensions["kinto"].storage.check(now, now + DAY_MS, reported.append, repair=repair)
         return reported
 
     def change(self, *statements: str) -> None:
@@ -244,7 +244,7 @@ def test_every_kind_of_fault_is_reported_and_mended(place: Place) -> None:
         first, _, last = told.partition("*")
         assert any(line.startswith(f"{where}: ") and first in line and last in line for line in wrong), (name, wrong)
         assert place.examine() == wrong, f"{name}: a report changes nothing"
-        assert any(line.startswith(f"{where}: mended: ") for line in place.examine(repair=True)), name
+        assert any(line.startswith(f"{where}: repaired: ") for line in place.examine(repair=True)), name
 
         assert place.examine(repair=True) == [], name
         _assert_sound(place)
@@ -379,7 +379,7 @@ def test_the_command_ends_with_1_as_long_as_something_is_wrong(place: Place) -> 
 
     assert place.check() == (1, [f"{RECORDS}: its count is 9 and 5 object(s) live."])
     code, lines = place.check("--repair")
-    assert (code, len(lines), lines[1].startswith(f"{RECORDS}: mended: 0 row(s) got new timestamps")) == (0, 2, True)
+    assert (code, len(lines), lines[1].startswith(f"{RECORDS}: repaired: 0 row(s) got new timestamps")) == (0, 2, True)
     assert place.check() == place.check("--repair") == (0, [])
 
 

@@ -249,13 +249,15 @@ PAGES: dict[str, dict[str, Any]] = {
     "the oldest first": {"order": (Order(("last_modified",)),)},
     "a poll without news": {"filters": (Filter(("last_modified",), "gt", NEWEST),), "tombstones": True, "limit": 9_999},
     "a poll": {"filters": (Filter(("last_modified",), "gt", NEWEST - 5),), "tombstones": True, "limit": 9_999},
-    "304": {"unless": NEWEST},
+    "304": {"unless_timestamp": NEWEST},
 }
 
 
 def _page(reader: str, **more: Any) -> Selection:
     page = Page(LIST, **{"limit": 11, **more})
-    return Selection(B, ancestors=(B, C), clocks=(LIST,), readers=(reader, "system.Everyone"), bodies=False, page=page)
+    return Selection(
+        B, ancestors=(B, C), clocks=(LIST,), readers=(reader, "system.Everyone"), ancestor_documents=False, page=page
+    )
 
 
 @pytest.mark.parametrize("reader", READERS)
@@ -272,7 +274,9 @@ def test_a_page_looks_at_few_rows(storage: Any, page: dict[str, Any], reader: st
 def test_an_object_of_many_readers_looks_at_few_rows(storage: Any, reader: str) -> None:
     """Only who holds `write` is shown who else holds what."""
     readers = (reader, "system.Everyone") if reader != "owner" else ("nobody",)
-    wanted = Selection(B, targets=(f"{LIST}/r5",), ancestors=(B, C), readers=readers, bodies=False, sparing=True)
+    wanted = Selection(
+        B, targets=(f"{LIST}/r5",), ancestors=(B, C), readers=readers, ancestor_documents=False, limited_grants=True
+    )
     most = 50 if storage.reading.dialect.name == "postgresql" else 3_000
 
     cost, plan = looked_at(storage, lambda: storage.read(wanted))
@@ -284,7 +288,7 @@ def test_an_object_of_many_readers_looks_at_few_rows(storage: Any, reader: str) 
 def test_a_total_is_not_counted_row_by_row(storage: Any, reader: str) -> None:
     most = MOST_ROWS if storage.reading.dialect.name == "postgresql" else MOST_INSTRUCTIONS
 
-    cost, plan = looked_at(storage, lambda: storage.read(_page(reader, limit=LIVING, counting=True)))
+    cost, plan = looked_at(storage, lambda: storage.read(_page(reader, limit=LIVING, count_only=True)))
 
     assert cost <= most, f"{cost}\n{plan}"
 
@@ -327,7 +331,7 @@ def test_a_page_of_permissions_looks_at_few_rows(storage: Any, reader: str) -> N
             )
             wanted = entries.select_accessible(KINDS, query, (reader, "system.Everyone"), given, counting=False)
 
-            cost, plan = looked_at(storage, partial(storage.accessible, wanted))
+            cost, plan = looked_at(storage, partial(storage.read_accessible, wanted))
 
             assert cost <= most, f"{text} {given} {cost}\n{plan}"
 
@@ -397,7 +401,7 @@ def test_what_ends_is_looked_up_by_itself(storage: Any, ended: Holdings) -> None
 
     def end() -> None:
         with storage.transaction() as transaction:
-            transaction.start(ended.lists(), 1)
+            transaction.start_clocks(ended.lists(), 1)
             transaction.end(ended, lambda name: NEWEST)
             transaction.rollback()
 

@@ -126,8 +126,8 @@ def test_statements_are_not_logged_unless_asked_for(
         service = app.extensions["kinto"]
         service.cache.initialize()
         service.cache.set("secretive", "secretive value", 60)
-        service.storage.migrate(False, lambda line: None)
-        service.storage.ping(False)
+        service.storage.migrate(lambda line: None, dry_run=False)
+        service.storage.ping(write=False)
         engines = [service.cache._engine, service.storage.reading, service.storage.writing]
         assert [engine.echo for engine in engines] == [echo] * 3
         service.close()

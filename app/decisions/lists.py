@@ -77,7 +77,7 @@ def _admit_to_list(
         if not access.principals.isdisjoint(rules.configured(outermost, "create")):
             raise UnknownParent(outermost, operation.route.ids[0])
     limited = own_object_id(operation) is not None
-    admit(operation, allowed=whole_list or working_set.snapshot.shares or access.may_create() or limited)
+    admit(operation, allowed=whole_list or working_set.snapshot.has_shared or access.may_create() or limited)
 
 
 def _expect_list_unmodified(operation: Operation, timestamp: int) -> None:

@@ -28,7 +28,7 @@ from app.parsing.parameters import TIMESTAMP_LIMIT, read_json, texts_of
 from backends import Json
 from backends.codec import dumps
 from backends.storage import MISSING, Missing, Order, list_of
-from backends.storage.values import ordered
+from backends.storage.values import order_key
 
 MAX_BYTES: Final = 1_024
 """The longest JSON of sort values in a token; longer values are shortened."""
@@ -100,7 +100,7 @@ def separate(order: Sequence[Order], last: Values, following: Values) -> Values 
     The first key in which the two differ decides: its text is cut, and the values of later keys do not matter.
     """
     differs = next(
-        (index for index in range(len(order)) if ordered(last[index]) != ordered(following[index])), len(order) - 1
+        (index for index in range(len(order)) if order_key(last[index]) != order_key(following[index])), len(order) - 1
     )
     bound = _between(order[differs], last[differs], following[differs])
     remaining = [value if key.path in _COLUMNS else MISSING for key, value in zip(order, last, strict=True)]

@@ -324,11 +324,11 @@ class _WriteBatch(WriteTransaction):
         if operation.pages:
             self.flush()
             operation, page = selections.read_list(
-                self.service, operation, lambda wanted: self._read(replace(wanted, bodies=True))
+                self.service, operation, lambda wanted: self._read(replace(wanted, ancestor_documents=True))
             )
             self.working_set.snapshot.add(page)
             self.working_set.snapshot.page, self.working_set.snapshot.total = page.page, page.total
-            self.working_set.snapshot.full, self.working_set.snapshot.shares = page.full, page.shares
+            self.working_set.snapshot.full, self.working_set.snapshot.has_shared = page.full, page.has_shared
         try:
             outcome = self.service.decide(operation, self.working_set)
             self._nonces.use(operation, outcome)
@@ -364,7 +364,7 @@ class _WriteBatch(WriteTransaction):
             if operation.credentials == credentials and not operation.pages
         ]
         for wanted in selections.select_objects(self.service, theirs, writing=True):
-            self.working_set.snapshot.add(self.transaction.read(replace(wanted, bodies=True)))
+            self.working_set.snapshot.add(self.transaction.read(replace(wanted, ancestor_documents=True)))
 
     def apply_effects(self, *effects: Effect) -> None:
         """Take over changed objects; users among them may make credentials valid or invalid."""
@@ -388,7 +388,7 @@ class _WriteBatch(WriteTransaction):
             self.working_set.discard_below(set(gone))
         elif gone and at_top(gone[0]):
             self.flush()
-            self.transaction.remove_copies(gone)
+            self.transaction.delete_copies(gone)
 
     def _prepare(self, gone: Sequence[str]) -> None:
         """Lock what lies below deleted objects, where that was not done at the start."""

@@ -37,7 +37,9 @@ def select_objects(service: Service, operations: Sequence[Operation], writing: b
             bucket, tuple(some), tuple(around), tuple(lists), readers, private, bodies, sparing, groups=tuple(groups)
         )
         found.append(wanted)
-        found += [Selection(bucket, tuple(uris), readers=readers, private=own, sparing=sparing) for own, uris in others]
+        found += [
+            Selection(bucket, tuple(uris), readers=readers, private=own, limited_grants=sparing) for own, uris in others
+        ]
     return found
 
 
@@ -126,18 +128,18 @@ def select_page(service: Service, operation: Operation, read: Reader) -> Selecti
         if (query.refusal and query.future_timestamp is None) or operation.problems
         else (2**63 - 1 if counting else query.limit + 1),
         tombstones=query.tombstones and not counting and not operation.writes_many,
-        counting=counting,
-        whole=whole,
-        above=names,
-        own=("write",) if operation.writes_many else None,
+        count_only=counting,
+        unrestricted=whole,
+        list_permissions=names,
+        object_permissions=("write",) if operation.writes_many else None,
         private=() if operation.writes_many else route.kind.private,
-        unless=fresh if isinstance(fresh, int) and fresh < LIVING else None,
+        unless_timestamp=fresh if isinstance(fresh, int) and fresh < LIVING else None,
     )
     return Selection(
         route.bucket,
         ancestors=route.ancestors,
         clocks=(route.uri,),
         readers=identity.principals,
-        bodies=identity.user_id is None and operation.reads,
+        ancestor_documents=identity.user_id is None and operation.reads,
         page=page,
     )

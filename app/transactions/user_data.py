@@ -55,10 +55,10 @@ def delete_user_data(service: Service, principal: str, identity: Identity, provi
 
 def plan_deletion(service: Service, held: UserHoldings) -> DeletionPlan:
     """Decide by what is *held* what goes. Who somebody is (an account) stays, without the grants on it (P-USER-1)."""
-    routes = {uri: service.kinds.match(uri) for uri in held.sole}
+    routes = {uri: service.kinds.match(uri) for uri in held.sole_writer_of}
     mine = {uri for uri, route in routes.items() if route and not _stays(service, route)}
     gone = {uri for uri in mine if not is_inside(uri, mine)}
-    others = {uri for uri in (*held.granted, *held.groups) if not is_inside(uri, gone)}
+    others = {uri for uri in (*held.objects, *held.groups) if not is_inside(uri, gone)}
     below = {name for uri in gone if not at_top(uri) for name in _lists_in(service, uri)}
     return DeletionPlan(
         tuple(sorted(gone)),
@@ -137,7 +137,7 @@ class _Revocation(WriteTransaction):
         self._prove()
         filled = _filled(self.service, self._plan.gone)
         self.transaction.delete_below(filled)
-        self.transaction.remove_copies([uri for uri in self._plan.gone if at_top(uri) and uri not in filled])
+        self.transaction.delete_copies([uri for uri in self._plan.gone if at_top(uri) and uri not in filled])
         self.revoke(self._principal)
         return done
 

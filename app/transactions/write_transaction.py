@@ -136,20 +136,20 @@ class WriteTransaction:
         """Write what is pending, and who joined and left groups: once, after all operations."""
         self.flush()
         joined, left = self.working_set.membership_changes()
-        self.transaction.end(left, self.working_set.interval_timestamp)
-        self.transaction.join(joined, self.working_set.interval_timestamp)
+        self.transaction.end_holdings(left, self.working_set.interval_timestamp)
+        self.transaction.begin_memberships(joined, self.working_set.interval_timestamp)
 
     def flush(self) -> None:
         """Write what is pending but memberships. Raises Clash when a client's own timestamp is taken (C-PRE-9)."""
         changes, moves, withdrawn = self.working_set.take_pending()
         if withdrawn:
             held = self.transaction.holdings_of(withdrawn)
-            self.transaction.end(Holdings(held.grants, held.memberships), self.working_set.interval_timestamp)
+            self.transaction.end_holdings(Holdings(held.grants, held.memberships), self.working_set.interval_timestamp)
             self.working_set.transaction_state.ended_memberships |= Holdings(members=held.members)
             self.wrote = True
         if not changes and not moves:
             return
-        wished = [(change.stored.uri, change.stored.timestamp) for change in changes if change.past]
+        wished = [(change.stored.uri, change.stored.timestamp) for change in changes if change.backdated]
         if wished:
             changed = {change.stored.uri for change in changes}
             new = [(change.list, change.stored.timestamp) for change in changes]

@@ -1,7 +1,19 @@
-"""The parts that every read is made of: branches of a UNION ALL with one set of columns, and who reads.
+"""The branches that reads are made of, each a SELECT in a UNION ALL with the same columns, and the readers.
 
-Every row has the columns of `COLUMNS`; `source` is the branch that it comes from. What many statements share is made
-here once.
+Every row has the columns of `COLUMNS`; `source` is the number of the branch that it comes from. The columns mean:
+
+| source | columns |
+|---|---|
+| `GROUP` | a: principal, b: group |
+| `GRANT` | a: URI, b: permission, c: principal |
+| `CLOCK` | a: list, n: timestamp, m: number of living objects, d: `former` |
+| `OBJECT` | a: URI, c: JSON text, n: timestamp, m: `born`, d: 1 for a tombstone |
+| `ROW` | as `OBJECT`, an object of the page; rank: its place in the page |
+| `TOTAL` | n: a number of objects to add to the total |
+| `FULL`, `SHARES` | n: 1 or 0 |
+| `USER` | a: URI, b: field of the secret, c: secret (NULL: not a string), n: `born` |
+| `MEMBER` | a: group, b: user |
+| `PERMISSIONS` | a: URI, b: names of permissions, separated by spaces |
 """
 
 from __future__ import annotations
@@ -35,20 +47,20 @@ COLUMNS: Final = ("source", "a", "b", "c", "n", "m", "d", "rank")
 _DEFAULTS: Final = {"a": "''", "b": "''", "c": "''", "n": "0", "m": "0", "d": "0", "rank": "0"}
 
 BUCKET: Final = bindparam("bucket", type_=Text)
-LIVES: Final = literal_column(str(LIVING), BigInteger)
+LIVING_LITERAL: Final = literal_column(str(LIVING), BigInteger)
 
 VALUE: Final = (("value", Text()),)
 RANGE: Final = (("above", Text()), ("below", Text()))
-"""The URIs below an object: `_` and `%` in ids are no wildcards (C-OBJ-60)."""
+"""The URIs below an object, between two bounds: `_` and `%` in ids must not act as wildcards (C-OBJ-60)."""
 
-PLACE: Final = (("uri", Text()), ("list", Text()))
-"""An object and the list that it is in: an index on grants finds both together."""
+URI_AND_LIST: Final = (("uri", Text()), ("list", Text()))
+"""An object and its list: an index of the grants begins with a principal, then has both."""
 
 
 def branch(source: int, **columns: Any) -> Select[Any]:
-    """Return a SELECT of the rows of one source; columns that are not given are empty."""
-    given = {name: columns.get(name, literal_column(blank)) for name, blank in _DEFAULTS.items()}
-    return select(literal_column(str(source)).label("source"), *(given[name].label(name) for name in COLUMNS[1:]))
+    """Return a SELECT of the rows of one source; the columns that are not passed are empty."""
+    values = {name: columns.get(name, literal_column(blank)) for name, blank in _DEFAULTS.items()}
+    return select(literal_column(str(source)).label("source"), *(values[name].label(name) for name in COLUMNS[1:]))
 
 
 def object_columns(row: FromClause, text: ColumnElement[str]) -> dict[str, Any]:
@@ -62,26 +74,21 @@ def object_columns(row: FromClause, text: ColumnElement[str]) -> dict[str, Any]:
     }
 
 
-def text_of(dialect: Dialect, document: ColumnElement[Any], private: Sequence[str] = ()) -> ColumnElement[str]:
-    """Return the JSON text of a document without its private fields."""
-    return dialect.text(document, tuple(private))
-
-
-def grant_branch(granted: FromClause) -> Select[Any]:
-    """Return the branch of grants."""
-    return branch(GRANT, a=granted.c.uri, b=granted.c.permission, c=granted.c.principal)
+def grant_branch(rows: FromClause) -> Select[Any]:
+    """Return the branch of some grants."""
+    return branch(GRANT, a=rows.c.uri, b=rows.c.permission, c=rows.c.principal)
 
 
 def living_grants() -> Select[Any]:
     """Return the grants of the bucket that have not ended."""
     return select(grants.c.uri, grants.c.permission, grants.c.principal).where(
-        grants.c.bucket == BUCKET, grants.c.until == LIVES
+        grants.c.bucket == BUCKET, grants.c.until == LIVING_LITERAL
     )
 
 
 def clocks_branch(dialect: Dialect) -> Select[Any]:
     """Return the branch of the clocks of the lists that are bound as `clocks`."""
-    lists = dialect.rows("clocks", VALUE)
+    lists = dialect.bound_rows("clocks", VALUE)
     return dialect.look_up(_clock_branch(), lists, clocks.c.list == lists.c.value)
 
 
@@ -92,93 +99,96 @@ def _clock_branch() -> Select[Any]:
 
 
 def documents_branch(dialect: Dialect, objects: FromClause, text: ColumnElement[str]) -> Select[Any]:
-    """Return the branch of *objects*, places."""
-    found = branch(OBJECT, **object_columns(documents, text)).where(documents.c.bucket == BUCKET)
-    return dialect.look_up(found, objects, documents.c.uri == objects.c.uri)
+    """Return the branch of the documents of *objects*, a table of `URI_AND_LIST`."""
+    rows = branch(OBJECT, **object_columns(documents, text)).where(documents.c.bucket == BUCKET)
+    return dialect.look_up(rows, objects, documents.c.uri == objects.c.uri)
 
 
-def emptied_branch(dialect: Dialect) -> Select[Any]:
+def clocks_below_branch(dialect: Dialect) -> Select[Any]:
     """Return the branch of all clocks below the objects that are bound as `cascade_roots`."""
-    ranges = dialect.rows("cascade_roots", RANGE)
+    ranges = dialect.bound_rows("cascade_roots", RANGE)
     return dialect.look_up(_clock_branch(), ranges, clocks.c.list > ranges.c.above, clocks.c.list < ranges.c.below)
 
 
 def members_branch(dialect: Dialect) -> Select[Any]:
     """Return the branch of the living members of the groups that are bound as `groups`."""
-    groups = dialect.rows("groups", VALUE)
-    found = branch(MEMBER, a=members.c.principal, b=members.c.user_id).where(members.c.until == LIVES)
-    return dialect.look_up(found, groups, members.c.principal == groups.c.value)
+    groups = dialect.bound_rows("groups", VALUE)
+    rows = branch(MEMBER, a=members.c.principal, b=members.c.user_id).where(members.c.until == LIVING_LITERAL)
+    return dialect.look_up(rows, groups, members.c.principal == groups.c.value)
 
 
-def user_branches(dialect: Dialect, secrets: Sequence[str]) -> Iterator[Select[Any]]:
-    """Make the branches that look up users, each in a bucket of its own, with the member that is their secret."""
-    for number, name in enumerate(secrets):
-        users = dialect.rows(f"users_{number}", VALUE)
+def user_branches(dialect: Dialect, secret_fields: Sequence[str]) -> Iterator[Select[Any]]:
+    """Yield a branch of users for each of *secret_fields*, in a bucket of its own (see `bind_users`)."""
+    for number, name in enumerate(secret_fields):
+        users = dialect.bound_rows(f"users_{number}", VALUE)
         secret = dialect.member(documents.c.data, name)
-        found = branch(USER, a=documents.c.uri, b=literal(name, Text), c=secret, n=documents.c.born).where(
+        rows = branch(USER, a=documents.c.uri, b=literal(name, Text), c=secret, n=documents.c.born).where(
             documents.c.bucket == bindparam(f"bucket_{number}", type_=Text), ~documents.c.deleted
         )
-        yield dialect.look_up(found, users, documents.c.uri == users.c.value)
+        yield dialect.look_up(rows, users, documents.c.uri == users.c.value)
 
 
-def by_secret(dialect: Dialect, users: Iterable[User]) -> tuple[tuple[str, ...], dict[str, Any]]:
-    """Return the members that hold the secrets of users, one for each branch, and the values that the branches bind."""
-    grouped: dict[tuple[str, str], list[str]] = {}
+def bind_users(dialect: Dialect, users: Iterable[User]) -> tuple[tuple[str, ...], dict[str, Any]]:
+    """Return the field of the secret for each branch of users, and the parameters of these branches.
+
+    Users in the same bucket whose secrets are in the same field share a branch.
+    """
+    uris_by_branch: dict[tuple[str, str], list[str]] = {}
     for user in users:
-        grouped.setdefault((read_bucket(user.uri), user.member), []).append(user.uri)
-    values: dict[str, Any] = {}
-    for number, ((bucket, _), uris) in enumerate(grouped.items()):
-        values |= {f"bucket_{number}": bucket, **bind_values(dialect, f"users_{number}", uris)}
-    return tuple(member for _, member in grouped), values
+        uris_by_branch.setdefault((read_bucket(user.uri), user.secret_field), []).append(user.uri)
+    parameters: dict[str, Any] = {}
+    for number, ((bucket, _), uris) in enumerate(uris_by_branch.items()):
+        parameters |= {f"bucket_{number}": bucket, **bind_values(dialect, f"users_{number}", uris)}
+    return tuple(secret_field for _, secret_field in uris_by_branch), parameters
 
 
 def bind_values(dialect: Dialect, name: str, values: Iterable[str]) -> Mapping[str, Any]:
-    """Return the parameters of a table of values."""
+    """Return the parameters of a table of `VALUE`."""
     return dialect.bind_rows(name, ("value",), [(value,) for value in values])
 
 
-def bind_places(dialect: Dialect, name: str, uris: Iterable[str]) -> Mapping[str, Any]:
-    """Return the parameters of a table of places."""
+def bind_objects(dialect: Dialect, name: str, uris: Iterable[str]) -> Mapping[str, Any]:
+    """Return the parameters of a table of `URI_AND_LIST`."""
     return dialect.bind_rows(name, ("uri", "list"), [(uri, list_of(uri)) for uri in uris])
 
 
 def bind_ranges(dialect: Dialect, name: str, uris: Iterable[str]) -> Mapping[str, Any]:
-    """Return the parameters of a table of what lies below objects."""
+    """Return the parameters of a table of `RANGE`: the URIs below each object."""
     return dialect.bind_rows(name, ("above", "below"), [(f"{uri}/", f"{uri}0") for uri in uris])
 
 
 class Readers:
-    """Who reads: the principals that are bound, and the groups that they are in; made once in a statement.
+    """The principals that are bound as `readers`, and the groups that they are in; both are read once in a statement.
 
-    Both come from the principals that are bound as `readers`.
+    MATERIALIZED makes the database compute each common table expression once, although several branches use it.
     """
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
-        readers = dialect.rows("readers", VALUE)
-        membership = select(members.c.user_id, members.c.principal).where(members.c.until == LIVES)
-        self._joined = (
+        readers = dialect.bound_rows("readers", VALUE)
+        membership = select(members.c.user_id, members.c.principal).where(members.c.until == LIVING_LITERAL)
+        self._memberships = (
             dialect.look_up(membership, readers, members.c.user_id == readers.c.value)
             .cte("joined")
             .prefix_with("MATERIALIZED")
         )
         self._principals = (
-            union_all(select(readers.c.value), select(self._joined.c.principal))
+            union_all(select(readers.c.value), select(self._memberships.c.principal))
             .cte("principals")
             .prefix_with("MATERIALIZED")
         )
 
     @property
     def principals(self) -> CTE:
-        """Return all principals of the readers, by the column `value`."""
+        """Return the readers and their groups, in the column `value`."""
         return self._principals
 
-    def groups(self) -> Select[Any]:
-        """Return the branch of the groups."""
-        return branch(GROUP, a=self._joined.c.user_id, b=self._joined.c.principal)
+    def groups_branch(self) -> Select[Any]:
+        """Return the branch of the groups that the readers are in."""
+        return branch(GROUP, a=self._memberships.c.user_id, b=self._memberships.c.principal)
 
-    def held(self, objects: FromClause, name: str) -> CTE:
-        """Return the grants that the readers hold on *objects*, places."""
+    def grants_on(self, objects: FromClause, name: str) -> CTE:
+        """Return the grants that the readers hold on *objects*, a table of `URI_AND_LIST`."""
         same = (
             grants.c.principal == self._principals.c.value,
             grants.c.list == objects.c.list,
@@ -190,14 +200,17 @@ class Readers:
             .prefix_with("MATERIALIZED")
         )
 
-    def shared(self, owned: bool, *conditions: ColumnElement[bool]) -> Select[Any]:
-        """Return the URIs of the objects of a list that were granted to the readers, *owned* by certain permissions."""
-        granted = select(grants.c.uri).where(
-            grants.c.bucket == BUCKET, grants.c.list == bindparam("list", type_=Text), grants.c.until == LIVES
+    def shared_uris(self, *conditions: ColumnElement[bool], certain_permissions: bool) -> Select[Any]:
+        """Return the URIs of the objects of the page's list on which the readers hold a permission.
+
+        With *certain_permissions* one of those that are bound as `own`, else any.
+        """
+        rows = select(grants.c.uri).where(
+            grants.c.bucket == BUCKET, grants.c.list == bindparam("list", type_=Text), grants.c.until == LIVING_LITERAL
         )
-        if owned:
-            own = self._dialect.rows("own", VALUE)
-            granted = granted.where(grants.c.permission.in_(select(own.c.value)))
-        found = granted.where(*conditions).correlate_except(grants)
+        if certain_permissions:
+            own = self._dialect.bound_rows("own", VALUE)
+            rows = rows.where(grants.c.permission.in_(select(own.c.value)))
+        matching = rows.where(*conditions).correlate_except(grants)
         by_principal = grants.c.principal == self._principals.c.value
-        return self._dialect.look_up(found, self._principals, by_principal)
+        return self._dialect.look_up(matching, self._principals, by_principal)

@@ -1,4 +1,4 @@
-"""What a transaction writes: changes of objects, moves of clocks, grants and memberships that end."""
+"""The values that a transaction writes: changes of objects, moves of clocks, grants and memberships to end."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from backends.storage.objects import Stored
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One object as it is after a request, with the grants that end and begin: pairs of permission and principal.
+    """One object as it is after a request, with the grants that end (`revoked`) and begin (`granted`).
 
-    `stamp` is the clock of its list after the write, which the grants carry.
+    The grants are pairs of a permission and a principal. `stamp` is the clock of the list after the write; grants begin
+    and end at this timestamp.
 
-    Derived: `list` of the object; `read_bucket`, under which it is read; `write_buckets`, under which it is written;
-    `past`, whether the client chose a timestamp that leaves the list's clock where it was (C-PRE-6).
+    Derived fields: `list`, `read_bucket` and `write_buckets` as in `backends.storage.keys`; `backdated`, whether the
+    client chose a timestamp in the past, which does not advance the clock of the list (C-PRE-6).
     """
 
     stored: Stored
@@ -26,7 +27,7 @@ class Change:
     list: str = field(init=False)
     read_bucket: str = field(init=False)
     write_buckets: tuple[str, ...] = field(init=False)
-    past: bool = field(init=False)
+    backdated: bool = field(init=False)
 
     def __post_init__(self) -> None:
         buckets = write_buckets(self.stored.uri)
@@ -34,12 +35,15 @@ class Change:
         derive("list", list_of(self.stored.uri))
         derive("read_bucket", buckets[0])
         derive("write_buckets", buckets)
-        derive("past", self.stored.timestamp < self.stamp)
+        derive("backdated", self.stored.timestamp < self.stamp)
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A list's clock as it is after a request; `count` is added to it. One that starts is born with its parent."""
+    """The clock of a list as it is after a request; `count` is added to the number of living objects.
+
+    `starts`: the list is new, created together with its parent.
+    """
 
     list: str
     last_modified: int
@@ -49,7 +53,7 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Principals:
-    """Principals that end: deleted users, deleted groups, and every group inside deleted objects."""
+    """Principals that cease to exist: deleted users, deleted groups, and all groups inside deleted objects."""
 
     users: frozenset[str] = frozenset()
     groups: frozenset[str] = frozenset()
@@ -62,7 +66,7 @@ class Principals:
         return Principals(self.users | other.users, self.groups | other.groups, self.inside | other.inside)
 
     def names(self, principal: str) -> bool:
-        """Say whether a principal is one of those that end."""
+        """Return whether a principal ceases to exist."""
         return principal in self.users or principal in self.groups or is_inside(principal, self.inside)
 
 
@@ -70,7 +74,7 @@ class Principals:
 class Holdings:
     """Living grants (URI, permission, principal) and memberships (user, group) of some principals.
 
-    `memberships` are those of users, `members` those in groups.
+    `memberships` are those of the users among them, `members` those in the groups among them.
     """
 
     grants: frozenset[tuple[str, str, str]] = frozenset()
@@ -81,18 +85,18 @@ class Holdings:
         return Holdings(self.grants | other.grants, self.memberships | other.memberships, self.members | other.members)
 
     def lists(self) -> set[str]:
-        """Return the lists of the objects and of the groups."""
+        """Return the lists that contain the objects and the groups."""
         uris = {uri for uri, _, _ in self.grants} | {group for _, group in self.memberships | self.members}
         return {list_of(uri) for uri in uris}
 
 
 @dataclass(frozen=True, slots=True)
 class UserHoldings:
-    """What one principal has by itself: objects on which it was granted anything, and groups that it is in.
+    """The objects on which one principal itself holds a permission, and the groups that it is in.
 
-    `sole` are those of the objects on which nobody else holds `write`.
+    `sole_writer_of` are the objects on which it is the only principal that holds `write`.
     """
 
-    granted: frozenset[str]
-    sole: frozenset[str]
+    objects: frozenset[str]
+    sole_writer_of: frozenset[str]
     groups: frozenset[str]

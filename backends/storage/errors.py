@@ -1,4 +1,4 @@
-"""Why a transaction failed, and whether another try may help."""
+"""The errors of a transaction; each tells whether another try can succeed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from backends import BackendError
 
 
 class Conflict(BackendError):
-    """The database asks for another try of the transaction: a deadlock, a serialization failure, a dead connection."""
+    """The transaction must be tried again: a deadlock, a serialization failure, a dead connection."""
 
 
 class Unlocked(Conflict):
@@ -20,8 +20,8 @@ class Unlocked(Conflict):
 
 
 class Disconnected(Conflict):
-    """The connection died before anything was committed: another try gets a new one, where the database still lives."""
+    """The connection died before the COMMIT, so nothing was written: another try gets a new connection."""
 
 
 class Uncertain(BackendError):
-    """The connection died during the COMMIT: whether the transaction was done is unknown, so it is not tried again."""
+    """The connection died during the COMMIT: the outcome is unknown. Do not retry, the write might be applied twice."""

@@ -1,4 +1,4 @@
-"""Filters and sorting of a page as SQL: the same for every database, with a dialect for what is inside documents."""
+"""Filters and sorting of a page as SQL: the same for every database, except for the fields inside documents."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _Expressions = tuple[ColumnElement[Any], ...]
 _LIMIT: Final = 2**63
 _TIMESTAMP: Final = ("last_modified",)
 _COLUMNS: Final[Mapping[tuple[str, ...], str]] = {("id",): "uri", _TIMESTAMP: "last_modified"}
-_COMPARED: Final = ("eq", "gt", "min", "lt", "max")
+_COMPARISONS: Final = ("eq", "gt", "min", "lt", "max")
 
 
 @dataclass(frozen=True, slots=True)
 class _Field:
-    """One field of the documents of a list. An object's id and timestamp are columns, which indexes serve."""
+    """One field of the documents of a list. The id and the timestamp of an object are columns, which have indexes."""
 
     list: str
     path: tuple[str, ...]
@@ -32,20 +32,22 @@ class _Field:
 
     @property
     def column(self) -> Column[Any] | None:
+        """Return the column of the field, None for a field inside documents."""
         name = _COLUMNS.get(self.path)
         return None if name is None else self.documents.c[name]
 
     @property
     def data(self) -> Column[Any]:
+        """Return the column of the documents."""
         return self.documents.c.data
 
     def key(self) -> _Expressions:
-        """Return what the field is sorted by."""
-        return self.dialect.key(self.data, self.path) if self.column is None else (self.column,)
+        """Return the expressions that the field is sorted by."""
+        return self.dialect.sort_key(self.data, self.path) if self.column is None else (self.column,)
 
     def bind(self, value: Json) -> ColumnElement[Any] | None:
-        """Return the value as the column has it, None where there is no column or it cannot have such a value."""
-        if isinstance(value, _Named):
+        """Return the value as the column stores it; None without a column, or where it cannot hold such a value."""
+        if isinstance(value, _Parameter):
             return bindparam(value.name, type_=BigInteger)
         if self.path == ("id",) and isinstance(value, str):
             return literal(f"{self.list}/{value}", Text)
@@ -54,52 +56,54 @@ class _Field:
         return None
 
     def sides(self, value: Json) -> tuple[_Expressions, _Expressions]:
-        """Return the field and the value as two rows to be compared."""
+        """Return the field and the value as two rows to compare."""
         bound = self.bind(value)
         if self.column is None or bound is None:
-            return self.dialect.key(self.data, self.path), self.dialect.key_of(value)
+            return self.dialect.sort_key(self.data, self.path), self.dialect.sort_key_of(value)
         return (self.column,), (bound,)
 
     def equals(self, value: Json) -> ColumnElement[bool]:
-        """Say that the field has this value."""
+        """Return the condition that the field has this value."""
         bound = self.bind(value)
         if self.column is None or bound is None:
             return self.dialect.equals(self.data, self.path, value)
         return self.column == bound
 
     def one_of(self, values: Sequence[Json]) -> ColumnElement[bool]:
-        """Say that the field has one of these values."""
+        """Return the condition that the field has one of these values."""
         if self.path == ("id",) and all(isinstance(value, str) for value in values):
             return self.documents.c.uri.in_([f"{self.list}/{value}" for value in values])
         return self.dialect.one_of(self.data, self.path, values)
 
 
 @dataclass(frozen=True, slots=True)
-class _Named:
-    """A value that is given when the statement runs."""
+class _Parameter:
+    """A value that is bound when the statement runs."""
 
     name: str
 
 
-def named(page: Page) -> tuple[Page, dict[str, Json]] | None:
-    """Return a page with names in the place of its values, and the values by name.
+def replace_values(page: Page) -> tuple[Page, dict[str, Json]] | None:
+    """Return the page with parameters in place of its values, and the values by parameter.
 
-    Pages that differ in them alone share one statement, which is then built once: what changed since, and the page
-    after. None where a value says what the SQL is.
+    Pages that differ only in these values share one statement, which is built once: polls (`_since`) and following
+    pages in the order of time. None where a value determines the SQL.
     """
-    filters = {f"filter_{number}": given for number, given in enumerate(page.filters)}
+    filters = {f"filter_{number}": page_filter for number, page_filter in enumerate(page.filters)}
     after = {f"after_{number}": value for number, value in enumerate(page.after or ())}
     keys = [key.path for key in page.order] if page.after else []
-    timed = all(path == _TIMESTAMP for path in (*keys, *(given.path for given in page.filters)))
-    compared = all(given.operator in _COMPARED and _is_timestamp(given.value) for given in page.filters)
-    if not timed or not compared or not all(map(_is_timestamp, list(after.values())[:-1])):
+    by_time = all(path == _TIMESTAMP for path in (*keys, *(page_filter.path for page_filter in page.filters)))
+    comparable = all(
+        page_filter.operator in _COMPARISONS and _is_timestamp(page_filter.value) for page_filter in page.filters
+    )
+    if not by_time or not comparable or not all(map(_is_timestamp, list(after.values())[:-1])):
         return None
     shape = replace(
         page,
-        filters=tuple(replace(given, value=_Named(name)) for name, given in filters.items()),
-        after=tuple(map(_Named, after)) or None,
+        filters=tuple(replace(page_filter, value=_Parameter(name)) for name, page_filter in filters.items()),
+        after=tuple(map(_Parameter, after)) or None,
     )
-    return shape, {**{name: given.value for name, given in filters.items()}, **after}
+    return shape, {**{name: page_filter.value for name, page_filter in filters.items()}, **after}
 
 
 def _is_timestamp(value: Json) -> bool:
@@ -107,15 +111,15 @@ def _is_timestamp(value: Json) -> bool:
 
 
 def conditions(page: Page, documents: Table, dialect: Dialect) -> list[ColumnElement[bool]]:
-    """Return what holds for the objects of a page, beside being in its list: alive, matching, after the last page."""
+    """Return the conditions of a page beside its list: living objects, filters, after the last object before."""
     living = [] if page.tombstones else [~documents.c.deleted]
-    matching = [_condition(given, _Field(page.list, given.path, documents, dialect)) for given in page.filters]
+    matching = [_condition(each, _Field(page.list, each.path, documents, dialect)) for each in page.filters]
     following = [] if page.after is None else [_after(page, page.after, documents, dialect)]
     return [*living, *matching, *following]
 
 
 def ordering(page: Page, documents: Table, dialect: Dialect) -> list[tuple[ColumnElement[Any], bool]]:
-    """Return the keys of the sort and whether each descends; the last of them is unique."""
+    """Return the keys of the sort, each with whether it is descending; the last key is unique."""
     return [
         (expression, descending)
         for descending, expressions in _keys(page, documents, dialect)
@@ -123,13 +127,16 @@ def ordering(page: Page, documents: Table, dialect: Dialect) -> list[tuple[Colum
     ]
 
 
-def directed(key: ColumnElement[Any], descending: bool) -> ColumnElement[Any]:
-    """Return a key of a sort in its direction."""
+def in_direction(key: ColumnElement[Any], descending: bool) -> ColumnElement[Any]:
+    """Return a key of the sort with ASC or DESC."""
     return key.desc() if descending else key.asc()
 
 
 def _keys(page: Page, documents: Table, dialect: Dialect) -> list[tuple[bool, _Expressions]]:
-    """Return direction and expressions of each key. The URI goes the way of the key before: one index serves both."""
+    """Return each key as whether it is descending, and its expressions.
+
+    The URI has the direction of the key before it, so that one index serves both.
+    """
     keys = [(order.descending, _Field(page.list, order.path, documents, dialect).key()) for order in page.order]
     return [*keys, (keys[-1][0] if keys else False, (documents.c.uri,))]
 
@@ -142,18 +149,18 @@ def _bounds(
         bound = field.bind(value)
         if field.column is not None and bound is None:
             raise ValueError(f"{value!r} is no {'.'.join(key.path)}")
-        yield dialect.key_of(value) if bound is None else (bound,)
+        yield dialect.sort_key_of(value) if bound is None else (bound,)
     uri = after[-1]
-    yield (bindparam(uri.name, type_=Text) if isinstance(uri, _Named) else literal(uri, Text),)
+    yield (bindparam(uri.name, type_=Text) if isinstance(uri, _Parameter) else literal(uri, Text),)
 
 
 def _after(page: Page, after: Sequence[Json], documents: Table, dialect: Dialect) -> ColumnElement[bool]:
-    """Return what follows the last object: a comparison of rows for each run of keys of one direction."""
+    """Return the condition of the objects after the last one: it compares rows, one for each run of a direction."""
     keys = _keys(page, documents, dialect)
     bounds = list(_bounds(page.order, after, page, documents, dialect))
     pairs = [(descending, left, right) for (descending, left), right in zip(keys, bounds, strict=True)]
     following: ColumnElement[bool] | None = None
-    for descending, group in reversed([(way, list(group)) for way, group in groupby(pairs, lambda pair: pair[0])]):
+    for descending, group in reversed([(key, list(group)) for key, group in groupby(pairs, lambda pair: pair[0])]):
         left = _row([expression for _, expressions, _ in group for expression in expressions])
         right = _row([expression for _, _, expressions in group for expression in expressions])
         beyond = left < right if descending else left > right
@@ -166,33 +173,33 @@ def _row(expressions: Sequence[ColumnElement[Any]]) -> Any:
     return tuple_(*expressions) if len(expressions) > 1 else expressions[0]
 
 
-def _compare(is_met: Callable[[Any, Any], ColumnElement[bool]]) -> Callable[[_Field, Json], ColumnElement[bool]]:
+def _compare(operator: Callable[[Any, Any], ColumnElement[bool]]) -> Callable[[_Field, Json], ColumnElement[bool]]:
     def condition(field: _Field, value: Json) -> ColumnElement[bool]:
         left, right = field.sides(value)
-        return is_met(_row(left), _row(right))
+        return operator(_row(left), _row(right))
 
     return condition
 
 
-def _unless(condition: ColumnElement[bool]) -> ColumnElement[bool]:
-    """Return the opposite, true of a missing field (C-LIST-36)."""
+def _negate(condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Return the negation of a condition, which is true for a missing field (C-LIST-36)."""
     return not_(func.coalesce(condition, false()))
 
 
-def _has(field: _Field, wanted: Json) -> ColumnElement[bool]:
-    present = field.dialect.present(field.data, field.path)
-    return present if wanted else not_(present)
+def _has(field: _Field, expected: Json) -> ColumnElement[bool]:
+    present = field.dialect.is_present(field.data, field.path)
+    return present if expected else not_(present)
 
 
 _CONDITIONS: Final[Mapping[str, Callable[[_Field, Json], ColumnElement[bool]]]] = {
     "eq": _Field.equals,
-    "not": lambda field, value: _unless(field.equals(value)),
+    "not": lambda field, value: _negate(field.equals(value)),
     "gt": _compare(lambda left, right: left > right),
     "min": _compare(lambda left, right: left >= right),
     "lt": _compare(lambda left, right: left < right),
     "max": _compare(lambda left, right: left <= right),
     "in": _Field.one_of,
-    "exclude": lambda field, values: _unless(field.one_of(values)),
+    "exclude": lambda field, values: _negate(field.one_of(values)),
     "like": lambda field, pattern: field.dialect.like(field.data, field.path, pattern),
     "has": _has,
     "contains": lambda field, values: field.dialect.contains(field.data, field.path, values, every=True),
@@ -200,5 +207,5 @@ _CONDITIONS: Final[Mapping[str, Callable[[_Field, Json], ColumnElement[bool]]]] 
 }
 
 
-def _condition(given: Filter, field: _Field) -> ColumnElement[bool]:
-    return _CONDITIONS[given.operator](field, given.value)
+def _condition(page_filter: Filter, field: _Field) -> ColumnElement[bool]:
+    return _CONDITIONS[page_filter.operator](field, page_filter.value)

@@ -1,12 +1,12 @@
-"""Begin and end intervals: who could do what, and who was in which group, since when and until when.
+"""Begin and end grants and memberships, which are stored as intervals from `since` until `until`.
 
-Rows of `grants` and `members` are intervals in timestamps of their list: of the list that the object, or the group, is
-in. A row that has not ended has `until` = `LIVING`. A row is known by what it says and when it began, so that it can
-end at any timestamp, and what begins again when it ended, at the same timestamp, goes on.
+Both are timestamps of a list: of the list that contains the object of the grant, or the group of the membership. A row
+that has not ended has `until` = `LIVING`. `since` is part of the primary key, so that an interval can end at any
+timestamp; an interval that begins again at the timestamp at which it ended continues the row that is there.
 
-What ends is looked up first, each row by itself (`Dialect.look_up`), and the rows that were found are written anew by
-their keys. With an `UPDATE ... FROM unnest(...)` a database without statistics, or with old ones, may compare each row
-of the bucket with each that ends.
+To end intervals, the statement looks up each row by itself (`Dialect.look_up`) and writes the rows anew by their keys.
+With an `UPDATE ... FROM unnest(...)` a database whose statistics are missing or old may compare each row of the bucket
+with each row to end.
 
     INSERT INTO grants (bucket, uri, ..., until) SELECT each.bucket, each.uri, ..., each.until
     FROM unnest(...) AS ended(bucket, uri, permission, principal, until) JOIN LATERAL (SELECT ..., ended.until
@@ -32,12 +32,12 @@ GRANT: Final = ("bucket", "uri", "permission", "principal")
 OBJECT: Final = ("bucket", "uri")
 MEMBERSHIP: Final = ("user_id", "principal")
 
-_ROWS: Final = 10_000
-"""How many rows one statement ends."""
+_MAX_ROWS: Final = 10_000
+"""The greatest number of rows that one statement ends."""
 
 
 class Intervals:
-    """Begins and ends the rows of `grants` and `members` in one database dialect."""
+    """The statements that begin and end intervals of `grants` and `members`, in one database dialect."""
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
@@ -45,38 +45,38 @@ class Intervals:
         self._beginning = {table.name: self._build_beginning(table) for table in (grants, members)}
 
     def begin(self, connection: Connection, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Begin intervals; *rows* have all columns of the table but `until`."""
+        """Begin intervals; each of *rows* has all columns of the table except `until`."""
         self._beginning[table.name].execute(connection, [{**row, "until": LIVING} for row in rows])
 
     def end(self, connection: Connection, table: Table, keys: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        """End living rows; each of *rows* has the values of the columns *keys* and the timestamp of the end."""
+        """End living rows; each of *rows* has the values of the columns *keys*, then the timestamp of the end."""
         names = (*keys, "until")
-        for start in range(0, len(rows), _ROWS):
-            some = rows[start : start + _ROWS]
-            parameters = dict(self._dialect.bind_rows("ended", names, some))
+        for start in range(0, len(rows), _MAX_ROWS):
+            batch = rows[start : start + _MAX_ROWS]
+            parameters = dict(self._dialect.bind_rows("ended", names, batch))
             if "bucket" in keys:
-                parameters["buckets"] = sorted({row[0] for row in some})
+                parameters["buckets"] = sorted({row[0] for row in batch})
             connection.execute(self._ending(table, tuple(keys)), parameters)
 
     def _build_ending(self, table: Table, keys: tuple[str, ...]) -> Insert:
-        ended = self._dialect.rows("ended", [*((key, Text()) for key in keys), ("until", BigInteger())])
+        ended = self._dialect.bound_rows("ended", [*((key, Text()) for key in keys), ("until", BigInteger())])
         columns = [ended.c.until if column.name == "until" else column for column in table.c]
-        found = select(*columns).where(table.c.until == LIVING)
+        living = select(*columns).where(table.c.until == LIVING)
         if "bucket" in keys:
-            # The literal condition by which a cluster finds the machine.
+            # A literal condition on the bucket, by which a cluster finds the machine.
             buckets = bindparam("buckets", expanding=True, type_=Text)
-            found = found.where(self._dialect.beside(table.c.bucket).in_(buckets))
-        looked_up = self._dialect.look_up(found, ended, *(table.c[key] == ended.c[key] for key in keys))
-        written = self._dialect.insert(table).from_select(list(table.c.keys()), looked_up)
-        ending: Insert = self._until_of_new(written, table)
-        return ending
+            living = living.where(self._dialect.unindexed(table.c.bucket).in_(buckets))
+        looked_up = self._dialect.look_up(living, ended, *(table.c[key] == ended.c[key] for key in keys))
+        rewrite = self._dialect.insert(table).from_select(list(table.c.keys()), looked_up)
+        statement: Insert = self._replace_until(rewrite, table)
+        return statement
 
     def _build_beginning(self, table: Table) -> Inserts:
-        return Inserts(self._until_of_new(self._dialect.insert(table), table), [column.name for column in table.c])
+        return Inserts(self._replace_until(self._dialect.insert(table), table), [column.name for column in table.c])
 
     @staticmethod
-    def _until_of_new(statement: Any, table: Table) -> Any:
-        """Return an INSERT that sets only the end of rows that are there."""
+    def _replace_until(statement: Any, table: Table) -> Any:
+        """Return an INSERT that only replaces `until` of rows that exist already."""
         return statement.on_conflict_do_update(
             index_elements=list(table.primary_key), set_={"until": statement.excluded.until}
         )

@@ -1,4 +1,4 @@
-"""What is stored: an object, the clock of a list, the state of a user."""
+"""The values that are stored: an object, the clock of a list, the state of a user."""
 
 from __future__ import annotations
 
@@ -9,21 +9,22 @@ from backends import Json
 from backends.codec import loads
 
 LIVING: Final = 9223372036854775807
-"""What `until` says of a grant or a membership that has not ended."""
+"""The value of `until` in a grant or a membership that has not ended."""
 
 LATEST: Final = 253402300799999
-"""The greatest timestamp in ms that the tables hold, the end of the year 9999: there is no later HTTP date.
+"""The greatest timestamp in ms that the tables accept: the end of the year 9999, the last HTTP date.
 
-The greatest that a client may choose is a year earlier (`app.decisions.saving.LAST_TIMESTAMP`): its list can go on.
+The greatest timestamp that a client may choose is a year earlier (`app.decisions.saving.LAST_TIMESTAMP`), so that the
+clock of its list can still advance.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An object, or its tombstone, as it is stored: `text` is its JSON document with `id` and `last_modified`.
+    """An object or its tombstone; `text` is its JSON document with `id` and `last_modified`.
 
-    `born` is the timestamp that its list gave to the write that first created it: updates, the tombstone and creation
-    anew keep it (`app.decisions.working_set`).
+    `born` is the timestamp that the list gave to the write that first created the object. Updates, deletion and
+    re-creation keep it (`app.decisions.working_set`).
     """
 
     uri: str
@@ -38,14 +39,14 @@ class Stored:
         return self.uri[self.uri.rindex("/") + 1 :]
 
     def data(self) -> dict[str, Json]:
-        """Return the decoded document, each time a new one."""
+        """Return the decoded document, a new one for each call."""
         document: dict[str, Json] = loads(self.text)
         return document
 
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """A list's clock: its newest timestamp in ms, and how many living objects it holds.
+    """The clock of a list: its newest timestamp in ms, and the number of its living objects.
 
     `former` is the highest timestamp that the list had before `kinto check --repair` set its clock back, else 0.
     """
@@ -55,24 +56,28 @@ class Clock:
     former: int = 0
 
     def outdates(self, since: int) -> bool:
-        """Say whether a client that synchronised up to *since* did so before the clock was set back.
+        """Return whether a client that synchronised up to *since* did so before the clock was set back.
 
-        Once the clock has passed `former` again, what the list gave out before and after cannot be told apart.
+        Once the clock has passed `former` again, timestamps from before and from after the repair cannot be
+        distinguished.
         """
         return 0 < since <= self.former and (since > self.last_modified or self.former <= self.last_modified)
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """The object of a user: its URI, and the member of its document that holds the secret (a password's hash)."""
+    """The object of a user: its URI, and the field of its document that holds the secret (the hash of a password)."""
 
     uri: str
-    member: str
+    secret_field: str
 
 
 @dataclass(frozen=True, slots=True)
 class UserState:
-    """What a login depends on: when the user's object was created, and its secret (None: not a string)."""
+    """The facts that a remembered login depends on: when the user's object was created, and its secret.
+
+    `secret` is None where the field of the document is missing or no string.
+    """
 
     born: int
     secret: str | None = field(repr=False)

@@ -1,14 +1,18 @@
 """The statement that reads a page of a list.
 
-Three gated branches give its rows, of which one is open:
+Up to three branches give the rows of a page. The statement computes once, as the common table expression `gate`, which
+one is open (`mode`):
 
-- `full`: the readers may deal with the whole list, by what they hold on the objects around it.
-- `shared`: they were granted few single objects, which are looked up.
-- `crowded`: they were granted more than `FEW`. The list is read in its order, and each object asks for its grants.
+- mode 0, the whole list: the readers hold one of the page's `list_permissions` on an ancestor (or are `unrestricted`).
+- mode 1, shared objects: the readers were granted few objects of the list, each of which is looked up.
+- mode 2, the list in its order: the readers were granted more than `FEW` of its objects. The list is read in the order
+  of the page, and the grants of each object are looked up.
 
-One WHERE with an OR would look at every object of the list. The gate is the LIMIT, since SQLite skips a branch by
-nothing else. An index has the living objects of a list before its tombstones, so that neither has to be read past; a
-page with both is put together of two.
+A single WHERE with OR would read every object of the list. The *gate* of a branch is its LIMIT: the limit of the page
+in the branch that is open, 0 in the others. It is no condition in WHERE because SQLite skips a branch only by its LIMIT.
+
+The index has the living objects of a list before its tombstones, so that neither are read to find the other; a page with
+both is composed of two SELECTs.
 """
 
 from __future__ import annotations
@@ -41,10 +45,10 @@ from backends.storage import Page
 from backends.storage.branches import (
     BUCKET,
     FULL,
-    PLACE,
     ROW,
     SHARES,
     TOTAL,
+    URI_AND_LIST,
     VALUE,
     Readers,
     branch,
@@ -55,165 +59,215 @@ from backends.storage.branches import (
     user_branches,
 )
 from backends.storage.dialect import Dialect
-from backends.storage.filters import conditions, directed, named, ordering
+from backends.storage.filters import conditions, in_direction, ordering, replace_values
 from backends.storage.tables import clocks, documents, grants
 
 FEW: Final = 1_000
-"""How many objects that were granted one by one are looked up for a page, instead of reading the list in its order."""
+"""The greatest number of shared objects that a page looks up; for more, the list is read in its order."""
 
 _LIST: Final = bindparam("list", type_=Text)
 _IN_LIST: Final = (documents.c.bucket == BUCKET, documents.c.list == _LIST)
-_timestamp: Final = (
+_TIMESTAMP: Final = (
     select(clocks.c.last_modified).where(clocks.c.bucket == BUCKET, clocks.c.list == _LIST).scalar_subquery()
 )
 
 
 @dataclass(frozen=True, slots=True)
 class _Gate:
-    """How many rows one branch of a page may give, and which ones.
+    """The LIMIT of one branch of a page, and the objects that the branch may return.
 
-    All of the list; those that are `shared`; or those for which `granted` holds.
+    All objects of the list, those in the table `shared`, or those that meet the condition `granted`.
     """
 
     limit: Any
     shared: FromClause | None = None
     granted: ColumnElement[bool] | None = None
 
-    def passing(self, rows: Select[Any], dialect: Dialect) -> Select[Any]:
-        """Return those of the living objects *rows* that may pass."""
+    def restrict(self, rows: Select[Any], dialect: Dialect) -> Select[Any]:
+        """Return the objects among *rows* that the branch may return."""
         if self.shared is not None:
             return dialect.look_up(rows, self.shared, documents.c.uri == self.shared.c.uri)
         return rows if self.granted is None else rows.where(self.granted)
 
     @property
-    def everything(self) -> bool:
-        """Say whether all of the list may pass. Of what is shared no tombstones are shown (C-PERM-16)."""
+    def whole_list(self) -> bool:
+        """Return whether the branch may return the whole list. Shared objects have no tombstones (C-PERM-16)."""
         return self.shared is None and self.granted is None
 
 
 @dataclass(frozen=True, slots=True)
+class _FrameShape:
+    """The parts of a page that the SQL of its frame depends on.
+
+    - `unrestricted`: as in `Page`.
+    - `has_ancestors`, `ancestor_documents`: ancestors are read, with their documents.
+    - `certain_permissions`: the page has `object_permissions`.
+    - `conditional`: the page has `unless_timestamp`.
+    - `in_order`: the list may be read in its order (mode 2).
+    - `secret_fields`: one for each branch of users.
+    """
+
+    unrestricted: bool
+    has_ancestors: bool
+    ancestor_documents: bool
+    certain_permissions: bool
+    conditional: bool
+    in_order: bool
+    secret_fields: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class _Frame:
-    """The branches of a page's statement beside its rows, and the gates of those."""
+    """The branches of a page's statement except its rows, and the gates of the branches of its rows."""
 
     branches: tuple[Select[Any], ...]
     gates: tuple[_Gate, ...]
 
 
 class Pages:
-    """The statements of pages in one database dialect."""
+    """The statements of pages, in one database dialect."""
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
         self._frame = lru_cache(maxsize=64)(self._build_frame)
-        self._kept = lru_cache(maxsize=64)(self._build)
+        self._cached = lru_cache(maxsize=64)(self._build)
 
     def statement(
-        self, page: Page, around: bool, bodies: bool, users: tuple[str, ...]
+        self, page: Page, *, has_ancestors: bool, ancestor_documents: bool, secret_fields: tuple[str, ...]
     ) -> tuple[CompoundSelect[Any], dict[str, Any]]:
-        """Return the statement of a page, a kept one where only named values differ, and those values."""
-        shape = replace(page, limit=0, above=(), own=page.own and ("",), unless=None if page.unless is None else 0)
-        renamed = named(shape)
-        if renamed is None:
-            return self._build(shape, around, bodies, users), {}
-        shape, values = renamed
-        return self._kept(replace(shape, list=""), around, bodies, users), values
+        """Return the statement of a page and its parameters for filters and position.
 
-    def _build(self, page: Page, around: bool, bodies: bool, users: tuple[str, ...]) -> CompoundSelect[Any]:
+        Pages that differ only in values that can be bound share one statement, which is built once.
+        """
+        shape = replace(
+            page,
+            limit=0,
+            list_permissions=(),
+            object_permissions=page.object_permissions and ("",),
+            unless_timestamp=None if page.unless_timestamp is None else 0,
+        )
+        replaced = replace_values(shape)
+        if replaced is None:
+            return self._build(shape, has_ancestors, ancestor_documents, secret_fields), {}
+        shape, values = replaced
+        return self._cached(replace(shape, list=""), has_ancestors, ancestor_documents, secret_fields), values
+
+    def _build(
+        self,
+        page: Page,
+        has_ancestors: bool,  # cached by position, once per request
+        ancestor_documents: bool,  # cached by position, once per request
+        secret_fields: tuple[str, ...],
+    ) -> CompoundSelect[Any]:
         by_time = page.order[0].path == ("last_modified",)
-        # A filter inside documents stands in every branch, and a list that is walked for it may be walked in vain.
-        walked = by_time and not page.counting and all(each.path == ("last_modified",) for each in page.filters)
-        frame = self._frame(page.whole, around, bodies, page.own is not None, page.unless is not None, walked, users)
+        # With a filter inside documents, reading the list in its order might read all of it and find nothing.
+        filtered_by_time = all(each.path == ("last_modified",) for each in page.filters)
+        frame = self._frame(
+            _FrameShape(
+                unrestricted=page.unrestricted,
+                has_ancestors=has_ancestors,
+                ancestor_documents=ancestor_documents,
+                certain_permissions=page.object_permissions is not None,
+                conditional=page.unless_timestamp is not None,
+                in_order=by_time and not page.count_only and filtered_by_time,
+                secret_fields=secret_fields,
+            )
+        )
         matching = conditions(replace(page, tombstones=True), documents, self._dialect)
-        if page.counting:
-            return union_all(*frame.branches, *self._counts(frame.gates, matching, bool(page.filters)))
+        if page.count_only:
+            return union_all(*frame.branches, *self._counts(frame.gates, matching, filtered=bool(page.filters)))
         return union_all(*frame.branches, *self._rows(page, frame.gates, matching))
 
-    def _build_frame(
-        self, whole: bool, around: bool, bodies: bool, owned: bool, unless: bool, walked: bool, users: tuple[str, ...]
-    ) -> _Frame:
-        """Return all of a page's statement but its rows: what does not depend on filters and sorting."""
+    def _build_frame(self, shape: _FrameShape) -> _Frame:
+        """Return the parts of a page's statement that do not depend on its filters and order."""
         readers = Readers(self._dialect)
-        branches = [readers.groups(), clocks_branch(self._dialect), *user_branches(self._dialect, users)]
+        branches = [
+            readers.groups_branch(),
+            clocks_branch(self._dialect),
+            *user_branches(self._dialect, shape.secret_fields),
+        ]
         held: CTE | None = None
-        if around:
-            objects = self._dialect.rows("ancestors", PLACE)
-            held = readers.held(objects, "held")
-            text = self._dialect.text(documents.c.data) if bodies else literal_column("'{}'", Text)
+        if shape.has_ancestors:
+            objects = self._dialect.bound_rows("ancestors", URI_AND_LIST)
+            held = readers.grants_on(objects, "held")
+            text = self._dialect.text(documents.c.data) if shape.ancestor_documents else literal_column("'{}'", Text)
             branches += [grant_branch(held), documents_branch(self._dialect, objects, text)]
         limit: Any = bindparam("limit", type_=BigInteger)
-        if unless:
-            limit = case((_timestamp == bindparam("unless", type_=BigInteger), 0), else_=limit)
-        if whole:
+        if shape.conditional:
+            limit = case((bindparam("unless", type_=BigInteger) == _TIMESTAMP, 0), else_=limit)
+        if shape.unrestricted:
             return _Frame((*branches, branch(FULL, n=literal_column("1"))), (_Gate(limit),))
-        shared = readers.shared(owned)
+        shared = readers.shared_uris(certain_permissions=shape.certain_permissions)
         branches.append(branch(SHARES, n=case((exists(shared), 1), else_=0)))
-        # Without objects around there is nothing to be allowed on.
-        modes = [(self._allowed(held), 0)] if held is not None else []
-        if walked:
+        # A list without ancestors has no object on which a permission for the whole list could be held.
+        modes = [(self._holds_list_permission(held), 0)] if held is not None else []
+        if shape.in_order:
             modes.append((exists(shared.offset(literal_column(str(FEW)))), 2))
         gate = select((case(*modes, else_=1) if modes else literal_column("1")).label("mode")).cte("gate")
         branches.append(branch(FULL, n=case((gate.c.mode == 0, 1), else_=0)).select_from(gate))
         mode = select(gate.c.mode).scalar_subquery()
 
-        def limited(number: int) -> Any:
+        def limit_in(number: int) -> Any:
             return case((mode == number, limit), else_=0)
 
-        gates = [_Gate(limited(1), shared.distinct().subquery("shared"))]
+        gates = [_Gate(limit_in(1), shared.distinct().subquery("shared"))]
         if held is not None:
-            gates.append(_Gate(limited(0)))
-        if walked:
-            gates.append(_Gate(limited(2), granted=exists(readers.shared(owned, grants.c.uri == documents.c.uri))))
+            gates.append(_Gate(limit_in(0)))
+        if shape.in_order:
+            same_object = grants.c.uri == documents.c.uri
+            granted = readers.shared_uris(same_object, certain_permissions=shape.certain_permissions)
+            gates.append(_Gate(limit_in(2), granted=exists(granted)))
         return _Frame(tuple(branches), tuple(gates))
 
-    def _allowed(self, held: CTE) -> ColumnElement[bool]:
-        """Say whether the readers may deal with the whole list: they hold one of the permissions `above` around it."""
-        above = self._dialect.rows("above", VALUE)
+    def _holds_list_permission(self, held: CTE) -> ColumnElement[bool]:
+        """Return the condition that the readers hold one of the page's `list_permissions` on an ancestor."""
+        above = self._dialect.bound_rows("above", VALUE)
         return exists().where(held.c.permission.in_(select(above.c.value)))
 
     def _rows(
         self, page: Page, gates: Sequence[_Gate], matching: Sequence[ColumnElement[bool]]
     ) -> Iterator[Select[Any]]:
-        """Make the branches of a page's rows, numbered because UNION ALL promises no order.
+        """Yield the branches of a page's rows, which have a rank because UNION ALL guarantees no order.
 
-        The text of a document is made of the rows that are left, since making it costs more than the sort.
+        Documents are converted to text after the LIMIT, since that costs more than the sort.
         """
         order = ordering(page, documents, self._dialect)
-        keys = [(_named(key, f"key_{number}"), descending) for number, (key, descending) in enumerate(order)]
+        keys = [(_with_label(key, f"key_{number}"), descending) for number, (key, descending) in enumerate(order)]
         columns = [*documents.c, *(key for key, _ in keys if key.name not in documents.c)]
 
         def first(rows: FromClause, limit: Any) -> Any:
-            sort = [directed(rows.c[key.name], descending) for key, descending in keys]
+            sort = [in_direction(rows.c[key.name], descending) for key, descending in keys]
             return select(*rows.c).order_by(*sort).limit(limit).subquery()
 
         for gate in gates:
-            lives = [~documents.c.deleted, *([documents.c.deleted] if page.tombstones and gate.everything else [])]
+            states = [~documents.c.deleted, *([documents.c.deleted] if page.tombstones and gate.whole_list else [])]
             parts = []
-            for life in lives:
-                rows = gate.passing(select(*columns).where(*_IN_LIST, life, *matching), self._dialect)
+            for state in states:
+                rows = gate.restrict(select(*columns).where(*_IN_LIST, state, *matching), self._dialect)
                 parts.append(first(rows.subquery(), gate.limit))
             rows = parts[0] if len(parts) == 1 else first(union_all(*map(select, parts)).subquery(), gate.limit)
             text = self._dialect.text(rows.c.data, page.private)
             yield branch(ROW, **object_columns(rows, text), rank=func.row_number().over())
 
     def _counts(
-        self, gates: Sequence[_Gate], matching: Sequence[ColumnElement[bool]], filtered: bool
+        self, gates: Sequence[_Gate], matching: Sequence[ColumnElement[bool]], *, filtered: bool
     ) -> Iterator[Select[Any]]:
-        """Make the branches that count what matches; none where the clock knows it.
+        """Yield the branches that count objects; none for the whole list without a filter, which its clock counts.
 
-        Grants end with their object, so what is shared is counted by them alone.
+        Grants end with their object, so shared objects are counted by their grants alone.
         """
         for gate in gates:
             if filtered:
                 rows = select(documents.c.uri).where(*_IN_LIST, ~documents.c.deleted, *matching)
-                found = gate.passing(rows, self._dialect)
+                counted = gate.restrict(rows, self._dialect)
             elif gate.shared is not None:
-                found = select(gate.shared.c.uri)
+                counted = select(gate.shared.c.uri)
             else:
                 continue
-            limited = found.limit(gate.limit).subquery()
+            limited = counted.limit(gate.limit).subquery()
             yield branch(TOTAL, n=select(func.count()).select_from(limited).scalar_subquery())
 
 
-def _named(key: ColumnElement[Any], name: str) -> Column[Any] | Label[Any]:
-    """Return a key of a sort under a name: a column has one."""
+def _with_label(key: ColumnElement[Any], name: str) -> Column[Any] | Label[Any]:
+    """Return a key of a sort with a label; a column has a name already."""
     return key if isinstance(key, Column) else key.label(name)

@@ -1,6 +1,6 @@
-"""Keep objects in PostgreSQL (15 or newer): its engines, and its SQL, in which documents are JSONB.
+"""Store objects in PostgreSQL (15 or newer): its engines, and its SQL, in which documents are JSONB.
 
-An expression index serves equality when it is written as the statements are: `(data #> '{name}'::text[])`.
+An expression index serves filters by equality if it is written as in the statements: `(data #> '{name}'::text[])`.
 """
 
 from __future__ import annotations
@@ -52,29 +52,29 @@ _NETWORK: Final[Mapping[str, int]] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 60_000,
 }
-"""When libpq gives up a server that is no longer there, in seconds, the last one in milliseconds."""
+"""The limits after which libpq gives up a server that does not answer, in seconds; the last one in milliseconds."""
 
 _LONGEST_MILLISECONDS: Final = 2**31 - 1
 
 
 def engine_options(url: str, pool: Pool) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return what makes the engine for reads, in autocommit, and the one for writes: they share the pool's size.
+    """Return the arguments of the engine for reads, in autocommit, and of the engine for writes.
 
-    A connection that died is noticed by the statement that fails on it, which is tried again on a new one: asking
-    before each use (`pool_pre_ping`) would cost a round trip a request.
+    Each gets half of the size of *pool*. A dead connection is detected by the statement that fails on it, which is
+    tried again on a new one: a check before each use (`pool_pre_ping`) would cost a round trip per request.
     """
     reads, writes = (replace(pool, size=size, pre_ping=False) for size in ((pool.size + 1) // 2, pool.size // 2 or 1))
-    place = postgresql_url(url)
+    database_url = postgresql_url(url)
     shared: dict[str, Any] = {
-        "url": place,
+        "url": database_url,
         "hide_parameters": True,
-        # Documents are bound as the text that they are; SQLAlchemy would encode it once more.
+        # Documents are bound as the JSON text that they are; SQLAlchemy would encode it again.
         "json_serializer": str,
-        "connect_args": {name: value for name, value in _NETWORK.items() if name not in place.query},
+        "connect_args": {name: value for name, value in _NETWORK.items() if name not in database_url.query},
         "execution_options": {LIMIT: pool.lock_timeout_seconds},
     }
-    # Who waited for a lock must see what was written meanwhile, whatever the server's default is. The driver says it in
-    # its BEGIN, so that it costs no message and needs nothing of the session.
+    # A statement that has waited for a lock must see the rows that were written meanwhile, whatever the default level
+    # of the server is. The driver sends the level in its BEGIN: this costs no message and no state of the session.
     return (
         {**shared, **pool_options(reads), "isolation_level": "AUTOCOMMIT"},
         {**shared, **pool_options(writes), "isolation_level": "READ COMMITTED"},
@@ -86,32 +86,32 @@ def open_storage(reading: Engine, writing: Engine) -> SqlStorage:
     for engine in (reading, writing):
         event.listen(engine, "connect", _configure)
         renew_after_fork(engine)
-    event.listen(writing, "do_execute", _execute)
+    event.listen(writing, "do_execute", _execute_with_lock_timeout)
     return SqlStorage(reading, writing, PostgresqlDialect())
 
 
-def _execute(cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
-    """Execute a statement; tell SQLAlchemy whether that was done here.
+def _execute_with_lock_timeout(cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
+    """Execute a statement with a lock timeout where it needs one; return whether it was executed here.
 
-    The first statement of a transaction, and each that locks clocks, says in the same message how long it may wait for
-    a lock: SET LOCAL costs no round trip and ends with the transaction, so that poolers may hand on the session.
+    The first statement of a transaction, and each that locks clocks, sets the timeout in the same message: SET LOCAL
+    costs no round trip and ends with the transaction, so that a pooler may pass the session to another client.
     """
     begins = cursor.connection.status == STATUS_READY and not cursor.connection.autocommit
     seconds = context.execution_options.get(WAIT, context.execution_options.get(LIMIT) if begins else None)
     if seconds is None:
         return False
-    # 0 would mean no limit.
+    # 0 would mean no timeout.
     milliseconds = min(max(round(seconds * 1000), 1), _LONGEST_MILLISECONDS)
     cursor.execute(f"SET LOCAL lock_timeout = {milliseconds}; {statement}", parameters)
     return True
 
 
 def _configure(connection: Any, _: Any) -> None:
-    """Switch off what the planner gets wrong for these statements; each of them has an index.
+    """Switch off sequential scans and JIT, which the planner chooses wrongly; each statement has an index.
 
-    It reads whole tables where its statistics are older than the rows: after a purge, an import. Statements compiled
-    for big tables take a hundred times as long as they run. Nothing relies on it: a pooler may hand the session to
-    somebody else.
+    With statistics that are older than the rows (after a purge, an import) it reads whole tables. On big tables JIT
+    compilation takes a hundred times as long as the statement. Nothing relies on these settings: a pooler may pass the
+    session to another client.
     """
     with connection.cursor() as cursor:
         cursor.execute("SET enable_seqscan = off; SET jit = off")
@@ -126,14 +126,14 @@ _NO_VARIABLES: Final = literal_column("'{}'::jsonb", JSONB)
 _NOTHING: Final = literal_column("''", Text)
 _STRING: Final = literal_column("'string'", Text)
 _ITSELF: Final = literal_column("'{}'", Text)
-# What `#>` would take for the place of an element of an array. A strict JSON path takes it for a name only.
+# Names that `#>` would take for the index of an array element. A strict JSON path takes them for names only.
 _INDEX: Final = re.compile(r"\s*[-+]?\d+\s*")
 _ESCAPED: Final = str.maketrans({"!": "!!", "%": "!%", "_": "!_", "*": "%"})
 _RANK_OF_TYPE: Final = {type(None): 1, str: 2, int: 3, float: 3, bool: 4, list: 5, dict: 6, Missing: _RANK_OF_MISSING}
 
 
 def _bound(value: Json) -> ColumnElement[Any]:
-    # Bound as text: a value bound as JSONB would be encoded once more.
+    # Bound as text: a value bound as JSONB would be encoded again.
     return cast(literal(dumps(value), Text), JSONB)
 
 
@@ -165,8 +165,11 @@ def _string(value: ColumnElement[Any]) -> ColumnElement[str]:
 class PostgresqlDialect:
     """The SQL of PostgreSQL."""
 
-    def key(self, document: ColumnElement[Any], path: Sequence[str]) -> tuple[ColumnElement[Any], ...]:
-        """Return rank of type, text, JSONB: alone, JSONB has another order, and text the database's own."""
+    def sort_key(self, document: ColumnElement[Any], path: Sequence[str]) -> tuple[ColumnElement[Any], ...]:
+        """Return the rank of the type, text, JSONB.
+
+        JSONB alone orders types differently, and its strings by the database's collation.
+        """
         value = _at(document, path)
         kind = _type(value)
         rank = func.coalesce(func.array_position(_RANKS, kind), literal_column(str(_RANK_OF_MISSING)), type_=Integer)
@@ -174,98 +177,98 @@ class PostgresqlDialect:
         other = case((kind != _STRING, value), else_=_NULL)
         return rank, collate(text, "C"), other
 
-    def key_of(self, value: Json | Missing) -> tuple[ColumnElement[Any], ...]:
-        """Return rank, text and JSONB of a value."""
+    def sort_key_of(self, value: Json | Missing) -> tuple[ColumnElement[Any], ...]:
+        """Return the rank, text and JSONB of one value."""
         text = value if isinstance(value, str) else ""
         other = None if isinstance(value, str) or value is MISSING else value
         return literal(_RANK_OF_TYPE[type(value)], Integer), literal(text, Text), _bound(other)
 
     def equals(self, document: ColumnElement[Any], path: Sequence[str], value: Json) -> ColumnElement[bool]:
-        """Compare JSONB, which is strict by type."""
+        """Compare JSONB, in which values of different types differ."""
         return _at(document, path) == _bound(value)
 
     def one_of(self, document: ColumnElement[Any], path: Sequence[str], values: Sequence[Json]) -> ColumnElement[bool]:
         """Compare JSONB with the elements of one bound array."""
         return _at(document, path) == any_(_bound_array(values))
 
-    def present(self, document: ColumnElement[Any], path: Sequence[str]) -> ColumnElement[bool]:
-        """Look for NULL: JSON's null is none."""
+    def is_present(self, document: ColumnElement[Any], path: Sequence[str]) -> ColumnElement[bool]:
+        """Check for SQL's NULL, which JSON's null is not."""
         return _at(document, path).is_not(None)
 
     def like(self, document: ColumnElement[Any], path: Sequence[str], pattern: str) -> ColumnElement[bool]:
-        """Use ILIKE with its own wildcards escaped; which letters have two cases is up to the database's language."""
+        """Use ILIKE with its own wildcards escaped; the database's locale decides which letters have two cases."""
         value = _at(document, path)
         return and_(
             _type(value) == _STRING, _string(value).ilike(literal(pattern.translate(_ESCAPED), Text), escape="!")
         )
 
     def contains(
-        self, document: ColumnElement[Any], path: Sequence[str], values: Sequence[Json], every: bool
+        self, document: ColumnElement[Any], path: Sequence[str], values: Sequence[Json], *, every: bool
     ) -> ColumnElement[bool]:
-        """Compare elements as an array of JSONB: JSONB's own containment takes parts of inner values for the whole."""
+        """Compare the elements as an array of JSONB: JSONB's own `@>` also matches parts of inner values."""
         value = _at(document, path)
         is_array = _type(value) == literal_column("'array'", Text)
         array = case((is_array, value), else_=literal_column("'[]'::jsonb", JSONB))
         element = func.jsonb_array_elements(array, type_=JSONB).column_valued("element")
-        held = func.array(select(element).scalar_subquery(), type_=ARRAY(JSONB))
-        return and_(is_array, held.op("@>" if every else "&&", is_comparison=True)(_bound_array(values)))
+        elements = func.array(select(element).scalar_subquery(), type_=ARRAY(JSONB))
+        return and_(is_array, elements.op("@>" if every else "&&", is_comparison=True)(_bound_array(values)))
 
     def text(self, document: ColumnElement[Any], without: Sequence[str] = ()) -> ColumnElement[str]:
-        """Have the text made by the database, or the driver would parse it."""
-        shown = document.op("-", return_type=JSONB())(literal(list(without), ARRAY(Text))) if without else document
-        return cast(shown, Text)
+        """Cast in the database: the driver would parse JSONB."""
+        public = document.op("-", return_type=JSONB())(literal(list(without), ARRAY(Text))) if without else document
+        return cast(public, Text)
 
     def member(self, document: ColumnElement[Any], name: str) -> ColumnElement[str]:
-        """Return the text of JSONB that is a string."""
+        """Return the text of a member that is a JSON string."""
         value = _get(document, (name,))
         return case((_type(value) == _STRING, _string(value)))
 
     def with_number(self, document: ColumnElement[Any], name: str, number: ColumnElement[Any]) -> ColumnElement[Any]:
-        """Put an object with the number over the document."""
+        """Merge an object with the number into the document."""
         return document.op("||", return_type=JSONB())(func.jsonb_build_object(literal(name, Text), number, type_=JSONB))
 
-    def rows(self, name: str, columns: Sequence[tuple[str, Any]]) -> FromClause:
-        """Return the values of one bound array for each column, side by side."""
+    def bound_rows(self, name: str, columns: Sequence[tuple[str, Any]]) -> FromClause:
+        """Return a table made of one bound array for each column."""
         arrays = (cast(bindparam(f"{name}_{column}", type_=ARRAY(kind)), ARRAY(kind)) for column, kind in columns)
         return func.unnest(*arrays).table_valued(*(Column(*pair) for pair in columns), name=name).render_derived()
 
     def bind_rows(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Mapping[str, Any]:
-        """Return the arrays."""
+        """Return one array for each column."""
         return {f"{name}_{column}": [row[place] for row in rows] for place, column in enumerate(columns)}
 
-    def look_up(self, found: Select[Any], keys: FromClause, *conditions: ColumnElement[bool]) -> Select[Any]:
-        """Run a subquery for each row of *keys*; OFFSET 0 keeps the planner from making a join of it.
+    def look_up(self, query: Select[Any], keys: FromClause, *conditions: ColumnElement[bool]) -> Select[Any]:
+        """Run a subquery for each row of *keys*; OFFSET 0 keeps the planner from turning it into a join.
 
-        An equality is also said as BETWEEN, of which the planner expects few rows: from statistics it would expect the
-        average, and read the whole table where few values are in most rows.
+        An equality is repeated as BETWEEN, for which the planner expects few rows. For the equality alone it would
+        expect the average of its statistics, and read the whole table where few values are in most rows.
         """
         few = [
             condition.left.between(condition.right, condition.right)
             for condition in conditions
             if isinstance(condition, BinaryExpression) and condition.operator is operators.eq
         ]
-        each = found.where(*conditions, *few).offset(literal_column("0")).lateral()
+        each = query.where(*conditions, *few).offset(literal_column("0")).lateral()
         return select(*each.c).select_from(keys.join(each, true()))
 
-    def look_up_first(self, found: Select[Any], keys: FromClause, order: ColumnElement[Any], limit: Any) -> Select[Any]:
+    def look_up_first(self, query: Select[Any], keys: FromClause, order: ColumnElement[Any], limit: Any) -> Select[Any]:
         """Run a subquery for each row of *keys*."""
-        each = found.order_by(order).limit(limit).lateral()
+        each = query.order_by(order).limit(limit).lateral()
         return select(*keys.c, *each.c).select_from(keys.join(each, true()))
 
     def segment(self, uri: ColumnElement[str], number: int) -> ColumnElement[str]:
-        """Split the text; the first part is before the first slash."""
+        """Split the text at slashes; the first part is the one before the first slash."""
         return func.split_part(uri, literal_column("'/'"), literal_column(str(number + 1)), type_=Text)
 
     def json(self, text: ColumnElement[str]) -> ColumnElement[Any]:
         """Return the text as JSONB."""
         return func.to_jsonb(text, type_=JSONB)
 
-    def among(self, columns: Sequence[Column[Any]], keys: FromClause) -> ColumnElement[bool]:
-        """Compare one by one: the DELETE gets a USING."""
+    def row_in(self, columns: Sequence[Column[Any]], keys: FromClause) -> ColumnElement[bool]:
+        """Compare the columns one by one: the DELETE gets a USING clause."""
         return and_(*(column == key for column, key in zip(columns, keys.c, strict=True)))
 
-    def beside(self, column: Column[Any]) -> ColumnElement[Any]:
-        """Return the column: the planner looks up what is selective."""
+    def unindexed(self, column: Column[Any]) -> ColumnElement[Any]:
+        """Return the column: the planner chooses the index that is selective."""
         return column
 
     def greatest(self, one: ColumnElement[Any], other: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -273,9 +276,9 @@ class PostgresqlDialect:
         return func.greatest(one, other)
 
     def is_busy(self, error: BaseException | None) -> bool:
-        """Look for SQLSTATE 55P03, `lock_not_available`."""
+        """Check for SQLSTATE 55P03, `lock_not_available`."""
         return getattr(error, "pgcode", None) == LOCK_NOT_AVAILABLE
 
     def insert(self, table: Table) -> Insert:
-        """Return an INSERT that can say what happens on conflict."""
+        """Return an INSERT that can have an ON CONFLICT clause."""
         return insert(table)

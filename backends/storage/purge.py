@@ -219,11 +219,13 @@ class Purge:
 
     def _build_removing(self, ended: _Ended) -> Delete:
         table = ended.table
-        gone = self._dialect.rows("gone", [(key, BigInteger() if key == "since" else Text()) for key in ended.keys])
-        found = [self._dialect.among([table.c[key] for key in ended.keys], gone)]
+        gone = self._dialect.bound_rows(
+            "gone", [(key, BigInteger() if key == "since" else Text()) for key in ended.keys]
+        )
+        found = [self._dialect.row_in([table.c[key] for key in ended.keys], gone)]
         if "bucket" in ended.keys:
             # The literal condition by which a cluster finds the machine.
-            found.append(self._dialect.beside(table.c.bucket).in_(bindparam("buckets", expanding=True, type_=Text)))
+            found.append(self._dialect.unindexed(table.c.bucket).in_(bindparam("buckets", expanding=True, type_=Text)))
         # The rows between the first and the last: so the plan looks at no others, whichever index it takes.
         found += [*ended.within(_LIST), ended.order[0].between(ended.bound("start"), ended.bound("end"))]
         return delete(table).where(*found, ended.stamp <= _THROUGH)

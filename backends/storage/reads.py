@@ -1,8 +1,44 @@
-"""What is read, each time as one SELECT: a UNION ALL whose rows say where they come from, all of one moment.
+"""Read from one bucket by one SELECT, and sort its rows into a snapshot.
 
-Statements are built once for each shape; only filters and sorting are added per request. Many values are looked up in
-one way everywhere (`Dialect.look_up`): each by itself, in an index, so that a plan depends neither on statistics nor on
-how many there are.
+Theory of operation:
+
+- A read is one statement, so all its facts are of the same moment: the ETag that comes from a clock fits the rows of
+  the page. Outside of a transaction it runs in autocommit: one round trip, no BEGIN, no COMMIT. Inside a transaction
+  (READ COMMITTED) it sees everything that was committed before the statement began, and the transaction's own writes.
+  Selections of several buckets are several statements, each of its own moment.
+- The statement is a UNION ALL. Each branch is a SELECT of one kind of fact and has the same columns: `source`, the
+  number of the branch, then `a` to `rank`, whose meaning depends on the source (`backends/storage/branches.py`).
+  `collect` looks at `source` and adds each row to the snapshot.
+- The groups of the readers are read once, as the common table expression `joined`; `principals` are the readers and
+  these groups; `held` are the grants of these principals on the ancestors. Later branches use them.
+- Many values (URIs, lists, principals) are bound as one array each, read as a table, and every row of that table is
+  looked up by itself in an index (`Dialect.look_up`). So the SQL is the same for any number of values, and the plan
+  depends neither on statistics nor on that number: it is right for new tables and in prepared statements too.
+- Every branch has the bucket as a condition of its own, so that a cluster asks one machine; so have those of users.
+- The rows of a page come from up to three branches (`backends/storage/pages.py`). The LIMIT of each is its *gate*: the
+  limit of the page in the branch that is open, 0 in the others, which then cost nothing.
+- Statements are built once for each shape and kept. Only filters and orders inside documents are built per request.
+
+One example, shortened: the SQL on PostgreSQL for the record r, of which eve is a reader.
+
+    WITH joined AS MATERIALIZED (SELECT ... FROM unnest(:readers) AS reader(value) JOIN LATERAL (SELECT user_id,
+           principal FROM members WHERE until = 9223372036854775807 AND user_id = reader.value ... OFFSET 0) ON true),
+         principals AS MATERIALIZED (SELECT value FROM unnest(:readers) ... UNION ALL SELECT principal FROM joined),
+         held AS MATERIALIZED (SELECT ... FROM principals JOIN unnest(:ancestors_uri, :ancestors_list) ... grants ...)
+    SELECT 0 AS source, user_id AS a, principal AS b, '' AS c, 0 AS n, 0 AS m, 0 AS d, 0 AS rank FROM joined
+    UNION ALL SELECT 1, uri, permission, principal, 0, 0, 0, 0 FROM held
+    UNION ALL SELECT 3, uri, '', data::TEXT, last_modified, born, CASE WHEN deleted ..., 0 FROM unnest(:targets_uri ...)
+           AS target(uri, list) JOIN LATERAL (SELECT ... FROM documents WHERE bucket = :bucket AND uri = target.uri
+           AND uri BETWEEN target.uri AND target.uri OFFSET 0) AS each ON true
+
+    Selection("/buckets/b", targets=("/buckets/b/collections/c/records/r",), limited_grants=True,
+              ancestors=("/buckets/b", "/buckets/b/collections/c"), readers=("account:eve", "system.Everyone"))
+    Snapshot(objects={"/buckets/b/collections/c/records/r": Stored(..., timestamp=1750000000002, deleted=False,
+                      born=1750000000001, text='{"id":"r","last_modified":1750000000002}'), ...},
+             grants={"/buckets/b": {"read": {"/buckets/b/groups/g"}}},
+             groups={"account:eve": {"/buckets/b/groups/g"}})
+    Page("/buckets/b/collections/c/records", limit=101, tombstones=True,
+         filters=(Filter(("last_modified",), "gt", 1750000000000),))
 """
 
 from __future__ import annotations
@@ -24,18 +60,19 @@ from backends.storage.branches import (
     MEMBER,
     OBJECT,
     PERMISSIONS,
-    PLACE,
     ROW,
+    SHARES,
     TOTAL,
+    URI_AND_LIST,
     USER,
     Readers,
-    bind_places,
+    bind_objects,
     bind_ranges,
+    bind_users,
     bind_values,
-    by_secret,
+    clocks_below_branch,
     clocks_branch,
     documents_branch,
-    emptied_branch,
     grant_branch,
     living_grants,
     members_branch,
@@ -47,120 +84,152 @@ from backends.storage.tables import documents, grants
 
 
 @dataclass(frozen=True, slots=True)
-class _Shape:
-    """What the statement of a read without a page depends on: which branches there are, and how they are made."""
+class _SelectionShape:
+    """The parts of a selection without a page that its SQL depends on.
 
-    named: tuple[bool, ...]
-    bodies: bool
-    sparing: bool
+    `present` tells which of the fields `targets`, `ancestors`, `clocks`, `groups` and `cascade_roots` have values;
+    `secret_fields` has one item for each branch of users.
+    """
+
+    present: tuple[bool, ...]
+    ancestor_documents: bool
+    limited_grants: bool
     private: tuple[str, ...]
-    users: tuple[str, ...]
+    secret_fields: tuple[str, ...]
 
 
-_TABLES: Final = {
-    "targets": bind_places,
-    "ancestors": bind_places,
+_BINDERS: Final = {
+    "targets": bind_objects,
+    "ancestors": bind_objects,
     "clocks": bind_values,
     "readers": bind_values,
     "groups": bind_values,
     "cascade_roots": bind_ranges,
 }
-"""How the fields of Selection are bound as tables."""
+"""The fields of Selection that are bound as tables, and how."""
 
 
 class Reads:
-    """The statements of one database dialect."""
+    """The statements of reads, in one database dialect."""
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
         self._objects = lru_cache(maxsize=64)(self._build_objects)
         self._pages = Pages(dialect)
 
-    def run(self, connection: Connection, wanted: Selection) -> Snapshot:
-        """Execute the one statement that reads *wanted*."""
-        page = wanted.page
-        parameters: dict[str, Any] = {"bucket": wanted.bucket}
-        for name, bind in _TABLES.items():
-            values = getattr(wanted, name)
+    def run(self, connection: Connection, selection: Selection) -> Snapshot:
+        """Execute the one statement of a selection."""
+        page = selection.page
+        parameters: dict[str, Any] = {"bucket": selection.bucket}
+        for name, bind in _BINDERS.items():
+            values = getattr(selection, name)
             if values or name == "readers" or (page and name == "clocks"):
                 parameters |= bind(self._dialect, name, values)
-        users: tuple[str, ...] = ()
-        if wanted.users:
-            users, named_users = by_secret(self._dialect, wanted.users)
-            parameters |= named_users
+        secret_fields: tuple[str, ...] = ()
+        if selection.users:
+            secret_fields, user_parameters = bind_users(self._dialect, selection.users)
+            parameters |= user_parameters
         if page is None:
-            named = wanted.targets, wanted.ancestors, wanted.clocks, wanted.groups, wanted.cascade_roots
-            shape = _Shape(tuple(map(bool, named)), wanted.bodies, wanted.sparing, wanted.private, users)
-            seen = collect(connection.execute(self._objects(shape), parameters))
-            seen.members = {group: seen.members.get(group, set()) for group in wanted.groups}
-            return seen
+            tables = (
+                selection.targets,
+                selection.ancestors,
+                selection.clocks,
+                selection.groups,
+                selection.cascade_roots,
+            )
+            shape = _SelectionShape(
+                tuple(map(bool, tables)),
+                selection.ancestor_documents,
+                selection.limited_grants,
+                selection.private,
+                secret_fields,
+            )
+            snapshot = collect(connection.execute(self._objects(shape), parameters))
+            snapshot.members = {group: snapshot.members.get(group, set()) for group in selection.groups}
+            return snapshot
         parameters |= {
             "list": page.list,
             "limit": page.limit,
-            "unless": page.unless,
-            **bind_values(self._dialect, "above", page.above),
-            **bind_values(self._dialect, "own", page.own or ()),
+            "unless": page.unless_timestamp,
+            **bind_values(self._dialect, "above", page.list_permissions),
+            **bind_values(self._dialect, "own", page.object_permissions or ()),
         }
-        statement, values = self._pages.statement(page, bool(wanted.ancestors), wanted.bodies, users)
-        seen = collect(connection.execute(statement, parameters | values))
-        if page.counting and not page.filters and seen.full:
-            seen.total = seen.clocks[page.list].count if page.list in seen.clocks else 0
-        return seen
+        statement, page_parameters = self._pages.statement(
+            page,
+            has_ancestors=bool(selection.ancestors),
+            ancestor_documents=selection.ancestor_documents,
+            secret_fields=secret_fields,
+        )
+        snapshot = collect(connection.execute(statement, parameters | page_parameters))
+        if page.count_only and not page.filters and snapshot.full:
+            snapshot.total = snapshot.clocks[page.list].count if page.list in snapshot.clocks else 0
+        return snapshot
 
-    def _build_objects(self, shape: _Shape) -> CompoundSelect[Any]:
+    def _build_objects(self, shape: _SelectionShape) -> CompoundSelect[Any]:
         dialect = self._dialect
-        targets, ancestors, lists, groups, emptied = shape.named
+        targets, ancestors, clocks, groups, cascade_roots = shape.present
         readers = Readers(dialect)
-        branches = [readers.groups(), *user_branches(dialect, shape.users)]
+        branches = [readers.groups_branch(), *user_branches(dialect, shape.secret_fields)]
         if targets:
-            objects = dialect.rows("targets", PLACE)
-            looked_at: Any = objects
-            if shape.sparing:
-                held = readers.held(objects, "held_on_targets")
+            objects = dialect.bound_rows("targets", URI_AND_LIST)
+            with_all_grants: Any = objects
+            if shape.limited_grants:
+                held = readers.grants_on(objects, "held_on_targets")
                 branches.append(grant_branch(held))
-                looked_at = select(held.c.uri).where(held.c.permission == "write").distinct().subquery("written")
-            granted = dialect.look_up(living_grants(), looked_at, grants.c.uri == looked_at.c.uri).subquery()
+                with_all_grants = select(held.c.uri).where(held.c.permission == "write").distinct().subquery("written")
+            same_uri = grants.c.uri == with_all_grants.c.uri
+            granted = dialect.look_up(living_grants(), with_all_grants, same_uri).subquery()
             text = dialect.text(documents.c.data, shape.private)
             branches += [grant_branch(granted), documents_branch(dialect, objects, text)]
         if ancestors:
-            objects = dialect.rows("ancestors", PLACE)
-            text = dialect.text(documents.c.data) if shape.bodies else literal_column("'{}'", Text)
-            branches += [grant_branch(readers.held(objects, "held")), documents_branch(dialect, objects, text)]
-        if lists:
+            objects = dialect.bound_rows("ancestors", URI_AND_LIST)
+            text = dialect.text(documents.c.data) if shape.ancestor_documents else literal_column("'{}'", Text)
+            branches.append(grant_branch(readers.grants_on(objects, "held")))
+            branches.append(documents_branch(dialect, objects, text))
+        if clocks:
             branches.append(clocks_branch(dialect))
         if groups:
             branches.append(members_branch(dialect))
-        if emptied:
-            branches.append(emptied_branch(dialect))
+        if cascade_roots:
+            branches.append(clocks_below_branch(dialect))
         return union_all(*branches)
 
 
 def collect(rows: Iterable[Any]) -> Snapshot:
     """Sort the rows of a statement into a snapshot."""
-    seen = Snapshot()
+    snapshot = Snapshot()
     page: list[tuple[int, Stored]] = []
-    for source, a, b, c, n, m, d, rank in rows:
+    for row in rows:
+        source, a, b, c, n, m, d, rank = row
         if source == GRANT:
-            seen.grants.setdefault(a, {}).setdefault(b, set()).add(c)
+            snapshot.grants.setdefault(a, {}).setdefault(b, set()).add(c)
         elif source == OBJECT:
-            seen.objects[a] = Stored(a, n, d == 1, m, c)
+            snapshot.objects[a] = Stored(a, n, d == 1, m, c)
         elif source == ROW:
             page.append((rank, Stored(a, n, d == 1, m, c)))
         elif source == GROUP:
-            seen.groups.setdefault(a, set()).add(b)
+            snapshot.groups.setdefault(a, set()).add(b)
         elif source == CLOCK:
-            seen.clocks[a] = Clock(n, m, d)
-        elif source == TOTAL:
-            seen.total += n
-        elif source == FULL:
-            seen.full = n == 1
+            snapshot.clocks[a] = Clock(n, m, d)
         elif source == MEMBER:
-            seen.members.setdefault(a, set()).add(b)
-        elif source == USER:
-            seen.users[User(a, b)] = UserState(n, c)
+            snapshot.members.setdefault(a, set()).add(b)
         elif source == PERMISSIONS:
-            seen.permissions.setdefault(a, set()).update(b.split())
+            snapshot.permissions.setdefault(a, set()).update(b.split())
         else:
-            seen.shares = n == 1
-    seen.page = [stored for _, stored in sorted(page, key=lambda ranked: ranked[0])]
-    return seen
+            _add_single(snapshot, row)
+    page.sort(key=lambda ranked: ranked[0])
+    snapshot.page = [stored for _, stored in page]
+    return snapshot
+
+
+def _add_single(snapshot: Snapshot, row: Any) -> None:
+    """Add a row of a source that has one row, or one for each branch."""
+    source, a, b, c, n, *_ = row
+    if source == TOTAL:
+        snapshot.total += n
+    elif source == FULL:
+        snapshot.full = n == 1
+    elif source == SHARES:
+        snapshot.has_shared = n == 1
+    elif source == USER:
+        snapshot.users[User(a, b)] = UserState(n, c)

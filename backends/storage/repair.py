@@ -140,7 +140,7 @@ class Repairs:
             yield from (State(*row) for row in rows)
             after = {"of_bucket": rows[-1].bucket, "of_list": rows[-1].list}
 
-    def mend(self, connection: Connection, name: str, now: int, latest: int) -> str:
+    def repair(self, connection: Connection, name: str, now: int, latest: int) -> str:
         """Mend a list whose clock is locked, and return what was done, nothing where all was right."""
         values: dict[str, Any] = {"of_bucket": bucket_of(name), "of_list": name, "latest": latest}
         row = connection.execute(self._one, values).first()

@@ -1,4 +1,4 @@
-"""What one statement is asked to read: objects, a page of a list, permissions anywhere."""
+"""The values that describe a read: objects, a page of a list, permissions on objects anywhere."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ class Missing:
 
 MISSING: Final = Missing()
 
+
 OPERATORS: Final = ("eq", "not", "gt", "min", "lt", "max", "in", "exclude", "like", "has", "contains", "contains_any")
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """One condition on a field: `operator` is one of `OPERATORS`, `path` the names from the outside in.
+    """One condition on a field: `operator` is one of `OPERATORS`, `path` the names of members from the outside in.
 
-    The paths ("id",) and ("last_modified",) mean the object's own key and timestamp. The value of `in` and `exclude`
-    is a tuple of JSON values, of `contains` and `contains_any` a list, of `has` a bool, of `like` a text in which only
-    `*` is special and which covers the whole field.
+    The paths ("id",) and ("last_modified",) mean the key and the timestamp of the object. The value of `in` and
+    `exclude` is a tuple of JSON values, of `contains` and `contains_any` a list, of `has` a bool, of `like` a pattern
+    in which only `*` is special and which must match the whole field.
     """
 
     path: tuple[str, ...]
@@ -48,12 +49,17 @@ NEWEST_FIRST: Final = (Order(("last_modified",), descending=True),)
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Which objects of a list are wanted, in which order, and how many.
+    """A page of a list: which objects, in which order, and how many.
 
-    `after` holds the sort values of the last object of the page before (`MISSING` for a field it lacks) and, last, its
-    URI. `whole` says that the reader may see the whole list whatever is granted; otherwise the statement decides by
-    the permissions `above` on the ancestors ("full") or `own` on the objects themselves ("shared"). No rows are
-    fetched when the list's clock says `unless`.
+    - `after` holds the sort values of the last object of the page before (`MISSING` for a field that it lacks) and, as
+      its last item, the URI of that object.
+    - `tombstones`: read them too.
+    - `count_only`: count the objects that match and return no rows.
+    - `unrestricted`: the readers may read the whole list whatever is granted. Otherwise the statement decides: the
+      whole list for readers that hold one of `list_permissions` on an ancestor, else the objects on which they hold one
+      of `object_permissions` (None: any permission).
+    - `private` names the fields that must not leave the storage.
+    - No rows are returned when the timestamp of the list equals `unless_timestamp`.
     """
 
     list: str
@@ -62,24 +68,29 @@ class Page:
     after: tuple[Json, ...] | None = None
     limit: int = 0
     tombstones: bool = False
-    counting: bool = False
-    whole: bool = False
-    above: tuple[str, ...] = ("read", "write")
-    own: tuple[str, ...] | None = None
+    count_only: bool = False
+    unrestricted: bool = False
+    list_permissions: tuple[str, ...] = ("read", "write")
+    object_permissions: tuple[str, ...] | None = None
     private: tuple[str, ...] = ()
-    unless: int | None = None
+    unless_timestamp: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What one statement reads from one bucket.
+    """The facts that one statement reads from one bucket.
 
-    `targets` are objects with all their grants; when `sparing` with those that a reader holds, and with all where a
-    reader holds `write`. `ancestors` are objects with those grants that a reader holds; `clocks` lists; `readers` the
-    principals of whoever asks, whose groups are read too. `private` names fields of the targets that must not leave the
-    storage. Without `bodies` the documents of the ancestors are not fetched, only whether they are there. `users` are
-    looked up in buckets of their own: a remembered login holds only while its user is as before. `groups` are read with
-    their living members; `cascade_roots` are objects below which all clocks are read.
+    - `targets`: objects, with all their grants. With `limited_grants`, with the grants that the readers hold, and with
+      all grants where they hold `write`.
+    - `ancestors`: objects, with the grants that the readers hold on them. Without `ancestor_documents` only their
+      existence is read, not their documents.
+    - `clocks`: lists whose clocks are read.
+    - `readers`: the principals of the client; the groups of these principals are read too.
+    - `private`: the fields of the targets that must not leave the storage.
+    - `users`: the objects of users, each in a bucket of its own. A remembered login is valid only while its user is
+      unchanged.
+    - `groups`: groups whose living members are read.
+    - `cascade_roots`: objects below which all clocks are read.
     """
 
     bucket: str
@@ -88,8 +99,8 @@ class Selection:
     clocks: tuple[str, ...] = ()
     readers: tuple[str, ...] = ()
     private: tuple[str, ...] = ()
-    bodies: bool = True
-    sparing: bool = False
+    ancestor_documents: bool = True
+    limited_grants: bool = False
     page: Page | None = None
     users: tuple[User, ...] = ()
     groups: tuple[str, ...] = ()
@@ -98,10 +109,11 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class KindRange:
-    """URIs of one kind of objects, from `first` up to but without `end`.
+    """A range of URIs of one kind, from `first` up to `end` (exclusive).
 
-    `lists` are the names of its lists from the outside in, ("buckets", "collections"), and `permissions` what can be
-    granted on it. `everything`: all living objects in the range count, not only those on which something is granted.
+    `lists` are the names of the lists of the kind from the outside in, ("buckets", "collections"); `permissions` are
+    those that can be granted on it. With `all_objects` all living objects of the range count, otherwise those on which
+    a reader holds a permission.
     """
 
     kind: str
@@ -109,17 +121,17 @@ class KindRange:
     permissions: tuple[str, ...]
     first: str
     end: str
-    everything: bool = False
+    all_objects: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class AccessSelection:
-    """What one statement reads of the objects anywhere on which somebody holds a permission (C-UTIL-27).
+    """A page of the objects anywhere on which the readers hold a permission (C-UTIL-27).
 
-    `readers` are the principals of whoever asks; their groups count too. Filters and order of the page are on the
-    fields `uri`, `resource_name` (the kind), `id` (the last segment of the URI), and on `ids`. Each of these is a field
-    (`collection_id`), the number of the id in the URI from the outside in (2), and the kinds that have the field.
-    `users` are explained in `Selection`.
+    `readers` are the principals of the client; their groups count too. The page is filtered and sorted by the fields
+    `uri`, `resource_name` (the kind), `id` (the last segment of the URI), and the fields of `ids`. Each item of `ids`
+    is the name of a field (`collection_id`), the number of the id in the URI from the outside in (2), and the kinds
+    that have the field. `users` as in `Selection`.
     """
 
     readers: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""What one statement has read."""
+"""The value that a read returns."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from backends.storage.objects import Clock, Stored, User, UserState
 
 @dataclass(slots=True)
 class Snapshot:
-    """What one read saw: facts by URI, and the rows of a page in its order.
+    """The facts that one read returned, by URI, and the rows of a page in its order.
 
-    `full` says that the page is of the whole list, `shares` that some object of the list is shared with the reader,
-    whatever the filters say of it. `users` has the state of those that exist. `permissions` are those of the readers by
-    URI, of what `AccessSelection` asks for.
-    `members` has every group that was asked for, also one that nobody is in.
+    - `grants`: URI to permission to principals; `groups`: principal to the groups that it is in.
+    - `members`: group to its members, for each group of the selection, also one without members.
+    - `full`: the page is of the whole list. `has_shared`: some object of the list is shared with the readers, whether
+      or not it matches the filters.
+    - `users`: the state of the users that exist.
+    - `permissions`: URI to the permissions that the readers hold, for an `AccessSelection`.
     """
 
     objects: dict[str, Stored] = field(default_factory=dict)
@@ -25,12 +27,12 @@ class Snapshot:
     page: list[Stored] = field(default_factory=list)
     total: int = 0
     full: bool = False
-    shares: bool = False
+    has_shared: bool = False
     users: dict[User, UserState] = field(default_factory=dict)
     permissions: dict[str, set[str]] = field(default_factory=dict)
 
     def add(self, other: Snapshot) -> None:
-        """Take over what *other* saw, of other buckets."""
+        """Add the facts of *other*, a read of another bucket."""
         self.objects |= other.objects
         for uri, grants in other.grants.items():
             for permission, principals in grants.items():

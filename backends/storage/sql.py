@@ -25,50 +25,52 @@ from backends.storage.waits import LIMIT, Waits
 from backends.storage.write_statements import Writes
 from backends.storage.writes import Writer
 
-_DEADLOCK, _SERIALIZATION = "40P01", "40001"
+_DEADLOCK, _SERIALIZATION_FAILURE = "40P01", "40001"
 
 _BUCKETS: Final = "/buckets"
-_ALIVE = select(clocks.c.list).where(clocks.c.bucket == bindparam("of_bucket"), clocks.c.list == bindparam("of_list"))
-"""A row that every service has, in one bucket: a cluster asks one machine."""
-_WRITABLE = _ALIVE.with_for_update(read=True, key_share=True)
-"""The weakest lock of that row waits for no writer and leaves no dead row, but takes the right to UPDATE the table, and
-a read-only database refuses it. SQLite has no such lock: there BEGIN IMMEDIATE is what a read-only file refuses."""
+_SELECT_CLOCK = select(clocks.c.list).where(
+    clocks.c.bucket == bindparam("of_bucket"), clocks.c.list == bindparam("of_list")
+)
+"""Selects a row that every service has, in one bucket, so that a cluster asks one machine."""
+_LOCK_CLOCK = _SELECT_CLOCK.with_for_update(read=True, key_share=True)
+"""Takes the weakest lock of that row: it waits for no writer and leaves no dead row, but needs the privilege to UPDATE
+the table and fails on a read-only database. On SQLite, BEGIN IMMEDIATE fails on a read-only file."""
 
-_EVERYTHING: Final = "/"
-"""What writers of a database without a queue of its own wait for; no list has this name."""
+_WHOLE_DATABASE: Final = "/"
+"""The name under which writers of an embedded database wait for their turn; no list has this name."""
 
 
 @contextmanager
-def _driver_errors(dialect: Dialect) -> Iterator[None]:
-    """Turn what the driver raises into `BackendError`, `IntegrityError` or, where another try helps, `Conflict`."""
+def _translate_driver_errors(dialect: Dialect) -> Iterator[None]:
+    """Raise `BackendError`, `IntegrityError` or, where another try helps, `Conflict` for an error of the driver."""
     try:
         yield
     except DriverIntegrityError as error:
-        raise IntegrityError(_named(error), error) from error
+        raise IntegrityError(_describe(error), error) from error
     except DBAPIError as error:
         if error.connection_invalidated:
-            raise Disconnected(_named(error), error) from error
+            raise Disconnected(_describe(error), error) from error
         if dialect.is_busy(error.orig):
-            raise Busy(_named(error), error) from error
-        again = getattr(error.orig, "pgcode", None) in (_DEADLOCK, _SERIALIZATION)
-        raise (Conflict if again else BackendError)(_named(error), error) from error
+            raise Busy(_describe(error), error) from error
+        retry = getattr(error.orig, "pgcode", None) in (_DEADLOCK, _SERIALIZATION_FAILURE)
+        raise (Conflict if retry else BackendError)(_describe(error), error) from error
     except SQLAlchemyError as error:
-        raise BackendError(_named(error), error) from error
+        raise BackendError(_describe(error), error) from error
 
 
 @contextmanager
-def _done_or_not() -> Iterator[None]:
+def _expect_commit() -> Iterator[None]:
     """Raise Uncertain when the connection dies during COMMIT. Do not retry: the write might be applied twice."""
     try:
         yield
     except DBAPIError as error:
         if error.connection_invalidated:
-            raise Uncertain(_named(error), error) from error
+            raise Uncertain(_describe(error), error) from error
         raise
 
 
-def _named(error: SQLAlchemyError) -> str:
-    """Name what failed without the statement and its values."""
+def _describe(error: SQLAlchemyError) -> str:
+    """Return the message of an error without the statement and its values."""
     return f"{type(error).__name__}: {error.orig if isinstance(error, DBAPIError) else type(error).__doc__}"
 
 
@@ -79,8 +81,8 @@ def _now_ms() -> int:
 class SqlStorage:
     """See `backends.storage.Storage` for what its methods promise.
 
-    *reading* is an engine in autocommit: a read is one round trip. *turn* gives the context in which a writing
-    transaction waits for its turn, for some seconds at most, where the database has no queue of its own.
+    *reading* is an engine in autocommit: a read is one round trip. For a database that does not queue its writers,
+    *turn* returns a context manager that waits for the turn to write, up to a number of seconds, and holds it.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class SqlStorage:
         writing: Engine,
         dialect: Dialect,
         turn: Callable[[float], AbstractContextManager[Any]] = nullcontext,
+        *,
         embedded: bool = False,
     ) -> None:
         self.embedded = embedded
@@ -99,27 +102,27 @@ class SqlStorage:
         self._accessible = AccessiblePages(dialect)
         self._writes = Writes(dialect)
         self._repairs = Repairs(dialect)
-        self._purge = Purge(dialect, self._reading, self.transaction)
-        self._next_turn = turn
+        self._purge = Purge(dialect, self._read_connection, self.transaction)
+        self._turn = turn
         self.waits = Waits(writing.get_execution_options().get(LIMIT, Pool().lock_timeout_seconds))
-        self._open: ContextVar[Connection | None] = ContextVar("open", default=None)
+        self._open_connection: ContextVar[Connection | None] = ContextVar("open_connection", default=None)
 
-    def read(self, wanted: Selection) -> Snapshot:
-        """Read what is wanted of one bucket; once more on a fresh connection when the one at hand was dead."""
+    def read(self, selection: Selection) -> Snapshot:
+        """Read from one bucket; retry once on a fresh connection if the first was dead."""
         try:
-            return self._read(wanted)
+            return self._read(selection)
         except Conflict:
-            return self._read(wanted)
+            return self._read(selection)
 
-    def _read(self, wanted: Selection) -> Snapshot:
-        with self._reading() as connection:
-            return self._reads.run(connection, wanted)
+    def _read(self, selection: Selection) -> Snapshot:
+        with self._read_connection() as connection:
+            return self._reads.run(connection, selection)
 
     @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        """Give the connection of the transaction that this thread has open, else one of those for reads."""
-        with _driver_errors(self._dialect):
-            connection = self._open.get()
+    def _read_connection(self) -> Iterator[Connection]:
+        """Yield the connection of this thread's open transaction, else one for reads."""
+        with _translate_driver_errors(self._dialect):
+            connection = self._open_connection.get()
             if connection is not None:
                 yield connection
                 return
@@ -127,102 +130,105 @@ class SqlStorage:
                 yield connection
 
     def _expect_no_transaction(self) -> None:
-        """Raise RuntimeError in a transaction of this thread: whatever waits for another would wait for itself."""
-        if self._open.get() is not None:
+        """Raise RuntimeError in a transaction of this thread: a second one would wait for the first for ever."""
+        if self._open_connection.get() is not None:
             raise RuntimeError("A writing transaction is open already in this request; use perform().")
 
     @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """Wait for the turn to write. Raises RuntimeError in a transaction of this thread."""
+    def _wait_for_turn(self) -> Iterator[None]:
+        """Wait for the turn to write, and hold it. Raises RuntimeError in a transaction of this thread."""
         self._expect_no_transaction()
-        with ExitStack() as held:
-            with self.waits.begin((_EVERYTHING,)) as seconds:
-                held.enter_context(self._next_turn(seconds))
+        with ExitStack() as stack:
+            with self.waits.register((_WHOLE_DATABASE,)) as seconds:
+                stack.enter_context(self._turn(seconds))
             yield
 
     @contextmanager
     def transaction(self) -> Iterator[Writer]:
         """Open a writing transaction."""
-        with _driver_errors(self._dialect), self._turn(), self.writing.connect() as connection:
-            before = self._open.set(connection)
+        with _translate_driver_errors(self._dialect), self._wait_for_turn(), self.writing.connect() as connection:
+            token = self._open_connection.set(connection)
             try:
                 yield Writer(connection, self._dialect, self._reads, self._writes, self.waits)
             finally:
-                self._open.reset(before)
-            with _done_or_not():
+                self._open_connection.reset(token)
+            with _expect_commit():
                 connection.commit()
 
-    def accessible(self, wanted: AccessSelection) -> Snapshot:
-        """Read what somebody holds anywhere; once more on a fresh connection when the one at hand was dead."""
+    def read_accessible(self, selection: AccessSelection) -> Snapshot:
+        """Read a page of `GET /permissions`; retry once on a fresh connection if the first was dead."""
         try:
-            return self._read_accessible(wanted)
+            return self._read_accessible(selection)
         except Conflict:
-            return self._read_accessible(wanted)
+            return self._read_accessible(selection)
 
-    def _read_accessible(self, wanted: AccessSelection) -> Snapshot:
-        with self._reading() as connection:
-            return self._accessible.run(connection, wanted)
+    def _read_accessible(self, selection: AccessSelection) -> Snapshot:
+        with self._read_connection() as connection:
+            return self._accessible.run(connection, selection)
 
-    def migrate(self, dry_run: bool, report: Callable[[str], None]) -> None:
+    def migrate(self, report: Callable[[str], None], *, dry_run: bool) -> None:
         """Create or upgrade the tables."""
-        with _driver_errors(self._dialect):
-            migrate(self.writing, dry_run, report, lambda: self._next_turn(self.waits.limit_seconds))
+        with _translate_driver_errors(self._dialect):
+            migrate(self.writing, report, lambda: self._turn(self.waits.limit_seconds), dry_run=dry_run)
 
-    def start(self, lists: Sequence[str]) -> None:
-        """Make the clocks of the lists at the top that have none yet; look first, so that a reader's rights do."""
-        with _driver_errors(self._dialect), self.reading.connect() as connection:
+    def start_clocks(self, lists: Sequence[str]) -> None:
+        """Create the clocks of the lists at the top that have none yet.
+
+        They are looked up first: where all exist, the privilege to read is enough.
+        """
+        with _translate_driver_errors(self._dialect), self.reading.connect() as connection:
             in_buckets = clocks.c.bucket.in_([bucket_of(name) for name in lists])
-            found = connection.execute(select(clocks.c.list).where(in_buckets, clocks.c.list.in_(lists)))
-            known = set(found.scalars())
-        new = [name for name in lists if name not in known]
-        if new:
+            rows = connection.execute(select(clocks.c.list).where(in_buckets, clocks.c.list.in_(lists)))
+            existing = set(rows.scalars())
+        missing = [name for name in lists if name not in existing]
+        if missing:
             with self.transaction() as writer:
-                writer.start(new, _now_ms())
+                writer.start_clocks(missing, _now_ms())
 
     def purge(self, lists: Sequence[str], keep: int | None, before: int | None = None) -> int:
-        """Remove what has ended, in transactions of 1,000 rows."""
+        """Remove ended rows, in transactions of 1,000 rows."""
         self._expect_no_transaction()
         return self._purge.run(lists, keep, before)
 
-    def check(self, now: int, latest: int, repair: bool, report: Callable[[str], None]) -> int:
-        """Report lists that are wrong, and with *repair* mend them one after the other."""
+    def check(self, now: int, latest: int, report: Callable[[str], None], *, repair: bool) -> int:
+        """Report lists that are wrong, and with *repair* repair them one after the other."""
         wrong = 0
-        with _driver_errors(self._dialect), self.reading.connect() as connection:
+        with _translate_driver_errors(self._dialect), self.reading.connect() as connection:
             for state in self._repairs.states(connection, latest):
                 faults = state.faults(latest)
                 if faults:
                     wrong += 1
                     report(f"{state.name}: {', '.join(faults)}.")
                     if repair:
-                        self._mend(state.name, now, latest, report)
+                        self._repair(state.name, now, latest, report)
         return wrong
 
-    def _mend(self, name: str, now: int, latest: int, report: Callable[[str], None]) -> None:
+    def _repair(self, name: str, now: int, latest: int, report: Callable[[str], None]) -> None:
         with self.transaction() as writer:
             writer.lock((name,))
-            done = self._repairs.mend(writer._connection, name, now, latest)
-        if done:
-            report(f"{name}: mended: {done}.")
+            repaired = self._repairs.repair(writer.connection, name, now, latest)
+        if repaired:
+            report(f"{name}: repaired: {repaired}.")
 
     def flush(self, lists: Sequence[str] = ()) -> None:
-        """Remove everything but the tables; the clocks of *lists* are made in the same transaction."""
+        """Delete all rows; the clocks of *lists* are created in the same transaction."""
         with self.transaction() as writer:
             for table in (documents, grants, members, clocks):
                 writer.connection.execute(delete(table))
-            writer.start(lists, _now_ms())
+            writer.start_clocks(lists, _now_ms())
 
-    def ping(self, write: bool) -> None:
-        """Ask the database for an answer; with *write*, also whether it takes writes."""
+    def ping(self, *, write: bool) -> None:
+        """Check that the database answers and, with *write*, that it accepts writes."""
         row = {"of_bucket": bucket_of(_BUCKETS), "of_list": _BUCKETS}
-        with _driver_errors(self._dialect), self.reading.connect() as connection:
-            connection.execute(_ALIVE, row).first()
+        with _translate_driver_errors(self._dialect), self.reading.connect() as connection:
+            connection.execute(_SELECT_CLOCK, row).first()
         if not write:
             return
-        with _driver_errors(self._dialect), self._turn(), self.writing.connect() as connection:
-            connection.execute(_WRITABLE, row).first()
+        with _translate_driver_errors(self._dialect), self._wait_for_turn(), self.writing.connect() as connection:
+            connection.execute(_LOCK_CLOCK, row).first()
             connection.rollback()
 
     def close(self) -> None:
-        """Give back the connections."""
+        """Close all connections."""
         self.reading.dispose()
         self.writing.dispose()

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from backends import Busy, translated
+from backends import Busy, translate_errors
 from backends.forks import renew_in_children
 
 _NOT_OPEN = -1
@@ -85,7 +85,7 @@ class Turn:
         if not threads.acquire(timeout=seconds):
             raise Busy("Another thread writes to the database")
         try:
-            with translated(OSError):
+            with translate_errors(OSError):
                 file = self._lock(deadline)
             try:
                 yield

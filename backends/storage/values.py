@@ -1,4 +1,4 @@
-"""The total order of JSON values and what filters ask of them, in Python: the meaning that every database must give.
+"""The total order of JSON values, and the filters on them, in Python: the reference for every database.
 
 null < text < number < boolean < array < object < missing (C-LIST-35), text by code point (C-LIST-37), numbers by
 value, arrays and objects as PostgreSQL's jsonb orders them (C-LIST-39).
@@ -17,7 +17,7 @@ _COMPLEMENT: Final = bytes(range(255, -1, -1))
 
 
 def value_at(document: Json, path: Sequence[str]) -> Json | Missing:
-    """Return the member of members that *path* names, MISSING where it runs into what is no object (C-LIST-21)."""
+    """Return the value at *path*, names from the outside in; MISSING where one is not found (C-LIST-21)."""
     value = document
     for name in path:
         if not isinstance(value, dict) or name not in value:
@@ -26,20 +26,21 @@ def value_at(document: Json, path: Sequence[str]) -> Json | Missing:
     return value
 
 
-def ordered(value: Json | Missing) -> bytes:
-    """Return bytes that compare as the values do: the same for equal values, and none the beginning of another."""
+def order_key(value: Json | Missing) -> bytes:
+    """Return bytes that compare as the values do: equal for equal values, and no key is a prefix of another."""
     return _ENCODERS[type(value)](value)
 
 
-def reversed_order(key: bytes) -> bytes:
-    """Return bytes that compare the other way round."""
+def reverse_key(key: bytes) -> bytes:
+    """Return bytes that compare in the opposite order."""
     return key.translate(_COMPLEMENT)
 
 
-def likes(value: Json | Missing, pattern: str) -> bool:
-    """Say whether a value is text that *pattern* covers, whatever the case; `*` is any run of characters (C-LIST-16).
+def matches_pattern(value: Json | Missing, pattern: str) -> bool:
+    """Return whether a value is a string that matches *pattern* as a whole, ignoring case (C-LIST-16).
 
-    Not by a regular expression: with many `*` those take time that grows as a power of the length.
+    `*` matches any run of characters. A regular expression is not used: with many `*` its time grows as a power of the
+    length.
     """
     if not isinstance(value, str):
         return False
@@ -51,33 +52,36 @@ def likes(value: Json | Missing, pattern: str) -> bool:
         return False
     position = len(first)
     for part in rest[:-1]:
-        found = text.find(part, position)
-        if found < 0:
+        start = text.find(part, position)
+        if start < 0:
             return False
-        position = found + len(part)
+        position = start + len(part)
     return len(text) - position >= len(rest[-1]) and text.endswith(rest[-1])
 
 
-def encoded(values: Iterable[Json]) -> frozenset[bytes]:
-    """Return the values as `contains` wants them."""
-    return frozenset(map(ordered, values))
+def order_keys(values: Iterable[Json]) -> frozenset[bytes]:
+    """Return the order keys of values, as `contains` takes them."""
+    return frozenset(map(order_key, values))
 
 
-def contains(value: Json | Missing, wanted: frozenset[bytes], every: bool) -> bool:
-    """Say whether a value is an array that holds every one, or any one, of *wanted* (C-LIST-18, C-LIST-19)."""
+def contains(value: Json | Missing, keys: frozenset[bytes], *, every: bool) -> bool:
+    """Return whether a value is an array with *every* one, else any one, of some values (C-LIST-18, C-LIST-19).
+
+    *keys* are the order keys of these values.
+    """
     if not isinstance(value, list):
         return False
-    held = encoded(value)
-    return wanted <= held if every else not wanted.isdisjoint(held)
+    elements = order_keys(value)
+    return keys <= elements if every else not keys.isdisjoint(elements)
 
 
 def _text(value: str) -> bytes:
-    # The end is a zero byte, so a zero byte inside is followed by one that is greater than what follows an end.
+    # A zero byte ends the string. One inside it is followed by 255, which is greater than any byte after an end.
     return value.encode().replace(b"\0", b"\0\xff") + b"\0"
 
 
 def _number(value: int | float) -> bytes:
-    """Encode sign, power of ten and digits. Floats count as the decimal number that JSON writes, as in PostgreSQL."""
+    """Encode sign, power of ten and digits. A float counts as the decimal number that JSON writes, as in PostgreSQL."""
     if not value:
         return b"\x31"
     exact = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
@@ -85,32 +89,34 @@ def _number(value: int | float) -> bytes:
     assert isinstance(exponent, int), "JSON has no infinite numbers"
     significant = bytes(digits).rstrip(b"\0").translate(_DIGITS)
     size = (len(digits) + exponent + 2**31).to_bytes(4, "big") + significant + b"\0"
-    return b"\x30" + reversed_order(size) if sign else b"\x32" + size
+    return b"\x30" + reverse_key(size) if sign else b"\x32" + size
 
 
 _DIGITS: Final = bytes(range(1, 256)) + b"\0"
-"""Shifts digits up by one, so that a zero byte is less than all of them."""
+"""A translation that adds one to each digit, so that a zero byte is less than all digits."""
 
 
 def _array(value: list[Json]) -> bytes:
-    return b"\x50" + len(value).to_bytes(4, "big") + b"".join(map(ordered, value))
+    return b"\x50" + len(value).to_bytes(4, "big") + b"".join(map(order_key, value))
 
 
 def _object(value: dict[str, Json]) -> bytes:
-    # jsonb keeps the members by length of name, then by name, and compares them in this order.
+    # jsonb stores the members by the length of their names, then by name, and compares them in this order.
     members = sorted((len(name.encode()), name, member) for name, member in value.items())
     return (
-        b"\x60" + len(value).to_bytes(4, "big") + b"".join(_text(name) + ordered(member) for _, name, member in members)
+        b"\x60"
+        + len(value).to_bytes(4, "big")
+        + b"".join(_text(name) + order_key(member) for _, name, member in members)
     )
 
 
 _ENCODERS: Final[Mapping[type, Callable[[Json], bytes]]] = {
-    type(None): lambda value: b"\x10",
+    type(None): lambda _: b"\x10",
     str: lambda value: b"\x20" + _text(value),
     int: _number,
     float: _number,
     bool: lambda value: b"\x41" if value else b"\x40",
     list: _array,
     dict: _object,
-    Missing: lambda value: b"\x70",
+    Missing: lambda _: b"\x70",
 }

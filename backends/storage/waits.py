@@ -1,17 +1,17 @@
-"""How long a thread may wait for a lock, so that one transaction that hangs does not take all threads of a process.
+"""Limit the time that a thread waits for a lock, so that one transaction that hangs does not block every thread.
 
-Theory of operation. Threads are scarce: a server has a few in each process, and a request that waits for a lock holds
-one. The lock time limit alone is no help against that: whoever holds a lock for minutes would meet a thread in each of
-these minutes again, until all of them wait. So the limit is the whole one for the first `PATIENT` threads, and
-`BRIEF_SECONDS` for those that come while these wait. Locks are held for milliseconds: where many write the same list,
-each gets its turn within that. Once a thread has waited longer, the lock is held by a transaction that hangs, or that
-does a lot, and other requests for the same lists fail at once.
+Theory of operation. Threads are scarce: a server process has a few, and a request that waits for a lock occupies one.
+A lock timeout alone does not help: while a transaction holds a lock for minutes, each new request for it occupies
+another thread, until all threads wait. So the first `PATIENT` threads may wait for the whole limit, and threads that
+come while these wait may wait for `BRIEF_SECONDS`. A lock is normally held for milliseconds: where many requests write
+to the same list, each gets the lock within the brief limit. When a thread has waited for longer than that, the
+transaction that holds the lock hangs or does much work, and further requests for the same lists fail at once.
 
     PUT /buckets/b/collections/c/records/1   waits 10 s (storage_lock_timeout), then 503
     PUT /buckets/b/collections/c/records/2   waits 10 s, then 503
     PUT /buckets/b/collections/c/records/3   waits 5 s, then 503
     PUT /buckets/b/collections/c/records/4   five seconds later: 503 at once
-    PUT /buckets/b/collections/d/records/1   locked at once, as ever
+    PUT /buckets/b/collections/d/records/1   gets its lock at once: another list
 """
 
 from __future__ import annotations
@@ -27,27 +27,27 @@ from backends import Busy
 from backends.forks import renew_in_children
 
 LIMIT: Final = "lock_timeout_seconds"
-"""The option of an engine that has the limit of its transactions."""
+"""The execution option of an engine: the lock timeout of its transactions."""
 WAIT: Final = "lock_wait_seconds"
-"""The option of an execution that has the limit of its statement and of those that follow."""
+"""The execution option of a statement: the lock timeout of this statement and of those that follow."""
 PATIENT: Final = 2
 """How many threads of a process may wait for the whole limit."""
 BRIEF_SECONDS: Final = 5.0
-"""How long the others may wait, and after which time a thread that waits is overdue."""
+"""How long other threads may wait, and after how long a waiting thread is overdue."""
 _OVERDUE_SHARE: Final = 0.1
-"""The part of `BRIEF_SECONDS` that is left to others while as many are overdue as may wait: nobody knows for what."""
+"""The part of `BRIEF_SECONDS` for a new thread while `PATIENT` threads are overdue: these may wait for any lock."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Waiter:
-    """A thread that waits for the locks of some lists, since a time of the clock in seconds."""
+    """A thread that waits for the locks of some lists; `since` is the start in seconds of the monotonic clock."""
 
     names: frozenset[str]
     since: float
 
 
 class Waits:
-    """The threads of this process that wait for locks, each at most *limit_seconds*."""
+    """The threads of this process that wait for locks, each for *limit_seconds* at most."""
 
     def __init__(self, limit_seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self.limit_seconds = limit_seconds
@@ -56,15 +56,15 @@ class Waits:
         renew_in_children(self, Waits.renew)
 
     def renew(self) -> None:
-        """Forget the threads of the parent process, which were not copied into a child."""
+        """Forget all threads: in a child process those of the parent do not exist."""
         self._guard = threading.Lock()
         self._waiting: set[_Waiter] = set()
 
     @contextmanager
-    def begin(self, names: Collection[str]) -> Iterator[float]:
-        """Count this thread as waiting for the lists *names* until the block ends; yield the seconds it may wait.
+    def register(self, names: Collection[str]) -> Iterator[float]:
+        """Register this thread as waiting for the lists *names* until the block ends; yield its limit in seconds.
 
-        Raises Busy where another thread has waited too long for one of them.
+        Raises Busy when another thread is overdue that waits for one of these lists.
         """
         waiter = _Waiter(frozenset(names), self._clock())
         with self._guard:

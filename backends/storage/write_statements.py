@@ -39,7 +39,7 @@ _bucket = bindparam("of_bucket", type_=Text)
 
 def _build_holdings(dialect: Dialect) -> CompoundSelect[Any]:
     """Make the statement of what a principal has; whoever holds `write` beside it makes an object not only its own."""
-    holder, other = dialect.rows("holder", [("value", Text())]), grants.alias("other")
+    holder, other = dialect.bound_rows("holder", [("value", Text())]), grants.alias("other")
     granted = select(grants.c.bucket, grants.c.uri, grants.c.permission, grants.c.principal).where(
         grants.c.until == LIVING
     )
@@ -108,7 +108,7 @@ class Writes:
 
     @staticmethod
     def _build_taken(dialect: Dialect) -> Select[Any]:
-        asked = dialect.rows("asked", [("list", Text()), ("last_modified", BigInteger())])
+        asked = dialect.bound_rows("asked", [("list", Text()), ("last_modified", BigInteger())])
         found = select(documents.c.uri).where(
             documents.c.bucket == _bucket, documents.c.deleted.in_([literal_column("true"), literal_column("false")])
         )
@@ -157,7 +157,7 @@ def _joined(source: int) -> Select[Any]:
 
 def _build_held(dialect: Dialect) -> CompoundSelect[Any]:
     """Make the statement of what named principals hold, in all buckets, and of who is in the groups among them."""
-    named = dialect.rows("named", [("value", Text())])
+    named = dialect.bound_rows("named", [("value", Text())])
     granted, joined, inside = _granted(), _joined(1), _joined(2)
     return union_all(
         dialect.look_up(granted.where(grants.c.until == LIVING), named, grants.c.principal == named.c.value),

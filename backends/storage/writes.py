@@ -84,7 +84,7 @@ class Writer:
                 parameters: dict[str, Any] = {"of_bucket": bucket, "lists": named.get(bucket, []) if not start else []}
                 for number, uri in enumerate(some):
                     parameters |= {f"above_{number}": f"{uri}/", f"below_{number}": f"{uri}0"}
-                with self._waits.begin((*parameters["lists"], *some)) as seconds:
+                with self._waits.register((*parameters["lists"], *some)) as seconds:
                     options = {WAIT: seconds}
                     rows = self._connection.execute(self._writes.lock(len(some)), parameters, execution_options=options)
                 locked |= {name: Clock(last_modified, count) for name, last_modified, count in rows}
@@ -223,7 +223,7 @@ class Writer:
             found |= _held(self._connection.execute(held_inside(some)))
         return found
 
-    def end(self, held: Holdings, stamp: Callable[[str], int]) -> None:
+    def end_holdings(self, held: Holdings, stamp: Callable[[str], int]) -> None:
         """End grants and memberships, each at the timestamp that *stamp* gives its list."""
         self.expect_locked(held.lists())
         stamps = {name: stamp(name) for name in held.lists()}
@@ -236,7 +236,7 @@ class Writer:
         self._writes.intervals.end(self._connection, grants, GRANT, ended)
         self._writes.intervals.end(self._connection, members, MEMBERSHIP, left)
 
-    def join(self, memberships: Iterable[tuple[str, str]], stamp: Callable[[str], int]) -> None:
+    def begin_memberships(self, memberships: Iterable[tuple[str, str]], stamp: Callable[[str], int]) -> None:
         """Begin memberships: pairs of a user and a group."""
         joined = sorted(memberships)
         self.expect_locked({list_of(group) for _, group in joined})
@@ -253,7 +253,7 @@ class Writer:
             self._connection.execute(delete(documents).where(below(documents, some, copies)))
             self._connection.execute(delete(grants).where(below(grants, some, copies)))
 
-    def remove_copies(self, uris: Sequence[str]) -> None:
+    def delete_copies(self, uris: Sequence[str]) -> None:
         """Delete the copies of deleted objects at the top, in which nothing can be, in their own buckets."""
         for start in range(0, len(uris), _AT_ONCE):
             some = uris[start : start + _AT_ONCE]
@@ -262,7 +262,7 @@ class Writer:
                 copies = table.c.bucket.in_(some), table.c.uri.in_(some)
                 self._connection.execute(delete(table).where(*copies))
 
-    def start(self, lists: Collection[str], now: int) -> None:
+    def start_clocks(self, lists: Collection[str], now: int) -> None:
         """Make the clocks of lists that have none."""
         rows = [
             {"bucket": bucket_of(name), "list": name, "last_modified": now, "floor": now, "count": 0}

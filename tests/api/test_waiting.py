@@ -108,7 +108,7 @@ def test_every_write_gives_up_when_somebody_keeps_its_lock(client_with: ClientMa
 
 OPERATIONS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "a purge": ("documents", lambda storage: storage.purge([LIST], 0)),
-    "the start of a list": ("clocks", lambda storage: storage.start(["/new"])),
+    "the start of a list": ("clocks", lambda storage: storage.start_clocks(["/new"])),
     "flush": ("clocks", lambda storage: storage.flush()),
 }
 
@@ -246,9 +246,9 @@ def test_a_migration_gives_up_when_another_one_does_not_end(empty_postgresql_url
     service = app.extensions["kinto"]
 
     with hold(empty_postgresql_url, "", f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"), pytest.raises(Busy):
-        service.storage.migrate(False, lambda line: None)
+        service.storage.migrate(lambda line: None, dry_run=False)
 
-    service.storage.migrate(False, lambda line: None)
+    service.storage.migrate(lambda line: None, dry_run=False)
     service.close()
 
 

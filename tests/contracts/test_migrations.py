@@ -281,7 +281,7 @@ def migrate_at_once(url: str, ready: Any, lines: Any) -> None:
     engine = engine_of(url)
     reported: list[str] = []
     ready.wait(60)
-    migrate(engine, False, reported.append)
+    migrate(engine, reported.append, dry_run=False)
     engine.dispose()
     lines.put(reported)
 
@@ -352,7 +352,7 @@ def test_a_newer_schema_is_refused_naming_both_versions(engine: Engine, later: C
     lines: list[str] = []
 
     with pytest.raises(SchemaError, match=r"has version 2, which is newer than version 1 of this program"):
-        migrate(engine, False, lines.append)
+        migrate(engine, lines.append, dry_run=False)
 
     assert lines[0] == f"Detected {word(engine)} storage schema version 2."
     assert version_of(engine) == "0002"
@@ -375,7 +375,7 @@ def test_a_current_schema_costs_two_statements_and_no_alembic(url: str, engine: 
         "from backends.storage.migrations import migrate;"
         "engine = create_engine(sys.argv[1]); ran = [];"
         "event.listen(engine, 'before_cursor_execute', lambda *call: ran.append(call[2]));"
-        "engine.connect().close(); ran.clear(); migrate(engine, False, lambda line: None);"
+        "engine.connect().close(); ran.clear(); migrate(engine, lambda line: None, dry_run=False);"
         "print(json.dumps({'statements': len(ran), 'alembic': 'alembic' in sys.modules}))"
     )
     answer = subprocess.run(

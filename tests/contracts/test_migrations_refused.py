@@ -120,7 +120,9 @@ def test_a_table_objects_is_refused_untouched_when_nothing_tells_whose_it_is(
 ) -> None:
     execute(postgresql, "CREATE TABLE objects (id text)", *metadata_table)
 
-    with pytest.raises(SchemaError, match="a table objects but no table metadata that tells which Kinto made it"):
+    with pytest.raises(
+        SchemaError, match="a table objects but no table metadata with the version of Kinto that made it"
+    ):
         migrated(postgresql)
 
     assert VERSION_TABLE not in tables_of(postgresql)

@@ -48,7 +48,7 @@ def test_processes_that_start_at_once_keep_clocks_and_counts(
     url = f"sqlite:///{tmp_path}/kinto.sqlite" if sqlite else request.getfixturevalue("empty_postgresql_url")
     settings = {**BASICAUTH, "kinto.storage_url": url}
     service = create_app(settings).extensions["kinto"]
-    service.storage.migrate(False, lambda line: None)
+    service.storage.migrate(lambda line: None, dry_run=False)
     environment = {**as_environment(settings), "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", _STARTS, str(PROCESSES), str(ROUNDS)]
 

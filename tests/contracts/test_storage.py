@@ -71,7 +71,7 @@ def write(storage: Storage, *changes: Change, moves: tuple[Move, ...] = ()) -> N
 
 def hold(transaction: Transaction, *lists: str) -> None:
     """Lock lists, and start those that have no clock."""
-    transaction.start(set(lists) - transaction.lock(lists).keys(), 1)
+    transaction.start_clocks(set(lists) - transaction.lock(lists).keys(), 1)
 
 
 def filled(storage: Storage) -> Storage:
@@ -96,8 +96,8 @@ def regroup(storage: Storage, stamp: int, left: Pairs = (), joined: Pairs = ()) 
     """Change memberships, pairs of user and group, in a transaction of its own."""
     with storage.transaction() as transaction:
         hold(transaction, *(list_of(group) for _, group in (*left, *joined)))
-        transaction.end(Holdings(members=frozenset(left)), lambda name: stamp)
-        transaction.join(joined, lambda name: stamp)
+        transaction.end_holdings(Holdings(members=frozenset(left)), lambda name: stamp)
+        transaction.begin_memberships(joined, lambda name: stamp)
 
 
 def withdraw(storage: Storage, stamp: int, principals: Principals) -> Holdings:
@@ -105,7 +105,7 @@ def withdraw(storage: Storage, stamp: int, principals: Principals) -> Holdings:
     with storage.transaction() as transaction:
         held = transaction.holdings_of(principals)
         hold(transaction, *held.lists())
-        transaction.end(Holdings(held.grants, held.memberships), lambda name: stamp)
+        transaction.end_holdings(Holdings(held.grants, held.memberships), lambda name: stamp)
         return held
 
 
@@ -175,7 +175,7 @@ def test_users_are_read_beside_what_is_asked_for(storage: Storage, paged: bool) 
     write(storage, *changes, gone, change("/tokens/t", 32, key="k"), change("/accounts/without", 33))
     names = (*secrets, "gone", "without", "unknown")
     users = (*(User(f"/accounts/{name}", "password") for name in names), User("/tokens/t", "key"))
-    page = Page(LIST, limit=5, whole=True) if paged else None
+    page = Page(LIST, limit=5, unrestricted=True) if paged else None
 
     seen = storage.read(Selection(BUCKET, targets=() if paged else (BUCKET,), page=page, users=users))
 
@@ -308,7 +308,7 @@ def test_a_page_of_somebody_else_holds_what_is_shared(storage: Storage) -> None:
     seen = read(storage, ancestors=(BUCKET,), clocks=(LIST,), readers=(BOB,), page=shape)
 
     assert [row.id for row in seen.page] == ["shared"]
-    assert (seen.full, seen.shares) == (False, True)
+    assert (seen.full, seen.has_shared) == (False, True)
 
 
 def test_a_page_of_what_is_shared_holds_no_tombstones(storage: Storage) -> None:
@@ -328,7 +328,7 @@ def test_a_total_is_counted_and_for_the_whole_list_known_to_the_clock(storage: S
     filled(storage)
 
     def total(reader: str, **more: Any) -> int:
-        shape = Page(LIST, limit=LIVING, counting=True, **more)
+        shape = Page(LIST, limit=LIVING, count_only=True, **more)
         return storage.read(Selection(BUCKET, ancestors=(BUCKET,), clocks=(LIST,), readers=(reader,), page=shape)).total
 
     assert (total(ALICE), total(BOB), total(ALICE, filters=(Filter(("n",), "eq", 1),))) == (3, 1, 1)
@@ -406,9 +406,13 @@ def test_a_list_that_starts_again_is_later_than_in_its_former_life(storage: Stor
 REFUSED: dict[str, Callable[[Transaction], object]] = {
     "an object": lambda one: one.write([change(f"{LIST}/new", 99)], []),
     "a clock": lambda one: one.write([], [Move(LIST, 99)]),
-    "an end of grants": lambda one: one.end(Holdings(frozenset(((f"{LIST}/shared", "read", GROUP),))), lambda name: 99),
-    "an end of memberships": lambda one: one.end(Holdings(members=frozenset(((BOB, GROUP),))), lambda name: 99),
-    "a membership": lambda one: one.join([(ALICE, GROUP)], lambda name: 99),
+    "an end of grants": lambda one: one.end_holdings(
+        Holdings(frozenset(((f"{LIST}/shared", "read", GROUP),))), lambda name: 99
+    ),
+    "an end of memberships": lambda one: one.end_holdings(
+        Holdings(members=frozenset(((BOB, GROUP),))), lambda name: 99
+    ),
+    "a membership": lambda one: one.begin_memberships([(ALICE, GROUP)], lambda name: 99),
     "a bucket to empty": lambda one: one.delete_below([BUCKET]),
     "a bucket to read before it is emptied": lambda one: one.read(Selection(BUCKET, cascade_roots=(BUCKET,))),
 }
@@ -442,7 +446,7 @@ def test_a_bucket_is_emptied_and_its_namesake_is_not(storage: Storage) -> None:
         transaction.read(Selection(BUCKET, cascade_roots=(BUCKET,)))
         held = transaction.holdings_of(Principals(inside=frozenset((BUCKET,))))
         transaction.delete_below([BUCKET])
-        transaction.end(held, lambda name: 70)
+        transaction.end_holdings(held, lambda name: 70)
 
     seen = read(storage, BUCKET, f"{LIST}/r1", GROUP, clocks=(LIST,), readers=(BOB,))
     assert (seen.objects, seen.grants, seen.groups) == ({}, {}, {})
@@ -461,7 +465,7 @@ def test_a_principal_is_withdrawn_from_everything(storage: Storage) -> None:
         held = transaction.user_holdings(ALICE)
     withdraw(storage, 80, Principals(users=frozenset((ALICE, BOB))))
 
-    assert held.sole == {BUCKET, f"{BUCKET}/collections/c"}
+    assert held.sole_writer_of == {BUCKET, f"{BUCKET}/collections/c"}
     assert accessible(storage, ALICE, BOB) == {}
 
 
@@ -497,7 +501,7 @@ def test_accessible_is_what_was_granted_anywhere(storage: Storage) -> None:
     assert accessible(storage, BOB) == {f"{LIST}/shared": {"read"}}
     assert accessible(storage, ALICE) == {BUCKET: {"write"}, f"{COLLECTIONS}/c": {"write"}}
     assert accessible(storage, BOB, ALICE, limit=2) == {f"{LIST}/shared": {"read"}, f"{COLLECTIONS}/c": {"write"}}
-    assert accessible(storage, BOB, everything=True).keys() == {
+    assert accessible(storage, BOB, all_objects=True).keys() == {
         BUCKET,
         f"{COLLECTIONS}/c",
         f"{COLLECTIONS}/former",
@@ -508,10 +512,10 @@ def test_accessible_is_what_was_granted_anywhere(storage: Storage) -> None:
 def test_accessible_reads_users_beside_a_page_that_may_be_empty(storage: Storage) -> None:
     user = User(ALICE.replace("account:", "/accounts/"), "password")
     write(storage, change(user.uri, 10, ("write", ALICE), password="hash"))
-    page = Page("", order=(Order(("uri",)),), limit=3, counting=True)
+    page = Page("", order=(Order(("uri",)),), limit=3, count_only=True)
 
     for ranges in (RANGES, ()):
-        seen = storage.accessible(AccessSelection((BOB,), ranges, page, users=(user,)))
+        seen = storage.read_accessible(AccessSelection((BOB,), ranges, page, users=(user,)))
 
         assert (seen.users, seen.total) == ({user: UserState(10, "hash")}, 0)
 
@@ -526,11 +530,11 @@ RANGES = tuple(
 )
 
 
-def accessible(storage: Storage, *readers: str, everything: bool = False, limit: int = 100) -> dict[str, set[str]]:
+def accessible(storage: Storage, *readers: str, all_objects: bool = False, limit: int = 100) -> dict[str, set[str]]:
     """Return the permissions that readers hold on buckets, collections and records, by URI."""
-    ranges = tuple(replace(each, everything=everything) for each in RANGES)
+    ranges = tuple(replace(each, all_objects=all_objects) for each in RANGES)
     page = Page("", order=(Order(("uri",), descending=True),), limit=limit)
-    return storage.accessible(AccessSelection(readers, ranges, page)).permissions
+    return storage.read_accessible(AccessSelection(readers, ranges, page)).permissions
 
 
 def test_purge_keeps_the_newest_tombstones_of_each_list(storage: Storage) -> None:
@@ -557,8 +561,8 @@ def test_flush_leaves_nothing_and_start_makes_the_clocks_of_the_top(storage: Sto
     filled(storage)
 
     storage.flush()
-    storage.start(["/buckets", "/mushrooms"])
-    storage.start(["/buckets"])
+    storage.start_clocks(["/buckets", "/mushrooms"])
+    storage.start_clocks(["/buckets"])
 
     assert read(storage, BUCKET, clocks=(LIST,)).clocks == {}
     assert storage.read(Selection("/buckets", clocks=("/buckets",))).clocks["/buckets"].count == 0
@@ -567,7 +571,7 @@ def test_flush_leaves_nothing_and_start_makes_the_clocks_of_the_top(storage: Sto
 
 def test_a_ping_leaves_nothing_behind(storage: Storage) -> None:
     """C-UTIL-16."""
-    storage.ping(True)
+    storage.ping(write=True)
 
     assert read(storage, readers=("__heartbeat__",)).groups == {}
 

@@ -21,8 +21,8 @@ class _Clock:
         return self.now
 
 
-def _begin(stack: ExitStack, waits: Waits, *names: str) -> float:
-    return stack.enter_context(waits.begin(names))
+def _register(stack: ExitStack, waits: Waits, *names: str) -> float:
+    return stack.enter_context(waits.register(names))
 
 
 def test_few_threads_wait_long_and_none_once_one_has_waited_too_long() -> None:
@@ -30,15 +30,15 @@ def test_few_threads_wait_long_and_none_once_one_has_waited_too_long() -> None:
     waits = Waits(LIMIT, clock)
 
     with ExitStack() as stack:
-        first = [_begin(stack, waits, "a") for _ in range(PATIENT)]
-        others = [_begin(stack, waits, name) for name in "aabc"]
+        first = [_register(stack, waits, "a") for _ in range(PATIENT)]
+        others = [_register(stack, waits, name) for name in "aabc"]
         clock.now += BRIEF_SECONDS
-        in_time = _begin(stack, waits, "a", "d")
+        in_time = _register(stack, waits, "a", "d")
         clock.now += 0.001
-        with pytest.raises(Busy), waits.begin(("d", "a")):
+        with pytest.raises(Busy), waits.register(("d", "a")):
             pass
-        elsewhere = _begin(stack, waits, "e")
-    later = [_begin(stack, waits, "a") for _ in range(PATIENT)]
+        elsewhere = _register(stack, waits, "e")
+    later = [_register(stack, waits, "a") for _ in range(PATIENT)]
 
     assert first == later == [LIMIT] * PATIENT
     assert others == [BRIEF_SECONDS] * 4
@@ -50,14 +50,14 @@ def test_a_short_limit_is_nobodys_minimum() -> None:
     waits = Waits(0.1)
 
     with ExitStack() as stack:
-        assert {_begin(stack, waits, "a") for _ in range(PATIENT + 1)} == {0.1}
+        assert {_register(stack, waits, "a") for _ in range(PATIENT + 1)} == {0.1}
 
 
 def test_a_thread_that_fails_does_not_wait_any_more() -> None:
     waits = Waits(LIMIT)
     for _ in range(PATIENT):
-        with pytest.raises(KeyError), waits.begin(("a",)):
+        with pytest.raises(KeyError), waits.register(("a",)):
             raise KeyError
 
-    with waits.begin(("a",)) as seconds:
+    with waits.register(("a",)) as seconds:
         assert seconds == LIMIT

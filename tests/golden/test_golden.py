@@ -81,7 +81,7 @@ def test_the_service_answers_as_recorded(golden: dict[str, Any], database: str, 
     if golden.get("requires"):
         service = app.extensions["kinto"]
         service.storage = Boom(service.storage, golden["requires"].removeprefix("fault:"))
-        service.heartbeats["storage"] = lambda: service.storage.ping(True) is None
+        service.heartbeats["storage"] = lambda: service.storage.ping(write=True) is None
     client, matcher = app.test_client(), Matcher()
     steps = [*golden["setup"], {"request": golden["request"], "response": golden["response"]}]
 

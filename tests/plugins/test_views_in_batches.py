@@ -63,7 +63,7 @@ def _show(service: Service) -> Response:
 
 
 def _exists(service: Service, uri: str) -> bool:
-    found = service.storage.read(Selection(uri, targets=(uri,), bodies=True)).objects.get(uri)
+    found = service.storage.read(Selection(uri, targets=(uri,), ancestor_documents=True)).objects.get(uri)
     return found is not None and not found.deleted
 
 
@@ -108,7 +108,7 @@ def test_a_view_before_the_only_deletion_sees_what_it_deletes(
 
     def count(service: Service) -> Response:
         """Answer with the objects of the bucket that are stored."""
-        wanted = Selection(B, targets=(C, f"{C}/records/r"), ancestors=(B,), bodies=True)
+        wanted = Selection(B, targets=(C, f"{C}/records/r"), ancestors=(B,), ancestor_documents=True)
         found = service.storage.read(wanted).objects.values()
         return to_response(Reply(200, f'{{"stored":{sum(not stored.deleted for stored in found)}}}'))
 
@@ -254,7 +254,7 @@ def test_a_view_that_opens_a_transaction_of_its_own_fails_instead_of_waiting_for
     for write in (
         lambda service: service.storage.transaction().__enter__(),
         lambda service: service.storage.flush(),
-        lambda service: service.storage.ping(True),
+        lambda service: service.storage.ping(write=True),
         lambda service: service.storage.purge(["/buckets"], 0),
     ):
         client = client_of(attach(write))

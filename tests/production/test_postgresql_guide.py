@@ -84,7 +84,7 @@ def _migrate_later(place: Place, owner: str, folder: Path) -> None:
         (folder / step.name).write_text(step.read_text())
     (folder / "0002_later.py").write_text(LATER)
     engine = create_engine(postgresql_url(place.url(owner)))
-    upgrade(engine, False, lambda line: None, folder)
+    upgrade(engine, lambda line: None, folder, dry_run=False)
     engine.dispose()
 
 

@@ -81,7 +81,7 @@ def later(place: Place, owner: str, tmp_path: Path) -> Callable[[str], None]:
         (tmp_path / "0002_later.py").write_text(step)
         engine = create_engine(postgresql_url(place.url(owner)))
         try:
-            upgrade(engine, False, lambda line: None, tmp_path)
+            upgrade(engine, lambda line: None, tmp_path, dry_run=False)
         finally:
             engine.dispose()
 

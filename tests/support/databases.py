@@ -43,10 +43,10 @@ def database_url(name: str, request: pytest.FixtureRequest) -> str:
 def make_tables(url: str, service: Service) -> None:
     """Make the tables where they are missing, also where a test of migrations left others."""
     try:
-        service.storage.migrate(False, lambda line: None)
+        service.storage.migrate(lambda line: None, dry_run=False)
     except SchemaError:
         empty_database(url)
-        service.storage.migrate(False, lambda line: None)
+        service.storage.migrate(lambda line: None, dry_run=False)
 
 
 _apps: dict[tuple[Any, ...], tuple[Flask, list[Any]]] = {}

@@ -16,7 +16,7 @@ from backends import BackendError
 from backends.metrics import Labels, Timing
 from backends.storage import Transaction
 
-STORAGE: Final = ("read", "accessible", "start", "purge", "ping")
+STORAGE: Final = ("read", "read_accessible", "start_clocks", "purge", "ping")
 TRANSACTION: Final = tuple(name for name in vars(Transaction) if not name.startswith("_"))
 CACHE: Final = ("get", "set", "delete", "expire", "ttl", "flush")
 

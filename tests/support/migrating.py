@@ -5,7 +5,7 @@ import pathlib
 from sqlalchemy import Engine, create_engine, inspect
 
 from backends.engines import postgresql_url
-from backends.storage.migrations import installed, migrate
+from backends.storage.migrations import installed_version, migrate
 from backends.storage.migrations.runner import upgrade
 
 
@@ -22,15 +22,15 @@ def migrated(engine: Engine, dry_run: bool = False, versions: pathlib.Path | Non
     """Migrate, by the program or by the files of another folder, and return what was reported."""
     lines: list[str] = []
     if versions is None:
-        migrate(engine, dry_run, lines.append)
+        migrate(engine, lines.append, dry_run=dry_run)
     else:
-        upgrade(engine, dry_run, lines.append, versions)
+        upgrade(engine, lines.append, versions, dry_run=dry_run)
     return lines
 
 
 def version_of(engine: Engine) -> str | None:
     with engine.connect() as connection:
-        return installed(connection)
+        return installed_version(connection)
 
 
 def execute(engine: Engine, *statements: str) -> None:

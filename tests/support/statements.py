@@ -19,7 +19,7 @@ from sqlalchemy import Engine, event
 BY_BUCKET: Final = ("documents", "grants", "clocks")
 
 EXCEPTIONS: Final[Mapping[str, tuple[str, ...]]] = {
-    "SqlStorage.accessible": ("bucket",),  # GET /permissions: what somebody holds anywhere
+    "SqlStorage.read_accessible": ("bucket",),  # GET /permissions: what somebody holds anywhere
     "SqlStorage.purge": ("bucket",),
     "SqlStorage.flush": ("bucket",),
     "Writer.holdings_of": ("bucket",),  # what deleted users and groups hold is in all buckets

@@ -1,7 +1,7 @@
-"""Bring the tables of a database to the version of this code.
+"""Upgrade the tables of a database to the version of this code.
 
-This module is all that a worker loads. Alembic, which takes a third of a second to import, is loaded by name and only
-where there is something to do.
+A worker loads only this module. Alembic, whose import takes a third of a second, is loaded by name, and only if there
+is a step to run.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ VERSION: Final = "0001"
 """The version of `backends.storage.tables`: the newest file of the folder `versions`."""
 
 VERSION_TABLE: Final = "kinto_flask_versions"
-"""The table that says which version is installed; its shape is Alembic's."""
+"""The table with the installed version; its columns are those of Alembic."""
 
-FACES: Final = ("storage", "permission")
-"""What operations.md 2.4 speaks of as two: here they are two faces of one schema."""
+SCHEMAS: Final = ("storage", "permission")
+"""The two schemas of Kinto that messages name (operations.md 2.4); here they are one."""
 
 _RUNNER: Final = "backends.storage.migrations.runner"
 _DATABASES: Final = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}
@@ -34,10 +34,10 @@ Report = Callable[[str], None]
 
 
 class SchemaError(BackendError):
-    """Say that the tables found in the database cannot be used or brought up to date; nothing was changed."""
+    """The tables in the database can be neither used nor upgraded; nothing was changed."""
 
 
-def installed(connection: Connection) -> str | None:
+def installed_version(connection: Connection) -> str | None:
     """Return the version of our tables in the database, None where there are none."""
     if not inspect(connection).has_table(VERSION_TABLE):
         return None
@@ -47,44 +47,45 @@ def installed(connection: Connection) -> str | None:
 
 def migrate(
     engine: Engine,
-    dry_run: bool,
     report: Report,
     turn: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    *,
+    dry_run: bool,
 ) -> None:
     """Create or upgrade the tables and *report* each step in the words of operations.md 2.4.
 
-    Many processes may do this at once; *turn* gives the context in which one waits for its turn where the database has
-    no queue of its own. With *dry_run* the steps are reported and nothing is written. Raises
-    SchemaError when the database holds what this code must not touch (operations.md 3.5).
+    Several processes may do this at once. For a database that does not queue its writers, *turn* returns a context
+    manager that waits for the turn to write. With *dry_run* the steps are reported and nothing is written. Raises
+    SchemaError when the database has tables that this code must not change (operations.md 3.5).
     """
     with engine.connect() as connection:
-        found = installed(connection)
-    if found == VERSION:
-        report_current(engine.dialect.name, found, report)
+        version = installed_version(connection)
+    if version == VERSION:
+        report_current(engine.dialect.name, version, report)
         return
-    # What happens is told by us (operations.md 2.4); Alembic would add its own, from its import on.
+    # The messages are those of operations.md 2.4; Alembic would log its own, from its import on.
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    importlib.import_module(_RUNNER).upgrade(engine, dry_run, report, turn=turn)
+    importlib.import_module(_RUNNER).upgrade(engine, report, turn=turn, dry_run=dry_run)
 
 
 def sql(dialect_name: str, since: str | None = None) -> str:
-    """Return the SQL that `migrate` runs on a database of version *since*, to be run by hand (O-PG-36)."""
+    """Return the SQL that `migrate` runs on a database of version *since*, to run it by hand (O-PG-36)."""
     script: str = importlib.import_module(_RUNNER).script(dialect_name, since)
     return script
 
 
 def report_current(dialect_name: str, version: str, report: Report) -> None:
-    """Say of both faces that there is nothing to do."""
-    for face in FACES:
-        report(f"Detected {schema(dialect_name, face)} version {number(version)}.")
-        report(f"{schema(dialect_name, face)} is up-to-date.")
+    """Report for both schemas that there is nothing to do."""
+    for name in SCHEMAS:
+        report(f"Detected {schema_label(dialect_name, name)} version {version_label(version)}.")
+        report(f"{schema_label(dialect_name, name)} is up-to-date.")
 
 
-def schema(dialect_name: str, face: str) -> str:
-    """Return what messages call the schema: the database, the face, the word."""
-    return f"{_DATABASES[dialect_name]} {face} schema"
+def schema_label(dialect_name: str, name: str) -> str:
+    """Return the name of a schema in messages: "PostgreSQL storage schema"."""
+    return f"{_DATABASES[dialect_name]} {name} schema"
 
 
-def number(version: str) -> str:
-    """Return a version as messages show it."""
+def version_label(version: str) -> str:
+    """Return a version as messages show it, without leading zeros."""
     return version.lstrip("0")

@@ -1,4 +1,4 @@
-"""Tell what a migration does, in the words of operations.md 2.4, of each face of the schema."""
+"""Report the steps of a migration in the words of operations.md 2.4, for each schema that Kinto has."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
 
-from backends.storage.migrations import FACES, SchemaError, number, report_current, schema
+from backends.storage.migrations import SCHEMAS, SchemaError, report_current, schema_label, version_label
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One file, and the version that the schema has after it."""
+    """One file of the folder `versions`, and the version of the schema after it."""
 
     version: str
     file: pathlib.Path
@@ -20,15 +20,15 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class MigrationPlan:
-    """The version found in a database, None when there is none of ours, and the steps that it lacks."""
+    """The version installed in a database, None if there is none, and the steps that are missing."""
 
-    found: str | None
+    installed: str | None
     missing: tuple[Step, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Narration:
-    """What is reported of one run on one database."""
+    """The report of one run on one database; *versions* is the folder of the steps."""
 
     dialect_name: str
     report: Callable[[str], None]
@@ -36,40 +36,46 @@ class Narration:
     versions: pathlib.Path
 
     def begin(self, plan: MigrationPlan) -> None:
-        """Say what was found."""
-        if plan.found is None:
-            self._say_of_each(f"Create {{schema}} at version {number(plan.missing[-1].version)} from {self.versions}.")
+        """Report the installed version, or that the schema will be created."""
+        if plan.installed is None:
+            self._report_for_each(
+                f"Create {{schema}} at version {version_label(plan.missing[-1].version)} from {self.versions}."
+            )
         elif plan.missing:
-            self._say_of_each(f"Detected {{schema}} version {number(plan.found)}.")
+            self._report_for_each(f"Detected {{schema}} version {version_label(plan.installed)}.")
         else:
-            report_current(self.dialect_name, plan.found, self.report)
+            report_current(self.dialect_name, plan.installed, self.report)
 
     def step(self, plan: MigrationPlan, step: Step) -> None:
-        """Say which step of an upgrade comes now; those of a new schema are not told one by one."""
-        if plan.found is None:
+        """Report the next step of an upgrade; the steps of a new schema are not reported one by one."""
+        if plan.installed is None:
             return
         new = int(step.version)
-        for face in FACES:
-            self.report(f"Migrate {schema(self.dialect_name, face)} from version {new - 1} to {new}.")
-            self.report(f"Execute {schema(self.dialect_name, face).removesuffix('schema')}migration from {step.file}")
+        for name in SCHEMAS:
+            label = schema_label(self.dialect_name, name)
+            self.report(f"Migrate {label} from version {new - 1} to {new}.")
+            self.report(f"Execute {label.removesuffix('schema')}migration from {step.file}")
 
     def end(self, plan: MigrationPlan) -> None:
-        """Say that all is done that was missing in *plan*."""
+        """Report that all steps that were missing in *plan* are done."""
         if not plan.missing:
             return
-        if plan.found is not None:
-            self._say_of_each(f"{{schema}} migration {'simulated' if self.dry_run else 'done'}")
+        if plan.installed is not None:
+            self._report_for_each(f"{{schema}} migration {'simulated' if self.dry_run else 'done'}")
         elif not self.dry_run:
-            self._say_of_each(f"Created {{schema}} (version {number(plan.missing[-1].version)}).")
+            self._report_for_each(f"Created {{schema}} (version {version_label(plan.missing[-1].version)}).")
 
-    def refuse_newer(self, found: str, known: str) -> NoReturn:
-        """Raise SchemaError: an older program must not guess what a newer one has made."""
-        self._say_of_each(f"Detected {{schema}} version {number(found)}.")
+    def refuse_newer(self, installed: str, newest: str) -> NoReturn:
+        """Raise SchemaError: an older program must not touch the schema of a newer one.
+
+        *newest* is the newest version that this program has.
+        """
+        self._report_for_each(f"Detected {{schema}} version {version_label(installed)}.")
         raise SchemaError(
-            f"The schema of the database has version {number(found)}, which is newer than version {number(known)} "
-            "of this program. Run the newer program. Nothing was changed."
+            f"The schema of the database has version {version_label(installed)}, which is newer "
+            f"than version {version_label(newest)} of this program. Run the newer program. Nothing was changed."
         )
 
-    def _say_of_each(self, line: str) -> None:
-        for face in FACES:
-            self.report(line.replace("{schema}", schema(self.dialect_name, face)))
+    def _report_for_each(self, line: str) -> None:
+        for name in SCHEMAS:
+            self.report(line.replace("{schema}", schema_label(self.dialect_name, name)))

@@ -1,4 +1,4 @@
-"""Refuse to make our tables in a database that is not for us to touch (operations.md 3.2 and 3.5)."""
+"""Refuse to create tables in a database that holds other data (operations.md 3.2 and 3.5)."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ _KINTO_STORAGE: Final = 26
 _KINTO_PERMISSION: Final = 2
 _KINTO_FIRST_WITHOUT_HISTORY: Final = 20
 _KINTO_OBJECTS: Final = {"objects", "records"}
-"""One of them is in every storage of Kinto; before its schema 21 the second."""
+"""Every storage of Kinto has one of these tables: before schema 21 the second."""
 
 _kinto_version = text("SELECT max(lpad(value, 3, '0')) FROM metadata WHERE name = :name")
 _kinto_created = text("SELECT count(*) FROM metadata WHERE name = 'created_at'")
 
 
 def check(connection: Connection, report: Callable[[str], None]) -> None:
-    """Raise SchemaError unless our tables can be made; *report* what is odd but does no harm."""
+    """Raise SchemaError unless the tables can be created; *report* oddities that do no harm."""
     if connection.dialect.name == "postgresql":
         _check_encoding(connection)
     inspector = inspect(connection)
     tables = set(inspector.get_table_names())
     if connection.dialect.name == "postgresql" and tables & _KINTO_OBJECTS:
-        raise SchemaError(_of_kinto(connection, inspector, tables))
-    taken = sorted(tables & metadata.tables.keys())
-    if taken:
+        raise SchemaError(_kinto_refusal(connection, inspector, tables))
+    foreign = sorted(tables & metadata.tables.keys())
+    if foreign:
         raise SchemaError(
-            f"The database has tables named {', '.join(taken)} that are not ours, as there is no {VERSION_TABLE}. "
+            f"The database has tables named {', '.join(foreign)} that are not ours, as there is no {VERSION_TABLE}. "
             "Use another database. Nothing was changed."
         )
     if connection.dialect.name == "postgresql":
-        _look_at_time_zone(connection, report)
+        _check_time_zone(connection, report)
 
 
 def _check_encoding(connection: Connection) -> None:
@@ -44,21 +44,21 @@ def _check_encoding(connection: Connection) -> None:
         raise SchemaError(f"Unexpected database encoding {encoding}")
 
 
-def _look_at_time_zone(connection: Connection, report: Callable[[str], None]) -> None:
-    """Warn as Kinto does. Our own timestamps are numbers, which no time zone shifts (O-PG-8)."""
+def _check_time_zone(connection: Connection, report: Callable[[str], None]) -> None:
+    """Warn as Kinto does. The timestamps here are numbers, which do not depend on a time zone (O-PG-8)."""
     zone = str(connection.scalar(text("SHOW timezone"))).upper()
     if zone != "UTC":
         report(f"Database timezone is not UTC ({zone})")
 
 
-def _of_kinto(connection: Connection, inspector: Inspector, tables: set[str]) -> str:
-    """Say why a database with Kinto's tables is refused (O-PG-14)."""
+def _kinto_refusal(connection: Connection, inspector: Inspector, tables: set[str]) -> str:
+    """Return why a database with the tables of Kinto is refused (O-PG-14)."""
     if "metadata" not in tables or not {"name", "value"} <= {
         column["name"] for column in inspector.get_columns("metadata")
     }:
-        found = " and ".join(sorted(tables & _KINTO_OBJECTS))
+        names = " and ".join(sorted(tables & _KINTO_OBJECTS))
         return (
-            f"The database has a table {found} but no table metadata that tells which Kinto made it. "
+            f"The database has a table {names} but no table metadata with the version of Kinto that made it. "
             "Use another database. Nothing was changed."
         )
     storage = _storage_version(connection)
@@ -82,7 +82,7 @@ def _of_kinto(connection: Connection, inspector: Inspector, tables: set[str]) ->
 
 
 def _storage_version(connection: Connection) -> int:
-    """Find the version as Kinto does: the highest row, else 1 when the creation was noted, else 20."""
+    """Return the version as Kinto determines it: the highest row, else 1 if `created_at` is recorded, else 20."""
     highest = connection.scalar(_kinto_version, {"name": "storage_schema_version"})
     if highest is not None:
         return _as_number(highest)
@@ -90,7 +90,7 @@ def _storage_version(connection: Connection) -> int:
 
 
 def _permission_version(connection: Connection, tables: set[str]) -> int:
-    """Find the version as Kinto does: the highest row, else 1 when there are principals, else 0."""
+    """Return the version as Kinto determines it: the highest row, else 1 if there is a table of principals, else 0."""
     highest = connection.scalar(_kinto_version, {"name": "permission_schema_version"})
     if highest is not None:
         return _as_number(highest)

@@ -58,7 +58,7 @@ def create_user(service: Service, name: str, password: str) -> None:
         raise Invalid(password_problem(password, "data.password"))
     secret = hashed(password, service.settings.account_bcrypt_rounds)
     uri = user_of(name).uri
-    service.storage.start((LIST,))
+    service.storage.start_clocks((LIST,))
     with service.storage.transaction() as transaction:
         transaction.lock((LIST,))
         snapshot = transaction.read(Selection(read_bucket(uri), (uri,), clocks=(LIST,)))
