@@ -54,7 +54,7 @@ class Others:
         """
         opened, context = ExitStack(), Context()
         transaction = context.run(opened.enter_context, self._storage.transaction())
-        transaction._connection.exec_driver_sql("SET LOCAL deadlock_timeout = '1min'")
+        transaction.connection.exec_driver_sql("SET LOCAL deadlock_timeout = '1min'")
         context.run(transaction.lock, lists)
         self._opened.append(partial(context.run, opened.close))
         return transaction, self._opened[-1]

@@ -364,9 +364,9 @@ def test_many_grants_end_by_a_plan_that_is_linear(storage: Any) -> None:
 
     with suppress(_Undone), storage.transaction() as transaction:
         event.listen(storage.writing, "before_cursor_execute", keep)
-        storage._writes.intervals.end(transaction._connection, grants, OBJECT, ended)
+        storage._write_statements.intervals.end(transaction.connection, grants, OBJECT, ended)
         event.remove(storage.writing, "before_cursor_execute", keep)
-        raw = transaction._connection.connection
+        raw = transaction.connection.connection
         if storage.writing.dialect.name == "sqlite":
             [(statement, parameters)] = sent
             steps = _count_steps(raw.driver_connection)
@@ -402,7 +402,7 @@ def test_what_ends_is_looked_up_by_itself(storage: Any, ended: Holdings) -> None
     def end() -> None:
         with storage.transaction() as transaction:
             transaction.start_clocks(ended.lists(), 1)
-            transaction.end(ended, lambda name: NEWEST)
+            transaction.end_holdings(ended, lambda name: NEWEST)
             transaction.rollback()
 
     cost, plan = looked_at(storage, end)

@@ -9,10 +9,11 @@ one is open (`mode`):
   of the page, and the grants of each object are looked up.
 
 A single WHERE with OR would read every object of the list. The *gate* of a branch is its LIMIT: the limit of the page
-in the branch that is open, 0 in the others. It is no condition in WHERE because SQLite skips a branch only by its LIMIT.
+in the branch that is open, 0 in the others. It is no condition in WHERE because SQLite skips a branch only by its
+LIMIT.
 
-The index has the living objects of a list before its tombstones, so that neither are read to find the other; a page with
-both is composed of two SELECTs.
+The index has the living objects of a list before its tombstones, so that neither are read to find the other; a page
+with both is composed of two SELECTs.
 """
 
 from __future__ import annotations

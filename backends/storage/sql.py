@@ -22,7 +22,7 @@ from backends.storage.reads import Reads
 from backends.storage.repair import Repairs
 from backends.storage.tables import clocks, documents, grants, members
 from backends.storage.waits import LIMIT, Waits
-from backends.storage.write_statements import Writes
+from backends.storage.write_statements import WriteStatements
 from backends.storage.writes import Writer
 
 _DEADLOCK, _SERIALIZATION_FAILURE = "40P01", "40001"
@@ -100,7 +100,7 @@ class SqlStorage:
         self._dialect = dialect
         self._reads = Reads(dialect)
         self._accessible = AccessiblePages(dialect)
-        self._writes = Writes(dialect)
+        self._write_statements = WriteStatements(dialect)
         self._repairs = Repairs(dialect)
         self._purge = Purge(dialect, self._read_connection, self.transaction)
         self._turn = turn
@@ -149,7 +149,7 @@ class SqlStorage:
         with _translate_driver_errors(self._dialect), self._wait_for_turn(), self.writing.connect() as connection:
             token = self._open_connection.set(connection)
             try:
-                yield Writer(connection, self._dialect, self._reads, self._writes, self.waits)
+                yield Writer(connection, self._dialect, self._reads, self._write_statements, self.waits)
             finally:
                 self._open_connection.reset(token)
             with _expect_commit():

@@ -1,19 +1,22 @@
-"""The statements of writing transactions: built once for each shape, for one database dialect."""
+"""The statements of writing transactions, in one database dialect: built once for each shape and kept."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
     CompoundSelect,
+    Delete,
     Select,
+    Table,
     Text,
     and_,
     bindparam,
     case,
+    delete,
     literal,
     literal_column,
     or_,
@@ -21,24 +24,148 @@ from sqlalchemy import (
     union_all,
 )
 
-from backends.storage import (
-    LIVING,
-    at_top,
-    bucket_of,
-)
+from backends.storage import LIVING, at_top, bucket_of
 from backends.storage.dialect import Dialect
 from backends.storage.inserts import Inserts
 from backends.storage.intervals import Intervals
 from backends.storage.tables import clocks, documents, grants, members
 
-# Written out: what is bound beside the values of a row has no place in a statement of many rows.
+GRANTS, MEMBERSHIPS, MEMBERS = range(3)
+"""The sources of the rows of holdings: grants to principals, memberships of users, members of groups."""
+
+# Literals: in an INSERT of many rows only the values of the rows can be bound.
 _ZERO, _ONE, _LAST = (literal_column(str(number), BigInteger) for number in (0, 1, LIVING - 1))
-_CLOCK = ("bucket", "list", "last_modified", "floor", "count")
-_bucket = bindparam("of_bucket", type_=Text)
+_CLOCK_COLUMNS: Final = ("bucket", "list", "last_modified", "floor", "count")
+_BUCKET: Final = bindparam("of_bucket", type_=Text)
 
 
-def _build_holdings(dialect: Dialect) -> CompoundSelect[Any]:
-    """Make the statement of what a principal has; whoever holds `write` beside it makes an object not only its own."""
+class WriteStatements:
+    """The statements of writing transactions in one database dialect."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self.lock_clocks = lru_cache(maxsize=64)(_build_lock)
+        self.timestamp_conflicts = _build_timestamp_conflicts(dialect)
+        self.move_clocks = _build_move(dialect)
+        self.start_clocks = Inserts(dialect.insert(clocks).on_conflict_do_nothing(), _CLOCK_COLUMNS)
+        self.put_documents = _build_documents(dialect)
+        self.intervals = Intervals(dialect)
+        self.holdings_by_name = _build_holdings_by_name(dialect)
+        self.user_holdings = _build_user_holdings(dialect)
+
+
+def _build_lock(ranges: int) -> Select[Any]:
+    """Return the statement that locks the named clocks of a bucket, and all clocks in a number of ranges of URIs."""
+    named = clocks.c.list.in_(bindparam("lists", expanding=True, type_=Text))
+    below = [
+        and_(
+            clocks.c.list > bindparam(f"above_{number}", type_=Text),
+            clocks.c.list < bindparam(f"below_{number}", type_=Text),
+        )
+        for number in range(ranges)
+    ]
+    return (
+        select(clocks.c.list, clocks.c.last_modified, clocks.c.count)
+        .where(clocks.c.bucket == _BUCKET, or_(named, *below))
+        .order_by(clocks.c.list)
+        .with_for_update(key_share=True)
+    )
+
+
+def _build_timestamp_conflicts(dialect: Dialect) -> Select[Any]:
+    requested = dialect.bound_rows("asked", [("list", Text()), ("last_modified", BigInteger())])
+    # All objects, living or not: `deleted` stands before the timestamp in the index.
+    in_bucket = select(documents.c.uri).where(
+        documents.c.bucket == _BUCKET, documents.c.deleted.in_([literal_column("true"), literal_column("false")])
+    )
+    same = documents.c.list == requested.c.list, documents.c.last_modified == requested.c.last_modified
+    return dialect.look_up(in_bucket, requested, *same)
+
+
+def _build_move(dialect: Dialect) -> Inserts:
+    """Return the upsert that moves clocks forward, and starts those of new lists: rows whose floor is not 0."""
+    statement = dialect.insert(clocks)
+    new, starts = statement.excluded, statement.excluded.floor > _ZERO
+    # A clock at the end of the range has no next value: the list starts at the proposed timestamp.
+    advanced = dialect.greatest(clocks.c.last_modified + _ONE, new.last_modified)
+    started = case((clocks.c.last_modified < _LAST, advanced), else_=new.last_modified)
+    # Never below 0: objects can be deleted although a count is wrong (`kinto check` reports that).
+    count = dialect.greatest(clocks.c.count + new.count, _ZERO)
+    moved = {
+        "last_modified": case((starts, started), else_=new.last_modified),
+        "floor": case((starts, started), else_=clocks.c.floor),
+        "count": case((starts, new.count), else_=count),
+    }
+    upsert = statement.on_conflict_do_update(index_elements=[clocks.c.bucket, clocks.c.list], set_=moved)
+    returning = upsert.returning(clocks.c.list, clocks.c.last_modified)
+    return Inserts(returning, _CLOCK_COLUMNS)
+
+
+def _build_documents(dialect: Dialect) -> Inserts:
+    statement = dialect.insert(documents)
+    replaced = {name: statement.excluded[name] for name in ("last_modified", "deleted", "data")}
+    upsert = statement.on_conflict_do_update(index_elements=[documents.c.bucket, documents.c.uri], set_=replaced)
+    return Inserts(upsert, [column.name for column in documents.c])
+
+
+def delete_below(table: Table, uris: Sequence[str], *, copies: bool) -> Delete:
+    """Return the statement that deletes the rows below objects: URIs in a range, or all rows of a bucket.
+
+    With *copies* all rows of the bucket of an object at the top are deleted, its copy there included.
+    """
+    whole_buckets = [uri for uri in uris if copies and at_top(uri)]
+    ranges = [
+        and_(table.c.bucket == bucket_of(uri), _is_below(table.c.uri, uri)) for uri in uris if uri not in whole_buckets
+    ]
+    return delete(table).where(
+        or_(table.c.bucket.in_(whole_buckets), *ranges) if whole_buckets else or_(*ranges),
+    )
+
+
+def delete_copies(table: Table, uris: Sequence[str]) -> Delete:
+    """Return the statement that deletes the copies of objects at the top in their own buckets."""
+    # By both columns: by the bucket alone, the scan would pass rows of the bucket that have just been deleted.
+    return delete(table).where(table.c.bucket.in_(uris), table.c.uri.in_(uris))
+
+
+def _is_below(column: Any, uri: str) -> Any:
+    """Return the condition that a URI lies below an object: a range, since `_` and `%` are no wildcards (C-OBJ-60)."""
+    return and_(column > f"{uri}/", column < f"{uri}0")
+
+
+def _grants() -> Select[Any]:
+    source: Any = literal_column(str(GRANTS)).label("source")
+    return select(source, grants.c.uri, grants.c.permission, grants.c.principal)
+
+
+def _members(source: int) -> Select[Any]:
+    empty: Any = literal_column("''").label("third")
+    return select(literal_column(str(source)).label("source"), members.c.user_id, members.c.principal, empty)
+
+
+def _build_holdings_by_name(dialect: Dialect) -> CompoundSelect[Any]:
+    """Return the statement of the holdings of named principals, in all buckets, and of the members of the groups."""
+    named = dialect.bound_rows("named", [("value", Text())])
+    granted, memberships, in_groups = _grants(), _members(MEMBERSHIPS), _members(MEMBERS)
+    return union_all(
+        dialect.look_up(granted.where(grants.c.until == LIVING), named, grants.c.principal == named.c.value),
+        dialect.look_up(memberships.where(members.c.until == LIVING), named, members.c.user_id == named.c.value),
+        dialect.look_up(in_groups.where(members.c.until == LIVING), named, members.c.principal == named.c.value),
+    )
+
+
+def holdings_inside(uris: Sequence[str]) -> CompoundSelect[Any]:
+    """Return the statement of the holdings of all groups inside objects, and of the members of these groups."""
+    return union_all(
+        _grants().where(or_(*(_is_below(grants.c.principal, uri) for uri in uris)), grants.c.until == LIVING),
+        _members(MEMBERS).where(or_(*(_is_below(members.c.principal, uri) for uri in uris)), members.c.until == LIVING),
+    )
+
+
+def _build_user_holdings(dialect: Dialect) -> CompoundSelect[Any]:
+    """Return the statement of the objects and groups of one principal.
+
+    Rows are ("granted", URI), ("sole", URI) for objects on which no other principal holds `write`, ("groups", URI).
+    """
     holder, other = dialect.bound_rows("holder", [("value", Text())]), grants.alias("other")
     granted = select(grants.c.bucket, grants.c.uri, grants.c.permission, grants.c.principal).where(
         grants.c.until == LIVING
@@ -46,8 +173,8 @@ def _build_holdings(dialect: Dialect) -> CompoundSelect[Any]:
     held = (
         dialect.look_up(granted, holder, grants.c.principal == holder.c.value).cte("held").prefix_with("MATERIALIZED")
     )
-    # A value for each row, not EXISTS: of that the planner may make a join that reads all grants that there are.
-    beside = (
+    # A scalar subquery, not EXISTS: the planner may turn EXISTS into a join that reads all grants.
+    other_writer = (
         select(literal_column("1", BigInteger))
         .where(
             other.c.bucket == held.c.bucket,
@@ -59,116 +186,9 @@ def _build_holdings(dialect: Dialect) -> CompoundSelect[Any]:
         .limit(1)
         .scalar_subquery()
     )
-    joined = select(literal("groups"), members.c.principal).where(members.c.until == LIVING)
+    memberships = select(literal("groups"), members.c.principal).where(members.c.until == LIVING)
     return union_all(
         select(literal("granted"), held.c.uri).distinct(),
-        select(literal("sole"), held.c.uri).where(held.c.permission == "write", beside.is_(None)),
-        dialect.look_up(joined, holder, members.c.user_id == holder.c.value),
-    )
-
-
-class Writes:
-    """The statements of writing transactions in one database dialect."""
-
-    def __init__(self, dialect: Dialect) -> None:
-        self.intervals = Intervals(dialect)
-        self.documents = self._build_documents(dialect)
-        self.clocks = self._build_clocks(dialect)
-        self.lock = lru_cache(maxsize=64)(_build_lock)
-        self.starts = Inserts(dialect.insert(clocks).on_conflict_do_nothing(), _CLOCK)
-        self.taken = self._build_taken(dialect)
-        self.held_by_name = _build_held(dialect)
-        self.holdings = _build_holdings(dialect)
-
-    @staticmethod
-    def _build_documents(dialect: Dialect) -> Inserts:
-        statement = dialect.insert(documents)
-        replaced = {name: statement.excluded[name] for name in ("last_modified", "deleted", "data")}
-        upsert = statement.on_conflict_do_update(index_elements=[documents.c.bucket, documents.c.uri], set_=replaced)
-        return Inserts(upsert, [column.name for column in documents.c])
-
-    @staticmethod
-    def _build_clocks(dialect: Dialect) -> Inserts:
-        """Make the upsert that moves clocks, never back, and starts those of new lists: rows with a floor."""
-        statement = dialect.insert(clocks)
-        new, starts = statement.excluded, statement.excluded.floor > _ZERO
-        # A clock at the end of the range has no next value: the list starts at what is given.
-        above = dialect.greatest(clocks.c.last_modified + _ONE, new.last_modified)
-        started = case((clocks.c.last_modified < _LAST, above), else_=new.last_modified)
-        # Where a count is wrong (`kinto check` reports it), objects can still be deleted.
-        counted = dialect.greatest(clocks.c.count + new.count, _ZERO)
-        moved = {
-            "last_modified": case((starts, started), else_=new.last_modified),
-            "floor": case((starts, started), else_=clocks.c.floor),
-            "count": case((starts, new.count), else_=counted),
-        }
-        upsert = statement.on_conflict_do_update(index_elements=[clocks.c.bucket, clocks.c.list], set_=moved)
-        returning = upsert.returning(clocks.c.list, clocks.c.last_modified)
-        return Inserts(returning, _CLOCK)
-
-    @staticmethod
-    def _build_taken(dialect: Dialect) -> Select[Any]:
-        asked = dialect.bound_rows("asked", [("list", Text()), ("last_modified", BigInteger())])
-        found = select(documents.c.uri).where(
-            documents.c.bucket == _bucket, documents.c.deleted.in_([literal_column("true"), literal_column("false")])
-        )
-        same = documents.c.list == asked.c.list, documents.c.last_modified == asked.c.last_modified
-        return dialect.look_up(found, asked, *same)
-
-
-def _build_lock(ranges: int) -> Select[Any]:
-    """Make the statement that locks named lists of a bucket, and all lists in some ranges of URIs."""
-    named = clocks.c.list.in_(bindparam("lists", expanding=True, type_=Text))
-    below = [
-        and_(
-            clocks.c.list > bindparam(f"above_{number}", type_=Text),
-            clocks.c.list < bindparam(f"below_{number}", type_=Text),
-        )
-        for number in range(ranges)
-    ]
-    return (
-        select(clocks.c.list, clocks.c.last_modified, clocks.c.count)
-        .where(clocks.c.bucket == _bucket, or_(named, *below))
-        .order_by(clocks.c.list)
-        .with_for_update(key_share=True)
-    )
-
-
-def _inside(column: Any, uri: str) -> Any:
-    """Say that a URI lies below another: a range, since `_` and `%` in ids are no wildcards (C-OBJ-60)."""
-    return and_(column > f"{uri}/", column < f"{uri}0")
-
-
-def below(table: Any, uris: Sequence[str], copies: bool) -> Any:
-    """Say that a row lies below one of the objects: all of its bucket with the *copies*, or a range of URIs in it."""
-    tops = [uri for uri in uris if copies and at_top(uri)]
-    ranges = [and_(table.c.bucket == bucket_of(uri), _inside(table.c.uri, uri)) for uri in uris if uri not in tops]
-    return or_(table.c.bucket.in_(tops), *ranges) if tops else or_(*ranges)
-
-
-def _granted() -> Select[Any]:
-    return select(literal_column("0").label("source"), grants.c.uri, grants.c.permission, grants.c.principal)
-
-
-def _joined(source: int) -> Select[Any]:
-    third: Any = literal_column("''").label("third")
-    return select(literal_column(str(source)).label("source"), members.c.user_id, members.c.principal, third)
-
-
-def _build_held(dialect: Dialect) -> CompoundSelect[Any]:
-    """Make the statement of what named principals hold, in all buckets, and of who is in the groups among them."""
-    named = dialect.bound_rows("named", [("value", Text())])
-    granted, joined, inside = _granted(), _joined(1), _joined(2)
-    return union_all(
-        dialect.look_up(granted.where(grants.c.until == LIVING), named, grants.c.principal == named.c.value),
-        dialect.look_up(joined.where(members.c.until == LIVING), named, members.c.user_id == named.c.value),
-        dialect.look_up(inside.where(members.c.until == LIVING), named, members.c.principal == named.c.value),
-    )
-
-
-def held_inside(uris: Sequence[str]) -> CompoundSelect[Any]:
-    """Make the statement of what the groups inside objects hold, and of who is in them."""
-    return union_all(
-        _granted().where(or_(*(_inside(grants.c.principal, uri) for uri in uris)), grants.c.until == LIVING),
-        _joined(2).where(or_(*(_inside(members.c.principal, uri) for uri in uris)), members.c.until == LIVING),
+        select(literal("sole"), held.c.uri).where(held.c.permission == "write", other_writer.is_(None)),
+        dialect.look_up(memberships, holder, members.c.user_id == holder.c.value),
     )

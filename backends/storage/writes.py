@@ -1,29 +1,56 @@
-"""What is written: clocks locked and moved, then objects, grants and memberships, each as one multi-row statement.
+"""One writing transaction: lock clocks, read, move clocks, write objects, grants and memberships.
 
 Theory of operation, on the rules of docs/architecture.md ("What a transaction refuses"):
 
-- The row of a list's clock is its lock. `Writer.lock` locks the clocks of a bucket by one statement in the order of
-  their names, buckets in sorted order, the lists at the top last (`_in_order`), so that two transactions that lock at
-  their start never wait for each other in a circle. A statement that waited returns the newest values of the rows that
-  were there when it began; a list that was made meanwhile is not among them. `Writer.read` comes later and sees it.
-  Which lists a plural DELETE of buckets empties is known under the lock of their list alone: where that makes a circle,
-  PostgreSQL ends one of the two transactions and it is tried again.
-- A list that the transaction did not lock and did not start is never written or emptied: `Unlocked` names it, and the
-  next try locks it from the start.
-- `Writer.write` moves the clocks first and writes objects and grants after it. The upsert of the clocks returns what it
-  has stored; a list that starts later than expected had a clock that nobody read.
-- Grants and memberships begin and end in `backends/storage/intervals.py` alone.
+- **Locks.** The row of a list's clock is the lock of the list; no other row is locked before it is written. `lock`
+  sends one statement for each bucket, buckets in ascending order, the lists of a bucket in the order of their names,
+  and the lists at the top (`/accounts`, `/buckets`) last (`_lock_order`). So a request that deletes a bucket empties it
+  before it locks the list that all buckets share, and two transactions that lock at their start never wait for each
+  other in a circle. One circle is left: the lists that a DELETE of all buckets empties are known only under the lock of
+  their list. PostgreSQL then ends one of the two transactions as a deadlock.
+- **Visibility.** The level is READ COMMITTED: a statement sees the rows that were committed before it began, and the
+  transaction's own. A `lock` that waited returns the newest values of the rows that existed when it began; a list that
+  was created meanwhile is missing. `read` is a later statement and sees it. On SQLite a transaction begins with the
+  write lock of the database, and `lock` is a plain SELECT.
+- **Own lists.** A `Writer` knows the lists that it has locked or started, and raises Unlocked instead of writing or
+  emptying any other list. The next try locks it from the start.
+- **Order of writes.** Clocks; documents; ends of grants; begins of grants; rows below deleted objects; memberships
+  last, because all operations of a batch see the groups of its start. Many rows are one statement
+  (`backends.storage.inserts`).
+- **What would break.** `read` before `lock`: decisions on values that another transaction is changing, so the same
+  timestamp twice. Documents before clocks: a list that starts has no row to lock, the upsert of its clock is what makes
+  a second transaction wait; it returns the stored timestamp, and one that is later than proposed reveals a clock that
+  nobody read (Unlocked). Begins before ends: the end of all grants of an object would end those that have just begun.
+  `delete_below` before a read of the clocks below: a list that was created meanwhile would stay without its parent.
+- **Errors.** `app.transactions.writing` tries again on Conflict (deadlock, serialization failure), Disconnected (the
+  connection died before COMMIT) and Unlocked. It does not on Uncertain (the connection died during COMMIT: the write
+  may have been applied) and Busy (a lock timeout): the client gets a 503.
+
+A PUT that creates a record which eve may write, shortened:
+
+    SELECT list, last_modified, count FROM clocks WHERE bucket = '/buckets/b'
+        AND list IN ('/buckets/b/collections/c/records') ORDER BY list FOR NO KEY UPDATE
+    WITH joined AS ... SELECT ... UNION ALL ...                                     (see backends.storage.reads)
+    INSERT INTO clocks (bucket, list, last_modified, floor, count)
+        VALUES ('/buckets/b', '/buckets/b/collections/c/records', 1750000000002, 0, 1)
+        ON CONFLICT (bucket, list) DO UPDATE SET ... RETURNING list, last_modified
+    INSERT INTO documents (bucket, uri, list, born, last_modified, deleted, data) VALUES (...), (...)
+        ON CONFLICT (bucket, uri) DO UPDATE SET last_modified = excluded.last_modified, deleted = ..., data = ...
+    INSERT INTO grants (bucket, uri, list, permission, principal, since, until) VALUES (...) ON CONFLICT ...
+
+    Move("/buckets/b/collections/c/records", last_modified=1750000000002, count=1)
+    Change(Stored("/buckets/b/collections/c/records/r", 1750000000002, deleted=False, born=1750000000002, text='{...}'),
+           stamp=1750000000002, granted=frozenset({("write", "account:eve")}))
+    Holdings(grants=frozenset({("/buckets/b", "read", "account:eve")}),
+             memberships=frozenset({("account:eve", "/buckets/b/groups/g")}))
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import (
-    Connection,
-    delete,
-)
+from sqlalchemy import Connection
 
 from backends.storage import (
     Change,
@@ -46,55 +73,57 @@ from backends.storage.intervals import GRANT, MEMBERSHIP, OBJECT
 from backends.storage.reads import Reads
 from backends.storage.tables import documents, grants, members
 from backends.storage.waits import WAIT, Waits
-from backends.storage.write_statements import Writes, below, held_inside
+from backends.storage.write_statements import GRANTS, WriteStatements, delete_below, delete_copies, holdings_inside
 
-_AT_ONCE = 200
-"""How many deleted objects one statement empties: SQLite bounds the depth of an expression."""
+_MAX_ROOTS: Final = 200
+"""The greatest number of objects in one statement on the rows below them: SQLite limits the depth of an expression."""
 
 
 class Writer:
-    """One writing transaction on a connection. See `backends.storage.Transaction` for what its methods promise.
+    """One writing transaction on a connection. See `backends.storage.Transaction` for what its methods promise."""
 
-    It knows which lists it holds: those whose clocks it has locked, and those that it has started. It refuses to write
-    or to empty any other list (`Unlocked`), so that another try, which locks that list too, takes the place of a fault.
-    """
-
-    def __init__(self, connection: Connection, dialect: Dialect, reads: Reads, writes: Writes, waits: Waits) -> None:
-        self._connection = connection
+    def __init__(
+        self, connection: Connection, dialect: Dialect, reads: Reads, statements: WriteStatements, waits: Waits
+    ) -> None:
+        self.connection = connection
         self._dialect = dialect
         self._reads = reads
-        self._writes = writes
+        self._statements = statements
         self._waits = waits
-        self._held: set[str] = set()
-        self._emptied: set[str] = set()
+        self._own_lists: set[str] = set()
+        self._cascade_roots: set[str] = set()
 
-    def lock(self, lists: Iterable[str], below: Iterable[str] = ()) -> dict[str, Clock]:
+    def lock(self, lists: Iterable[str], cascade_roots: Iterable[str] = ()) -> dict[str, Clock]:
         """Lock one bucket after the other, the lists at the top last."""
-        named: dict[str, list[str]] = {}
+        lists_by_bucket: dict[str, list[str]] = {}
         for name in sorted(lists):
-            named.setdefault(bucket_of(name), []).append(name)
-        inside: dict[str, list[str]] = {}
-        for uri in sorted(below):
-            inside.setdefault(bucket_of(uri), []).append(uri)
+            lists_by_bucket.setdefault(bucket_of(name), []).append(name)
+        roots_by_bucket: dict[str, list[str]] = {}
+        for uri in sorted(cascade_roots):
+            roots_by_bucket.setdefault(bucket_of(uri), []).append(uri)
         locked: dict[str, Clock] = {}
-        for bucket in sorted(named.keys() | inside, key=_in_order):
-            uris = inside.get(bucket, [])
-            for start in range(0, max(len(uris), 1), _AT_ONCE):
-                some = uris[start : start + _AT_ONCE]
-                parameters: dict[str, Any] = {"of_bucket": bucket, "lists": named.get(bucket, []) if not start else []}
-                for number, uri in enumerate(some):
-                    parameters |= {f"above_{number}": f"{uri}/", f"below_{number}": f"{uri}0"}
-                with self._waits.register((*parameters["lists"], *some)) as seconds:
-                    options = {WAIT: seconds}
-                    rows = self._connection.execute(self._writes.lock(len(some)), parameters, execution_options=options)
-                locked |= {name: Clock(last_modified, count) for name, last_modified, count in rows}
-        self._held |= locked.keys()
+        for bucket in sorted(lists_by_bucket.keys() | roots_by_bucket, key=_lock_order):
+            locked |= self._lock_bucket(bucket, lists_by_bucket.get(bucket, []), roots_by_bucket.get(bucket, []))
+        self._own_lists |= locked.keys()
+        return locked
+
+    def _lock_bucket(self, bucket: str, lists: list[str], roots: list[str]) -> dict[str, Clock]:
+        locked: dict[str, Clock] = {}
+        for start in range(0, max(len(roots), 1), _MAX_ROOTS):
+            batch = roots[start : start + _MAX_ROOTS]
+            parameters: dict[str, Any] = {"of_bucket": bucket, "lists": lists if not start else []}
+            for number, uri in enumerate(batch):
+                parameters |= {f"above_{number}": f"{uri}/", f"below_{number}": f"{uri}0"}
+            statement = self._statements.lock_clocks(len(batch))
+            with self._waits.register((*parameters["lists"], *batch)) as seconds:
+                rows = self.connection.execute(statement, parameters, execution_options={WAIT: seconds})
+            locked |= {name: Clock(last_modified, count) for name, last_modified, count in rows}
         return locked
 
     def lock_last(self, name: str) -> dict[str, Clock]:
-        """Lock one more list, unless that would be against the order in which all lock."""
-        place = *_in_order(bucket_of(name)), name
-        if name in self._held or all((*_in_order(bucket_of(held)), held) < place for held in self._held):
+        """Lock one more list, if it follows all own lists in the lock order."""
+        place = *_lock_order(bucket_of(name)), name
+        if name in self._own_lists or all((*_lock_order(bucket_of(own)), own) < place for own in self._own_lists):
             return self.lock((name,))
         if self.read(Selection(bucket_of(name), clocks=(name,))).clocks:
             raise Unlocked((name,))
@@ -102,46 +131,46 @@ class Writer:
 
     def expect_locked(self, lists: Iterable[str]) -> None:
         """Raise Unlocked for lists that the transaction neither locked nor started."""
-        missing = set(lists) - self._held
+        missing = set(lists) - self._own_lists
         if missing:
             raise Unlocked(missing)
 
-    def read(self, wanted: Selection) -> Snapshot:
-        """Read one bucket inside the transaction; what is to be emptied must hold no list that is not locked."""
-        seen = self._reads.run(self._connection, wanted)
-        if wanted.cascade_roots:
-            self.expect_locked(name for name in seen.clocks if is_inside(name, wanted.cascade_roots))
-            self._emptied |= set(wanted.cascade_roots)
-        return seen
+    def read(self, selection: Selection) -> Snapshot:
+        """Read from one bucket; raise Unlocked when a list below one of its cascade roots is not locked."""
+        snapshot = self._reads.run(self.connection, selection)
+        if selection.cascade_roots:
+            self.expect_locked(name for name in snapshot.clocks if is_inside(name, selection.cascade_roots))
+            self._cascade_roots |= set(selection.cascade_roots)
+        return snapshot
 
-    def timestamp_conflicts(self, wished: Iterable[tuple[str, int]]) -> set[str]:
-        """Return the objects that have one of the timestamps in one of the lists."""
-        by_bucket: dict[str, list[tuple[str, int]]] = {}
-        for uri, timestamp in wished:
-            by_bucket.setdefault(read_bucket(uri), []).append((list_of(uri), timestamp))
-        found: set[str] = set()
-        for bucket, rows in sorted(by_bucket.items()):
-            parameters = self._dialect.bind_rows("asked", ("list", "last_modified"), rows)
-            found |= set(self._connection.execute(self._writes.taken, {"of_bucket": bucket, **parameters}).scalars())
-        return found
+    def timestamp_conflicts(self, requested: Iterable[tuple[str, int]]) -> set[str]:
+        """Return the URIs of objects that use one of the timestamps in the same list."""
+        rows_by_bucket: dict[str, list[tuple[str, int]]] = {}
+        for uri, timestamp in requested:
+            rows_by_bucket.setdefault(read_bucket(uri), []).append((list_of(uri), timestamp))
+        uris: set[str] = set()
+        for bucket, rows in sorted(rows_by_bucket.items()):
+            parameters = {"of_bucket": bucket, **self._dialect.bind_rows("asked", ("list", "last_modified"), rows)}
+            uris |= set(self.connection.execute(self._statements.timestamp_conflicts, parameters).scalars())
+        return uris
 
     def write(self, changes: Sequence[Change], moves: Sequence[Move]) -> None:
-        """Write what the decisions changed."""
+        """Move clocks, then write documents, then end and begin grants."""
         started = {move.list for move in moves if move.starts}
         self.expect_locked({change.list for change in changes} - started)
         self.expect_locked({move.list for move in moves} - started)
-        self._move(moves)
+        self._move_clocks(moves)
         self._put_documents(changes)
         self._end_grants(changes)
         self._begin_grants(changes)
 
-    def _move(self, moves: Sequence[Move]) -> None:
-        """Set locked clocks to what was used, and start those of new lists.
+    def _move_clocks(self, moves: Sequence[Move]) -> None:
+        """Set locked clocks to their new timestamps, and start the clocks of new lists.
 
-        A list that had a clock of a former life that was not read starts later than expected: then somebody else made
-        it meanwhile, or nobody knew of it. Another try locks it.
+        The clock of a list that existed before and that nobody read makes the list start later than proposed: another
+        transaction created the list meanwhile. Raises Unlocked, so that the next try locks it.
         """
-        ordered = sorted(moves, key=lambda move: (*_in_order(bucket_of(move.list)), move.list))
+        ordered = sorted(moves, key=lambda move: (*_lock_order(bucket_of(move.list)), move.list))
         rows = [
             {
                 "bucket": bucket_of(move.list),
@@ -153,14 +182,14 @@ class Writer:
             for move in ordered
         ]
         expected = {move.list: move.last_modified for move in moves}
-        moved: dict[str, int] = dict(self._writes.clocks.execute(self._connection, rows))
+        moved: dict[str, int] = dict(self._statements.move_clocks.execute(self.connection, rows))
         later = {name for name, timestamp in moved.items() if timestamp != expected[name]}
         if later:
             raise Unlocked(later)
-        self._held |= expected.keys()
+        self._own_lists |= expected.keys()
 
     def _put_documents(self, changes: Sequence[Change]) -> None:
-        """Write objects under every key they live at; a tombstone only where its list is read."""
+        """Write objects under all their buckets, a tombstone only under the bucket of its list."""
         rows = [
             {
                 "bucket": bucket,
@@ -174,25 +203,25 @@ class Writer:
             for change in changes
             for bucket in ((change.read_bucket,) if change.stored.deleted else change.write_buckets)
         ]
-        self._writes.documents.execute(self._connection, rows)
+        self._statements.put_documents.execute(self.connection, rows)
 
     def _end_grants(self, changes: Sequence[Change]) -> None:
-        """End all grants of deleted objects, and those of others that were withdrawn."""
-        gone = [
+        """End all grants of deleted objects, and the revoked grants of others."""
+        deleted = [
             (bucket, change.stored.uri, change.stamp)
             for change in changes
             if change.stored.deleted
             for bucket in change.write_buckets
         ]
-        ended = [
+        revoked = [
             (bucket, change.stored.uri, *pair, change.stamp)
             for change in changes
             if not change.stored.deleted
             for bucket in change.write_buckets
             for pair in sorted(change.revoked)
         ]
-        self._writes.intervals.end(self._connection, grants, OBJECT, gone)
-        self._writes.intervals.end(self._connection, grants, GRANT, ended)
+        self._statements.intervals.end(self.connection, grants, OBJECT, deleted)
+        self._statements.intervals.end(self.connection, grants, GRANT, revoked)
 
     def _begin_grants(self, changes: Sequence[Change]) -> None:
         rows = [
@@ -208,97 +237,89 @@ class Writer:
             for bucket in change.write_buckets
             for permission, principal in sorted(change.granted)
         ]
-        self._writes.intervals.begin(self._connection, grants, rows)
+        self._statements.intervals.begin(self.connection, grants, rows)
 
     def holdings_of(self, principals: Principals) -> Holdings:
-        """Return the living grants to principals, the memberships of users and those in groups."""
+        """Return the living grants to principals, the memberships of users, and those in groups."""
         named = sorted(principals.users | principals.groups)
-        found = Holdings()
+        holdings = Holdings()
         if named:
             parameters = self._dialect.bind_rows("named", ("value",), [(name,) for name in named])
-            found |= _held(self._connection.execute(self._writes.held_by_name, parameters))
-        inside = sorted(principals.inside)
-        for start in range(0, len(inside), _AT_ONCE):
-            some = inside[start : start + _AT_ONCE]
-            found |= _held(self._connection.execute(held_inside(some)))
-        return found
+            holdings |= _collect_holdings(self.connection.execute(self._statements.holdings_by_name, parameters))
+        roots = sorted(principals.inside)
+        for start in range(0, len(roots), _MAX_ROOTS):
+            batch = roots[start : start + _MAX_ROOTS]
+            holdings |= _collect_holdings(self.connection.execute(holdings_inside(batch)))
+        return holdings
 
-    def end_holdings(self, held: Holdings, stamp: Callable[[str], int]) -> None:
-        """End grants and memberships, each at the timestamp that *stamp* gives its list."""
-        self.expect_locked(held.lists())
-        stamps = {name: stamp(name) for name in held.lists()}
-        ended = [
-            (bucket, uri, permission, principal, stamps[list_of(uri)])
-            for uri, permission, principal in sorted(held.grants)
+    def end_holdings(self, holdings: Holdings, timestamp_of: Callable[[str], int]) -> None:
+        """End grants and memberships, each at the timestamp of its list."""
+        self.expect_locked(holdings.lists())
+        timestamps = {name: timestamp_of(name) for name in holdings.lists()}
+        grant_ends = [
+            (bucket, uri, permission, principal, timestamps[list_of(uri)])
+            for uri, permission, principal in sorted(holdings.grants)
             for bucket in write_buckets(uri)
         ]
-        left = [(user, group, stamps[list_of(group)]) for user, group in sorted(held.memberships | held.members)]
-        self._writes.intervals.end(self._connection, grants, GRANT, ended)
-        self._writes.intervals.end(self._connection, members, MEMBERSHIP, left)
+        membership_ends = [
+            (user, group, timestamps[list_of(group)]) for user, group in sorted(holdings.memberships | holdings.members)
+        ]
+        self._statements.intervals.end(self.connection, grants, GRANT, grant_ends)
+        self._statements.intervals.end(self.connection, members, MEMBERSHIP, membership_ends)
 
-    def begin_memberships(self, memberships: Iterable[tuple[str, str]], stamp: Callable[[str], int]) -> None:
-        """Begin memberships: pairs of a user and a group."""
-        joined = sorted(memberships)
-        self.expect_locked({list_of(group) for _, group in joined})
-        rows = [{"user_id": user, "principal": group, "since": stamp(list_of(group))} for user, group in joined]
-        self._writes.intervals.begin(self._connection, members, rows)
+    def begin_memberships(self, memberships: Iterable[tuple[str, str]], timestamp_of: Callable[[str], int]) -> None:
+        """Begin memberships, pairs of a user and a group."""
+        pairs = sorted(memberships)
+        self.expect_locked({list_of(group) for _, group in pairs})
+        rows = [{"user_id": user, "principal": group, "since": timestamp_of(list_of(group))} for user, group in pairs]
+        self._statements.intervals.begin(self.connection, members, rows)
 
     def delete_below(self, uris: Sequence[str], *, copies: bool = True) -> None:
-        """Delete all that lies below deleted objects, and the *copies* of those at the top in their own buckets."""
-        unknown = {uri for uri in uris if uri not in self._emptied and not is_inside(uri, self._emptied)}
-        if unknown:
-            raise Unlocked(unknown)
-        for start in range(0, len(uris), _AT_ONCE):
-            some = uris[start : start + _AT_ONCE]
-            self._connection.execute(delete(documents).where(below(documents, some, copies)))
-            self._connection.execute(delete(grants).where(below(grants, some, copies)))
+        """Delete the rows below deleted objects, and the *copies* of those at the top in their own buckets."""
+        unread = {uri for uri in uris if uri not in self._cascade_roots and not is_inside(uri, self._cascade_roots)}
+        if unread:
+            raise Unlocked(unread)
+        for start in range(0, len(uris), _MAX_ROOTS):
+            batch = uris[start : start + _MAX_ROOTS]
+            for table in (documents, grants):
+                self.connection.execute(delete_below(table, batch, copies=copies))
 
     def delete_copies(self, uris: Sequence[str]) -> None:
-        """Delete the copies of deleted objects at the top, in which nothing can be, in their own buckets."""
-        for start in range(0, len(uris), _AT_ONCE):
-            some = uris[start : start + _AT_ONCE]
+        """Delete the copies of deleted objects at the top in their own buckets, which hold no lists."""
+        for start in range(0, len(uris), _MAX_ROOTS):
+            batch = uris[start : start + _MAX_ROOTS]
             for table in (documents, grants):
-                # By both columns: what has just been deleted in the bucket would be passed by one after the other.
-                copies = table.c.bucket.in_(some), table.c.uri.in_(some)
-                self._connection.execute(delete(table).where(*copies))
+                self.connection.execute(delete_copies(table, batch))
 
     def start_clocks(self, lists: Collection[str], now: int) -> None:
-        """Make the clocks of lists that have none."""
+        """Create the clocks of lists that have none."""
         rows = [
             {"bucket": bucket_of(name), "list": name, "last_modified": now, "floor": now, "count": 0}
             for name in sorted(lists)
         ]
-        self._writes.starts.execute(self._connection, rows)
-        self._held |= set(lists)
+        self._statements.start_clocks.execute(self.connection, rows)
+        self._own_lists |= set(lists)
 
     def user_holdings(self, principal: str) -> UserHoldings:
-        """Return what a principal has by itself."""
-        found: dict[str, set[str]] = {"granted": set(), "sole": set(), "groups": set()}
-        named = self._dialect.bind_rows("holder", ("value",), [(principal,)])
-        for source, uri in self._connection.execute(self._writes.holdings, named):
-            found[source].add(uri)
-        return UserHoldings(**{source: frozenset(uris) for source, uris in found.items()})
-
-    @property
-    def connection(self) -> Connection:
-        """Return the connection, for statements that are no writes of the rules."""
-        return self._connection
+        """Return the objects and groups of one principal."""
+        uris: dict[str, set[str]] = {"granted": set(), "sole": set(), "groups": set()}
+        parameters = self._dialect.bind_rows("holder", ("value",), [(principal,)])
+        for source, uri in self.connection.execute(self._statements.user_holdings, parameters):
+            uris[source].add(uri)
+        return UserHoldings(frozenset(uris["granted"]), frozenset(uris["sole"]), frozenset(uris["groups"]))
 
     def rollback(self) -> None:
-        """Forget all that was done."""
-        self._connection.rollback()
+        """Undo all writes."""
+        self.connection.rollback()
 
 
-def _in_order(bucket: str) -> tuple[bool, str]:
-    """Return the place of a bucket in the order of locks: lists at the top come last.
-
-    So a request that deletes a bucket empties it before it locks the list that all buckets are in.
-    """
+def _lock_order(bucket: str) -> tuple[bool, str]:
+    """Return the sort key of a bucket in the order of locks: ascending, the lists at the top last."""
     return bucket.count("/") == 1, bucket
 
 
-def _held(rows: Iterable[Any]) -> Holdings:
-    found: tuple[set[Any], set[Any], set[Any]] = (set(), set(), set())
+def _collect_holdings(rows: Iterable[Any]) -> Holdings:
+    collected: tuple[set[Any], set[Any], set[Any]] = (set(), set(), set())
     for source, first, second, third in rows:
-        found[source].add((first, second, third) if source == 0 else (first, second))
-    return Holdings(*map(frozenset, found))
+        collected[source].add((first, second, third) if source == GRANTS else (first, second))
+    return Holdings(*map(frozenset, collected))

@@ -218,7 +218,7 @@ def test_a_transaction_that_the_server_ends_is_tried_again_and_then_unavailable(
     sessions: list[int] = []
 
     def wait_for_end(event: Event, context: Any) -> None:
-        sessions.append(context.transaction._connection.connection.driver_connection.info.backend_pid)
+        sessions.append(context.transaction.connection.connection.driver_connection.info.backend_pid)
         _wait_for_end(_url(postgresql), sessions[-1])
 
     postgresql.app.extensions["kinto"].add_listener(Listener(before=wait_for_end, name="slow"))
