@@ -18,7 +18,7 @@ from app.identity import Policy
 from app.listeners import load_listeners
 from app.parsing import ids
 from app.service import Service
-from app.settings import PolicySettings, SettingError, Settings, convert_errors, imported, load
+from app.settings import PolicySettings, SettingError, Settings, convert_errors, import_name, load
 from app.settings.aliases import BASIC_POLICY, CLASSIC, HEKA
 from app.settings.sources import DEFAULT_PORT
 from backends import Pool
@@ -220,7 +220,7 @@ def open_storage(settings: Settings, app: Flask) -> Storage:
 
 
 def _load_storage_module(dotted: str) -> Any:
-    module = imported("storage_backend", dotted)
+    module = import_name("storage_backend", dotted)
     if not hasattr(module, "open_storage"):
         raise SettingError("storage_backend", f"Invalid storage backend: {module!r}")
     return module
@@ -294,7 +294,7 @@ def load_plugin(name: str) -> Any:
     if name.startswith(_PLUGIN_FOLDER) and not is_built_in:
         raise SettingError("includes", f"the plugin {name!r} is not provided.")
     module: Any = (
-        importlib.import_module(f"blueprints.plugins.{short_name}") if is_built_in else imported("includes", name)
+        importlib.import_module(f"blueprints.plugins.{short_name}") if is_built_in else import_name("includes", name)
     )
     if not callable(getattr(module, "attach", None)):
         raise SettingError("includes", f"{name!r} is no plugin of this service: it has no attach(app, service).")
@@ -310,7 +310,7 @@ def open_policy(policy: PolicySettings, service: Service) -> Policy:
     if policy.use == BASIC_POLICY:
         return BasicAuth(policy.name, service.settings.userid_hmac_secret, realm)
     setting = f"multiauth.policy.{policy.name}.use"
-    policy_class = service.policy_classes.get(policy.use) or imported(setting, policy.use)
+    policy_class = service.policy_classes.get(policy.use) or import_name(setting, policy.use)
     if not callable(policy_class):
         raise SettingError(setting, "the dotted name of a class is expected.")
     with convert_errors(setting, f"{policy.use!r} cannot be set up", policy.options.values()):

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final, cast
 
 from app.events import Listener
-from app.settings import ListenerSettings, SettingError, Settings, convert_errors, imported
+from app.settings import ListenerSettings, SettingError, Settings, convert_errors, import_name
 from app.settings.aliases import REDIS_LISTENER
 from backends import Json
 from backends.listeners import Module
@@ -30,7 +30,7 @@ class KintoConfig:
             for listener in self._settings.listeners
             for name, value in listener.options.items()
         }
-        return self._settings.natives(options)
+        return self._settings.decoded_values(options)
 
 
 def load_listeners(settings: Settings) -> Iterator[Listener]:
@@ -43,7 +43,7 @@ def load_listeners(settings: Settings) -> Iterator[Listener]:
 def _load(listener: ListenerSettings, settings: Settings) -> Listener:
     """Load one listener: called before the commit, unless its attribute `moment` is `after` (C-EVT-13)."""
     setting = f"{listener.prefix}use"
-    module = cast(Module, imported(setting, _BUILT_IN.get(listener.use, listener.use)))
+    module = cast(Module, import_name(setting, _BUILT_IN.get(listener.use, listener.use)))
     if not callable(getattr(module, "load_from_config", None)):
         raise SettingError(setting, f"{listener.use!r} is no listener: it has no load_from_config(config, prefix).")
     with convert_errors(setting, f"{listener.use!r} cannot be set up", listener.options.values()):

@@ -37,7 +37,7 @@ def enabled_methods(service: Service, kind: Kind, *, on_list: bool) -> list[str]
     """Return the methods of the lists or objects of a kind that no setting switches off (C-URL-22)."""
     shape: Shape = "plural" if on_list else "object"
     methods = kind.list_methods if on_list else kind.object_methods
-    return [method for method in methods if service.settings.enabled(shape, kind.name, method)]
+    return [method for method in methods if service.settings.is_enabled(shape, kind.name, method)]
 
 
 def url_rule(service: Service, kind: Kind, *, on_list: bool) -> str:

@@ -16,7 +16,7 @@ from flask.globals import request_ctx
 from app.identity import ANONYMOUS
 from app.kinds import Route
 from app.service import Service
-from app.settings import SettingError, Settings, convert_errors, imported
+from app.settings import SettingError, Settings, convert_errors, import_name
 from backends.cache import Cache
 from backends.metrics import Metrics, Several
 from backends.metrics.names import Guide, Kinto, method_name
@@ -74,7 +74,7 @@ def open_measuring(settings: Settings, plugins: Iterable[Any]) -> Measuring:
 
 def _open_statsd(settings: Settings, url: str) -> Metrics:
     name = settings.statsd_backend.strip()
-    make = None if name in _STATSD else imported("statsd_backend", name)
+    make = None if name in _STATSD else import_name("statsd_backend", name)
     if make is not None and not callable(make):
         raise SettingError("statsd_backend", f"{name!r} is not a class.")
     prefix = settings.statsd_prefix or settings.project_name

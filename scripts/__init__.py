@@ -1,4 +1,4 @@
-"""Run the `kinto` command: each subcommand is a module of this folder, loaded when it is called."""
+"""The `kinto` command: each subcommand is a module of this folder that is loaded when it is called."""
 
 from scripts.command import main
 

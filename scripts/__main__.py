@@ -1,4 +1,4 @@
-"""Let `python -m scripts` be the same as `kinto`."""
+"""Run the `kinto` command by `python -m scripts`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Report lists whose clock, timestamps or count are wrong, and mend them."""
+"""Report lists whose clock, timestamps or count are wrong, and repair them."""
 
 from typing import Final
 
@@ -11,14 +11,14 @@ from backends.storage import LATEST
 from scripts.command import FAILED, READONLY, Command, log, settings_of
 
 _TOLERANCE_MS: Final = 60_000
-"""How far a list may be ahead by itself: one that is written more than once in a ms, on a machine ahead of this one."""
+"""The tolerated lead of a list: it may have been written more than once per ms, by a machine with a faster clock."""
 
 
 @click.command("check", cls=Command)
-@click.option("--repair", is_flag=True, help="Mend what is wrong.")
+@click.option("--repair", is_flag=True, help="Repair the lists.")
 @click.pass_context
-def command(context: click.Context, repair: bool) -> int:
-    """Report lists whose clock, timestamps or count are wrong. The exit code is 1 where there are any."""
+def command(context: click.Context, *, repair: bool) -> int:
+    """Report lists whose clock, timestamps or count are wrong. The exit code is 1 if there are any."""
     settings = settings_of(context)
     if repair and settings.readonly:
         log.error("Cannot repair with a readonly server.")

@@ -1,4 +1,4 @@
-"""Read the command line of `kinto`, and turn what goes wrong into one line and an exit code (operations.md 2.1)."""
+"""Parse the command line of `kinto`, and convert errors to one line and an exit code (operations.md 2.1)."""
 
 import contextlib
 import importlib
@@ -20,11 +20,11 @@ WRONG_USAGE: Final = 2
 READONLY: Final = 51
 
 _COMMANDS: Final = {
-    "check": "Report lists whose numbers are wrong, and mend them.",
-    "create-user": "Create an account, or give one a new password.",
+    "check": "Report lists with wrong numbers, and repair them.",
+    "create-user": "Create an account, or change its password.",
     "flush-cache": "Empty the cache.",
     "init": "Write a first ini file.",
-    "migrate": "Create or upgrade what the backends need.",
+    "migrate": "Create or upgrade the tables of the backends.",
     "purge-deleted": "Remove old tombstones.",
     "start": "Serve the application.",
     "version": "Print the version.",
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         click.echo("Aborted.", err=True)
         return FAILED
     except BackendError as error:
-        # What a driver raises has many lines, and does not know which setting led to it.
+        # The message of a driver has several lines, and does not name the setting that caused it.
         setting = "" if error.original is None else "storage_url: "
         click.echo(f"{setting}{' '.join(str(error).split())}", err=True)
         return FAILED
@@ -58,18 +58,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _remember(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
-    """Keep an option for the whole command line: it may stand before or after the command, the later wins (O-CLI-2)."""
+    """Store an option that may precede or follow the command; the last one applies (O-CLI-2)."""
     if value is not None:
         context.meta[_INI if parameter.name == "ini" else _LEVEL] = value
     return value
 
 
 def _common() -> list[click.Parameter]:
-    """Make the options that every command has."""
+    """Return the options of every command."""
     return [
-        _option("--ini", metavar="FILE", help="File with the settings."),
-        _option("-q", "--quiet", flag_value=logging.CRITICAL, type=int, help="Only say what is critical."),
-        _option("-v", "--debug", flag_value=logging.DEBUG, type=int, help="Say everything."),
+        _option("--ini", metavar="FILE", help="Ini file with the settings."),
+        _option("-q", "--quiet", flag_value=logging.CRITICAL, type=int, help="Log critical errors only."),
+        _option("-v", "--debug", flag_value=logging.DEBUG, type=int, help="Log everything."),
     ]
 
 
@@ -78,7 +78,7 @@ def _option(*names: str, **attributes: Any) -> click.Option:
 
 
 class Command(click.Command):
-    """A command with the options that all have; while it runs, log lines go to standard error."""
+    """A command with the common options; while it runs, log lines are written to standard error."""
 
     def __init__(self, name: str, **attributes: Any) -> None:
         super().__init__(name, context_settings=_CONTEXT, **attributes)
@@ -91,18 +91,18 @@ class Command(click.Command):
 
 
 class _Kinto(click.Group):
-    """The commands by name; the module of one is loaded when it is asked for."""
+    """The commands by name; the module of a command is loaded when the command is called."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # the signature of click
         return list(_COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  # as above
         if cmd_name not in _COMMANDS:
             return None
         command: click.Command = importlib.import_module(f"scripts.{cmd_name.replace('-', '_')}").command
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # as above
         with formatter.section("Commands"):
             formatter.write_dl(list(_COMMANDS.items()))
 
@@ -118,15 +118,15 @@ click.version_option(VERSION, message=f"%(version)s (Kinto {KINTO_VERSION})")(ki
 
 
 def ini(context: click.Context) -> str | None:
-    """Return the file that `--ini` names."""
+    """Return the path from `--ini`, None without the option."""
     path: str | None = context.meta.get(_INI)
     return path
 
 
 def level(context: click.Context) -> int:
-    """Return the level from which log lines are shown."""
-    shown: int = context.meta.get(_LEVEL, logging.INFO)
-    return shown
+    """Return the minimum level of log lines."""
+    minimum: int = context.meta.get(_LEVEL, logging.INFO)
+    return minimum
 
 
 def settings_of(context: click.Context) -> Settings:
@@ -137,19 +137,19 @@ def settings_of(context: click.Context) -> Settings:
 
 
 @contextlib.contextmanager
-def _log_lines(shown: int) -> Iterator[None]:
+def _log_lines(minimum_level: int) -> Iterator[None]:
     """Write log lines to standard error as `LEVEL  message` (O-CLI-3)."""
     root = logging.getLogger()
-    before = root.level
+    former_level = root.level
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(levelname)-5.5s  %(message)s"))
-    if shown > logging.DEBUG:
-        # What libraries do is nobody's business here, unless it goes wrong.
+    if minimum_level > logging.DEBUG:
+        # Of libraries, only warnings and errors are shown.
         handler.addFilter(lambda record: record.name.startswith("kinto") or record.levelno >= logging.WARNING)
     root.addHandler(handler)
-    root.setLevel(shown)
+    root.setLevel(minimum_level)
     try:
         yield
     finally:
         root.removeHandler(handler)
-        root.setLevel(before)
+        root.setLevel(former_level)

@@ -1,4 +1,4 @@
-"""Create an account, or give one a new password (operations contract, 2.5)."""
+"""Create an account, or change its password (operations contract, 2.5)."""
 
 import importlib
 import re
@@ -20,16 +20,16 @@ _NAME: Final = re.compile(r"[a-zA-Z0-9][+.@a-zA-Z0-9_-]*")
 
 
 @click.command("create-user", cls=Command)
-@click.option("-u", "--username", metavar="NAME", help="Name of the account; asked for when it is missing.")
+@click.option("-u", "--username", metavar="NAME", help="Name of the account; prompted for if missing.")
 @click.option(
     "-p",
     "--password",
     envvar="KINTO_ADMIN_PASSWORD",
-    help="Other users of the machine can see it here; asked for when it is missing, or read from KINTO_ADMIN_PASSWORD.",
+    help="Visible to other users of the machine; else read from KINTO_ADMIN_PASSWORD or prompted for.",
 )
 @click.pass_context
 def command(context: click.Context, username: str | None, password: str | None) -> int:
-    """Create an account, or give an existing one a new password."""
+    """Create an account, or change the password of an existing one."""
     settings = settings_of(context)
     if settings.readonly:
         log.error("Cannot create a user with a readonly server.")
@@ -45,7 +45,7 @@ def command(context: click.Context, username: str | None, password: str | None) 
         return ABORTED
     if settings.storage_backend == "memory":
         log.error(
-            "Cannot create a user in the memory of this process: no server would see it. "
+            "Cannot create a user in the memory of this process: no server could use it. "
             "Set storage_backend to sqlite or postgresql."
         )
         return VOLATILE
@@ -60,8 +60,8 @@ def command(context: click.Context, username: str | None, password: str | None) 
     return 0
 
 
-def _name(given: str | None) -> str:
-    name = _ask("Username: ") if given is None else given
+def _name(username: str | None) -> str:
+    name = _ask("Username: ") if username is None else username
     while not _NAME.fullmatch(name):
         click.echo(f"{name} is not a valid username.")
         click.echo("Username should match ^[a-zA-Z0-9][+.@a-zA-Z0-9_-]*$, please try again.")
@@ -77,7 +77,7 @@ def _password(name: str) -> str:
         click.echo("Sorry, passwords do not match, please try again.")
 
 
-def _ask(question: str, hidden: bool = False) -> str:
-    # An empty answer is an answer: the caller says what is wrong with it.
+def _ask(question: str, *, hidden: bool = False) -> str:
+    # An empty answer is accepted here: the caller reports that it is invalid.
     answer: str = click.prompt(question, prompt_suffix="", default="", show_default=False, hide_input=hidden)
     return answer

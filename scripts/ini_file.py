@@ -1,6 +1,6 @@
-"""Word the ini file that `kinto init` writes: what a start needs, and every other setting as a comment (2.2).
+"""Render the ini file of `kinto init`: the settings for a start, and all others as comments (2.2).
 
-Kinto 26.5 itself reads such a file: that is the way back.
+Kinto 26.5 can read this file too, so a return to Kinto is possible.
 """
 
 import importlib.util
@@ -23,13 +23,13 @@ _ADMINISTRATOR: Final = (
     "kinto.bucket_create_principals = account:admin",
 )
 _NO_ADMINISTRATOR: Final = (
-    "# Nobody creates buckets: there is no administrator.",
+    "# Nobody can create buckets: there is no administrator.",
     "kinto.bucket_create_principals =",
-    "# In the place of the line above, these make the account `admin` administrator. Strangers may sign up, so make",
-    "# the account before the service starts: `kinto migrate` does so with the password in KINTO_ADMIN_PASSWORD.",
+    "# Replace the line above with these lines to make the account `admin` the administrator. Anyone may sign up, so",
+    "# create it before the service starts: `kinto migrate` creates it with the password in KINTO_ADMIN_PASSWORD.",
 )
-_WANTED: Final = ("default_bucket", "admin", "accounts")
-_OFFERED: Final = ("history",)
+_PLUGINS: Final = ("default_bucket", "admin", "accounts")
+_OPTIONAL_PLUGINS: Final = ("history",)
 
 _LOGGING: Final = """\
 #
@@ -70,7 +70,7 @@ class = kinto.core.JsonLogFormatter
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What the operator decides, and the secrets made for the file; *administrator* says that there is one."""
+    """The choices of the operator, and the generated secrets; *administrator*: the account `admin` exists."""
 
     host: str
     backend: str
@@ -100,13 +100,13 @@ def render(choices: Choices, now: datetime) -> str:
         for _, declaration in declarations(group):
             lines += active.get(declaration.name) or _comment(declaration)
         if title == "Identity":
-            # Settings that are patterns are in no group.
-            lines += [_SIGN_UP, *_administrator(choices.administrator)]
+            # Settings whose name is a pattern are in no group.
+            lines += [_SIGN_UP, *_administrator(exists=choices.administrator)]
     return "\n".join([*lines, "", _LOGGING])
 
 
-def _administrator(exists: bool) -> Iterator[str]:
-    """Yield the lines of the administrator, as comments while nobody has made the account."""
+def _administrator(*, exists: bool) -> Iterator[str]:
+    """Yield the lines of the administrator, as comments if the account does not exist."""
     if exists:
         yield from _ADMINISTRATOR
         return
@@ -115,12 +115,12 @@ def _administrator(exists: bool) -> Iterator[str]:
 
 
 def _backend(part: str, name: str) -> str:
-    """Return a backend as Kinto spells it; Kinto has no `sqlite`."""
+    """Return the name of a backend in Kinto, which has no `sqlite`."""
     return name if name == "sqlite" else f"kinto.core.{part}.{name}"
 
 
 def _active(choices: Choices) -> dict[str, list[str]]:
-    """Return the lines that count, by the name of their setting."""
+    """Return the lines that are not comments, by the name of their setting."""
     url = _STORAGE_URLS[choices.backend]
     values = {
         "storage_backend": _backend("storage", choices.backend),
@@ -144,12 +144,12 @@ def _active(choices: Choices) -> dict[str, list[str]]:
 
 
 def _includes() -> Iterator[str]:
-    """Yield one plugin a line; one that this version does not have is a comment."""
-    there = [name for name in _WANTED if importlib.util.find_spec(f"blueprints.plugins.{name}")]
-    absent = [name for name in (*_WANTED, *_OFFERED) if name not in there]
-    yield f"kinto.includes = {_plugin(there[0])}" if there else "kinto.includes ="
-    yield from (f"                 {_plugin(name)}" for name in there[1:])
-    yield from (f"#                {_plugin(name)}" for name in absent)
+    """Yield one line for each plugin; the lines of missing plugins are comments."""
+    available = [name for name in _PLUGINS if importlib.util.find_spec(f"blueprints.plugins.{name}")]
+    missing = [name for name in (*_PLUGINS, *_OPTIONAL_PLUGINS) if name not in available]
+    yield f"kinto.includes = {_plugin(available[0])}" if available else "kinto.includes ="
+    yield from (f"                 {_plugin(name)}" for name in available[1:])
+    yield from (f"#                {_plugin(name)}" for name in missing)
 
 
 def _plugin(name: str) -> str:
@@ -158,11 +158,11 @@ def _plugin(name: str) -> str:
 
 def _comment(declaration: Declaration) -> list[str]:
     prefix = "" if declaration.name.startswith("multiauth.") else "kinto."
-    return [f"# {declaration.meaning}", f"# {prefix}{declaration.name} = {shown(declaration)}".rstrip()]
+    return [f"# {declaration.meaning}", f"# {prefix}{declaration.name} = {default_text(declaration)}".rstrip()]
 
 
-def shown(declaration: Declaration) -> str:
-    """Return the default of a setting as a file would say it."""
+def default_text(declaration: Declaration) -> str:
+    """Return the default of a setting in the syntax of a file."""
     default = declaration.default
     if default is None:
         return ""

@@ -31,14 +31,14 @@ _WHICH_CACHE: Final = (
 
 
 @click.command("init", cls=Command)
-@click.option("--backend", type=click.Choice([*_BACKENDS.values(), "sqlite"]), help="Where data live.")
-@click.option("--cache-backend", type=click.Choice(list(_CACHES.values())), help="What remembers logins.")
+@click.option("--backend", type=click.Choice([*_BACKENDS.values(), "sqlite"]), help="Storage of the data.")
+@click.option("--cache-backend", type=click.Choice(list(_CACHES.values())), help="Cache for logins.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.pass_context
 def command(context: click.Context, backend: str | None, cache_backend: str | None, host: str) -> int:
-    """Write an ini file with fresh secrets; one that exists stays as it is.
+    """Write an ini file with new secrets; an existing file is not changed.
 
-    With KINTO_ADMIN_PASSWORD it makes the account `admin` too, and only then names it as the administrator.
+    If KINTO_ADMIN_PASSWORD is set, create the account `admin` too, and name it as the administrator.
     """
     path = Path(ini(context) or os.environ.get("KINTO_INI") or DEFAULT_FILE).absolute()
     if path.exists():
@@ -50,14 +50,14 @@ def command(context: click.Context, backend: str | None, cache_backend: str | No
     now = datetime.now().astimezone()
     _write(path, render(choices, now))
     log.info("Created config %s", path)
-    for driver in {_DRIVERS[each] for each in (backend, cache_backend) if each in _DRIVERS}:
+    for driver in {_DRIVERS[name] for name in (backend, cache_backend) if name in _DRIVERS}:
         if importlib.util.find_spec(driver) is None:
             log.warning("The package %s is missing: pip install %s", driver, driver)
-    return _make_administrator(load(ini=str(path)), path, render(replace(choices, administrator=True), now))
+    return _create_administrator(load(ini=str(path)), path, render(replace(choices, administrator=True), now))
 
 
-def _make_administrator(settings: Settings, path: Path, content: str) -> int:
-    """Make the account `admin` with the password in KINTO_ADMIN_PASSWORD, and only then let the file name it."""
+def _create_administrator(settings: Settings, path: Path, content: str) -> int:
+    """Create the account `admin` with the password in KINTO_ADMIN_PASSWORD, then write the file that names it."""
     password = str(settings.get("admin_password", ""))
     if not password:
         log.info("No administrator was made: %s says how, and KINTO_ADMIN_PASSWORD was not set.", path)
@@ -89,7 +89,7 @@ def _ask(question: str, answers: dict[str, str]) -> str:
 
 
 def _write(path: Path, content: str) -> None:
-    """Write a new file that its owner alone may read, as it holds secrets."""
+    """Write a new file that only its owner can read, since it contains secrets."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         file.write(content)

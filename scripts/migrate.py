@@ -18,36 +18,34 @@ ACCOUNTS = "kinto.plugins.accounts"
 
 
 @click.command("migrate", cls=Command)
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and write nothing; with -v print the SQL.")
+@click.option("--dry-run", is_flag=True, help="Log the steps without executing them; with -v print the SQL.")
 @click.pass_context
-def command(context: click.Context, dry_run: bool) -> int:
-    """Create or upgrade what the backends need.
+def command(context: click.Context, *, dry_run: bool) -> int:
+    """Create or upgrade the tables of the backends.
 
-    With KINTO_ADMIN_PASSWORD it makes the accounts that account_write_principals names, where they do not exist.
+    If KINTO_ADMIN_PASSWORD is set, create the missing accounts among account_write_principals.
     """
     service: Service = create_service(settings_of(context))
-    shown = level(context) == logging.DEBUG
+    print_sql = dry_run and level(context) == logging.DEBUG
     with convert_errors("cache_url", "the cache cannot be migrated", [service.settings.cache_url]):
-        _migrate_cache(service, dry_run)
-        if dry_run and shown:
+        _migrate_cache(service, dry_run=dry_run)
+        if print_sql:
             click.echo(service.cache.script(), nl=False)
     if service.settings.readonly:
         for part in ("storage", "permission"):
             log.error("Cannot migrate the %s backend while in readonly mode.", part)
         return 0
-    # The storage that is made anew for each process has nothing to tell (O-CLI-14).
+    # Each process creates its own storage in memory: there is nothing to migrate (O-CLI-14).
     if service.settings.storage_backend == "memory":
         return 0
     service.migrate(log.info, dry_run=dry_run)
-    if dry_run:
-        if shown:
-            _print_sql(service)
-        return 0
-    return _make_administrators(service)
+    if print_sql:
+        _print_sql(service)
+    return 0 if dry_run else _create_administrators(service)
 
 
-def _make_administrators(service: Service) -> int:
-    """Make the accounts that settings make administrators, so that no stranger takes their names."""
+def _create_administrators(service: Service) -> int:
+    """Create the accounts that settings name as administrators, so that no stranger can sign up with their names."""
     password = str(service.settings.get("admin_password", ""))
     if not password or ACCOUNTS not in service.settings.includes:
         return 0
@@ -67,7 +65,7 @@ def migrate_all(service: Service) -> None:
     service.migrate(log.info)
 
 
-def _migrate_cache(service: Service, dry_run: bool) -> None:
+def _migrate_cache(service: Service, *, dry_run: bool) -> None:
     name = {"postgresql": "PostgreSQL"}.get(service.settings.cache_backend)
     if service.cache.initialized():
         if name:
@@ -81,7 +79,7 @@ def _migrate_cache(service: Service, dry_run: bool) -> None:
 
 
 def _print_sql(service: Service) -> None:
-    """Print what a database administrator can run by hand instead (O-PG-36)."""
+    """Print the SQL that a database administrator can execute instead (O-PG-36)."""
     if not isinstance(service.storage, SqlStorage) or service.storage.embedded:
         return
     with service.storage.writing.connect() as connection:

@@ -7,7 +7,7 @@ from typing import Final
 from app.settings.catalogue import GROUPS
 from app.settings.fields import declarations
 from app.settings.patterns import DOCUMENTATION
-from scripts.ini_file import shown
+from scripts.ini_file import default_text
 
 PATH: Final = Path(__file__).parents[1] / "docs" / "settings.md"
 
@@ -16,44 +16,45 @@ _HEAD: Final = """\
 
 This page is written by `python -m scripts.settings_doc` from the declarations in `app/settings/catalogue.py`.
 
-A value comes from, strongest first: an environment variable, the file `.env` of the working folder, the section
-`[app:main]` of the ini file, the default. The file is the one that `--ini` or `KINTO_INI` names, else
-`config/kinto.ini`; without any the service runs on environment and defaults.
+The value of a setting comes from the first of these sources that has it: an environment variable, the file `.env` of
+the working folder, the section `[app:main]` of the ini file, the default. The ini file is the one that `--ini` or
+`KINTO_INI` names, else `config/kinto.ini`; without an ini file the service uses the environment and the defaults.
 
-In a file every name may be written with or without `kinto.`; both with different values stop the start. The variable of
-a setting is its name in capitals with `_` in place of `.` and `-`. It is read with and without `KINTO_`, and with it
-wins: `KINTO_PAGINATE_BY` over `PAGINATE_BY`. An empty variable counts as given.
+In a file every name may be written with or without `kinto.`; if both are set to different values, the service does not
+start. The variable of a setting is its name in capitals with `_` in place of `.` and `-`, with or without `KINTO_`. The
+variable with `KINTO_` overrides the one without: `KINTO_PAGINATE_BY` overrides `PAGINATE_BY`. An empty variable counts
+as set.
 
-Values: of a bool `true yes on 1 t y` in any case are true, all else is false. A list is split at white space; a comma
-separates nothing. Text is taken as it is, without the quotes around it. In a file `%` is doubled, `%(here)s` is its
-folder and `%(http_port)s` the port of `kinto start`.
+Values: for a bool, `true yes on 1 t y` in any case are true, any other value is false. The words of a list are
+separated by white space, not by commas. Text is used unchanged, without the quotes around it. In a file write `%%` for
+`%`; `%(here)s` is the folder of the file, and `%(http_port)s` the port of `kinto start`.
 
-A value that cannot be stops the start with one line that begins with the name of the setting, and exit code 1. A name
-that nobody knows is warned of.
+An invalid value prevents the start: the service logs one line that begins with the name of the setting, and exits with
+code 1. An unknown name is logged as a warning.
 """
 
 _PLATFORM: Final = """\
 ## Variables of platforms
 
-They are weaker than the settings that they stand for.
+The settings that they replace override them.
 
 | variable | meaning |
 |---|---|
-| `DATABASE_URL` | `storage_url`; without `storage_backend` it chooses both; also `cache_url` of a PostgreSQL cache |
-| `REDIS_URL` | `cache_url`; without `cache_backend` Redis becomes the cache |
+| `DATABASE_URL` | `storage_url`; without `storage_backend` also the backend; also `cache_url` of a PostgreSQL cache |
+| `REDIS_URL` | `cache_url`; without `cache_backend` the cache is Redis |
 | `PORT` | port of `kinto start` and of gunicorn |
 | `WEB_CONCURRENCY` | number of gunicorn workers |
-| `SENTRY_DSN`, `SENTRY_ENV`, `STATSD_URL` | the settings of these names, as every variable without `KINTO_` |
+| `SENTRY_DSN`, `SENTRY_ENV`, `STATSD_URL` | the settings with these names, as all variables without `KINTO_` |
 | `KINTO_INI` | the ini file |
-| `KINTO_ADMIN_PASSWORD` | password for `kinto create-user`, and of administrators that `migrate` and `init` make |
-| `PROMETHEUS_MULTIPROC_DIR` | folder in which the workers' Prometheus metrics meet |
+| `KINTO_ADMIN_PASSWORD` | password for `kinto create-user`, and of administrators that `migrate` and `init` create |
+| `PROMETHEUS_MULTIPROC_DIR` | folder in which the workers share their Prometheus metrics |
 """
 
 _ROW: Final = "| setting | variable | default | type | meaning |\n|---|---|---|---|---|"
 
 
 def render() -> str:
-    """Return the page."""
+    """Return the text of the page."""
     return "\n".join(_lines())
 
 
@@ -62,10 +63,11 @@ def _lines() -> Iterator[str]:
     for title, group in GROUPS:
         yield f"## {title}\n"
         yield _ROW
-        for _, each in declarations(group):
-            default = each.shown or (f"`{shown(each)}`" if shown(each) else "none")
-            names = ", ".join(f"`{name}`" for name in (each.name, *each.aliases))
-            yield f"| {names} | `{each.variable}` | {default} | {each.type} | {each.meaning} |"
+        for _, declared in declarations(group):
+            value = default_text(declared)
+            default = declared.documented_default or (f"`{value}`" if value else "none")
+            names = ", ".join(f"`{name}`" for name in (declared.name, *declared.aliases))
+            yield f"| {names} | `{declared.variable}` | {default} | {declared.type} | {declared.meaning} |"
         yield ""
     yield "## Settings whose name is a pattern\n"
     yield "| setting | default | type | meaning |\n|---|---|---|---|"

@@ -1,5 +1,6 @@
 """Serve the application of a file by gunicorn (operations contract, 2.3)."""
 
+import logging
 import os
 import socket
 import sys
@@ -13,21 +14,21 @@ from app.settings.sources import DEFAULT_PORT, read_ini
 from scripts.command import FAILED, Command, ini, level, log
 
 _CONFIGURATION: Final = Path(__file__).parents[1] / "gunicorn.conf.py"
-_KNOWN: Final = frozenset({"use", "host", "port"})
+_SERVER_SETTINGS: Final = frozenset({"use", "host", "port"})
 _BACKLOG: Final = 1024
-_QUIET: Final = 50
+_QUIET: Final = logging.CRITICAL
 _LAST_PORT: Final = 65535
 
 
 @click.command("start", cls=Command)
-@click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on; 8888 by default, or what PORT says.")
-@click.option("--reload", is_flag=True, help="Start anew when code or the file change.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on; the default is PORT, else 8888.")
+@click.option("--reload", is_flag=True, help="Restart when code or the ini file change.")
 @click.pass_context
-def command(context: click.Context, port: int | None, reload: bool) -> int:
-    """Serve the application of the file."""
+def command(context: click.Context, port: int | None, *, reload: bool) -> int:
+    """Serve the application."""
     http_port = str(port or os.environ.get("PORT") or DEFAULT_PORT)
     os.environ["PORT"] = http_port
-    # What cannot start is said here, in one line, and not by each worker.
+    # Errors of settings are reported here, in one line, and not by each worker.
     path = load(ini=ini(context)).config_path
     host, number = _address(path, http_port)
     _workers()
@@ -39,19 +40,22 @@ def command(context: click.Context, port: int | None, reload: bool) -> int:
     quiet = level(context) >= _QUIET
     if not quiet:
         click.echo(f"Starting server in PID {os.getpid()}.")
-    shown = f"[{host}]" if ":" in host else host
-    click.echo(f"Serving on http://{shown}:{listening.getsockname()[1]}")
+    url_host = f"[{host}]" if ":" in host else host
+    click.echo(f"Serving on http://{url_host}:{listening.getsockname()[1]}")
     sys.stdout.flush()
     if path:
         os.environ["KINTO_INI"] = path
-    arguments = _gunicorn(listening, quiet, [path] if reload and path else [], reload)
+    arguments = _gunicorn(listening, quiet=quiet)
+    if reload:
+        arguments.append("--reload")
+        arguments += ["--reload-extra-file", path] if path else []
     os.execv(sys.executable, arguments)
 
 
 def _address(path: str | None, http_port: str) -> tuple[str, int]:
-    """Return host and port: those of the file, which may say `%(http_port)s`, else the usual ones."""
+    """Return host and port from the file, which may use `%(http_port)s`, else the defaults. Raises SettingError."""
     server = read_ini(path, http_port).server if path else {}
-    for name in sorted(server.keys() - _KNOWN):
+    for name in sorted(server.keys() - _SERVER_SETTINGS):
         log.warning("The setting %s of [server:main] has no effect here.", name)
     port = server.get("port", http_port)
     if not (port.isascii() and port.isdecimal() and 1 <= int(port) <= _LAST_PORT):
@@ -65,7 +69,7 @@ def _address(path: str | None, http_port: str) -> tuple[str, int]:
 
 
 def _workers() -> str:
-    """Return the number of workers: one by default, since the memory backends live in a process."""
+    """Return the number of workers: one by default, since memory backends are not shared by processes."""
     number = os.environ.get("WEB_CONCURRENCY") or "1"
     if not (number.isascii() and number.isdecimal() and int(number)):
         raise SettingError("WEB_CONCURRENCY", f"a whole number of 1 or more is expected, not {number!r}.")
@@ -73,7 +77,7 @@ def _workers() -> str:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """Open the socket here, so that a busy port is one line and exit code 1 (O-CLI-13). Raises OSError."""
+    """Open the socket in this process, so that a busy port is one line and exit code 1 (O-CLI-13). Raises OSError."""
     family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     listening = socket.socket(family, kind, protocol)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -83,14 +87,11 @@ def _listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-def _gunicorn(listening: socket.socket, quiet: bool, watched: list[str], reload: bool) -> list[str]:
-    """Return the command line of the server, which takes the place of this process."""
+def _gunicorn(listening: socket.socket, *, quiet: bool) -> list[str]:
+    """Return the command line of the server, which replaces this process."""
     arguments = [sys.executable, "-m", "gunicorn", "app.factory:create_app()", "--bind", f"fd://{listening.fileno()}"]
     arguments += ["--workers", _workers()]
     arguments += ["--log-level", "critical" if quiet else "warning"]
     if _CONFIGURATION.is_file():
         arguments += ["--config", str(_CONFIGURATION)]
-    if reload:
-        arguments.append("--reload")
-        arguments += [argument for path in watched for argument in ("--reload-extra-file", path)]
     return arguments

@@ -1,6 +1,6 @@
-"""Hold the settings of one application: typed and checked (operations contract, section 1)."""
+"""Load the settings of one application, typed and validated (operations contract, section 1)."""
 
-from app.settings.aliases import imported
+from app.settings.aliases import import_name
 from app.settings.loading import load
 from app.settings.policies_and_listeners import ListenerSettings, PolicySettings
 from app.settings.settings import Settings
@@ -14,6 +14,6 @@ __all__ = [
     "SettingError",
     "Settings",
     "convert_errors",
-    "imported",
+    "import_name",
     "load",
 ]

@@ -1,7 +1,7 @@
-"""Know the dotted names of Kinto and of its past: each is read as one canonical name (operations contract, 1.9).
+"""Map the dotted names of Kinto and of its predecessors to one canonical name each (operations contract, 1.9).
 
-Names are replaced as text: the package `kinto` need not exist, and one that does is never imported for them.
-Whatever is not named here is imported as it is (O-SET-47).
+Names are mapped as text: the package `kinto` need not be installed, and is never imported for them. All other names
+are imported unchanged (O-SET-47).
 """
 
 import importlib
@@ -64,10 +64,10 @@ _GENERATORS = {"cliquet.storage.generators.UUID4": UUID4}
 _LISTENERS = {"cliquet.listeners.redis": REDIS_LISTENER, "kinto.core.listeners.redis": REDIS_LISTENER}
 
 
-def storage(part: str, raw: object) -> str:
-    """Return `memory`, `sqlite`, `postgresql` or another dotted name; *part* is `storage` or `permission`.
+def storage_name(part: str, raw: object) -> str:
+    """Return `memory`, `sqlite`, `postgresql` or any other dotted name; *part* is `storage` or `permission`.
 
-    Raises SettingError for Redis, which cannot be one, and for what is no name of a module.
+    Raises SettingError for Redis, which is not supported as storage, and for a word that is not a dotted name.
     """
     name = text(raw).strip()
     setting = f"{part}_backend"
@@ -79,21 +79,21 @@ def storage(part: str, raw: object) -> str:
             "Redis cannot keep the data; use postgresql or sqlite here, and Redis as cache_backend. "
             "To bring the data along, copy them over HTTP from the server that runs on Redis.",
         )
-    return _backend(setting, part, name, _BACKENDS)
+    return _backend_name(setting, part, name, _BACKENDS)
 
 
-def cache(raw: object) -> str:
-    """Return `memory`, `postgresql`, `redis`, `memcached` or another dotted name. Raises SettingError."""
+def cache_name(raw: object) -> str:
+    """Return `memory`, `postgresql`, `redis`, `memcached` or any other dotted name. Raises SettingError."""
     name = text(raw).strip()
     if not name:
         raise SettingError("cache_backend", "Mandatory cache backend is missing from configuration.")
     if name == "kinto_redis.cache":
         return "redis"
-    return _backend("cache_backend", "cache", name, _CACHES)
+    return _backend_name("cache_backend", "cache", name, _CACHES)
 
 
-def plugins(raw: object) -> tuple[str, ...]:
-    """Return the plugins in order, each once. Raises SettingError for one of Kinto's that there is not."""
+def plugin_names(raw: object) -> tuple[str, ...]:
+    """Return the plugins in order without duplicates. Raises SettingError for an unknown plugin of Kinto."""
     names = distinct_words(raw)
     for name in names:
         if name.startswith(_PLUGIN_FOLDER) and name.removeprefix(_PLUGIN_FOLDER) not in _PLUGINS:
@@ -101,8 +101,8 @@ def plugins(raw: object) -> tuple[str, ...]:
     return names
 
 
-def policy(setting: str, name: str) -> str:
-    """Return the canonical name of a policy's class, which is known by its end. Raises SettingError."""
+def policy_name(setting: str, name: str) -> str:
+    """Return the canonical name of a policy's class, by its last segment. Raises SettingError."""
     package = name.split(".")[0]
     if package in _POLICIES_NOT_PROVIDED:
         raise SettingError(
@@ -110,24 +110,24 @@ def policy(setting: str, name: str) -> str:
             f"{name} is not provided; use kinto.plugins.accounts.AccountsPolicy, "
             "kinto.plugins.openid.OpenIDConnectPolicy, or a policy of your own.",
         )
-    known = _POLICY_ENDINGS.get(name.split(".")[-1])
-    return known if known and name.startswith(_POLICY_PACKAGES) else name
+    canonical = _POLICY_ENDINGS.get(name.split(".")[-1])
+    return canonical if canonical and name.startswith(_POLICY_PACKAGES) else name
 
 
-def generator(name: str) -> str:
-    """Return the canonical name of a generator of ids."""
+def generator_name(name: str) -> str:
+    """Return the canonical name of an id generator."""
     return _GENERATORS.get(name, name)
 
 
-def listener(name: str) -> str:
-    """Return the canonical name of a module of listeners."""
+def listener_name(name: str) -> str:
+    """Return the canonical name of a listener module."""
     return _LISTENERS.get(name, name)
 
 
-def imported(setting: str, dotted: str) -> object:
-    """Import the module or the member of a module that the setting *setting* names.
+def import_name(setting: str, dotted: str) -> object:
+    """Import a module or a member of a module; *setting* is the setting that names it.
 
-    Raises SettingError with the setting and the module where there is none.
+    Raises SettingError with the setting and the name if it cannot be imported.
     """
     module, _, member = dotted.replace(":", ".").rpartition(".")
     with convert_errors(setting, f"{dotted!r} cannot be imported"):
@@ -137,7 +137,7 @@ def imported(setting: str, dotted: str) -> object:
 
 
 def _exists(module: str) -> bool:
-    # The search imports the packages around the module: what these raise, the import of a member raises again.
+    # The search imports the parent packages: if that raises an error, the import of a member raises it again.
     try:
         return importlib.util.find_spec(module) is not None
     except (ImportError, ValueError):
@@ -148,7 +148,7 @@ def _redis_names(part: str) -> tuple[str, ...]:
     return ("redis", f"kinto_redis.{part}", f"kinto.core.{part}.redis", f"cliquet.{part}.redis")
 
 
-def _backend(setting: str, part: str, name: str, short: tuple[str, ...]) -> str:
+def _backend_name(setting: str, part: str, name: str, short: tuple[str, ...]) -> str:
     for folder in (f"kinto.core.{part}.", f"cliquet.{part}."):
         if name.startswith(folder):
             name = name.removeprefix(folder)

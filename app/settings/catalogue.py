@@ -1,9 +1,9 @@
-"""Declare every setting once: type, default and meaning. Names, variables and the documentation are derived."""
+"""Declare every setting once: type, meaning and default. Variables and the documentation are derived."""
 
 from dataclasses import dataclass
 from datetime import datetime
 
-from app.settings import aliases as names
+from app.settings import aliases
 from app.settings.fields import (
     API_VERSION,
     ASCENDING,
@@ -43,262 +43,335 @@ from app.settings.fields import (
 from app.settings.values import choice
 from app.version import VERSION
 
-_LIKE_STORAGE = "storage's holds for both"
-_OTHERS_REFUSED = "another value is refused"
-_NO_HISTORY = "there is no plugin `kinto.plugins.history` here"
+_LIKE_STORAGE = "the setting of the storage applies to both"
+_OTHERS_REJECTED = "any other value stops the start"
+_NO_HISTORY = "this service has no plugin `kinto.plugins.history`"
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class Features:
-    """Say what the service offers."""
+    """The features of the service."""
 
-    readonly: bool = setting(BOOL, False, "refuse every write")
+    readonly: bool = setting(BOOL, "reject all writes", default=False)
     batch_max_requests: int | None = setting(
-        LIMIT, 25, "most requests in one batch; empty, `null` or 0: no limit. Shown in the hello view"
+        LIMIT,
+        "maximum number of requests in a batch; empty, `null` or 0: no limit. Shown in the hello view",
+        default=25,
     )
-    paginate_by: int | None = setting(LIMIT, None, "default and upper bound of `_limit`")
+    paginate_by: int | None = setting(LIMIT, "default and maximum of `_limit`", default=None)
     storage_max_fetch_size: int = setting(
-        COUNT, 10000, "most rows of a list in one answer; without `paginate_by` a list is cut here and gets `Next-Page`"
+        COUNT,
+        "maximum number of objects in one response, even without `paginate_by`; `Next-Page` leads to the others",
+        default=10000,
     )
-    pagination_token_validity_seconds: int = setting(INT, 600, "life of the page tokens of `DELETE` on lists")
+    pagination_token_validity_seconds: int = setting(
+        INT, "seconds for which page tokens of `DELETE` on lists are valid", default=600
+    )
     timestamp_max_ahead_seconds: int = setting(
-        INT, 86400, "how far ahead of the server's clock a `last_modified` that a client chooses may be"
+        INT, "how many seconds a `last_modified` from a client may be ahead of the server's clock", default=86400
     )
-    explicit_permissions: bool = setting(BOOL, True, "creators get an explicit `write` entry. Shown in the hello view")
+    explicit_permissions: bool = setting(
+        BOOL, "the creator of an object is entered in its `write` permission. Shown in the hello view", default=True
+    )
     default_id_generator: str = setting(
         MODULE,
-        names.UUID4,
-        "class that makes and checks ids of kinds without a generator of their own",
-        name="id_generator",
+        "class that generates and validates ids of kinds without a generator of their own",
+        default=aliases.UUID4,
+        names=("id_generator",),
     )
-    bucket_id_generator: str = setting(MODULE, names.NAME_GENERATOR, "the same for buckets")
-    collection_id_generator: str = setting(MODULE, names.NAME_GENERATOR, "the same for collections")
-    group_id_generator: str = setting(MODULE, names.NAME_GENERATOR, "the same for groups")
-    record_id_generator: str = setting(MODULE, names.RELAXED_UUID, "the same for records")
+    bucket_id_generator: str = setting(MODULE, "the same for buckets", default=aliases.NAME_GENERATOR)
+    collection_id_generator: str = setting(MODULE, "the same for collections", default=aliases.NAME_GENERATOR)
+    group_id_generator: str = setting(MODULE, "the same for groups", default=aliases.NAME_GENERATOR)
+    record_id_generator: str = setting(MODULE, "the same for records", default=aliases.RELAXED_UUID)
     experimental_collection_schema_validation: bool = setting(
-        BOOL, False, "check records against JSON schemas of collections and buckets; adds the capability `schema`"
+        BOOL,
+        "validate objects against the JSON Schemas of collections and buckets; adds the capability `schema`",
+        default=False,
     )
     experimental_permissions_endpoint: bool = setting(
-        BOOL, False, "offer `GET /permissions` and the capability `permissions_endpoint`"
+        BOOL, "enable `GET /permissions`; adds the capability `permissions_endpoint`", default=False
     )
-    includes: tuple[str, ...] = setting(NAMES, (), "plugins, in the order of loading")
-    heartbeat_timeout_seconds: float = setting(FLOAT, 10.0, "time given to each check of the heartbeat")
-    trailing_slash_redirect_enabled: bool = setting(BOOL, True, "send a path with a trailing slash to the one without")
+    includes: tuple[str, ...] = setting(NAMES, "plugins, in the order in which they are loaded", default=())
+    heartbeat_timeout_seconds: float = setting(
+        FLOAT, "timeout of each check of the heartbeat, in seconds", default=10.0
+    )
+    trailing_slash_redirect_enabled: bool = setting(
+        BOOL, "redirect a path with a trailing slash to the path without", default=True
+    )
     trailing_slash_redirect_ttl_seconds: int = setting(
-        INT_OR_OFF, 3600, "how long clients may cache that; 0: not at all, -1: nothing is said"
+        INT_OR_OFF, "seconds that clients may cache that redirect; 0: not at all, -1: no header", default=3600
     )
-    version_prefix_redirect_enabled: bool = setting(BOOL, True, "send a path without version to the one with it")
+    version_prefix_redirect_enabled: bool = setting(
+        BOOL, "redirect a path without version to the path with it", default=True
+    )
     version_prefix_redirect_ttl_seconds: int = setting(
-        INT_OR_OFF, -1, "how long clients may cache that; 0: not at all, -1: nothing is said"
+        INT_OR_OFF, "seconds that clients may cache that redirect; 0: not at all, -1: no header", default=-1
     )
-    transaction_per_request: bool = ineffective(BOOL, True, "every request is one transaction")
-    json_renderer: str = ineffective(TEXT, "ultrajson")
-    initialization_sequence: tuple[str, ...] = setting(LIST, (), "accepted, has no effect: a foreign step is warned of")
-    tm_annotate_user: bool = ineffective(BOOL, False, name="tm.annotate_user")
+    transaction_per_request: bool = ineffective(BOOL, "every request is one transaction", default=True)
+    json_renderer: str = ineffective(TEXT, default="ultrajson")
+    initialization_sequence: tuple[str, ...] = setting(
+        LIST, "accepted, has no effect; a warning is logged for steps that are not Kinto's", default=()
+    )
+    tm_annotate_user: bool = ineffective(BOOL, default=False, name="tm.annotate_user")
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class Backends:
-    """Say where data live."""
+    """The storage and the cache."""
 
     storage_backend: str = setting(
         MODULE,
-        "memory",
         "`memory` (a temporary SQLite file), `sqlite`, `postgresql`, or a dotted name; "
         "without it `storage_url`, else Heroku's `DATABASE_URL` decides",
+        default="memory",
     )
-    storage_url: str = setting(URL, "", "`postgresql://user:password@host:5432/database`, or `sqlite:///file`")
-    permission_backend: str = setting(MODULE, "memory", "accepted when it is the same as `storage_backend`")
-    permission_url: str = setting(URL, "", "accepted when it is the same database as in `storage_url`")
+    storage_url: str = setting(URL, "`postgresql://user:password@host:5432/database`, or `sqlite:///file`", default="")
+    permission_backend: str = setting(MODULE, "accepted if it is the same as `storage_backend`", default="memory")
+    permission_url: str = setting(URL, "accepted if it is the same database as in `storage_url`", default="")
     cache_backend: str = setting(
-        MODULE, "memory", "`memory`, `postgresql`, `redis`, `memcached`, or a class of Flask-Caching by its dotted name"
+        MODULE,
+        "`memory`, `postgresql`, `redis`, `memcached`, or a class of Flask-Caching by its dotted name",
+        default="memory",
     )
-    cache_url: str = setting(URL, "", "`redis://user:password@host:6379/1`, or that of a PostgreSQL database")
-    cache_hosts: tuple[str, ...] = setting(SERVERS, (), "memcached: `host:port host:port`")
-    cache_prefix: str = setting(TEXT, "", "put before every key")
-    cache_max_size_bytes: int = setting(INT, 524288, "size of the memory cache")
-    storage_pool_size: int = setting(INT, 25, "connections kept")
-    storage_max_overflow: int = setting(INT_OR_OFF, 5, "connections beyond the pool; -1: no bound")
-    storage_pool_timeout: float = setting(FLOAT, 30.0, "seconds to wait for a connection")
-    storage_pool_recycle: int = setting(INT_OR_OFF, -1, "replace connections older than these seconds; -1: never")
+    cache_url: str = setting(
+        URL, "`redis://user:password@host:6379/1`, or the URL of a PostgreSQL database", default=""
+    )
+    cache_hosts: tuple[str, ...] = setting(SERVERS, "memcached: `host:port host:port`", default=())
+    cache_prefix: str = setting(TEXT, "prefix of all cache keys", default="")
+    cache_max_size_bytes: int = setting(INT, "maximum size of the memory cache", default=524288)
+    storage_pool_size: int = setting(INT, "size of the connection pool", default=25)
+    storage_max_overflow: int = setting(INT_OR_OFF, "additional connections beyond the pool; -1: no limit", default=5)
+    storage_pool_timeout: float = setting(FLOAT, "seconds to wait for a connection", default=30.0)
+    storage_pool_recycle: int = setting(
+        INT_OR_OFF, "age in seconds after which a connection is replaced; -1: never", default=-1
+    )
     storage_max_backlog: int = setting(
-        INT_OR_OFF, -1, "threads that may wait for a connection; those beyond fail at once; -1: no bound"
+        INT_OR_OFF, "threads that may wait for a connection; further ones fail at once; -1: no limit", default=-1
     )
     storage_lock_timeout: float = setting(
         LOCK_TIMEOUT,
-        10.0,
-        "seconds that a write waits for a lock, or for an SQLite file in use, then 503; above 0, at most a day",
+        "seconds that a write waits for a lock, or a busy SQLite file, until it fails with 503; above 0, at most a day",
+        default=10.0,
     )
     storage_pool_pre_ping: bool = ineffective(
-        BOOL, True, "a dead connection is noticed by the statement that fails on it, and replaced"
+        BOOL, "a dead connection is detected when a statement fails, and replaced", default=True
     )
-    storage_poolclass: str = ineffective(POOLCLASS, names.POOLCLASSES[0], _OTHERS_REFUSED)
-    storage_echo: bool = setting(BOOL, False, "log every statement, without the values in it")
-    storage_isolation_level: str | None = ineffective(MAYBE_TEXT, None)
-    cache_pool_size: int = setting(INT, 25, "connections kept", shown="25, Redis 50")
-    cache_max_overflow: int = setting(INT_OR_OFF, 5, "as storage's; PostgreSQL only")
-    cache_pool_timeout: float = setting(FLOAT, 30.0, "seconds to wait for a connection", shown="30, Redis 20")
-    cache_pool_recycle: int = setting(INT_OR_OFF, -1, "as storage's; PostgreSQL only")
-    cache_max_backlog: int = setting(INT_OR_OFF, -1, "as storage's; PostgreSQL only")
-    cache_pool_pre_ping: bool = setting(BOOL, True, "replace a dead connection before it is used; PostgreSQL only")
-    cache_poolclass: str = ineffective(POOLCLASS, names.POOLCLASSES[0], _OTHERS_REFUSED)
-    cache_echo: bool = setting(BOOL, False, "as storage's; PostgreSQL only")
-    cache_isolation_level: str | None = ineffective(MAYBE_TEXT, None)
-    permission_pool_size: int = ineffective(INT, 25, _LIKE_STORAGE)
-    permission_max_overflow: int = ineffective(INT_OR_OFF, 5, _LIKE_STORAGE)
-    permission_pool_timeout: float = ineffective(FLOAT, 30.0, _LIKE_STORAGE)
-    permission_pool_recycle: int = ineffective(INT_OR_OFF, -1, _LIKE_STORAGE)
-    permission_max_backlog: int = ineffective(INT_OR_OFF, -1, _LIKE_STORAGE)
-    permission_pool_pre_ping: bool = ineffective(BOOL, True, _LIKE_STORAGE)
-    permission_poolclass: str = ineffective(POOLCLASS, names.POOLCLASSES[0], _OTHERS_REFUSED)
-    permission_echo: bool = ineffective(BOOL, False, _LIKE_STORAGE)
-    permission_isolation_level: str | None = ineffective(MAYBE_TEXT, None)
+    storage_poolclass: str = ineffective(POOLCLASS, _OTHERS_REJECTED, default=aliases.POOLCLASSES[0])
+    storage_echo: bool = setting(BOOL, "log every statement without its values", default=False)
+    storage_isolation_level: str | None = ineffective(MAYBE_TEXT, default=None)
+    cache_pool_size: int = setting(INT, "size of the connection pool", default=25, documented_default="25, Redis 50")
+    cache_max_overflow: int = setting(INT_OR_OFF, "as for the storage; PostgreSQL only", default=5)
+    cache_pool_timeout: float = setting(
+        FLOAT, "seconds to wait for a connection", default=30.0, documented_default="30, Redis 20"
+    )
+    cache_pool_recycle: int = setting(INT_OR_OFF, "as for the storage; PostgreSQL only", default=-1)
+    cache_max_backlog: int = setting(INT_OR_OFF, "as for the storage; PostgreSQL only", default=-1)
+    cache_pool_pre_ping: bool = setting(
+        BOOL, "replace a dead connection before it is used; PostgreSQL only", default=True
+    )
+    cache_poolclass: str = ineffective(POOLCLASS, _OTHERS_REJECTED, default=aliases.POOLCLASSES[0])
+    cache_echo: bool = setting(BOOL, "as for the storage; PostgreSQL only", default=False)
+    cache_isolation_level: str | None = ineffective(MAYBE_TEXT, default=None)
+    permission_pool_size: int = ineffective(INT, _LIKE_STORAGE, default=25)
+    permission_max_overflow: int = ineffective(INT_OR_OFF, _LIKE_STORAGE, default=5)
+    permission_pool_timeout: float = ineffective(FLOAT, _LIKE_STORAGE, default=30.0)
+    permission_pool_recycle: int = ineffective(INT_OR_OFF, _LIKE_STORAGE, default=-1)
+    permission_max_backlog: int = ineffective(INT_OR_OFF, _LIKE_STORAGE, default=-1)
+    permission_pool_pre_ping: bool = ineffective(BOOL, _LIKE_STORAGE, default=True)
+    permission_poolclass: str = ineffective(POOLCLASS, _OTHERS_REJECTED, default=aliases.POOLCLASSES[0])
+    permission_echo: bool = ineffective(BOOL, _LIKE_STORAGE, default=False)
+    permission_isolation_level: str | None = ineffective(MAYBE_TEXT, default=None)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class Identification:
-    """Say who is who."""
+    """The identification of users."""
 
-    userid_hmac_secret: str = setting(SECRET, "", "key of user ids (basicauth) and of cache keys (accounts, OpenID)")
-    default_bucket_hmac_secret: str = ineffective(SECRET, "", "there is no plugin `kinto.plugins.default_bucket` here")
+    userid_hmac_secret: str = setting(
+        SECRET, "key for the HMAC of user ids (basicauth) and of cache keys (accounts, OpenID)", default=""
+    )
+    default_bucket_hmac_secret: str = ineffective(
+        SECRET, "this service has no plugin `kinto.plugins.default_bucket`", default=""
+    )
     multiauth_policies: tuple[str, ...] = setting(
-        NAMES, (), "names of policies, in the order in which they are tried", name="multiauth.policies"
+        NAMES, "names of policies, in the order in which they are tried", default=(), names=("multiauth.policies",)
     )
     multiauth_groupfinder: str = ineffective(
-        ("module", choice(*names.GROUPFINDERS)),
-        names.GROUPFINDERS[0],
-        _OTHERS_REFUSED,
+        ("module", choice(*aliases.GROUPFINDERS)),
+        _OTHERS_REJECTED,
+        default=aliases.GROUPFINDERS[0],
         name="multiauth.groupfinder",
     )
     multiauth_authorization_policy: str = ineffective(
-        ("module", choice(*names.AUTHORIZATIONS)),
-        names.AUTHORIZATIONS[0],
-        _OTHERS_REFUSED,
+        ("module", choice(*aliases.AUTHORIZATIONS)),
+        _OTHERS_REJECTED,
+        default=aliases.AUTHORIZATIONS[0],
         name="multiauth.authorization_policy",
     )
     account_cache_ttl_seconds: int = setting(
-        INT, 30, "how long a checked password is remembered, however often it is used"
+        INT, "seconds that a verified password is cached, however often it is used", default=30
     )
     account_bcrypt_rounds: int = setting(
-        ROUNDS, 12, "cost of hashing a password: each more doubles the time; from 4 to 31"
+        ROUNDS, "cost factor of password hashes: each step doubles the time; from 4 to 31", default=12
     )
     account_login_failures_per_account: int = setting(
-        INT, 20, "wrong passwords that one address may send for one account within the window, then 429; 0: any number"
+        INT,
+        "wrong passwords per address and account in the window, before the response is 429; 0: no limit",
+        default=20,
     )
     account_login_failures_per_address: int = setting(
         INT,
-        200,
-        "wrong passwords that one address may send for all accounts within it, then 429; 0: any number",
+        "wrong passwords per address for all accounts in the window, before the response is 429; 0: no limit",
+        default=200,
     )
     account_login_failures_window_seconds: int = setting(
-        INT, 300, "how long wrong passwords count; 0 turns counting off"
+        INT, "length of the window in which wrong passwords are counted; 0: they are not counted", default=300
     )
     account_validation: bool = setting(
-        NOT_PROVIDED, False, "validation of accounts by e-mail is not provided: `true` is refused"
+        NOT_PROVIDED, "validation of accounts by e-mail is not provided: `true` stops the start", default=False
     )
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class Http:
-    """Say how the service speaks to clients."""
+    """The HTTP interface."""
 
-    http_scheme: str | None = setting(SCHEME, None, "`http` or `https`: scheme of every URL that the service writes")
+    http_scheme: str | None = setting(SCHEME, "`http` or `https`: scheme of all URLs in responses", default=None)
     http_host: str | None = setting(
-        HOST, None, "host and port of every URL that the service writes; the default port of the scheme is left out"
+        HOST, "host and port of all URLs in responses; the default port of the scheme is omitted", default=None
     )
     trusted_proxies: int = setting(
-        INT, 0, "proxies in front that add an address to `X-Forwarded-For`: failed logins are counted by that address"
+        INT,
+        "number of proxies that add to `X-Forwarded-For`; failed logins are counted by the client address there",
+        default=0,
     )
-    cors_origins: tuple[str, ...] = setting(LIST, ("*",), "origins whose pages may use the service")
+    cors_origins: tuple[str, ...] = setting(LIST, "origins whose pages may access the service", default=("*",))
     cors_max_age_seconds: int | None = setting(
-        MAYBE_INT, 3600, "how long browsers may remember a preflight; empty: nothing is said"
+        MAYBE_INT, "seconds that browsers may cache a preflight response; empty: no header", default=3600
     )
-    backoff: int | None = setting(MAYBE_INT, None, "seconds that clients are asked to pause, on every answer")
-    backoff_percentage: float | None = setting(PERCENTAGE, None, "share of the answers that ask for it; empty: all")
-    retry_after_seconds: int = setting(INT, 3, "`Retry-After` of 503 and 409")
-    # The rule suspects a default that can change; a field is no such thing.
-    eos: datetime | None = setting(DATE, None, "end of service, ISO 8601; UTC where no zone is given")  # noqa: RUF009
-    eos_message: str | None = setting(MAYBE_TEXT, None, "message of the `Alert` that tells of it")
-    eos_url: str | None = setting(MAYBE_TEXT, None, "URL of that `Alert`, else `project_docs`")
-    error_info_link: str = setting(URL, "https://github.com/Kinto/kinto/issues/", "`info` of uncaught errors")
+    backoff: int | None = setting(
+        MAYBE_INT, "value of the header `Backoff`, in seconds: clients should pause", default=None
+    )
+    backoff_percentage: float | None = setting(
+        PERCENTAGE, "percentage of responses with `Backoff`; empty: all", default=None
+    )
+    retry_after_seconds: int = setting(INT, "value of `Retry-After` in responses 503 and 409", default=3)
+    # The rule warns of mutable defaults; a field is not a default.
+    eos: datetime | None = setting(DATE, "end of service, ISO 8601; UTC without a time zone", default=None)  # noqa: RUF009
+    eos_message: str | None = setting(
+        MAYBE_TEXT, "message in the header `Alert` about the end of service", default=None
+    )
+    eos_url: str | None = setting(MAYBE_TEXT, "URL in that header; without it `project_docs`", default=None)
+    error_info_link: str = setting(URL, "`info` of unexpected errors", default="https://github.com/Kinto/kinto/issues/")
     root_cache_expires_seconds: int | None = setting(
-        MAYBE_INT, 86400, "how long clients may cache the hello view; only when `readonly`"
+        MAYBE_INT, "seconds that clients may cache the hello view; only if `readonly`", default=86400
     )
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class Project:
-    """Say what the service calls itself."""
+    """The name and version of the service."""
 
-    project_name: str = setting(TEXT, "kinto", "hello view, `Logger` of JSON logs, prefix of metrics")
-    project_version: str = setting(TEXT, VERSION, "hello view", shown="version of the service")
-    project_docs: str = setting(URL, "https://kinto.readthedocs.io/", "hello view, default URL of `Alert`")
-    http_api_version: str = setting(API_VERSION, "1.23", "hello view; its first number is the prefix of the URLs")
-    version_json_path: str = setting(FILE, "version.json", "file that `/__version__` serves")
-    admin_assets_path: str | None = ineffective(PATH, None, "there is no plugin `kinto.plugins.admin` here")
+    project_name: str = setting(
+        TEXT, "name in the hello view, `Logger` in JSON logs, prefix of metrics", default="kinto"
+    )
+    project_version: str = setting(
+        TEXT, "version in the hello view", default=VERSION, documented_default="version of the service"
+    )
+    project_docs: str = setting(
+        URL, "URL in the hello view, default URL of `Alert`", default="https://kinto.readthedocs.io/"
+    )
+    http_api_version: str = setting(
+        API_VERSION, "API version in the hello view; its first number is the prefix of URLs", default="1.23"
+    )
+    version_json_path: str = setting(FILE, "file that `/__version__` serves", default="version.json")
+    admin_assets_path: str | None = ineffective(PATH, "this service has no plugin `kinto.plugins.admin`", default=None)
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class Monitoring:
-    """Say what operators get to see."""
+    """Metrics, logs and profiles."""
 
-    statsd_url: str | None = setting(STATSD, None, "`udp://host:8125`: its presence alone turns StatsD on")
-    statsd_prefix: str | None = setting(MAYBE_TEXT, None, "prefix of the names", shown="`project_name`")
+    statsd_url: str | None = setting(STATSD, "`udp://host:8125`; enables StatsD", default=None)
+    statsd_prefix: str | None = setting(
+        MAYBE_TEXT, "prefix of the names", default=None, documented_default="`project_name`"
+    )
     statsd_backend: str = setting(
         MODULE,
-        "kinto.core.statsd",
         "`kinto.core.statsd`, `cliquet.statsd`, or the dotted name of a class like `statsd.StatsClient`",
+        default="kinto.core.statsd",
     )
     statsd_names: str = setting(
         ("text", choice("seed", "kinto", "both")),
-        "seed",
-        "names of the production guide (`seed`), of Kinto 26.5 (`kinto`), or `both`",
+        "names of metrics: those of the production guide (`seed`), of Kinto 26.5 (`kinto`), or `both`",
+        default="seed",
     )
     metrics_matchdict_fields: tuple[str, ...] = setting(
-        LABELS, ("bucket_id", "collection_id", "group_id", "record_id"), "parts of URLs that are labels"
+        LABELS,
+        "URL parameters that are labels of metrics",
+        default=("bucket_id", "collection_id", "group_id", "record_id"),
     )
     metrics_max_label_values: int = setting(
         COUNT,
-        1000,
-        "different users, and different ids of each kind, that Prometheus and `statsd_names = kinto` tell apart in a "
-        "process; all further ones are `other`",
+        "maximum number of users, and of ids of each kind, that Prometheus and `statsd_names = kinto` distinguish in a "
+        "process; all others are `other`",
+        default=1000,
     )
-    prometheus_prefix: str | None = setting(MAYBE_TEXT, None, "prefix of the names", shown="`project_name`")
+    prometheus_prefix: str | None = setting(
+        MAYBE_TEXT, "prefix of the names", default=None, documented_default="`project_name`"
+    )
     prometheus_disabled_metrics: tuple[str, ...] = setting(
-        LIST, (), "names that are not measured, with or without prefix", aliases=("disabled_metrics",)
+        LIST,
+        "names of metrics that are not recorded, with or without prefix",
+        default=(),
+        names=("prometheus_disabled_metrics", "disabled_metrics"),
     )
     prometheus_histogram_buckets: tuple[float, ...] = setting(
-        ASCENDING, (0.01, 0.05, 0.1, 0.5, 1.0, 3.0, 6.0, float("inf")), "upper bounds of the histograms"
+        ASCENDING, "upper bounds of the histograms", default=(0.01, 0.05, 0.1, 0.5, 1.0, 3.0, 6.0, float("inf"))
     )
-    prometheus_created_metrics_enabled: bool = setting(BOOL, True, "samples `_created`")
-    sentry_dsn: str | None = setting(SENTRY, None, "turns Sentry on")
-    sentry_env: str | None = setting(MAYBE_TEXT, None, "environment that Sentry shows")
-    sentry_breadcrumbs_min_level: int = setting(INT, 10, "level of the log lines kept as breadcrumbs")
-    sentry_events_min_level: int = setting(INT, 30, "level of the log lines sent as events")
-    newrelic_config: str | None = setting(PATH, None, "file that turns New Relic on")
-    newrelic_env: str = setting(TEXT, "dev", "section of that file")
+    prometheus_created_metrics_enabled: bool = setting(BOOL, "export samples `_created`", default=True)
+    sentry_dsn: str | None = setting(SENTRY, "DSN; enables Sentry", default=None)
+    sentry_env: str | None = setting(MAYBE_TEXT, "environment in Sentry", default=None)
+    sentry_breadcrumbs_min_level: int = setting(
+        INT, "minimum level of log lines that are kept as breadcrumbs", default=10
+    )
+    sentry_events_min_level: int = setting(INT, "minimum level of log lines that are sent as events", default=30)
+    newrelic_config: str | None = setting(PATH, "configuration file of the agent; enables New Relic", default=None)
+    newrelic_env: str = setting(TEXT, "section of that file", default="dev")
     profiler_enabled: bool = setting(
-        BOOL, False, "write a profile of every request, one at a time: for development only"
+        BOOL, "write a profile of every request; requests are serialised: for development only", default=False
     )
-    profiler_dir: str | None = setting(PATH, None, "folder of the profiles", shown="temporary folder of the system")
+    profiler_dir: str | None = setting(
+        PATH, "folder for profiles", default=None, documented_default="temporary folder of the system"
+    )
     logging_renderer: str | None = setting(
         RENDERER,
-        None,
-        "`cliquet.logs.MozillaHekaRenderer` or `cliquet.logs.ClassicLogRenderer`: what the message of a log line is",
+        "`cliquet.logs.MozillaHekaRenderer` or `cliquet.logs.ClassicLogRenderer`: format of the message of log lines",
+        default=None,
     )
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class Plugins:
-    """Say what plugins do."""
+    """Listeners and plugins."""
 
-    event_listeners: tuple[str, ...] = setting(NAMES, (), "names of listeners, in the order of calling")
-    history_auto_trim_max_count: int = ineffective(INT_OR_OFF, -1, _NO_HISTORY, name="history.auto_trim_max_count")
-    history_auto_trim_threshold: int = ineffective(INT, 100, _NO_HISTORY, name="history.auto_trim_threshold")
-    history_auto_trim_user_ids: tuple[str, ...] = ineffective(LIST, (), _NO_HISTORY, name="history.auto_trim_user_ids")
-    history_exclude_resources: tuple[str, ...] = ineffective(URIS, (), _NO_HISTORY, name="history.exclude_resources")
-    history_exclude_user_ids: tuple[str, ...] = ineffective(LIST, (), _NO_HISTORY, name="history.exclude_user_ids")
-    flush_endpoint_enabled: bool = setting(BOOL, False, "the same as including `kinto.plugins.flush`")
+    event_listeners: tuple[str, ...] = setting(
+        NAMES, "names of listeners, in the order in which they are called", default=()
+    )
+    history_auto_trim_max_count: int = ineffective(
+        INT_OR_OFF, _NO_HISTORY, default=-1, name="history.auto_trim_max_count"
+    )
+    history_auto_trim_threshold: int = ineffective(INT, _NO_HISTORY, default=100, name="history.auto_trim_threshold")
+    history_auto_trim_user_ids: tuple[str, ...] = ineffective(
+        LIST, _NO_HISTORY, default=(), name="history.auto_trim_user_ids"
+    )
+    history_exclude_resources: tuple[str, ...] = ineffective(
+        URIS, _NO_HISTORY, default=(), name="history.exclude_resources"
+    )
+    history_exclude_user_ids: tuple[str, ...] = ineffective(
+        LIST, _NO_HISTORY, default=(), name="history.exclude_user_ids"
+    )
+    flush_endpoint_enabled: bool = setting(BOOL, "the same as including `kinto.plugins.flush`", default=False)
 
 
 GROUPS: tuple[tuple[str, type], ...] = (

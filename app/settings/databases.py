@@ -1,9 +1,9 @@
-"""Decide which database and which cache: from backends, URLs and Heroku's variables (operations contract, 1.1)."""
+"""Choose the database and the cache from backends, URLs and Heroku's variables (operations contract, 1.1)."""
 
 from collections.abc import Mapping
 from urllib.parse import parse_qs, urlsplit
 
-from app.settings import aliases as names
+from app.settings import aliases
 from app.settings.sources import ABSENT, Sources
 from app.settings.values import SettingError, read, text
 
@@ -14,34 +14,34 @@ _REDIS_SCHEMES = ("redis", "rediss", "unix")
 _REDIS_POOL = {"cache_pool_size": 50, "cache_pool_timeout": 20.0}
 
 
-def places(sources: Sources) -> dict[str, object]:
-    """Return the values of the settings that say where data are kept. Raises SettingError."""
-    backend, url = _storage(sources)
-    _same_place(sources, backend, url)
+def locate_databases(sources: Sources) -> dict[str, object]:
+    """Return the values of the settings that locate the databases and the cache. Raises SettingError."""
+    backend, url = _locate_storage(sources)
+    _expect_same_database(sources, backend, url)
     return {
         "storage_backend": backend,
         "storage_url": url,
         "permission_backend": backend,
         "permission_url": url,
-        **_cache(sources),
+        **_locate_cache(sources),
     }
 
 
 def database_url(url: str) -> str:
-    """Return *url* with the driver in it: `postgres://` and `postgresql://` name none that is installed (O-SET-12)."""
-    scheme, separator, rest = url.partition("://")
-    return f"{_DRIVER}{separator}{rest}" if _SCHEMES.get(scheme) == "postgresql" else url
+    """Return *url* with the installed driver, which `postgres://` and `postgresql://` do not name (O-SET-12)."""
+    scheme, separator, address = url.partition("://")
+    return f"{_DRIVER}{separator}{address}" if _SCHEMES.get(scheme) == "postgresql" else url
 
 
-def _storage(sources: Sources) -> tuple[str, str]:
-    given = sources.find("storage_backend")
+def _locate_storage(sources: Sources) -> tuple[str, str]:
+    raw = sources.find("storage_backend")
     url = _text(sources, "storage_url")
     heroku = sources.environ.get("DATABASE_URL", "")
-    if given is ABSENT:
+    if raw is ABSENT:
         url = url or heroku
         backend = _backend_of("storage_url", url) if url else "memory"
     else:
-        backend = names.storage("storage", given)
+        backend = aliases.storage_name("storage", raw)
         url = url or (heroku if backend == "postgresql" else "")
     if backend == "memory":
         return backend, ""
@@ -52,26 +52,26 @@ def _storage(sources: Sources) -> tuple[str, str]:
     return backend, database_url(url)
 
 
-def _same_place(sources: Sources, backend: str, url: str) -> None:
-    """Refuse a permission backend elsewhere: what is stored and who may see it are one transaction."""
-    given = sources.find("permission_backend")
-    if given is not ABSENT and names.storage("permission", given) != backend:
+def _expect_same_database(sources: Sources, backend: str, url: str) -> None:
+    """Raise SettingError if permissions are in another database: both are written in one transaction."""
+    raw = sources.find("permission_backend")
+    if raw is not ABSENT and aliases.storage_name("permission", raw) != backend:
         raise SettingError("permission_backend", f"the same as storage_backend ({backend}) is expected.")
     other = _text(sources, "permission_url")
-    if other and url and _place(database_url(other)) != _place(url):
+    if other and url and _identity_of(database_url(other)) != _identity_of(url):
         raise SettingError("permission_url", "the same database as in storage_url is expected.")
 
 
-def _cache(sources: Sources) -> dict[str, object]:
-    given = sources.find("cache_backend")
+def _locate_cache(sources: Sources) -> dict[str, object]:
+    raw = sources.find("cache_backend")
     url = _text(sources, "cache_url")
-    redis = sources.environ.get("REDIS_URL", "")
-    backend = names.cache(given if given is not ABSENT else "redis" if redis else "memory")
+    redis_url = sources.environ.get("REDIS_URL", "")
+    backend = aliases.cache_name(raw if raw is not ABSENT else "redis" if redis_url else "memory")
     if backend == "redis":
         pool = {name: value for name, value in _REDIS_POOL.items() if sources.find(name) is ABSENT}
-        if url or redis:
-            expect_redis("cache_url", url or redis)
-        return {"cache_backend": backend, "cache_url": url or redis, **pool}
+        if url or redis_url:
+            expect_redis("cache_url", url or redis_url)
+        return {"cache_backend": backend, "cache_url": url or redis_url, **pool}
     if backend == "postgresql":
         url = database_url(url or sources.environ.get("DATABASE_URL", ""))
         if not url.startswith(_DRIVER):
@@ -94,18 +94,18 @@ def _backend_of(setting: str, url: str) -> str:
 
 
 def _expect_server(setting: str, url: str, example: str) -> None:
-    """Refuse a URL whose host or port cannot be; the line does not repeat it, since it may hold a password."""
+    """Raise SettingError if host or port of a URL are invalid; the message omits the URL, which may have a password."""
     try:
         parts = urlsplit(url)
         possible = parts.port != 0
     except ValueError:
         possible = False
     if not possible or "\0" in url:
-        raise SettingError(setting, f"an address like {example} is expected: host or port of this one cannot be.")
+        raise SettingError(setting, f"an address like {example} is expected: host or port are invalid.")
 
 
 def expect_redis(setting: str, url: str) -> None:
-    """Refuse a URL that the client would take for another server, or for the database 0. Raises SettingError."""
+    """Raise SettingError for a URL that the client would misread as another server, or as the database 0."""
     example = "redis://user:password@host:6379/1"
     parts = url.partition("://")
     if parts[0] not in _REDIS_SCHEMES:
@@ -119,8 +119,8 @@ def expect_redis(setting: str, url: str) -> None:
         raise SettingError(setting, f"an address like {example} is expected: a database of Redis is a number.")
 
 
-def _place(url: str) -> tuple[object, ...]:
-    """Return what of a URL says which database it is, whoever connects to it."""
+def _identity_of(url: str) -> tuple[object, ...]:
+    """Return the parts of a URL that identify the database, without user and password."""
     parts = urlsplit(url)
     options: Mapping[str, list[str]] = parse_qs(parts.query)
     return parts.scheme, parts.hostname or options.get("host"), parts.port or 5432, parts.path

@@ -1,4 +1,4 @@
-"""Say what a declaration of a setting is, and the types that settings have."""
+"""Define declarations of settings and the types of settings."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from app.parsing import hosts
-from app.settings import aliases as names
+from app.settings import aliases
 from app.settings.sources import ABSENT, Sources, variable_of
 from app.settings.values import (
     Reader,
@@ -39,9 +39,9 @@ D = TypeVar("D")
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """What is known of a setting without its value: `name` as in a file, `type` and `shown` for the documentation.
+    """A setting without its value: `name` as in a file; `type` and `documented_default` for the documentation.
 
-    One that is not `effective` is accepted, and nothing reads it.
+    A setting that is not `effective` is accepted and ignored.
     """
 
     reader: Reader[object]
@@ -50,58 +50,62 @@ class Declaration:
     meaning: str
     name: str
     aliases: tuple[str, ...] = ()
-    shown: str | None = None
+    documented_default: str | None = None
     effective: bool = True
 
     @property
     def variable(self) -> str:
-        """Return the environment variable."""
+        """Return the name of the environment variable."""
         return f"KINTO_{variable_of(self.name)}"
 
     def value(self, sources: Sources) -> object:
-        """Return what the setting is. Raises SettingError."""
+        """Return the value of the setting. Raises SettingError."""
         raw = sources.find(self.name, *self.aliases)
         return self.default if raw is ABSENT else read(self.name, self.reader, raw)
 
 
 def setting(
     kind: tuple[str, Reader[T]],
-    default: D,
     meaning: str,
     *,
-    name: str = "",
-    aliases: tuple[str, ...] = (),
-    shown: str | None = None,
+    default: D,
+    names: tuple[str, ...] = ("",),
+    documented_default: str | None = None,
 ) -> T | D:
-    """Return a field that is a setting; *name* is needed where it differs from the attribute."""
-    declaration = Declaration(kind[1], default, kind[0], meaning, name, aliases, shown)
-    made: T | D = field(default=default, metadata={"setting": declaration})
-    return made
+    """Return the field of a setting.
+
+    *names* are the name, needed if it differs from that of the attribute, and its aliases. *documented_default*
+    replaces the default in the documentation.
+    """
+    name, *aliases = names
+    declaration = Declaration(kind[1], default, kind[0], meaning, name, tuple(aliases), documented_default)
+    attribute: T | D = field(default=default, metadata={"setting": declaration})
+    return attribute
 
 
-def ineffective(kind: tuple[str, Reader[T]], default: D, reason: str = "", *, name: str = "") -> T | D:
-    """Return a field that is a setting without effect, of which the start warns where it is set."""
+def ineffective(kind: tuple[str, Reader[T]], reason: str = "", *, default: D, name: str = "") -> T | D:
+    """Return the field of a setting without effect; a warning is logged at start if it is set."""
     meaning = f"accepted, has no effect: {reason}" if reason else "accepted, has no effect"
     declaration = Declaration(kind[1], default, kind[0], meaning, name, effective=False)
-    made: T | D = field(default=default, metadata={"setting": declaration})
-    return made
+    attribute: T | D = field(default=default, metadata={"setting": declaration})
+    return attribute
 
 
 def declarations(cls: type) -> Iterator[tuple[str, Declaration]]:
-    """Yield attribute and declaration of every setting of a class."""
-    for each in dataclasses.fields(cls):
-        declaration = each.metadata.get("setting")
+    """Yield the attribute and the declaration of every setting of a class."""
+    for attribute in dataclasses.fields(cls):
+        declaration = attribute.metadata.get("setting")
         if declaration is not None:
-            yield each.name, dataclasses.replace(declaration, name=declaration.name or each.name)
+            yield attribute.name, dataclasses.replace(declaration, name=declaration.name or attribute.name)
 
 
 def uris(raw: object) -> tuple[str, ...]:
     """Read URIs of buckets, collections, groups or records."""
-    found = words(raw)
-    for uri in found:
+    values = words(raw)
+    for uri in values:
         if len(uri.split("/")) not in (3, 5, 7):
             raise ValueError(f"Invalid URI: {uri}")
-    return found
+    return values
 
 
 def host(raw: object) -> str:
@@ -113,23 +117,23 @@ def host(raw: object) -> str:
 
 def servers(raw: object) -> tuple[str, ...]:
     """Read `host:port` of servers, or paths of their sockets."""
-    found = words(raw)
-    for server in found:
+    values = words(raw)
+    for server in values:
         if not server.startswith(("/", "unix:")):
             hosts.split(server.rstrip("/"))
-    return found
+    return values
 
 
 def label_names(raw: object) -> tuple[str, ...]:
-    """Read names of parts of URLs that can be labels beside those that measurements have."""
-    found = distinct_words(raw)
-    if not all(name.isascii() and name.isidentifier() and name not in _LABELS for name in found):
+    """Read names of URL parameters that are labels of metrics in addition to the built-in labels."""
+    values = distinct_words(raw)
+    if not all(name.isascii() and name.isidentifier() and name not in _LABELS for name in values):
         raise ValueError("names like bucket_id are expected.")
-    return found
+    return values
 
 
 def version(raw: object) -> str:
-    """Read the version of the API, of which the first number counts."""
+    """Read the version of the API, which begins with a number."""
     value = text(raw).strip()
     number = value.split(".")[0]
     if not (number.isascii() and number.isdecimal()):
@@ -138,7 +142,7 @@ def version(raw: object) -> str:
 
 
 def rounds(raw: object) -> int:
-    """Read the cost of bcrypt."""
+    """Read the cost factor of bcrypt."""
     value = whole(raw)
     if not 4 <= value <= 31:
         raise ValueError(f"a whole number from 4 to 31 is expected, not {raw!r}.")
@@ -146,7 +150,7 @@ def rounds(raw: object) -> int:
 
 
 def lock_timeout(raw: object) -> float:
-    """Read a number of seconds above 0, at most a day: nothing waits without end."""
+    """Read a number of seconds above 0, at most a day: no wait is unlimited."""
     seconds = number(raw)
     if not 0 < seconds <= _DAY_SECONDS:
         raise ValueError(f"a number of seconds above 0, at most {_DAY_SECONDS}, is expected, not {raw!r}.")
@@ -154,7 +158,7 @@ def lock_timeout(raw: object) -> float:
 
 
 def not_provided(raw: object) -> bool:
-    """Refuse true."""
+    """Raise ValueError for true."""
     if boolean(raw):
         raise ValueError("validation of accounts by e-mail is not provided; remove this setting, or make it false.")
     return False
@@ -183,12 +187,12 @@ FILE = ("path", text)
 PATH = ("path", optional(text))
 DATE = ("date", optional(date))
 SECRET = ("secret", text)
-POOLCLASS = ("module", choice(*names.POOLCLASSES))
+POOLCLASS = ("module", choice(*aliases.POOLCLASSES))
 PERCENTAGE = ("float", optional(percentage))
 STATSD = ("url", optional(statsd_url))
 SENTRY = ("secret", optional(sentry_dsn))
 URIS = ("list", uris)
-RENDERER = ("module", optional(alias(names.RENDERERS)))
+RENDERER = ("module", optional(alias(aliases.RENDERERS)))
 API_VERSION = ("text", version)
 ROUNDS = ("int", rounds)
 NOT_PROVIDED = ("bool", not_provided)

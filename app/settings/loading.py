@@ -1,56 +1,56 @@
-"""Load the settings: read every declared one, decide what follows from several, refuse what cannot be (1.4)."""
+"""Load the settings: read all declared ones, derive values that depend on several, reject inconsistent ones (1.4)."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from app.settings import aliases as names
-from app.settings.databases import places
+from app.settings import aliases
+from app.settings.databases import locate_databases
 from app.settings.fields import declarations
-from app.settings.patterns import is_ineffective, is_pattern, patterns
-from app.settings.policies_and_listeners import listeners, policies
+from app.settings.patterns import is_ineffective, is_pattern, read_patterns
+from app.settings.policies_and_listeners import read_listeners, read_policies
 from app.settings.settings import Settings
-from app.settings.sources import Sources, gather, variable_of
+from app.settings.sources import Sources, gather_sources, variable_of
 from app.settings.values import SettingError
 
 _POOL_PREFIXES = ("storage_", "cache_", "permission_")
-# Names that mean something elsewhere: in Paste, to the command, to the tests.
-_KNOWN_ELSEWHERE = ("use", "settings_prefix", "ini", "admin_password", "test_database_url")
+# Names that are read elsewhere: by Paste, the command and the tests.
+_RESERVED = ("use", "settings_prefix", "ini", "admin_password", "test_database_url")
 
 
 def load(
-    given: Mapping[str, object] | None = None,
+    values: Mapping[str, object] | None = None,
     environ: Mapping[str, str] | None = None,
     ini: str | None = None,
 ) -> Settings:
     """Return the settings of one application. Raises SettingError, MissingFile.
 
-    *given* stands in place of the ini file (O-SET-9). Without *environ* it is that of the process, over `.env`;
-    without *ini* the file is the one that `KINTO_INI` names, else `config/kinto.ini`, else none.
+    *values* replace the ini file (O-SET-9). *environ* defaults to the environment of the process, which overrides
+    `.env`; *ini* defaults to the file that `KINTO_INI` names, else `config/kinto.ini` if it exists.
     """
-    sources = gather(given, environ, ini)
-    # Attributes by name, each with the type that its declaration gives it.
-    values: dict[str, Any] = {name: declaration.value(sources) for name, declaration in declarations(Settings)}
-    values |= places(sources)
-    values["includes"] = _includes(values)
-    values["experimental_permissions_endpoint"] |= "kinto.plugins.admin" in values["includes"]
+    sources = gather_sources(values, environ, ini)
+    # The attributes by name, each of the type in its declaration.
+    attributes: dict[str, Any] = {name: declaration.value(sources) for name, declaration in declarations(Settings)}
+    attributes |= locate_databases(sources)
+    attributes["includes"] = _complete_includes(attributes)
+    attributes["experimental_permissions_endpoint"] |= "kinto.plugins.admin" in attributes["includes"]
     path = sources.file.path if sources.file else None
     settings = Settings(
-        **values,
-        policies=policies(sources, values["multiauth_policies"]),
-        listeners=tuple(listeners(sources, values["event_listeners"])),
+        **attributes,
+        policies=read_policies(sources, attributes["multiauth_policies"]),
+        listeners=tuple(read_listeners(sources, attributes["event_listeners"])),
         config_path=path,
         logging_sections=path if sources.file and sources.file.logging else None,
         _sources=sources,
-        _patterns=patterns(sources),
-        _warnings=(*sources.warnings, *_warnings(values), *_ineffective(values, sources)),
-        _unknown=set(_unknown_of_kinto(sources)),
+        _patterns=read_patterns(sources),
+        _warnings=(*sources.warnings, *_warnings(attributes), *_warnings_of_ineffective(attributes, sources)),
+        _unknown=set(_unknown_kinto_names(sources)),
     )
-    _refuse(settings, sources)
+    _expect_consistent(settings, sources)
     return settings
 
 
-def _includes(values: Mapping[str, Any]) -> tuple[str, ...]:
-    includes = names.plugins(values["includes"])
+def _complete_includes(values: Mapping[str, Any]) -> tuple[str, ...]:
+    includes = aliases.plugin_names(values["includes"])
     if values["flush_endpoint_enabled"] and "kinto.plugins.flush" not in includes:
         return (*includes, "kinto.plugins.flush")
     return includes
@@ -60,22 +60,22 @@ def _warnings(values: Mapping[str, Any]) -> Iterator[str]:
     if values["http_scheme"] != "https":
         yield "HTTPS is not enabled"
     if "basicauth" in values["multiauth_policies"] and not values["userid_hmac_secret"]:
-        yield "The setting userid_hmac_secret is empty: anybody can work out the user ids of basicauth."
+        yield "The setting userid_hmac_secret is empty: anyone can compute the user ids of basicauth."
     for step in values["initialization_sequence"]:
-        if not step.startswith(names.INITIALIZATIONS):
+        if not step.startswith(aliases.INITIALIZATIONS):
             yield f"The setting initialization_sequence has no effect here: {step} is not called."
 
 
-def _ineffective(values: Mapping[str, Any], sources: Sources) -> Iterator[str]:
+def _warnings_of_ineffective(values: Mapping[str, Any], sources: Sources) -> Iterator[str]:
     for attribute, declaration in declarations(Settings):
-        # `kinto init` makes all secrets, so that they are there when their plugin is.
+        # `kinto init` generates all secrets, so that they are set when their plugin is included.
         if not declaration.effective and declaration.type != "secret" and values[attribute] != declaration.default:
             yield f"The setting {declaration.name} {declaration.meaning.removeprefix('accepted, ')}."
     for name in sorted(set(filter(is_ineffective, sources.names()))):
         yield f"The setting {name} has no effect."
 
 
-def _refuse(settings: Settings, sources: Sources) -> None:
+def _expect_consistent(settings: Settings, sources: Sources) -> None:
     if "kinto.plugins.statsd" in settings.includes and not settings.statsd_url:
         raise SettingError(
             "statsd_url", "an address like udp://host:8125 is expected, as kinto.plugins.statsd is included."
@@ -84,25 +84,25 @@ def _refuse(settings: Settings, sources: Sources) -> None:
         raise SettingError(
             "account_validation", "validation of accounts by e-mail is not provided; remove its settings."
         )
-    foreign = tuple(
+    prefixes = tuple(
         prefix
         for prefix, backend in zip(_POOL_PREFIXES, (settings.storage_backend, settings.cache_backend, ""), strict=True)
-        # A backend of somebody else has options of its own.
+        # A third-party backend has its own options.
         if "." not in backend
     )
-    for name in _unknown(sources.given):
-        if name.startswith(foreign):
-            raise SettingError(name, "there is no such option of a backend.")
+    for name in _unknown_names(sources.file_values):
+        if name.startswith(prefixes):
+            raise SettingError(name, "the backend has no such option.")
 
 
-def _unknown_of_kinto(sources: Sources) -> Iterator[str]:
+def _unknown_kinto_names(sources: Sources) -> Iterator[str]:
     variables = [name.removeprefix("KINTO_").lower() for name in sources.environ if name.startswith("KINTO_")]
-    yield from _unknown([*sources.prefixed, *variables])
+    yield from _unknown_names([*sources.prefixed_names, *variables])
 
 
-def _unknown(candidates: Iterable[str]) -> Iterator[str]:
-    """Yield those of *candidates* that no declaration and no pattern knows."""
-    known = set(map(variable_of, _KNOWN_ELSEWHERE))
+def _unknown_names(candidates: Iterable[str]) -> Iterator[str]:
+    """Yield the candidates that match no declaration and no pattern."""
+    variables = set(map(variable_of, _RESERVED))
     for _, declaration in declarations(Settings):
-        known |= {variable_of(name) for name in (declaration.name, *declaration.aliases)}
-    yield from (name for name in candidates if variable_of(name) not in known and not is_pattern(name))
+        variables |= {variable_of(name) for name in (declaration.name, *declaration.aliases)}
+    yield from (name for name in candidates if variable_of(name) not in variables and not is_pattern(name))

@@ -1,4 +1,4 @@
-"""Read the settings whose name is a pattern: permissions, switches, lives in caches (operations contract, 1.7)."""
+"""Read the settings whose name is a pattern: permissions, switches, cache lifetimes (operations contract, 1.7)."""
 
 import re
 from collections.abc import Mapping
@@ -15,52 +15,52 @@ _SWITCH = re.compile(
     r"(?P<shape>plural|object|collection|record)_(?P<kind>[a-z][a-z0-9_-]*)_(?P<method>get|post|put|patch|delete)_enabled"
 )
 _CACHE = re.compile(r"(?:.+[._])?(?:bucket|collection|group|record)_cache_expires_seconds")
-_OTHERS = re.compile(
+_OTHER_PATTERNS = re.compile(
     r"[a-z0-9_-]+_id_generator"
     r"|multiauth\.policy\..+|multiauth_policy_.+"
     r"|event_listeners\..+|event_listeners_.+"
 )
-# Of plugins that are not here.
+# Settings of plugins that this service does not have.
 _INEFFECTIVE = re.compile(r"(?:quotas|fxa-oauth|mail)\..+|(?:quotas|fxa_oauth|mail)_.+")
 _PRINCIPAL_DEFAULTS = {
     "bucket_create_principals": "system.Authenticated",
     "permissions_read_principals": "system.Everyone",
 }
-# How the seed's time called lists and objects (O-SET-30).
+# Older names of lists and objects (O-SET-30).
 _SHAPES = {"plural": "plural", "collection": "plural", "object": "object", "record": "object"}
 DOCUMENTATION = (
     (
         "{kind}_{permission}_principals",
         "list",
         "`bucket_create`: `system.Authenticated`; `permissions_read`: `system.Everyone`",
-        "principals who have `create`, `read` or `write` on every object of a kind, "
-        "beside what is granted on the objects themselves",
+        "principals with the permission `create`, `read` or `write` on every object of a kind, "
+        "in addition to the permissions of the objects",
     ),
     (
         "plural_{kind}_{method}_enabled, object_{kind}_{method}_enabled",
         "bool",
         "`true`",
-        "switch a method of lists or of objects of a kind off; the names `collection_{kind}_...` for lists and "
-        "`record_{kind}_...` for objects are understood too",
+        "`false` disables a method for the lists or the objects of a kind; the names `collection_{kind}_...` for lists "
+        "and `record_{kind}_...` for objects are accepted too",
     ),
     (
         "{kind}_cache_expires_seconds",
         "int",
         "",
-        "how long clients may cache what anonymous readers get of this kind",
+        "seconds that clients may cache responses to anonymous readers of this kind",
     ),
     (
         "{bucket}.{collection}.record_cache_expires_seconds, {bucket}.record_cache_expires_seconds",
         "int",
         "",
-        "the same for the records of one collection or bucket; wins over `record_cache_expires_seconds`. With `_` in "
-        "place of `.` it yields to it. Ids with capitals or `-` can be written in a file only",
+        "the same for the records of one collection or bucket; overrides `record_cache_expires_seconds`. Written with "
+        "`_` instead of `.`, it is overridden by it. Ids with capitals or `-` are possible in a file only",
     ),
     (
         "{kind}_id_generator",
         "module",
         "`id_generator`",
-        "the class that makes and checks the ids of a kind that a plugin brings",
+        "class that generates and validates the ids of a kind from a plugin",
     ),
     (
         "multiauth.policy.{name}.use",
@@ -68,89 +68,95 @@ DOCUMENTATION = (
         "for `basicauth`: `kinto.core.authentication.BasicAuthAuthenticationPolicy`",
         "class of a policy",
     ),
-    ("multiauth.policy.{name}.realm", "text", "`Realm`", "what `WWW-Authenticate` says"),
+    ("multiauth.policy.{name}.realm", "text", "`Realm`", "realm in `WWW-Authenticate`"),
     ("multiauth.policy.{name}.*", "", "", "arguments of a policy: `issuer`, `client_id`, `client_secret`, ..."),
     ("event_listeners.{name}.use", "module", "", "module with `load_from_config(config, prefix)`"),
     ("event_listeners.{name}.actions", "list", "`create update delete`", "`create`, `read`, `update`, `delete`"),
-    ("event_listeners.{name}.resources", "list", "all", "kinds that the listener hears of"),
+    ("event_listeners.{name}.resources", "list", "all", "kinds of which the listener receives events"),
     ("event_listeners.{name}.*", "", "", "arguments of a listener"),
     (
         "quotas.bucket_{limit}, quotas.bucket_{b}_{limit}, quotas.collection_{limit}, quotas.collection_{b}_{limit}, "
         "quotas.collection_{b}_{c}_{limit}",
         "int",
         "",
-        "accepted, has no effect: there is no plugin `kinto.plugins.quotas` here",
+        "accepted, has no effect: this service has no plugin `kinto.plugins.quotas`",
     ),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Patterns:
-    """What the settings with a pattern say; a kind is written with `_` here."""
+    """The settings whose name is a pattern; kinds are spelled with `_`.
+
+    `principals` by kind and permission, `disabled` methods as shape, kind and method, cache lifetimes in seconds by the
+    name in the file or in lower case by the variable.
+    """
 
     principals: Mapping[tuple[str, str], frozenset[str]]
-    switched_off: frozenset[tuple[str, str, str]]
-    lives: Mapping[str, int | None]
-    variable_lives: Mapping[str, int | None]
+    disabled: frozenset[tuple[str, str, str]]
+    file_cache_seconds: Mapping[str, int | None]
+    variable_cache_seconds: Mapping[str, int | None]
 
-    def life(self, kind: str, bucket_id: str | None, collection_id: str | None) -> int | None:
-        """Return the seconds that clients may cache, None when nothing is said (O-SET-33)."""
+    def cache_seconds(self, kind: str, bucket_id: str | None, collection_id: str | None) -> int | None:
+        """Return the seconds that clients may cache a response, None without a setting (O-SET-33)."""
         name = f"{kind}_cache_expires_seconds"
-        if not self.lives and not self.variable_lives:
+        if not self.file_cache_seconds and not self.variable_cache_seconds:
             return None
         if kind != "record" or bucket_id is None:
-            return self._life(name)
-        wide, narrow = f"{bucket_id}.{name}", f"{bucket_id}.{collection_id}.{name}"
-        old = (f"{bucket_id}_{collection_id}_{name}", f"{bucket_id}_{name}")
-        found = (self._life(each) for each in (narrow, wide, name, *old))
-        return next((life for life in found if life is not None), None)
+            return self._cache_seconds(name)
+        bucket, collection = f"{bucket_id}.{name}", f"{bucket_id}.{collection_id}.{name}"
+        old_names = (f"{bucket_id}_{collection_id}_{name}", f"{bucket_id}_{name}")
+        values = map(self._cache_seconds, (collection, bucket, name, *old_names))
+        return next((seconds for seconds in values if seconds is not None), None)
 
-    def _life(self, name: str) -> int | None:
-        # Only ids in small letters without `-` can be meant by a variable.
-        life = self.variable_lives.get(name.replace(".", "_"))
-        return self.lives.get(name) if life is None else life
+    def _cache_seconds(self, name: str) -> int | None:
+        # A variable can contain only ids in lower case without `-`.
+        seconds = self.variable_cache_seconds.get(name.replace(".", "_"))
+        return self.file_cache_seconds.get(name) if seconds is None else seconds
 
 
 def is_pattern(name: str) -> bool:
-    """Return whether a setting of this name means something, whatever kinds and ids there are."""
-    return any(pattern.fullmatch(name) for pattern in (_PRINCIPALS, _SWITCH, _CACHE, _OTHERS, _INEFFECTIVE))
+    """Return whether a name matches one of the patterns, with any kinds and ids."""
+    return any(pattern.fullmatch(name) for pattern in (_PRINCIPALS, _SWITCH, _CACHE, _OTHER_PATTERNS, _INEFFECTIVE))
 
 
 def is_ineffective(name: str) -> bool:
-    """Return whether a setting of this name is accepted, and nothing reads it."""
+    """Return whether a setting of this name is accepted and ignored."""
     return bool(_INEFFECTIVE.fullmatch(name))
 
 
-def patterns(sources: Sources) -> Patterns:
-    """Read all settings with a pattern at once. Raises SettingError."""
+def read_patterns(sources: Sources) -> Patterns:
+    """Read all settings whose name is a pattern. Raises SettingError."""
     variables = {variable.lower() for variable in sources.environ if variable == variable.upper()}
     names = (set(sources.names()) | variables) - {"root_cache_expires_seconds"}
-    lives = {name for name in names if _CACHE.fullmatch(name)}
+    cache_names = {name for name in names if _CACHE.fullmatch(name)}
     return Patterns(
-        principals=_principals(sources, names | _PRINCIPAL_DEFAULTS.keys()),
-        switched_off=_switched_off(sources, names),
-        lives={name: _seconds(name, sources.given[name]) for name in lives if name in sources.given},
-        variable_lives={
-            name: _seconds(name, sources.environ[variable])
-            for name in lives
-            for variable in (name.upper(), f"KINTO_{name.upper()}")  # the second wins
+        principals=_read_principals(sources, names | _PRINCIPAL_DEFAULTS.keys()),
+        disabled=_read_disabled(sources, names),
+        file_cache_seconds={
+            name: _read_seconds(name, sources.file_values[name]) for name in cache_names if name in sources.file_values
+        },
+        variable_cache_seconds={
+            name: _read_seconds(name, sources.environ[variable])
+            for name in cache_names
+            for variable in (name.upper(), f"KINTO_{name.upper()}")  # the second overrides the first
             if variable in sources.environ
         },
     )
 
 
-def _principals(sources: Sources, names: set[str]) -> dict[tuple[str, str], frozenset[str]]:
-    found = {}
+def _read_principals(sources: Sources, names: set[str]) -> dict[tuple[str, str], frozenset[str]]:
+    principals = {}
     for match in filter(None, map(_PRINCIPALS.fullmatch, sorted(names))):
         name = match[0]
         raw = sources.find(name)
         value = _PRINCIPAL_DEFAULTS[name] if raw is ABSENT else raw
-        found[match["kind"].replace("-", "_"), match["permission"]] = frozenset(read(name, distinct_words, value))
-    return found
+        principals[match["kind"].replace("-", "_"), match["permission"]] = frozenset(read(name, distinct_words, value))
+    return principals
 
 
-def _switched_off(sources: Sources, names: set[str]) -> frozenset[tuple[str, str, str]]:
-    # The spelling of today is read last and wins.
+def _read_disabled(sources: Sources, names: set[str]) -> frozenset[tuple[str, str, str]]:
+    # The current spelling is read last and overrides the older one.
     matches = sorted(
         filter(None, map(_SWITCH.fullmatch, names)), key=lambda match: match["shape"] in ("plural", "object")
     )
@@ -163,5 +169,5 @@ def _switched_off(sources: Sources, names: set[str]) -> frozenset[tuple[str, str
     return frozenset(endpoint for endpoint, enabled in states.items() if not enabled)
 
 
-def _seconds(name: str, raw: object) -> int | None:
+def _read_seconds(name: str, raw: object) -> int | None:
     return read(name, optional(whole), raw)

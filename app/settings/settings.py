@@ -1,10 +1,10 @@
-"""Hold the settings of one application, and answer what depends on a kind, a method or a plugin."""
+"""The settings of one application, and lookups by kind, method or plugin."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from app.settings import aliases as names
+from app.settings import aliases
 from app.settings.catalogue import (
     Backends,
     Features,
@@ -14,10 +14,10 @@ from app.settings.catalogue import (
     Plugins,
     Project,
 )
-from app.settings.patterns import Patterns, Shape, patterns
+from app.settings.patterns import Patterns, Shape, read_patterns
 from app.settings.policies_and_listeners import ListenerSettings, PolicySettings
 from app.settings.sources import ABSENT, Sources, variable_of
-from app.settings.values import Reader, native, read, text
+from app.settings.values import Reader, decode_json, read, text
 
 T = TypeVar("T")
 
@@ -26,8 +26,8 @@ T = TypeVar("T")
 class Settings(Features, Backends, Identification, Http, Project, Monitoring, Plugins):
     """Every setting as an attribute: `history.auto_trim_threshold` is `history_auto_trim_threshold`.
 
-    `policies` and `listeners` are what the settings named `multiauth.policy.*` and `event_listeners.*` say,
-    `config_path` is the ini file in use, `logging_sections` the same when it configures logging.
+    `policies` and `listeners` are from the settings `multiauth.policy.*` and `event_listeners.*`. `config_path` is the
+    ini file, `logging_sections` is the same path if the file configures logging.
     """
 
     policies: tuple[PolicySettings, ...] = ()
@@ -35,63 +35,64 @@ class Settings(Features, Backends, Identification, Http, Project, Monitoring, Pl
     config_path: str | None = None
     logging_sections: str | None = None
     _sources: Sources = field(default_factory=lambda: Sources({}, {}))
-    _patterns: Patterns = field(default_factory=lambda: patterns(Sources({}, {})))
+    _patterns: Patterns = field(default_factory=lambda: read_patterns(Sources({}, {})))
     _warnings: tuple[str, ...] = ()
     _unknown: set[str] = field(default_factory=set)
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """Return what an operator should hear at start, settings that nobody knows last."""
-        unknown = (f"The setting kinto.{name} is not known, nothing reads it." for name in sorted(self._unknown))
+        """Return the warnings to log at start, those of unknown settings last."""
+        unknown = (f"The setting kinto.{name} is unknown and ignored." for name in sorted(self._unknown))
         return (*self._warnings, *unknown)
 
     def principals(self, kind: str, permission: str) -> frozenset[str]:
-        """Return who has *permission* on every object of *kind* (C-PERM-19, O-SET-27)."""
+        """Return the principals with *permission* on every object of *kind* (C-PERM-19, O-SET-27)."""
         return self._patterns.principals.get((kind.replace("-", "_"), permission), frozenset())
 
-    def named_principals(self) -> frozenset[str]:
-        """Return everybody whom a setting gives a permission on every object of a kind."""
+    def all_principals(self) -> frozenset[str]:
+        """Return all principals with a permission on every object of a kind."""
         return frozenset[str]().union(*self._patterns.principals.values())
 
-    def enabled(self, shape: Shape, kind: str, method: str) -> bool:
-        """Return whether lists (`plural`) or objects (`object`) of *kind* have *method*; HEAD is as GET (O-SET-29)."""
+    def is_enabled(self, shape: Shape, kind: str, method: str) -> bool:
+        """Return whether a method of lists (`plural`) or objects (`object`) is enabled; HEAD is as GET (O-SET-29)."""
         method = "get" if method.lower() == "head" else method.lower()
-        return (shape, kind.replace("-", "_"), method) not in self._patterns.switched_off
+        return (shape, kind.replace("-", "_"), method) not in self._patterns.disabled
 
     def cache_expires_seconds(
         self, kind: str, bucket_id: str | None = None, collection_id: str | None = None
     ) -> int | None:
-        """Return how long clients may cache, None when no setting says so (O-SET-33)."""
-        return self._patterns.life(kind, bucket_id, collection_id)
+        """Return the seconds that clients may cache a response, None without a setting (O-SET-33)."""
+        return self._patterns.cache_seconds(kind, bucket_id, collection_id)
 
     def id_generator(self, kind: str) -> str:
-        """Return the canonical dotted name of the generator of ids of *kind*."""
+        """Return the canonical dotted name of the id generator of *kind*."""
         declared: object = getattr(self, f"{kind}_id_generator", None)
         name = declared or self.get(f"{kind}_id_generator") or self.default_id_generator
-        return names.generator(text(name).strip())
+        return aliases.generator_name(text(name).strip())
 
     def kinds_with_generators(self) -> Iterator[str]:
-        """Yield the kinds for which a setting names a generator of ids."""
+        """Yield the kinds for which a setting names an id generator."""
         ending = "_id_generator"
         yield from (name.removesuffix(ending) for name in self._sources.names() if name.endswith(ending))
 
     def get(self, name: str, default: object = None) -> object:
-        """Return the raw value of any setting, with or without `kinto.`, or *default* when it is not set."""
+        """Return the raw value of any setting, named with or without `kinto.`; *default* if it is not set."""
         raw = self._sources.find(name.removeprefix("kinto."))
         return default if raw is ABSENT else raw
 
     def under(self, prefix: str) -> dict[str, object]:
-        """Return the raw values of all settings that begin with *prefix*, without it."""
+        """Return the raw values of all settings with *prefix*, by their names without it."""
         return self._sources.under(prefix.removeprefix("kinto."))
 
-    def natives(self, more: Mapping[str, object]) -> dict[str, object]:
-        """Return all that is set by its plain name, with *more*; values are read as JSON where they are JSON."""
-        named = {name: self.get(name) for name in self._sources.names()} | dict(more)
-        return {name: native(value) for name, value in named.items()}
+    def decoded_values(self, options: Mapping[str, object]) -> dict[str, object]:
+        """Return all settings by their plain names, and *options*; JSON values are decoded."""
+        values = {name: self.get(name) for name in self._sources.names()} | dict(options)
+        return {name: decode_json(value) for name, value in values.items()}
 
     def declare(self, name: str, reader: Reader[T], default: T) -> T:
-        """Return the value of a setting that a plugin brings, and know it from now on. Raises SettingError."""
+        """Declare a setting of a plugin and return its value. Raises SettingError."""
         plain = name.removeprefix("kinto.")
-        self._unknown.difference_update([each for each in self._unknown if variable_of(each) == variable_of(plain)])
+        same_names = [unknown for unknown in self._unknown if variable_of(unknown) == variable_of(plain)]
+        self._unknown.difference_update(same_names)
         raw = self._sources.find(plain)
         return default if raw is ABSENT else read(plain, reader, raw)

@@ -1,4 +1,4 @@
-"""Find where the value of a setting comes from: environment, `.env`, ini file or mapping (operations contract, 1.1)."""
+"""Read the sources of settings: environment, `.env`, ini file or mapping (operations contract, 1.1)."""
 
 import configparser
 import os
@@ -16,12 +16,12 @@ DEFAULT_FILE = "config/kinto.ini"
 DEFAULT_PORT = "8888"
 
 _PREFIXES = ("kinto.", "cliquet.")
-_READ = frozenset(("app:main", "composite:main", "pipeline:main", "server:main", "loggers"))
+_KNOWN_SECTIONS = frozenset(("app:main", "composite:main", "pipeline:main", "server:main", "loggers"))
 _CHECKOUT = Path(__file__).parents[2]
 
 
 class MissingFile(SettingError):
-    """The ini file that was named does not exist."""
+    """An ini file that does not exist."""
 
     def __init__(self, path: str) -> None:
         super().__init__(path, "does not exist")
@@ -32,7 +32,7 @@ class MissingFile(SettingError):
 
 @dataclass(frozen=True, slots=True)
 class IniFile:
-    """What a Paste file says: of the application, of the server, and whether of logging."""
+    """A Paste file: the sections of the application and the server; `logging`: it configures logging."""
 
     path: str
     application: Mapping[str, str]
@@ -42,31 +42,35 @@ class IniFile:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """All places that a value may come from; names in `given` have lost their prefix, `prefixed` had one."""
+    """All sources of settings.
 
-    given: Mapping[str, object]
+    `file_values` are from the ini file or a mapping, by names without prefix; `prefixed_names` had a prefix there.
+    """
+
+    file_values: Mapping[str, object]
     environ: Mapping[str, str]
     file: IniFile | None = None
-    prefixed: frozenset[str] = frozenset()
+    prefixed_names: frozenset[str] = frozenset()
     warnings: tuple[str, ...] = ()
 
     def find(self, *names: str) -> object:
-        """Return the raw value of the first of *names* that is set anywhere, or ABSENT.
+        """Return the raw value of the first of *names* that is set in any source, or ABSENT.
 
-        `KINTO_X` wins over `X`, and both over the file (O-SET-1, O-SET-2); an empty variable counts (O-SET-5).
+        `KINTO_X` overrides `X`, and both override the file (O-SET-1, O-SET-2); an empty variable counts as set
+        (O-SET-5).
         """
         for name in names:
             variable = variable_of(name)
             for key in (f"KINTO_{variable}", variable):
                 if key in self.environ:
                     return self.environ[key]
-            if name in self.given:
-                return self.given[name]
+            if name in self.file_values:
+                return self.file_values[name]
         return ABSENT
 
     def names(self) -> Iterator[str]:
-        """Yield the names of all that is set: those of the file as written, those of variables in lower case."""
-        yield from self.given
+        """Yield the names of all settings that are set: from the file unchanged, from variables in lower case."""
+        yield from self.file_values
         for variable in self.environ:
             if variable.startswith("KINTO_"):
                 yield variable.removeprefix("KINTO_").lower()
@@ -74,16 +78,18 @@ class Sources:
                 yield variable.lower()
 
     def under(self, prefix: str) -> dict[str, object]:
-        """Return the raw values of all settings whose name begins with *prefix*, without it."""
+        """Return the raw values of all settings with *prefix*, by their names without it."""
         variable = variable_of(prefix)
-        found = {name.removeprefix(prefix): value for name, value in self.given.items() if name.startswith(prefix)}
-        spelling = {variable_of(name): name for name in found}
+        values = {
+            name.removeprefix(prefix): value for name, value in self.file_values.items() if name.startswith(prefix)
+        }
+        spellings = {variable_of(name): name for name in values}
         for start in (variable, f"KINTO_{variable}"):
             for key, value in self.environ.items():
                 if key.startswith(start) and key != start:
-                    rest = key.removeprefix(start)
-                    found[spelling.get(rest, rest.lower())] = value
-        return found
+                    name = key.removeprefix(start)
+                    values[spellings.get(name, name.lower())] = value
+        return values
 
 
 def variable_of(name: str) -> str:
@@ -91,23 +97,23 @@ def variable_of(name: str) -> str:
     return name.replace(".", "_").replace("-", "_").upper()
 
 
-def gather(given: Mapping[str, object] | None, environ: Mapping[str, str] | None, ini: str | None) -> Sources:
-    """Return the places of this application: a mapping stands in place of the file (O-SET-9).
+def gather_sources(values: Mapping[str, object] | None, environ: Mapping[str, str] | None, ini: str | None) -> Sources:
+    """Return the sources of one application; *values* replace the ini file (O-SET-9).
 
-    Without *environ* it is that of the process, over the file `.env` of the working folder.
+    *environ* defaults to the environment of the process, which overrides the file `.env` of the working folder.
     Raises SettingError, MissingFile.
     """
     if environ is None:
         local = {name: value for name, value in dotenv.dotenv_values(".env").items() if value is not None}
         environ = {**local, **os.environ}
-    path = ini or (find_file(environ) if given is None else None)
+    path = ini or (find_file(environ) if values is None else None)
     file = read_ini(path, environ.get("PORT") or DEFAULT_PORT) if path else None
     application: Mapping[str, object] = file.application if file else {}
-    return _without_prefixes(application if given is None else {**application, **given}, environ, file)
+    return _strip_prefixes(application if values is None else {**application, **values}, environ, file)
 
 
 def find_file(environ: Mapping[str, str]) -> str | None:
-    """Return the path of the ini file: the one named, else the usual one, if there is one (O-SET-10, O-CLI-2)."""
+    """Return the path of the ini file: from `KINTO_INI`, else the default path if it exists (O-SET-10, O-CLI-2)."""
     if environ.get("KINTO_INI"):
         return environ["KINTO_INI"]
     candidates = (Path(DEFAULT_FILE), _CHECKOUT / DEFAULT_FILE)
@@ -115,21 +121,21 @@ def find_file(environ: Mapping[str, str]) -> str | None:
 
 
 def read_ini(path: str, http_port: str) -> IniFile:
-    """Read a Paste file; *http_port* is what `%(http_port)s` stands for. Raises SettingError, MissingFile."""
+    """Read a Paste file; *http_port* is the value of `%(http_port)s`. Raises SettingError, MissingFile."""
     if not Path(path).is_file():
         raise MissingFile(path)
     defaults = {"here": str(Path(path).absolute().parent).replace("%", "%%"), "http_port": http_port}
     parser = configparser.ConfigParser(defaults)
-    # A second reading without defaults says which names stand in a section itself.
-    own = configparser.RawConfigParser(default_section="no section is called so")
-    for each in (parser, own):
+    # A second parser without defaults has the names that a section itself contains.
+    own = configparser.RawConfigParser(default_section="no section has this name")
+    for reader in (parser, own):
         # Names are case-sensitive; configparser documents that this method is replaced for it.
-        each.optionxform = str  # type: ignore[assignment,method-assign]
+        reader.optionxform = str  # type: ignore[assignment,method-assign]
         try:
-            each.read_string(Path(path).read_text(encoding="utf-8-sig"), path)
+            reader.read_string(Path(path).read_text(encoding="utf-8-sig"), path)
         except (configparser.Error, UnicodeDecodeError) as error:
             raise SettingError(path, " ".join(str(error).split())) from None
-    if not _READ.intersection(own.sections()):
+    if not _KNOWN_SECTIONS.intersection(own.sections()):
         raise SettingError(path, "a section [app:main] is expected.")
     if not own.has_section("app:main") and any(own.has_section(f"{kind}:main") for kind in ("composite", "pipeline")):
         raise SettingError(path, "a section [app:main] is expected; [composite:main] and [pipeline:main] are not used.")
@@ -153,18 +159,18 @@ def _section(section: str, parser: configparser.ConfigParser, own: configparser.
     return values
 
 
-def _without_prefixes(given: Mapping[str, object], environ: Mapping[str, str], file: IniFile | None) -> Sources:
-    """Take the prefixes off the names (O-SET-7, O-SET-8)."""
+def _strip_prefixes(values: Mapping[str, object], environ: Mapping[str, str], file: IniFile | None) -> Sources:
+    """Return the sources with the prefixes stripped from the names (O-SET-7, O-SET-8). Raises SettingError."""
     plain: dict[str, object] = {}
-    written: dict[str, str] = {}
-    for name, value in given.items():
+    full_names: dict[str, str] = {}
+    for name, value in values.items():
         prefix = next((prefix for prefix in _PREFIXES if name.startswith(prefix)), "")
         bare = name.removeprefix(prefix)
         if bare in plain and plain[bare] != value:
-            raise SettingError(bare, f"Settings '{written[bare]}', '{name}' are in conflict.")
+            raise SettingError(bare, f"Settings '{full_names[bare]}', '{name}' are in conflict.")
         plain[bare] = value
-        written[bare] = name
-    old = [name for name in given if name.startswith("cliquet.")]
-    warnings = tuple(f"The setting {name} is read as kinto.{name.removeprefix('cliquet.')}." for name in old)
-    prefixed = frozenset(bare for bare, name in written.items() if name.startswith(_PREFIXES))
+        full_names[bare] = name
+    old_names = [name for name in values if name.startswith("cliquet.")]
+    warnings = tuple(f"The setting {name} is read as kinto.{name.removeprefix('cliquet.')}." for name in old_names)
+    prefixed = frozenset(bare for bare, name in full_names.items() if name.startswith(_PREFIXES))
     return Sources(plain, environ, file, prefixed, warnings)

@@ -1,7 +1,8 @@
-"""Turn the text of a setting into a value (operations contract, 1.2), or say what was expected.
+"""Convert the raw values of settings to typed values (operations contract, 1.2).
 
-A reader takes what stands in the file, in the environment or in a mapping, text or typed, and returns the value.
-It raises ValueError with what was expected; never with the text itself where that may be a secret.
+A reader takes a raw value from the file, the environment or a mapping, as text or typed, and returns the typed value.
+It raises ValueError with a description of the expected value; the message contains the raw value only if that cannot
+be a secret.
 """
 
 import json
@@ -16,13 +17,13 @@ from urllib.parse import urlsplit
 T = TypeVar("T")
 Reader: TypeAlias = Callable[[object], T]
 
-# What is shorter is a number, or a part of many words.
-_SHORTEST_SECRET = 4
+# A shorter value is a number, or a part of many words.
+_MIN_SECRET_CHARACTERS = 4
 _TRUE = frozenset({"t", "true", "y", "yes", "on", "1"})
 
 
 class SettingError(Exception):
-    """A setting that the service refuses to start with; its text is one line that begins with the name (1.4)."""
+    """A setting that prevents the start of the service; the message is one line that begins with its name (1.4)."""
 
     def __init__(self, name: str, expected: str) -> None:
         super().__init__(name, expected)
@@ -35,9 +36,9 @@ class SettingError(Exception):
 
 @contextmanager
 def convert_errors(name: str, problem: str, hidden: Iterable[object] = ()) -> Iterator[None]:
-    """Turn all that code named by the setting *name* raises at the start into a SettingError of one line.
+    """Convert all errors of the code inside to a SettingError of the setting *name* with a message of one line.
 
-    *hidden* are values that may be secrets: the line has `***` in their place.
+    *hidden* are values that may be secrets: the message has `***` in their place.
     """
     try:
         yield
@@ -46,7 +47,7 @@ def convert_errors(name: str, problem: str, hidden: Iterable[object] = ()) -> It
     except Exception as error:
         text = " ".join(str(error).split())
         for value in sorted(map(str, hidden), key=len, reverse=True):
-            text = text.replace(value, "***") if len(value) >= _SHORTEST_SECRET else text
+            text = text.replace(value, "***") if len(value) >= _MIN_SECRET_CHARACTERS else text
         raise SettingError(name, f"{problem} ({type(error).__name__}{': ' * bool(text)}{text}).") from error
 
 
@@ -59,12 +60,12 @@ def read(name: str, reader: Reader[T], raw: object) -> T:
 
 
 def boolean(raw: object) -> bool:
-    """Read a boolean: `true yes on 1 t y` in any case are true, all else is false (O-SET-13)."""
-    return str(native(raw)).strip().lower() in _TRUE
+    """Read a boolean: `true yes on 1 t y` in any case are true, any other value is false (O-SET-13)."""
+    return str(decode_json(raw)).strip().lower() in _TRUE
 
 
 def whole(raw: object) -> int:
-    """Read an integer that is not negative."""
+    """Read an integer of 0 or more."""
     return _at_least(0, raw)
 
 
@@ -74,23 +75,23 @@ def positive(raw: object) -> int:
 
 
 def whole_or_off(raw: object) -> int:
-    """Read an integer of which -1 means off."""
+    """Read an integer of -1 or more; -1 means off."""
     return _at_least(-1, raw)
 
 
 def limit(raw: object) -> int | None:
-    """Read a limit: empty, `null` or 0 is no limit (O-SET-22)."""
+    """Read a limit; empty, `null` or 0 mean no limit (O-SET-22)."""
     return optional(whole)(raw) or None
 
 
 def number(raw: object) -> float:
-    """Read a number that is not negative."""
-    value = native(raw)
+    """Read a number of 0 or more."""
+    value = decode_json(raw)
     try:
         result = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else -1.0
     except ValueError:
         result = -1.0
-    # Most numbers are seconds to wait, and Python waits no longer than this.
+    # Most numbers are timeouts in seconds, and this is the maximum timeout of Python.
     if not 0 <= result <= threading.TIMEOUT_MAX:
         raise ValueError(f"a number of 0 or more is expected, not {raw!r}.")
     return result
@@ -105,18 +106,18 @@ def percentage(raw: object) -> float:
 
 
 def text(raw: object) -> str:
-    """Read text: it is never decoded, but loses the quotes around it (O-SET-15)."""
+    """Read text: it is not decoded, but quotes around it are removed (O-SET-15)."""
     if raw is None:
         return ""
     if not isinstance(raw, str):
         return json.dumps(raw) if isinstance(raw, bool) else str(raw)
-    quoted = raw.startswith('"') and native(raw)
-    return quoted if isinstance(quoted, str) else raw
+    unquoted = raw.startswith('"') and decode_json(raw)
+    return unquoted if isinstance(unquoted, str) else raw
 
 
 def words(raw: object) -> tuple[str, ...]:
-    """Read a list: words between white space; commas do not separate (O-SET-14)."""
-    value = native(raw) if isinstance(raw, str) and raw.lstrip()[:1] in ("[", '"') else raw
+    """Read a list: words separated by white space; commas do not separate (O-SET-14)."""
+    value = decode_json(raw) if isinstance(raw, str) and raw.lstrip()[:1] in ("[", '"') else raw
     if value is None:
         return ()
     if isinstance(value, list | tuple | set | frozenset):
@@ -125,12 +126,12 @@ def words(raw: object) -> tuple[str, ...]:
 
 
 def distinct_words(raw: object) -> tuple[str, ...]:
-    """Read a list in which a word that stands twice counts once."""
+    """Read a list and remove duplicates."""
     return tuple(dict.fromkeys(words(raw)))
 
 
 def date(raw: object) -> datetime:
-    """Read a date or time of ISO 8601; without a zone it is UTC (6.8)."""
+    """Read a date or time of ISO 8601; without a time zone it is UTC (6.8)."""
     value = raw
     if not isinstance(value, datetime):
         try:
@@ -141,7 +142,7 @@ def date(raw: object) -> datetime:
 
 
 def ascending(raw: object) -> tuple[float, ...]:
-    """Read numbers of which each is greater than the one before."""
+    """Read numbers in strictly ascending order."""
     try:
         numbers = tuple(float(word) for word in words(raw))
     except ValueError:
@@ -152,24 +153,24 @@ def ascending(raw: object) -> tuple[float, ...]:
 
 
 def optional(reader: Reader[T]) -> Reader[T | None]:
-    """Return a reader for which empty or `null` is None."""
+    """Return a reader that reads an empty value or `null` as None."""
     return lambda raw: None if raw in (None, "", "null") else reader(raw)
 
 
 def choice(*allowed: str) -> Reader[str]:
     """Return a reader that accepts only these words."""
 
-    def one(raw: object) -> str:
+    def read_choice(raw: object) -> str:
         value = text(raw).strip()
         if value not in allowed:
             raise ValueError(f"one of {', '.join(allowed)} is expected, not {value!r}.")
         return value
 
-    return one
+    return read_choice
 
 
 def alias(table: Mapping[str, str]) -> Reader[str]:
-    """Return a reader that accepts the names of a table and replaces each by what stands for it there."""
+    """Return a reader that accepts the keys of a table and returns their values."""
     accepted = choice(*table)
     return lambda raw: table[accepted(raw)]
 
@@ -192,12 +193,12 @@ def sentry_dsn(raw: object) -> str:
 
 def _has_parts(url: str, schemes: tuple[str, ...]) -> bool:
     parts = urlsplit(url)
-    # Reading the port is what checks it.
+    # Reading the port validates it.
     return parts.scheme in schemes and bool(parts.hostname) and (parts.port or 1) > 0
 
 
 def _at_least(minimum: int, raw: object) -> int:
-    value = native(raw)
+    value = decode_json(raw)
     if isinstance(value, bool) or (isinstance(value, float) and not value.is_integer()):
         value = None
     try:
@@ -209,8 +210,8 @@ def _at_least(minimum: int, raw: object) -> int:
     return result
 
 
-def native(raw: object) -> object:
-    """Return what *raw* is as JSON, or *raw* itself where it is none. NaN and Infinity are text (1.2)."""
+def decode_json(raw: object) -> object:
+    """Return *raw* decoded as JSON, or *raw* itself if it is not JSON; NaN and Infinity are text (1.2)."""
     if not isinstance(raw, str):
         return raw
     try:

@@ -95,7 +95,7 @@ def test_settings_without_default_are_read_from_the_environment_alone() -> None:
     assert settings.cache_expires_seconds("record", "b", "c") == 30
     assert settings.principals("account", "create") == {"system.Everyone"}
     assert settings.principals("user-data", "delete") == {"account:admin"}
-    assert not settings.enabled("plural", "bucket", "post")
+    assert not settings.is_enabled("plural", "bucket", "post")
     assert settings.policies[0].options == {"realm": "Realm", "client_id": "abc"}
     assert "kinto." not in " ".join(settings.warnings)
 
@@ -103,9 +103,9 @@ def test_settings_without_default_are_read_from_the_environment_alone() -> None:
 PATTERNED: dict[str, tuple[str, Callable[[Settings], object], object]] = {
     "BUCKET_CREATE_PRINCIPALS": ("system.Everyone", lambda s: s.principals("bucket", "create"), {"system.Everyone"}),
     "ACCOUNT_READ_PRINCIPALS": ("account:a b", lambda s: s.principals("account", "read"), {"account:a", "b"}),
-    "PLURAL_BUCKET_POST_ENABLED": ("no", lambda s: s.enabled("plural", "bucket", "post"), False),
-    "OBJECT_RECORD_DELETE_ENABLED": ("0", lambda s: s.enabled("object", "record", "delete"), False),
-    "COLLECTION_GROUP_GET_ENABLED": ("false", lambda s: s.enabled("plural", "group", "get"), False),
+    "PLURAL_BUCKET_POST_ENABLED": ("no", lambda s: s.is_enabled("plural", "bucket", "post"), False),
+    "OBJECT_RECORD_DELETE_ENABLED": ("0", lambda s: s.is_enabled("object", "record", "delete"), False),
+    "COLLECTION_GROUP_GET_ENABLED": ("false", lambda s: s.is_enabled("plural", "group", "get"), False),
     "RECORD_CACHE_EXPIRES_SECONDS": ("7", lambda s: s.cache_expires_seconds("record", "b", "c"), 7),
     "B_RECORD_CACHE_EXPIRES_SECONDS": ("8", lambda s: s.cache_expires_seconds("record", "b", "c"), 8),
     "B_C_RECORD_CACHE_EXPIRES_SECONDS": ("9", lambda s: s.cache_expires_seconds("record", "b", "c"), 9),
@@ -482,8 +482,8 @@ def test_a_method_is_switched_off(name: str, endpoint: tuple[Shape, str, str]) -
     """O-SET-29, O-SET-30."""
     shape, kind, method = endpoint
 
-    assert given().enabled(shape, kind, method)
-    assert not load({name: "false"}, {}).enabled(shape, kind, method)
+    assert given().is_enabled(shape, kind, method)
+    assert not load({name: "false"}, {}).is_enabled(shape, kind, method)
 
 
 LIVES = (

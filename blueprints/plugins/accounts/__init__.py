@@ -100,7 +100,7 @@ def _warn_of_unclaimed_accounts(service: Service) -> None:
     if not anyone_can_sign_up(service.settings):
         return
     try:
-        names = missing_accounts(service, service.settings.named_principals())
+        names = missing_accounts(service, service.settings.all_principals())
     except BackendError as error:
         log.warning("Unable to check whether the accounts with rights in the settings exist: %s", error)
         return
