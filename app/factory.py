@@ -23,7 +23,7 @@ from app.settings.aliases import BASIC_POLICY, CLASSIC, HEKA
 from app.settings.sources import DEFAULT_PORT
 from backends import Pool
 from backends import cache as caches
-from backends.cache import Cache
+from backends.cache import Cache, CacheOptions
 from backends.logs import configuration
 from backends.logs.formats import Origin, Renderer
 from backends.storage import Storage
@@ -239,14 +239,14 @@ def open_cache(settings: Settings) -> Cache:
     )
     setting = "cache_backend" if "." in settings.cache_backend else "cache_url"
     with convert_errors(setting, f"the cache {settings.cache_backend!r} cannot be opened", [settings.cache_url]):
-        return caches.load(
-            settings.cache_backend,
+        options = CacheOptions(
             url=settings.cache_url,
             hosts=settings.cache_hosts,
             prefix=settings.cache_prefix,
             max_size_bytes=settings.cache_max_size_bytes,
             pool=pool,
         )
+        return caches.load(settings.cache_backend, options)
 
 
 def id_generator(settings: Settings, kind: str) -> ids.Generator:

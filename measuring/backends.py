@@ -284,9 +284,9 @@ class TimedCache:
         with _time_calls(self._observe, calls.CACHE_PING):
             return self._cache.ping()
 
-    def initialized(self) -> bool:
+    def is_initialized(self) -> bool:
         """Return whether everything that the cache needs exists."""
-        return self._cache.initialized()
+        return self._cache.is_initialized()
 
     def initialize(self) -> None:
         """Create everything that the cache needs and that does not exist."""

@@ -67,7 +67,7 @@ def migrate_all(service: Service) -> None:
 
 def _migrate_cache(service: Service, *, dry_run: bool) -> None:
     name = {"postgresql": "PostgreSQL"}.get(service.settings.cache_backend)
-    if service.cache.initialized():
+    if service.cache.is_initialized():
         if name:
             log.info("%s cache schema is up-to-date.", name)
         return

@@ -1,4 +1,4 @@
-"""Remember values for a while: the interface of a cache backend, and how the one that is asked for is opened."""
+"""Define the interface of cache backends, and open the one that the settings name."""
 
 import hashlib
 import importlib
@@ -23,34 +23,34 @@ DEFAULT_MAX_SIZE_BYTES: Final = 524_288
 
 
 class Cache(Protocol):
-    """Keep any JSON value but bytes under a key for some seconds, outside every transaction (core.md 11.3).
+    """Store JSON values, without bytes, under keys for some seconds, outside of transactions (core.md 11.3).
 
-    Every method raises BackendError when the server fails (O-CACHE-6). An unknown and an expired key are the same.
+    Every method raises BackendError if the server fails (O-CACHE-6). An expired key is the same as a missing one.
     """
 
     def get(self, key: str) -> Json | None:
-        """Return the value of *key*, or None when there is none."""
+        """Return the value of *key*, None if it is missing."""
 
     def set(self, key: str, value: Json, ttl_seconds: float) -> None:
-        """Keep *value*, in the place of any older one; a life of 0 or less removes it.
+        """Store *value*, replacing any former one; a TTL of 0 or less removes the key.
 
         Raises TypeError for bytes.
         """
 
     def delete(self, key: str) -> Json | None:
-        """Remove *key* and return its value; of two who do so at once one gets it (O-CACHE-4)."""
+        """Remove *key* and return its value; only one of two concurrent callers receives the value (O-CACHE-4)."""
 
     def expire(self, key: str, ttl_seconds: float) -> None:
-        """Give *key*, if it is there, another life."""
+        """Set the TTL of *key*, if it exists."""
 
     def ttl(self, key: str) -> float:
-        """Return the seconds that *key* has left; a negative number when it is unknown."""
+        """Return the remaining seconds of *key*; a negative number if it is missing."""
 
     def flush(self) -> None:
-        """Remove every key that has our prefix, and no other; memcached removes all (O-CACHE-14)."""
+        """Remove all keys with the prefix of this service, and no others; memcached removes all keys (O-CACHE-14)."""
 
     def ping(self) -> bool:
-        """Tell whether a value that is written can be read; log why not."""
+        """Return whether a value can be written and read; log the error if not."""
         try:
             self.set("__heartbeat__", "alive", 3600)
             return bool(self.get("__heartbeat__") == "alive")
@@ -58,16 +58,16 @@ class Cache(Protocol):
             _LOGGER.exception("Heartbeat Failure")
             return False
 
-    def initialized(self) -> bool:
-        """Tell whether `initialize` has nothing left to do."""
+    def is_initialized(self) -> bool:
+        """Return whether `initialize` has been done."""
         return True
 
     def initialize(self) -> None:
-        """Make what is missing before the first use. May be called again, and by several processes at once."""
+        """Create missing tables. May be called repeatedly, and by several processes at once."""
         return
 
     def script(self) -> str:
-        """Return the SQL that `initialize` would run, to be run by hand (O-PG-36); nothing where it runs none."""
+        """Return the SQL that `initialize` would execute, to be executed by hand (O-PG-36); empty if there is none."""
         return ""
 
     def close(self) -> None:
@@ -76,8 +76,8 @@ class Cache(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a cache is and what it may take: what the settings `cache_*` say."""
+class CacheOptions:
+    """The location and the limits of a cache, from the settings `cache_*`; without *pool* each has its own default."""
 
     url: str = ""
     hosts: Sequence[str] = ()
@@ -86,34 +86,28 @@ class Place:
     pool: Pool | None = None
 
 
-def load(
-    name: str,
-    *,
-    url: str = "",
-    hosts: Sequence[str] = (),
-    prefix: str = "",
-    max_size_bytes: int = DEFAULT_MAX_SIZE_BYTES,
-    pool: Pool | None = None,
-) -> Cache:
+DEFAULTS: Final = CacheOptions()
+
+
+def load(name: str, options: CacheOptions = DEFAULTS) -> Cache:
     """Open the cache *name*: a short name, one of Kinto's dotted names, or a Flask-Caching class (operations.md 1.9).
 
-    Imports the module of that cache alone and connects to nothing. Without *pool* each has its own default.
-    Raises ImportError or ValueError when there is no such cache or its place cannot be understood.
+    Imports only the module of that cache, and does not connect. Raises ImportError or ValueError if there is no such
+    cache or its options are invalid.
     """
-    place = Place(url, hosts, prefix, max_size_bytes, pool)
-    short = _ALIASES.get(name)
-    if short is None:
+    short_name = _ALIASES.get(name)
+    if short_name is None:
         foreign = importlib.import_module("backends.cache.foreign")
-        opened: Cache = foreign.open_cache(name, place)
-        return opened
-    opened = importlib.import_module(f"backends.cache.{short}").open_cache(place)
-    return opened
+        cache: Cache = foreign.open_cache(name, options)
+        return cache
+    cache = importlib.import_module(f"backends.cache.{short_name}").open_cache(options)
+    return cache
 
 
 def encode(value: Json) -> str:
-    """Return *value* as JSON text, ASCII alone, so that every server takes it; raise TypeError for bytes.
+    """Return *value* as JSON text in ASCII, which every server accepts. Raises TypeError for bytes.
 
-    The standard library keeps integers of any size and lone surrogates, and values here are short.
+    The standard library preserves integers of any size and lone surrogates; its speed suffices for short values.
     """
     if isinstance(value, bytes):
         raise TypeError("a string-like object is required, not 'bytes'")
@@ -121,9 +115,9 @@ def encode(value: Json) -> str:
 
 
 def decode(text: bytes | str | None) -> Json | None:
-    """Return the value of JSON text, or None when there is none.
+    """Return the value of JSON text, None without a text.
 
-    A server may be shared: a value that another program left, and that is not JSON, counts as absent.
+    Servers may be shared: a value of another program that is not JSON counts as missing.
     """
     try:
         return None if text is None else json.loads(text)
@@ -131,13 +125,13 @@ def decode(text: bytes | str | None) -> Json | None:
         return None
 
 
-def of_another_type(error: Exception) -> bool:
-    """Return whether Redis refused a command because another program keeps a list, a hash or the like under the key."""
+def is_wrong_type(error: Exception) -> bool:
+    """Return whether Redis rejected a command because the key has another type, such as a list of another program."""
     return str(error).startswith("WRONGTYPE")
 
 
-def storable(key: str, longest: int) -> str:
-    """Return *key*, or its hash where a server would refuse it: too long, or not printable ASCII without blanks."""
-    if len(key) <= longest and key.isascii() and key.isprintable() and " " not in key:
+def server_key(key: str, max_characters: int) -> str:
+    """Return *key*, or its hash if a server would reject it: too long, or not printable ASCII without blanks."""
+    if len(key) <= max_characters and key.isascii() and key.isprintable() and " " not in key:
         return key
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,4 +1,4 @@
-"""Keep the end of a value's life beside the value, for servers that cannot tell it or know whole seconds only."""
+"""Store the expiry time with the value, for servers that do not return it or round it to seconds."""
 
 import time
 from dataclasses import dataclass
@@ -9,20 +9,20 @@ from backends.cache import decode, encode
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """A value and when its life ends, in seconds since 1970."""
+    """A value and its expiry time in seconds since 1970."""
 
     value: Json
-    ends: float
+    expires: float
 
 
-def seal(value: Json, ends: float) -> str:
-    """Return the text to store, in the shape that Kinto gives it in memcached; raise TypeError for bytes."""
-    return f'{{"value":{encode(value)},"ttl":{ends!r}}}'
+def seal(value: Json, expires: float) -> str:
+    """Return the text to store, in Kinto's format for memcached. Raises TypeError for bytes."""
+    return f'{{"value":{encode(value)},"ttl":{expires!r}}}'
 
 
 def unseal(text: bytes | str | None) -> Envelope | None:
-    """Return what was stored, or None when it is missing, expired or not ours."""
+    """Return the stored envelope, None if it is missing, expired or from another program."""
     match decode(text):
-        case {"value": value, "ttl": int() | float() as ends} if ends > time.time():
-            return Envelope(value, ends)
+        case {"value": value, "ttl": int() | float() as expires} if expires > time.time():
+            return Envelope(value, expires)
     return None

@@ -1,7 +1,7 @@
-"""Keep the cache in any Flask-Caching class that the settings name by its dotted path (O-CACHE-16).
+"""Use any Flask-Caching class that the settings name by its dotted path as the cache (O-CACHE-16).
 
-These classes pickle what they are given, and a pickle from a shared server is code execution: they get JSON text in an
-envelope, and where they let us choose, JSON is their encoding too.
+These classes pickle values, and unpickling data of a shared server would execute code. So they receive JSON text in an
+envelope, and classes that accept a serializer use JSON too.
 """
 
 import hashlib
@@ -20,12 +20,12 @@ from typing import IO, Any, Protocol
 
 from backends import BackendError, Json
 from backends.breaker import LIMIT_SECONDS, Breaker
-from backends.cache import Cache, Place, decode, of_another_type
+from backends.cache import Cache, CacheOptions, decode, is_wrong_type
 from backends.cache.envelope import Envelope, seal, unseal
 
-# All else is a pattern or a path for some class: the Redis one clears by the prefix as a pattern.
+# Other texts are a pattern or a path for some classes: the one for Redis clears keys by the prefix as a pattern.
 _PLAIN = re.compile(r"[\w:@-][\w:@.-]{0,199}", re.ASCII)
-# The errors of the drivers that such classes stand on; those that are not loaded cannot raise.
+# The errors of the drivers that such classes use; a module that is not imported cannot raise any.
 _DRIVER_ERRORS = (
     ("redis", "RedisError"),
     ("valkey", "ValkeyError"),
@@ -37,23 +37,23 @@ _DRIVER_ERRORS = (
 
 
 class FlaskCachingBackend(Protocol):
-    """What we need of a class of Flask-Caching."""
+    """The interface of Flask-Caching classes."""
 
     def get(self, key: str) -> Any:
-        """Return the value, or None."""
+        """Return the value, None if it is missing."""
 
     def set(self, key: str, value: Any, timeout: int | None = None) -> bool | None:
-        """Keep the value for whole seconds; False says that it was not kept."""
+        """Store the value for whole seconds; False means that it was not stored."""
 
     def delete(self, key: str) -> bool:
-        """Remove the key and say whether it was there."""
+        """Remove the key and return whether it existed."""
 
     def clear(self) -> bool:
         """Remove every key."""
 
 
 class _JsonText:
-    """Encode for a cache that asks for a serializer. What is not JSON, old pickles say, is no value."""
+    """The serializer for classes that accept one. A value that is not JSON (an old pickle) counts as missing."""
 
     def dumps(self, value: Json) -> bytes:
         return json.dumps(value).encode()
@@ -69,7 +69,7 @@ class _JsonText:
 
 
 class ForeignCache(Cache):
-    """Give a Flask-Caching class exact lives, `expire`, `ttl`, and a `delete` that gives the value."""
+    """Extend a Flask-Caching class by exact TTLs, `expire`, `ttl`, and a `delete` that returns the value."""
 
     def __init__(self, inner: FlaskCachingBackend, prefix: str) -> None:
         self._inner = inner
@@ -87,12 +87,12 @@ class ForeignCache(Cache):
             if ttl_seconds <= 0:
                 self._inner.delete(self._full(key))
                 return
-            kept = self._inner.set(self._full(key), text, timeout=math.ceil(ttl_seconds))
-        if kept is False:
-            raise BackendError(f"{type(self._inner).__name__} did not keep a value")
+            stored = self._inner.set(self._full(key), text, timeout=math.ceil(ttl_seconds))
+        if stored is False:
+            raise BackendError(f"{type(self._inner).__name__} did not store a value")
 
     def delete(self, key: str) -> Json | None:
-        # The lock decides among our threads; among processes what the class says it removed.
+        # The lock orders the threads of this process; for other processes the result of the class decides.
         with self._lock:
             envelope = self._envelope(key)
             with self._breaker.call():
@@ -107,7 +107,7 @@ class ForeignCache(Cache):
 
     def ttl(self, key: str) -> float:
         envelope = self._envelope(key)
-        return -1.0 if envelope is None else envelope.ends - time.time()
+        return -1.0 if envelope is None else envelope.expires - time.time()
 
     def flush(self) -> None:
         with self._breaker.call():
@@ -118,7 +118,7 @@ class ForeignCache(Cache):
             try:
                 return unseal(self._inner.get(self._full(key)))
             except _driver_errors() as error:
-                if not of_another_type(error):
+                if not is_wrong_type(error):
                     raise
         return None
 
@@ -132,71 +132,71 @@ def _driver_errors() -> tuple[type[Exception], ...]:
     )
 
 
-def _configuration(place: Place) -> dict[str, Any]:
-    """Return the settings that Flask-Caching would hand to a class."""
+def _configuration(options: CacheOptions) -> dict[str, Any]:
+    """Return the settings that Flask-Caching would pass to a class."""
     return {
         "CACHE_DEFAULT_TIMEOUT": 300,
         "CACHE_IGNORE_ERRORS": False,
         "CACHE_THRESHOLD": 5000,
-        "CACHE_KEY_PREFIX": place.prefix,
-        "CACHE_REDIS_URL": place.url,
-        "CACHE_DIR": place.url.removeprefix("file://"),
+        "CACHE_KEY_PREFIX": options.prefix,
+        "CACHE_REDIS_URL": options.url,
+        "CACHE_DIR": options.url.removeprefix("file://"),
         "CACHE_FILE_HASH_METHOD": hashlib.sha256,
-        "CACHE_MEMCACHED_SERVERS": list(place.hosts),
+        "CACHE_MEMCACHED_SERVERS": list(options.hosts),
         "CACHE_ARGS": [],
     }
 
 
 def _plain(text: str) -> str:
-    """Return *text*, or its hash where a class might take it for a pattern or for a path out of its folder."""
+    """Return *text*, or its hash if a class might read it as a pattern or as a path outside of its folder."""
     if not text or _PLAIN.fullmatch(text):
         return text
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _claim(folder: Path | None) -> None:
-    """Make the folder of a cache, for this user alone. Raises ValueError where other users could write to it.
+    """Create the folder of a cache for this user only. Raises ValueError if other users could write to it.
 
-    In a folder of all users (/tmp) somebody may have made it first, to read what is kept or to put something there.
+    In a shared folder (/tmp) another user may have created it before, to read or to plant values.
     """
     if folder is None:
         raise ValueError("cache_url must name the folder")
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = folder.stat()
+        status = folder.stat()
     except OSError as error:
         raise ValueError(f"the folder cannot be used: {error.strerror}") from error
-    if found.st_uid != os.geteuid() or found.st_mode & stat.S_IWOTH:
+    if status.st_uid != os.geteuid() or status.st_mode & stat.S_IWOTH:
         raise ValueError("the folder belongs to another user, or all users may write to it")
 
 
 def _redis_limits() -> dict[str, Any]:
-    """Return the arguments that give a client of Redis our time limit, as our own cache in Redis has it."""
+    """Return the timeouts and retries for a client of Redis, as in `backends.cache.redis`."""
     redis, retry, backoff = map(importlib.import_module, ("redis", "redis.retry", "redis.backoff"))
     once = retry.Retry(backoff.NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
     return {"socket_timeout": LIMIT_SECONDS, "socket_connect_timeout": LIMIT_SECONDS, "retry": once}
 
 
-def open_cache(dotted_path: str, place: Place) -> Cache:
-    """Make the cache of the class at *dotted_path*: `cache_url` is the address of a server, or a folder.
+def open_cache(dotted_path: str, options: CacheOptions) -> Cache:
+    """Open the cache of the class at *dotted_path*; `options.url` is the URL of a server, or a folder.
 
-    Raises ImportError or ValueError when it is not a class of Flask-Caching.
+    Raises ImportError or ValueError if it is not a Flask-Caching class.
     """
     module, _, name = dotted_path.rpartition(".")
     if not module:
         raise ValueError(f"Invalid cache backend: {dotted_path}")
-    chosen = getattr(importlib.import_module(module), name, None)
-    if chosen is None or not callable(getattr(chosen, "factory", None)):
+    backend_class = getattr(importlib.import_module(module), name, None)
+    if backend_class is None or not callable(getattr(backend_class, "factory", None)):
         raise ValueError(f"Invalid cache backend: {dotted_path}")
-    place = replace(place, prefix=_plain(place.prefix))
-    folder = place.url.removeprefix("file://")
+    options = replace(options, prefix=_plain(options.prefix))
+    folder = options.url.removeprefix("file://")
     if "FileSystem" in name:
         _claim(Path(folder) if folder else None)
-    limits = _redis_limits() if any(base.__name__ == "RedisCache" for base in chosen.__mro__) else {}
-    configuration = _configuration(place) | {"CACHE_OPTIONS": dict(limits)}
-    inner = chosen.factory(None, configuration, [], {"default_timeout": 300, **limits})
+    limits = _redis_limits() if any(base.__name__ == "RedisCache" for base in backend_class.__mro__) else {}
+    configuration = _configuration(options) | {"CACHE_OPTIONS": dict(limits)}
+    inner = backend_class.factory(None, configuration, [], {"default_timeout": 300, **limits})
     if hasattr(inner, "serializer"):
         inner.serializer = _JsonText()
-    # A class that puts the prefix before a key by itself also clears by it.
-    prefixed = bool(place.prefix) and getattr(inner, "key_prefix", None) == place.prefix
-    return ForeignCache(inner, "" if prefixed else place.prefix)
+    # A class that adds the prefix to keys itself also clears only keys with it.
+    prefixed = bool(options.prefix) and getattr(inner, "key_prefix", None) == options.prefix
+    return ForeignCache(inner, "" if prefixed else options.prefix)

@@ -1,4 +1,4 @@
-"""Keep the cache in Redis: JSON text under prefix and key, with a life in milliseconds (operations.md 4.3)."""
+"""Use Redis as the cache: JSON text under prefix and key, with a TTL in milliseconds (operations.md 4.3)."""
 
 import re
 from collections.abc import Callable
@@ -10,14 +10,14 @@ from redis.retry import Retry
 
 from backends import REDIS_POOL, Json
 from backends.breaker import LIMIT_SECONDS, Breaker
-from backends.cache import Cache, Place, decode, encode, of_another_type
+from backends.cache import Cache, CacheOptions, decode, encode, is_wrong_type
 
 _PATTERN_CHARACTERS = re.compile(r"([*?\[\]\\])")
-_REMOVED_AT_ONCE = 1000
+_KEYS_PER_COMMAND = 1000
 
 
 class RedisCache(Cache):
-    """Leave lives and atomic deletes to the server."""
+    """Rely on the server for TTLs and atomic deletes."""
 
     def __init__(self, client: redis.Redis, prefix: str) -> None:
         self._client = client
@@ -41,7 +41,7 @@ class RedisCache(Cache):
             return decode(_text(self._client.getdel, self._prefix + key))
 
     def expire(self, key: str, ttl_seconds: float) -> None:
-        # A life of 0 removes the key.
+        # A TTL of 0 removes the key.
         with self._breaker.call():
             self._client.pexpire(self._prefix + key, _milliseconds(ttl_seconds))
 
@@ -56,9 +56,9 @@ class RedisCache(Cache):
                 self._client.flushdb()
                 return
             pattern = _PATTERN_CHARACTERS.sub(r"\\\1", self._prefix) + "*"
-            keys = list(self._client.scan_iter(match=pattern, count=_REMOVED_AT_ONCE))
-            for start in range(0, len(keys), _REMOVED_AT_ONCE):
-                self._client.unlink(*keys[start : start + _REMOVED_AT_ONCE])
+            keys = list(self._client.scan_iter(match=pattern, count=_KEYS_PER_COMMAND))
+            for start in range(0, len(keys), _KEYS_PER_COMMAND):
+                self._client.unlink(*keys[start : start + _KEYS_PER_COMMAND])
 
     def close(self) -> None:
         self._client.close()
@@ -66,32 +66,32 @@ class RedisCache(Cache):
 
 
 def _text(read: Callable[[str], Any], full: str) -> bytes | None:
-    """Return the text under a key, none where it is a list, a hash or the like."""
+    """Return the text of a key, None if it is missing or has another type, such as a list or hash."""
     try:
         text: bytes | None = read(full)
     except redis.ResponseError as error:
-        if not of_another_type(error):
+        if not is_wrong_type(error):
             raise
         return None
     return text
 
 
 def _milliseconds(seconds: float) -> int:
-    # Half a millisecond must not become 0, which the server refuses.
+    # Half a millisecond must not become 0, which the server rejects.
     return max(1, round(seconds * 1000)) if seconds > 0 else 0
 
 
-def open_cache(place: Place) -> Cache:
-    """Open the Redis of *place*: whatever `redis.from_url` understands, its query options included (O-CACHE-10)."""
-    pool = place.pool or REDIS_POOL
+def open_cache(options: CacheOptions) -> Cache:
+    """Open Redis by any URL that `redis.from_url` accepts, query options included (O-CACHE-10)."""
+    pool = options.pool or REDIS_POOL
     connections = redis.BlockingConnectionPool.from_url(
-        place.url or "redis://localhost:6379/0",
+        options.url or "redis://localhost:6379/0",
         max_connections=pool.size,
         timeout=pool.timeout_seconds,
         encoding_errors="surrogatepass",
         socket_timeout=LIMIT_SECONDS,
         socket_connect_timeout=LIMIT_SECONDS,
-        # Once, without waiting: enough after a restart of the server. A server that does not answer is not asked again.
+        # One retry without delay, enough after a restart of the server. There is none if the server does not answer.
         retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
     )
-    return RedisCache(redis.Redis(connection_pool=connections), place.prefix)
+    return RedisCache(redis.Redis(connection_pool=connections), options.prefix)

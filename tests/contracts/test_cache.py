@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from backends import BackendError, Pool
-from backends.cache import Cache, load
+from backends.cache import Cache, CacheOptions, load
 from tests.support.services import free_port
 
 BACKENDS = {
@@ -47,7 +47,7 @@ def open_cache(request: pytest.FixtureRequest) -> Iterator[Open]:
     opened: list[Cache] = []
 
     def open_with(prefix: str = "") -> Cache:
-        cache = load(BACKENDS[request.param], prefix=prefix, **where)
+        cache = load(BACKENDS[request.param], CacheOptions(prefix=prefix, **where))
         opened.append(cache)
         cache.initialize()
         return cache
@@ -300,7 +300,7 @@ def test_initialize_may_be_called_again(cache: Cache) -> None:
 
     cache.initialize()
 
-    assert cache.initialized()
+    assert cache.is_initialized()
     assert cache.get("key") == "value"
 
 
@@ -315,9 +315,9 @@ def on_a_closed_port(backend: str) -> Cache:
     """Open *backend* where nothing listens."""
     port = free_port()
     if backend == "memcached":
-        return load(BACKENDS[backend], hosts=[f"127.0.0.1:{port}"])
+        return load(BACKENDS[backend], CacheOptions(hosts=[f"127.0.0.1:{port}"]))
     scheme = "postgresql" if backend == "postgresql" else "redis"
-    return load(BACKENDS[backend], url=f"{scheme}://user:secret@127.0.0.1:{port}/0", pool=Pool(size=2))
+    return load(BACKENDS[backend], CacheOptions(url=f"{scheme}://user:secret@127.0.0.1:{port}/0", pool=Pool(size=2)))
 
 
 @pytest.mark.parametrize("backend", ON_A_SERVER)

@@ -12,7 +12,7 @@ import pytest
 import redis
 import sqlalchemy
 
-from backends.cache import Cache, load
+from backends.cache import Cache, CacheOptions, load
 from tests.contracts.test_cache import BACKENDS, place
 from tests.plugins.people import ONLY_ACCOUNTS, People
 from tests.support.client import Client
@@ -111,7 +111,7 @@ def _expect_use(cache: Cache) -> None:
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_value_that_is_none_of_ours_is_absent(backend: str, request: pytest.FixtureRequest) -> None:
     where: dict[str, Any] = place(backend, request)
-    cache = load(BACKENDS[backend], **where)
+    cache = load(BACKENDS[backend], CacheOptions(**where))
     cache.initialize()
 
     for name, raw in {**NO_JSON, **(ANOTHER_SHAPE if backend in SEALED else {})}.items():
@@ -137,7 +137,7 @@ def test_a_value_that_is_none_of_ours_is_absent(backend: str, request: pytest.Fi
 def test_a_key_of_another_type_of_redis_is_absent(
     redis_url: str, backend: str, put: Callable[[redis.Redis], Any]
 ) -> None:
-    cache = load(BACKENDS[backend], url=redis_url)
+    cache = load(BACKENDS[backend], CacheOptions(url=redis_url))
     with redis.Redis.from_url(redis_url) as client:
         client.delete("key")
         put(client)

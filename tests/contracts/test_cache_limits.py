@@ -16,7 +16,7 @@ from psycopg2.extensions import parse_dsn
 
 from backends import BackendError
 from backends.breaker import LIMIT_SECONDS, REST_SECONDS, SLOW_SECONDS, Breaker
-from backends.cache import Cache, load
+from backends.cache import Cache, CacheOptions, load
 from backends.listeners.redis import load_from_config
 from tests.plugins.people import ONLY_ACCOUNTS, People
 from tests.support.client import Client
@@ -68,7 +68,7 @@ def stalling(request: pytest.FixtureRequest) -> Iterator[tuple[Cache, StallingSe
     """Give a cache that works, and the server between, which can be stalled."""
     target, user, path = _real(request.param, request)
     server = StallingServer(target)
-    cache = load(request.param, **_settings(request.param, server.port, path, user))
+    cache = load(request.param, CacheOptions(**_settings(request.param, server.port, path, user)))
     cache.initialize()
     cache.set("key", "value", 60)
     yield cache, server
@@ -91,7 +91,7 @@ def test_one_call_is_made_to_a_server_that_does_not_answer(backend: str) -> None
 
     def wait(call: Callable[[Cache], Any]) -> None:
         silent = StallingServer()
-        cache = load(backend, **_settings(backend, silent.port, ""))
+        cache = load(backend, CacheOptions(**_settings(backend, silent.port, "")))
         with pytest.raises(BackendError):
             call(cache)
         assert silent.connections == 1

@@ -15,7 +15,7 @@ import redis
 from sqlalchemy import event
 
 from backends import BackendError, Pool
-from backends.cache import Cache, load
+from backends.cache import Cache, CacheOptions, load
 from backends.cache.memcached import MemcachedCache
 from backends.cache.memory import MemoryCache
 from backends.cache.postgresql import PostgreSQLCache
@@ -51,7 +51,7 @@ def test_a_name_of_kinto_chooses_the_backend(name: str, expected: type[Cache]) -
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg2"])
 def test_postgresql_is_chosen_under_each_spelling_of_its_url(name: str, scheme: str) -> None:
     """Operations.md 1.1: Heroku's `postgres://` too."""
-    cache = load(name, url=f"{scheme}://user:secret@localhost/db")
+    cache = load(name, CacheOptions(url=f"{scheme}://user:secret@localhost/db"))
 
     assert isinstance(cache, PostgreSQLCache)
     cache.close()
@@ -59,7 +59,7 @@ def test_postgresql_is_chosen_under_each_spelling_of_its_url(name: str, scheme: 
 
 def test_a_url_that_is_no_postgresql_is_refused_without_repeating_it() -> None:
     with pytest.raises(ValueError, match="must start with postgresql://") as caught:
-        load("postgresql", url="mysql://user:secret@localhost/db")
+        load("postgresql", CacheOptions(url="mysql://user:secret@localhost/db"))
 
     assert "secret" not in str(caught.value)
 
@@ -90,7 +90,7 @@ def test_only_the_chosen_backend_is_imported() -> None:
 
 def filled(limit: int, keys: str) -> Cache:
     """Return a memory cache of *limit* bytes in which each letter of *keys* was set to 1."""
-    cache = load("memory", max_size_bytes=limit)
+    cache = load("memory", CacheOptions(max_size_bytes=limit))
     for key in keys:
         cache.set(key, 1, 60)
     return cache
@@ -146,7 +146,7 @@ def test_memory_adds_an_entry_whatever_its_size() -> None:
 
 def test_memory_drops_what_has_expired_before_it_evicts() -> None:
     """Operations.md 4.2."""
-    cache = load("memory", max_size_bytes=3 * ENTRY_SIZE)
+    cache = load("memory", CacheOptions(max_size_bytes=3 * ENTRY_SIZE))
     cache.set("a", 1, 60)
     cache.set("b", 1, 60)
     cache.set("c", 1, 60)
@@ -159,7 +159,7 @@ def test_memory_drops_what_has_expired_before_it_evicts() -> None:
 
 def test_redis_holds_json_text_and_a_life_in_milliseconds(redis_url: str) -> None:
     """O-CACHE-7."""
-    cache = load("redis", url=redis_url, prefix="wire:")
+    cache = load("redis", CacheOptions(url=redis_url, prefix="wire:"))
     cache.set("key", {"a": [1, None]}, 1.5)
 
     with redis.Redis.from_url(redis_url) as client:
@@ -175,7 +175,7 @@ def test_redis_holds_json_text_and_a_life_in_milliseconds(redis_url: str) -> Non
 )
 def test_a_flask_caching_class_puts_no_pickle_on_the_wire(redis_url: str, name: str) -> None:
     """O-CACHE-7."""
-    cache = load(name, url=redis_url, prefix="foreign:")
+    cache = load(name, CacheOptions(url=redis_url, prefix="foreign:"))
     cache.set("key", {"a": 1}, 60)
 
     with redis.Redis.from_url(redis_url) as client:
@@ -186,7 +186,7 @@ def test_a_flask_caching_class_puts_no_pickle_on_the_wire(redis_url: str, name: 
 def test_a_pickle_that_somebody_left_is_no_value_and_is_not_run(redis_url: str, tmp_path: Path) -> None:
     """O-CACHE-7."""
     witness = Path(tmp_path, "ran")
-    cache = load("flask_caching.backends.RedisCache", url=redis_url, prefix="foreign:")
+    cache = load("flask_caching.backends.RedisCache", CacheOptions(url=redis_url, prefix="foreign:"))
     with redis.Redis.from_url(redis_url) as client:
         client.set("foreign:key", b"!cos\nsystem\n(S'touch " + str(witness).encode() + b"'\ntR.")
 
@@ -208,12 +208,12 @@ def test_a_pickle_that_somebody_left_is_no_value_and_is_not_run(redis_url: str, 
 )
 def test_redis_takes_every_url_of_the_platforms(url: str) -> None:
     """O-CACHE-10."""
-    load("redis", url=url).close()
+    load("redis", CacheOptions(url=url)).close()
 
 
 def test_redis_answers_when_the_url_ends_in_a_slash(redis_url: str) -> None:
     """O-CACHE-10."""
-    cache = load("redis", url=redis_url.removesuffix("0"))
+    cache = load("redis", CacheOptions(url=redis_url.removesuffix("0")))
 
     assert cache.ping()
     cache.close()
@@ -221,7 +221,7 @@ def test_redis_answers_when_the_url_ends_in_a_slash(redis_url: str) -> None:
 
 def test_redis_fails_after_the_timeout_when_its_connections_are_taken(redis_url: str) -> None:
     """O-CACHE-11."""
-    cache = load("redis", url=redis_url, pool=Pool(size=1, timeout_seconds=0.05))
+    cache = load("redis", CacheOptions(url=redis_url, pool=Pool(size=1, timeout_seconds=0.05)))
     assert isinstance(cache, RedisCache)
     taken = cache._client.connection_pool.get_connection()
 
@@ -235,7 +235,7 @@ def test_redis_fails_after_the_timeout_when_its_connections_are_taken(redis_url:
 
 def test_memcached_holds_the_envelope_of_kinto(memcached_host: str) -> None:
     """Operations.md 4.4."""
-    cache = load("memcached", hosts=[memcached_host], prefix="wire:")
+    cache = load("memcached", CacheOptions(hosts=[memcached_host], prefix="wire:"))
     cache.set("key", {"a": 1}, 60)
 
     client = pymemcache.Client(memcached_host)
@@ -247,7 +247,7 @@ def test_memcached_holds_the_envelope_of_kinto(memcached_host: str) -> None:
 @pytest.mark.parametrize("form", ["{}", "memcached://{}", "{} {}"], ids=["host:port", "a URL", "two of them"])
 def test_memcached_is_found_when_its_hosts_stand_in_cache_url(memcached_host: str, form: str) -> None:
     """O-CACHE-12."""
-    cache = load("memcached", url=form.format(memcached_host, memcached_host))
+    cache = load("memcached", CacheOptions(url=form.format(memcached_host, memcached_host)))
 
     assert cache.ping()
     cache.close()
@@ -255,7 +255,7 @@ def test_memcached_is_found_when_its_hosts_stand_in_cache_url(memcached_host: st
 
 def test_memcached_spreads_keys_over_its_hosts(memcached_host: str) -> None:
     """O-CACHE-12."""
-    cache = load("memcached", hosts=[memcached_host, "127.0.0.1:1"])
+    cache = load("memcached", CacheOptions(hosts=[memcached_host, "127.0.0.1:1"]))
     answered = 0
     for number in range(40):
         try:
@@ -280,8 +280,8 @@ def rows(url: str) -> list[str]:
 
 def test_postgresql_makes_its_table_when_many_start_at_once(empty_postgresql_url: str) -> None:
     """Operations.md 2.4."""
-    caches = [load("postgresql", url=empty_postgresql_url) for _ in range(6)]
-    assert not caches[0].initialized()
+    caches = [load("postgresql", CacheOptions(url=empty_postgresql_url)) for _ in range(6)]
+    assert not caches[0].is_initialized()
 
     threads = [threading.Thread(target=cache.initialize) for cache in caches]
     for thread in threads:
@@ -289,7 +289,7 @@ def test_postgresql_makes_its_table_when_many_start_at_once(empty_postgresql_url
     for thread in threads:
         thread.join()
 
-    assert caches[0].initialized()
+    assert caches[0].is_initialized()
     assert caches[0].ping()
     for cache in caches:
         cache.close()
@@ -297,7 +297,7 @@ def test_postgresql_makes_its_table_when_many_start_at_once(empty_postgresql_url
 
 def test_postgresql_removes_what_has_expired_at_writes_and_never_at_reads(empty_postgresql_url: str) -> None:
     """PG-D10, O-CACHE-13."""
-    writer = load("postgresql", url=empty_postgresql_url)
+    writer = load("postgresql", CacheOptions(url=empty_postgresql_url))
     writer.initialize()
     writer.set("first", 1, 60)
     writer.set("expired", 1, 60)
@@ -307,7 +307,7 @@ def test_postgresql_removes_what_has_expired_at_writes_and_never_at_reads(empty_
     assert rows(empty_postgresql_url) == ["expired", "first"]
 
     # Another worker, whose first write of the minute this is.
-    other = load("postgresql", url=empty_postgresql_url)
+    other = load("postgresql", CacheOptions(url=empty_postgresql_url))
     other.set("second", 1, 60)
     assert rows(empty_postgresql_url) == ["first", "second"]
     writer.close()
@@ -316,7 +316,7 @@ def test_postgresql_removes_what_has_expired_at_writes_and_never_at_reads(empty_
 
 def test_postgresql_is_asked_what_a_cluster_can_answer(empty_postgresql_url: str) -> None:
     """What a write returns depends on its row alone; a row is found by its key, and nothing else is locked."""
-    cache = load("postgresql", url=empty_postgresql_url)
+    cache = load("postgresql", CacheOptions(url=empty_postgresql_url))
     assert isinstance(cache, PostgreSQLCache)
     statements: list[str] = []
     cache.initialize()
@@ -343,8 +343,8 @@ def test_postgresql_is_asked_what_a_cluster_can_answer(empty_postgresql_url: str
 def test_postgresql_keeps_lives_when_the_time_zone_of_the_session_is_not_utc(empty_postgresql_url: str) -> None:
     """Operations.md 3.2."""
     separator = "&" if "?" in empty_postgresql_url else "?"
-    far = load("postgresql", url=f"{empty_postgresql_url}{separator}options=-ctimezone%3DAsia/Tokyo")
-    near = load("postgresql", url=empty_postgresql_url)
+    far = load("postgresql", CacheOptions(url=f"{empty_postgresql_url}{separator}options=-ctimezone%3DAsia/Tokyo"))
+    near = load("postgresql", CacheOptions(url=empty_postgresql_url))
     near.initialize()
 
     near.set("key", "value", 60)
@@ -358,7 +358,7 @@ def test_postgresql_keeps_lives_when_the_time_zone_of_the_session_is_not_utc(emp
 @pytest.mark.parametrize("prefix", ["p" * 200, "p" * 300])
 def test_postgresql_clears_its_keys_when_the_prefix_is_long(empty_postgresql_url: str, prefix: str) -> None:
     """O-CACHE-13, O-CACHE-14."""
-    cache = load("postgresql", url=empty_postgresql_url, prefix=prefix)
+    cache = load("postgresql", CacheOptions(url=empty_postgresql_url, prefix=prefix))
     cache.initialize()
     cache.set("k" * 300, 1, 60)
     assert cache.get("k" * 300) == 1
@@ -372,7 +372,7 @@ def test_postgresql_clears_its_keys_when_the_prefix_is_long(empty_postgresql_url
 def test_postgresql_refuses_at_once_when_too_many_wait_for_a_connection(empty_postgresql_url: str) -> None:
     """Operations.md 3.6: `max_backlog`."""
     pool = Pool(size=1, max_overflow=0, timeout_seconds=30, max_backlog=0)
-    cache = load("postgresql", url=empty_postgresql_url, pool=pool)
+    cache = load("postgresql", CacheOptions(url=empty_postgresql_url, pool=pool))
     cache.initialize()
     assert isinstance(cache, PostgreSQLCache)
 
@@ -385,7 +385,7 @@ def test_postgresql_refuses_at_once_when_too_many_wait_for_a_connection(empty_po
 
 def test_postgresql_shows_no_value_when_a_statement_fails(empty_postgresql_url: str) -> None:
     """A remembered login must not end up in a log."""
-    cache = load("postgresql", url=empty_postgresql_url)
+    cache = load("postgresql", CacheOptions(url=empty_postgresql_url))
 
     with pytest.raises(BackendError) as caught:
         cache.set("key", "a secret", 60)
@@ -406,7 +406,7 @@ NAMES = ("../../outside", "/etc/passwd", "..", ".", "a/b", "a\0b", "~/x", "C:\\x
 def test_a_cache_in_files_stays_in_its_folder(tmp_path: Path, name: str, prefix: str) -> None:
     """Whatever keys and prefix look like."""
     (tmp_path / "inside").mkdir()
-    cache = load(name, url=f"file://{tmp_path}/inside", prefix=prefix)
+    cache = load(name, CacheOptions(url=f"file://{tmp_path}/inside", prefix=prefix))
 
     for key in NAMES:
         cache.set(key, key, 60)
@@ -416,7 +416,7 @@ def test_a_cache_in_files_stays_in_its_folder(tmp_path: Path, name: str, prefix:
 
 
 def test_the_folder_of_a_cache_is_for_its_user_alone(tmp_path: Path) -> None:
-    load(FILES, url=f"{tmp_path}/new")
+    load(FILES, CacheOptions(url=f"{tmp_path}/new"))
 
     assert (tmp_path / "new").stat().st_mode & 0o077 == 0
 
@@ -427,13 +427,13 @@ def test_a_folder_that_others_may_write_to_is_refused(tmp_path: Path, url: str) 
     tmp_path.chmod(0o777)
 
     with pytest.raises(ValueError, match="folder"):
-        load(FILES, url=url.format(folder=tmp_path))
+        load(FILES, CacheOptions(url=url.format(folder=tmp_path)))
 
 
 _FORKING = """
 import os, sys
-from backends.cache import load
-cache = load(sys.argv[1], url=sys.argv[2], hosts=sys.argv[3:])
+from backends.cache import CacheOptions, load
+cache = load(sys.argv[1], CacheOptions(url=sys.argv[2], hosts=sys.argv[3:]))
 cache.initialize()
 for number in range(4):
     cache.set(f"key{number}", number, 60)
