@@ -138,3 +138,7 @@ class Outcome:
     effects: tuple[Effect, ...] = ()
     read: tuple[Stored, ...] = ()
     clock: int = 0
+
+
+Answer = Outcome | ApiError
+"""The answer of an operation: its outcome, or the error that it raised."""

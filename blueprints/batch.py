@@ -15,9 +15,9 @@ from werkzeug.datastructures import Headers as CaseInsensitiveHeaders
 from app.errors import ApiError, Invalid, NotAllowed, Problem, Programmatic
 from app.identity import Identity
 from app.kinds import Route
-from app.operation import Operation, View
+from app.operation import Answer, Operation, View
 from app.service import Service
-from app.transactions.perform import Answer, perform_authenticated
+from app.transactions.perform import perform_authenticated
 from backends import Json
 from backends.codec import dumps
 from blueprints.batch_body import LINE_BREAK, canonical_name, parse_members

@@ -12,13 +12,12 @@ from email.utils import formatdate
 from urllib.parse import parse_qsl
 
 from app.errors import ApiError, Clash, Contended, NotAllowed, Programmatic, Unauthenticated, Unavailable
-from app.operation import Operation, Outcome, Permissions
+from app.operation import Answer, Operation, Outcome, Permissions
 from app.parsing import queries
 from app.parsing.queries import Query
 from app.schemas.attributes import MAX_AGE_SECONDS
 from app.service import Service
 from app.settings import Settings
-from app.transactions.perform import Answer
 from backends import BackendError, Busy, IntegrityError
 from backends.codec import dumps
 from backends.storage import Conflict, Disconnected

@@ -1,0 +1,60 @@
+"""Perform a batch that only reads, without a transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from app.decisions.working_set import WorkingSet, now_ms
+from app.errors import ApiError
+from app.events import ReadContext, collect_events
+from app.identity import VerifyingReader
+from app.operation import Answer, Operation, Outcome, View
+from app.service import Service
+from app.transactions import selections
+from app.transactions.enclosing_batch import EnclosingBatch
+from app.transactions.write_transaction import Retry
+from backends.storage import Snapshot
+
+
+class ViewWrites(Retry):
+    """A view that promised to read wants to write, for which there must be a transaction."""
+
+
+def read_batch(service: Service, steps: Sequence[Operation | View]) -> list[Answer | None]:
+    """Answer operations that only read: those on objects from one statement a bucket, each list from its own."""
+    operations = [step for step in steps if isinstance(step, Operation)]
+    read = VerifyingReader(service.storage.read, (operation.identity for operation in operations))
+    single = [operation for operation in operations if not operation.pages]
+    seen = Snapshot()
+    for wanted in selections.select_objects(service, single, writing=False):
+        seen.add(read(wanted))
+    work = WorkingSet(seen, now_ms())
+    answers: list[Answer | None] = []
+    done: list[tuple[Operation, Outcome]] = []
+    for step in steps:
+        if isinstance(step, View):
+            EnclosingBatch(service, lambda more: _read_for_view(service, more)).answer(step)
+            answers.append(None)
+            continue
+        facts, operation = work, step
+        if step.pages:
+            operation, page = selections.read_list(service, step, read)
+            facts = WorkingSet(page, work.now)
+        try:
+            outcome = service.decide(operation, facts)
+        except ApiError as error:
+            answers.append(error)
+            continue
+        answers.append(outcome)
+        done.append((operation, outcome))
+    if service.listens_to_reads:
+        events = collect_events(done, reads=True)
+        service.notify_before(events, ReadContext())
+        service.notify_after(events)
+    return answers
+
+
+def _read_for_view(service: Service, operations: Sequence[Operation]) -> list[Answer]:
+    if not all(operation.reads for operation in operations):
+        raise ViewWrites
+    return [answer for answer in read_batch(service, operations) if answer is not None]
