@@ -1,4 +1,4 @@
-"""The batch around a view: operations that the view performs join its transaction."""
+"""The batch that encloses a view: operations that the view performs join its transaction."""
 
 from __future__ import annotations
 
@@ -16,30 +16,33 @@ from backends import BackendError
 
 @dataclass(slots=True)
 class EnclosingBatch:
-    """Remembers why operations of a view failed, whatever the view makes of it: the transaction is of no more use."""
+    """The batch around a view that runs, with the function by which it performs further operations.
+
+    It remembers why operations of the view failed, even if the view catches the error: the transaction is unusable.
+    """
 
     service: Service
     perform: Callable[[Sequence[Operation]], list[Answer]]
     failure: Exception | None = None
 
     def join(self, operations: Sequence[Operation]) -> list[Answer]:
-        """Perform operations that the view asks for."""
+        """Perform operations of the view as part of the batch."""
         try:
             return self.perform(operations)
         except (ApiError, BackendError, Retry) as error:
             self.failure = error
             raise
 
-    def answer(self, view: View) -> None:
-        """Let the view answer. Raises what it raises, or what its operations raised."""
-        known = enclosing_batch.set(self)
+    def run(self, view: View) -> None:
+        """Run the view. Raises the error of its operations if any failed, else the error that the view raises."""
+        token = enclosing_batch.set(self)
         try:
             view.answer()
         finally:
-            enclosing_batch.reset(known)
+            enclosing_batch.reset(token)
             if self.failure is not None:
                 raise self.failure
 
 
-enclosing_batch: Final[ContextVar[EnclosingBatch | None]] = ContextVar("batch", default=None)
-"""What is around the view that this thread asks."""
+enclosing_batch: Final[ContextVar[EnclosingBatch | None]] = ContextVar("enclosing_batch", default=None)
+"""The batch around the view that this thread runs."""

@@ -1,12 +1,12 @@
 """The nonces of the page tokens of DELETE: each lets one user delete one page of one list, once (C-OBJ-53).
 
 The cache holds a key for each token that can still be used. A transaction only looks a key up while it decides, and
-changes the cache as its last step before the commit: first it keeps the nonces of the pages that follow, then it
-redeems those that it used. So a cache that is down fails the request while nothing is done, and a request that is
-refused or fails leaves its token valid. Two requests with one token meet at the lock of the list. If the commit
-itself fails, `__exit__` puts the redeemed nonces back.
+changes the cache as its last step before the commit: it first stores the nonces of the next pages, then redeems the
+nonces that it used. So if the cache is down, the request fails before anything is done, and a request that is rejected
+or fails leaves its token valid. Two requests with one token are serialized by the lock of the list. If the commit
+itself fails, `__exit__` restores the redeemed nonces.
 
-The key is made of the nonce, the list and the user: with a token of somebody else there is nothing to redeem.
+The key is made of the nonce, the list and the user: the token of another user redeems nothing.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Nonces:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Put redeemed nonces back after a failed commit. After one whose outcome is unknown they count as used."""
+        """Restore redeemed nonces after a failed commit. After a commit with unknown outcome they count as used."""
         if error is None or isinstance(error, Uncertain):
             return
         for key in self._redeemed:
@@ -52,7 +52,7 @@ class Nonces:
                 self._cache.set(key, "", self._ttl_seconds)
 
     def use(self, operation: Operation, outcome: Outcome) -> None:
-        """Use the nonce of a DELETE that succeeds, and issue the one of its next page.
+        """Note the nonce of a successful DELETE as used, and the nonce of its next page as issued.
 
         Raises Invalid for a nonce that was used or has expired, and BackendError.
         """
@@ -65,9 +65,9 @@ class Nonces:
             self._issued.append(_key(operation.nonce, operation))
 
     def exchange(self) -> None:
-        """Keep what was issued, then redeem what was used. Call this last before the commit.
+        """Store the issued nonces in the cache, then redeem the used ones. Call this last before the commit.
 
-        Raises BackendError, and StartAgain when a nonce expired meanwhile.
+        Raises BackendError, and Retry when a nonce expired meanwhile.
         """
         for key in self._issued:
             self._cache.set(key, "", self._ttl_seconds)
@@ -78,6 +78,6 @@ class Nonces:
 
 
 def _key(nonce: str, operation: Operation) -> str:
-    """Return the cache key of a nonce that *operation* brings or issues."""
+    """Return the cache key of a nonce that *operation* uses or issues."""
     owner = json.dumps([nonce, operation.identity.user_id, operation.route.list])
     return f"pagination-token-{uuid.UUID(bytes=hashlib.sha256(owner.encode()).digest()[:16])}"

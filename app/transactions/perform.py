@@ -1,7 +1,6 @@
-"""Perform operations: lock, read, decide, move, write. The only way in; a single request is a batch of one.
+"""Perform operations: the only entry to reads and writes of objects. A single request is a batch of one.
 
-All that the operations name is read once for each bucket; decisions run in order on that working snapshot; then
-everything is written once. What a snapshot cannot hold (a list, a cascade) first writes what is pending.
+The package `app.transactions` describes the steps of a transaction.
 """
 
 from __future__ import annotations
@@ -20,12 +19,15 @@ from app.transactions.read_batch import ViewWrites, read_batch
 from app.transactions.write_batch import write_batch
 from app.transactions.write_transaction import run_with_retries
 
+_TRIES: Final = 3
+"""How many times a batch is performed if users change after their credentials were checked."""
+
 
 def perform(service: Service, operations: Sequence[Operation]) -> list[Answer]:
-    """Perform operations in order as one transaction and return what comes of each.
+    """Perform operations in order as one transaction and return the answer of each.
 
     An ApiError in the list is the answer of one operation and undoes nothing of the others (C-BATCH-16). Raises
-    BackendError, Clash, and what listeners before the commit raise: then nothing was done.
+    BackendError, Clash, and errors of listeners before the commit: then nothing was done.
 
     In a view that is a member of a batch they become part of its transaction.
     """
@@ -33,10 +35,10 @@ def perform(service: Service, operations: Sequence[Operation]) -> list[Answer]:
 
 
 def perform_batch(service: Service, steps: Sequence[Operation | View]) -> list[Answer | None]:
-    """Perform operations as `perform` does, and let views answer between them; None is the answer of a view.
+    """Perform operations as `perform` does, and run views between them; the answer of a view is None.
 
-    A view sees what came before it. What it raises undoes everything. It may be asked again when the database wants
-    another try, or when what takes long was computed.
+    A view sees the changes of the steps before it. An error that it raises undoes the whole batch. It may run again
+    when the transaction is retried, or when slow results were computed.
     """
     batch = enclosing_batch.get()
     if batch is not None and batch.service is service:
@@ -46,56 +48,54 @@ def perform_batch(service: Service, steps: Sequence[Operation | View]) -> list[A
             return read_batch(service, steps)
         except ViewWrites:  # nothing was written so far
             pass
-    lengthy = SlowResults()
+    slow_results = SlowResults()
     while True:
         try:
-            return run_with_retries(lambda lists: write_batch(service, steps, lengthy, lists))
+            return run_with_retries(lambda lists: write_batch(service, steps, slow_results, lists))
         except ResultsMissing:
-            lengthy.compute_missing()
+            slow_results.compute_missing()
 
 
 def perform_authenticated(
     service: Service, steps: Sequence[Operation | View]
 ) -> tuple[Sequence[Operation | View], Sequence[Answer | None]]:
-    """Perform a batch whose identities `Service.recognise` returned; return its steps with their answers.
+    """Perform a batch whose identities `Service.authenticate` returned; return its steps with their answers.
 
-    Where a user has changed since the credentials were checked, nothing is done, and the operations of that user are
-    performed as whoever the credentials belong to now. Raises what `perform` raises, and ApiError of a policy.
+    If a user has changed since the credentials were checked, nothing is done, and the operations of that user are
+    performed with the present identity of the credentials. Raises errors of `perform`, and ApiError of a policy.
     """
     for _ in range(_TRIES):
         try:
             return steps, perform_batch(service, steps)
         except Outdated as outdated:
-            steps = _recognised_anew(service, steps, outdated.proofs)
+            steps = _authenticate_again(service, steps, outdated.proofs)
     raise Clash
 
 
 def perform_single(service: Service, operation: Operation) -> tuple[Operation, Answer]:
-    """Perform one operation as `perform_recognised` does."""
+    """Perform one operation as `perform_authenticated` does."""
     [performed], [answer] = perform_authenticated(service, [operation])
     assert isinstance(performed, Operation)
     assert answer is not None, "every operation has an answer"
     return performed, answer
 
 
-_TRIES: Final = 3
-
-
-def _recognised_anew(
+def _authenticate_again(
     service: Service, steps: Sequence[Operation | View], proofs: Iterable[Proof]
 ) -> list[Operation | View]:
-    anew: dict[str, Identity] = {}
+    """Return the steps with new identities for the credentials of outdated proofs."""
+    identities: dict[str, Identity] = {}
     for proof in proofs:
         proof.forget()
-        anew[proof.credentials] = service.authenticate(proof.credentials)
+        identities[proof.credentials] = service.authenticate(proof.credentials)
 
-    def as_now(step: Operation | View) -> Operation | View:
+    def renew(step: Operation | View) -> Operation | View:
         if isinstance(step, View):
             return step
         proof = step.identity.proof
-        if proof is None or proof.credentials not in anew:
+        if proof is None or proof.credentials not in identities:
             return step
-        identity = anew[proof.credentials]
+        identity = identities[proof.credentials]
         return replace(step, identity=identity, credentials=None if identity.proof else proof.credentials)
 
-    return [as_now(step) for step in steps]
+    return [renew(step) for step in steps]

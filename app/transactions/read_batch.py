@@ -17,38 +17,41 @@ from backends.storage import Snapshot
 
 
 class ViewWrites(Retry):
-    """A view that promised to read wants to write, for which there must be a transaction."""
+    """A view with a safe method performs a write, which needs a transaction."""
 
 
 def read_batch(service: Service, steps: Sequence[Operation | View]) -> list[Answer | None]:
-    """Answer operations that only read: those on objects from one statement a bucket, each list from its own."""
+    """Answer operations that only read: on objects by one statement for each bucket, on lists by one for each list.
+
+    Raises Outdated, BackendError, ViewWrites, and errors of views and of listeners.
+    """
     operations = [step for step in steps if isinstance(step, Operation)]
     read = VerifyingReader(service.storage.read, (operation.identity for operation in operations))
-    single = [operation for operation in operations if not operation.pages]
-    seen = Snapshot()
-    for wanted in selections.select_objects(service, single, writing=False):
-        seen.add(read(wanted))
-    work = WorkingSet(seen, now_ms())
+    on_objects = [operation for operation in operations if not operation.pages]
+    snapshot = Snapshot()
+    for selection in selections.select_objects(service, on_objects, writing=False):
+        snapshot.add(read(selection))
+    working_set = WorkingSet(snapshot, now_ms())
     answers: list[Answer | None] = []
-    done: list[tuple[Operation, Outcome]] = []
+    outcomes: list[tuple[Operation, Outcome]] = []
     for step in steps:
         if isinstance(step, View):
-            EnclosingBatch(service, lambda more: _read_for_view(service, more)).answer(step)
+            EnclosingBatch(service, lambda further: _read_for_view(service, further)).run(step)
             answers.append(None)
             continue
-        facts, operation = work, step
+        facts, operation = working_set, step
         if step.pages:
             operation, page = selections.read_list(service, step, read)
-            facts = WorkingSet(page, work.now)
+            facts = WorkingSet(page, working_set.now)
         try:
             outcome = service.decide(operation, facts)
         except ApiError as error:
             answers.append(error)
             continue
         answers.append(outcome)
-        done.append((operation, outcome))
+        outcomes.append((operation, outcome))
     if service.listens_to_reads:
-        events = collect_events(done, reads=True)
+        events = collect_events(outcomes, reads=True)
         service.notify_before(events, ReadContext())
         service.notify_after(events)
     return answers

@@ -1,4 +1,4 @@
-"""What operations need to have read before they can be decided, in the words of the storage."""
+"""The selections of operations: the facts that must be read before they can be decided."""
 
 from __future__ import annotations
 
@@ -13,37 +13,49 @@ from app.service import Service
 from backends.storage import LIVING, Filter, Page, Selection, Snapshot, bucket_of
 
 
-def select_objects(service: Service, operations: Sequence[Operation], writing: bool) -> list[Selection]:
-    """Return what to read for operations on objects, one for each bucket.
+def select_objects(service: Service, operations: Sequence[Operation], *, writing: bool) -> list[Selection]:
+    """Return the selections of operations on objects, one for each bucket.
 
-    Kinds with private fields in a bucket are read apart: a field that is private in one kind is none in another.
+    Kinds with private fields have a selection of their own in a bucket: a field that is private in one kind is not
+    private in another.
     """
     by_bucket: dict[str, list[Operation]] = {}
     for operation in operations:
         by_bucket.setdefault(operation.route.bucket, []).append(operation)
     readers = tuple({name for operation in operations for name in operation.identity.principals})
-    bodies = len(operations) > 1 or any(_needs_parents(service, operation) for operation in operations)
-    # Whom the settings let write may be shown all grants in the name of somebody else.
-    sparing = not writing and not any(service.rules.configured(each.kind.name, "write") for each in operations)
-    found = []
-    for bucket, those in by_bucket.items():
-        targets = _targets(those, writing)
-        named = {uri for uris in targets.values() for uri in uris}
-        around = dict.fromkeys(uri for operation in those for uri in operation.route.ancestors if uri not in named)
-        lists = dict.fromkeys(name for operation in those for name in _clocks(service, operation))
-        groups = dict.fromkeys(each.target for each in those if writing and each.kind.membership and each.target)
-        (private, some), *others = targets.items() or [((), ())]
-        wanted = Selection(
-            bucket, tuple(some), tuple(around), tuple(lists), readers, private, bodies, sparing, groups=tuple(groups)
+    ancestor_documents = len(operations) > 1 or any(_needs_parents(service, operation) for operation in operations)
+    # A writer by settings may see all grants in the name of another principal (see `visible_permissions`).
+    limited_grants = not writing and not any(
+        service.rules.configured(operation.kind.name, "write") for operation in operations
+    )
+    selected = []
+    for bucket, in_bucket in by_bucket.items():
+        targets = _targets(in_bucket, writing=writing)
+        target_uris = {uri for uris in targets.values() for uri in uris}
+        ancestors = dict.fromkeys(uri for each in in_bucket for uri in each.route.ancestors if uri not in target_uris)
+        lists = dict.fromkeys(list_uri for each in in_bucket for list_uri in _clocks(service, each))
+        groups = dict.fromkeys(each.target for each in in_bucket if writing and each.kind.membership and each.target)
+        (private, uris), *others = targets.items() or [((), ())]
+        first = Selection(
+            bucket,
+            tuple(uris),
+            tuple(ancestors),
+            tuple(lists),
+            readers,
+            private,
+            ancestor_documents,
+            limited_grants,
+            groups=tuple(groups),
         )
-        found.append(wanted)
-        found += [
-            Selection(bucket, tuple(uris), readers=readers, private=own, limited_grants=sparing) for own, uris in others
+        selected.append(first)
+        selected += [
+            Selection(bucket, tuple(uris), readers=readers, private=private, limited_grants=limited_grants)
+            for private, uris in others
         ]
-    return found
+    return selected
 
 
-def _targets(operations: Iterable[Operation], writing: bool) -> dict[tuple[str, ...], dict[str, None]]:
+def _targets(operations: Iterable[Operation], *, writing: bool) -> dict[tuple[str, ...], dict[str, None]]:
     """Return the URIs of the objects that operations name, by the fields that must not leave the storage."""
     targets: dict[tuple[str, ...], dict[str, None]] = {}
     for operation in operations:
@@ -54,9 +66,9 @@ def _targets(operations: Iterable[Operation], writing: bool) -> dict[tuple[str, 
 
 
 def _clocks(service: Service, operation: Operation) -> Iterable[str]:
-    """Return the lists whose clocks an operation on an object needs, of those in its bucket.
+    """Return the lists in its bucket whose clocks an operation on an object needs.
 
-    A list that starts with its parent goes on above what its clock was before.
+    A list that starts with its parent starts above its former clock.
     """
     if operation.reads:
         return (operation.route.list,) if service.listens_to_reads else ()
@@ -65,75 +77,78 @@ def _clocks(service: Service, operation: Operation) -> Iterable[str]:
     return service.kinds.lists_in(operation.kind, operation.target)
 
 
-def add_cascade_roots(wanted: Iterable[Selection], emptied: Iterable[str]) -> Iterator[Selection]:
-    """Yield what is wanted, and with it all clocks below the objects that are to be emptied."""
-    inside: dict[str, list[str]] = {}
-    for uri in emptied:
-        inside.setdefault(bucket_of(uri), []).append(uri)
-    for each in wanted:
-        yield replace(each, cascade_roots=tuple(inside.pop(each.bucket, ())))
-    for bucket, uris in inside.items():
+def add_cascade_roots(selections: Iterable[Selection], roots: Iterable[str]) -> Iterator[Selection]:
+    """Yield the selections, and with them all clocks below *roots*, the objects that will be emptied."""
+    by_bucket: dict[str, list[str]] = {}
+    for uri in roots:
+        by_bucket.setdefault(bucket_of(uri), []).append(uri)
+    for selection in selections:
+        yield replace(selection, cascade_roots=tuple(by_bucket.pop(selection.bucket, ())))
+    for bucket, uris in by_bucket.items():
         yield Selection(bucket, cascade_roots=tuple(uris))
 
 
 def _needs_parents(service: Service, operation: Operation) -> bool:
-    """Say whether the documents around are looked into: for schemas, or for how long anonymous readers may cache."""
+    """Return whether a decision needs the documents of ancestors: schemas, or `cache_expires` of anonymous reads."""
     return operation.identity.user_id is None if operation.reads else service.rules.schema_validation
 
 
 def resume_page(operation: Operation, read: Reader) -> Operation:
-    """Return an operation on a list whose page begins after known values; where its token names objects, read them."""
-    query, list = operation.query, operation.route.uri
+    """Return an operation on a list with the sort values after which its page begins.
+
+    If the token of the page refers to objects for these values, they are read.
+    """
+    query, list_uri = operation.query, operation.route.uri
     if query is None or not query.anchors:
         return operation
-    uris = tuple(f"{list}/{anchor.id}" for anchor in query.anchors)
+    uris = tuple(f"{list_uri}/{anchor.id}" for anchor in query.anchors)
     objects = read(Selection(operation.route.bucket, targets=uris)).objects
     return replace(operation, query=queries.resume(query, objects.values()))
 
 
 def read_list(service: Service, operation: Operation, read: Reader) -> tuple[Operation, Snapshot]:
-    """Read a page of a list, or what a DELETE of the list may delete; return it with what was asked.
+    """Read a page of a list, or the objects that a DELETE of the list may delete; return it with its operation.
 
-    For a client that synchronised before the clock of the list was set back it is read again, from the beginning.
+    If the client synchronised before the clock of the list was set back, the list is read again from its beginning.
     """
     operation = resume_page(operation, read)
-    seen, query = read(select_page(service, operation, read)), operation.query
+    snapshot, query = read(select_page(service, operation, read)), operation.query
     if query is not None and operation.reads:
-        begun = query.from_beginning(seen.clocks.get(operation.route.uri))
-        if begun is not query:
-            operation = replace(operation, query=begun)
-            seen = read(select_page(service, operation, read))
-    return operation, seen
+        whole_query = query.from_beginning(snapshot.clocks.get(operation.route.uri))
+        if whole_query is not query:
+            operation = replace(operation, query=whole_query)
+            snapshot = read(select_page(service, operation, read))
+    return operation, snapshot
 
 
 def select_page(service: Service, operation: Operation, read: Reader) -> Selection:
-    """Return what to read for an operation on a list: a page, or what a DELETE of the list may delete."""
+    """Return the selection of an operation on a list: a page, or the objects that a DELETE of the list may delete."""
     query, route, identity = operation.query, operation.route, operation.identity
     assert query is not None, "an operation on a list has a query"
-    names = ("write",) if operation.writes_many else ("read", "write")
-    configured = frozenset[str]().union(*(service.rules.configured(route.kind.name, name) for name in names))
-    whole = is_among(identity, configured, read)
-    own = route.kind.hooks.own_object_id(identity)
+    permissions = ("write",) if operation.writes_many else ("read", "write")
+    configured = frozenset[str]().union(*(service.rules.configured(route.kind.name, name) for name in permissions))
+    allowed_by_settings = is_among(identity, configured, read)
+    own_id = route.kind.hooks.own_object_id(identity)
     filters = query.filters
-    if own is not None and not whole:
-        filters = (*filters, Filter(("id",), "eq", own))
-    counting = operation.method == "HEAD"
-    fresh = operation.conditions.none_match if operation.reads else None
+    if own_id is not None and not allowed_by_settings:
+        filters = (*filters, Filter(("id",), "eq", own_id))
+    count_only = operation.method == "HEAD"
+    none_match = operation.conditions.none_match if operation.reads else None
     page = Page(
         route.uri,
         filters=filters,
         order=query.order,
-        after=None if counting else query.after,
+        after=None if count_only else query.after,
         limit=0
         if (query.refusal and query.future_timestamp is None) or operation.problems
-        else (2**63 - 1 if counting else query.limit + 1),
-        tombstones=query.tombstones and not counting and not operation.writes_many,
-        count_only=counting,
-        unrestricted=whole,
-        list_permissions=names,
+        else (2**63 - 1 if count_only else query.limit + 1),
+        tombstones=query.tombstones and not count_only and not operation.writes_many,
+        count_only=count_only,
+        unrestricted=allowed_by_settings,
+        list_permissions=permissions,
         object_permissions=("write",) if operation.writes_many else None,
         private=() if operation.writes_many else route.kind.private,
-        unless_timestamp=fresh if isinstance(fresh, int) and fresh < LIVING else None,
+        unless_timestamp=none_match if isinstance(none_match, int) and none_match < LIVING else None,
     )
     return Selection(
         route.bucket,

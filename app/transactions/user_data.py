@@ -1,8 +1,8 @@
-"""Forget a user: delete what is only theirs, withdraw what was granted to them (core contract, 2.8)."""
+"""Delete the data of a user: objects that nobody else may write, grants and memberships (core contract, 2.8)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -27,47 +27,52 @@ from backends.storage import (
     read_bucket,
 )
 
-_AT_ONCE = 5_000
-"""How many objects are read, changed and written together."""
+_BATCH_SIZE = 5_000
+"""The number of objects that are read, changed and written together."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeletionPlan:
-    """What is to be done for a user: objects that go, groups that they leave, and the lists to lock for all of it.
+    """The objects to delete for a principal, the groups from which to remove it, and the lists to lock for both.
 
-    Of what lies in an object that goes nothing is said. Of the buckets among them all lists are locked.
+    Objects below a deleted object are not named; if it is a bucket, all lists in it are locked.
     """
 
-    gone: tuple[str, ...]
-    left: tuple[str, ...]
+    principal: str
+    deletions: tuple[str, ...]
+    groups: tuple[str, ...]
     lists: frozenset[str]
 
 
-def delete_user_data(service: Service, principal: str, identity: Identity, proving: VerifyingReader) -> None:
-    """Delete the objects that nobody but *principal* may write, and end what was granted to it and its memberships.
+def delete_user_data(service: Service, principal: str, identity: Identity, reader: VerifyingReader) -> None:
+    """Delete the objects that nobody but *principal* may write, and end all grants to it and its memberships.
 
-    One transaction: the lists concerned are locked first, then all is looked up again (C-UTIL-37). *identity* is who
-    asks for it, checked by *proving* with what the transaction reads. Raises BackendError, Clash, Outdated, and what
-    listeners before the commit raise: then nothing was done.
+    One transaction: the lists are locked first, then the holdings are looked up again (C-UTIL-37). *identity* sends
+    the request; *reader* verifies it with a read of the transaction. Raises BackendError, Clash, Outdated, and errors
+    of listeners before the commit: then nothing was done.
     """
-    run_with_retries(lambda lists: _forget(service, principal, identity, proving, lists))
+    run_with_retries(lambda lists: _delete(service, principal, identity, reader, lists))
 
 
-def plan_deletion(service: Service, held: UserHoldings) -> DeletionPlan:
-    """Decide by what is *held* what goes. Who somebody is (an account) stays, without the grants on it (P-USER-1)."""
-    routes = {uri: service.kinds.match(uri) for uri in held.sole_writer_of}
-    mine = {uri for uri, route in routes.items() if route and not _stays(service, route)}
-    gone = {uri for uri in mine if not is_inside(uri, mine)}
-    others = {uri for uri in (*held.objects, *held.groups) if not is_inside(uri, gone)}
-    below = {name for uri in gone if not at_top(uri) for name in _lists_in(service, uri)}
+def plan_deletion(service: Service, principal: str, holdings: UserHoldings) -> DeletionPlan:
+    """Return what to delete of the holdings of a principal.
+
+    Objects that are users themselves (an account) stay, without the grants on them (P-USER-1).
+    """
+    routes = {uri: service.kinds.match(uri) for uri in holdings.sole_writer_of}
+    owned = {uri for uri, route in routes.items() if route and not _is_kept(service, route)}
+    deletions = {uri for uri in owned if not is_inside(uri, owned)}
+    others = {uri for uri in (*holdings.objects, *holdings.groups) if not is_inside(uri, deletions)}
+    lists_below = {list_uri for uri in deletions if not at_top(uri) for list_uri in _lists_in(service, uri)}
     return DeletionPlan(
-        tuple(sorted(gone)),
-        tuple(sorted(uri for uri in held.groups if uri in others and uri not in gone)),
-        frozenset(map(list_of, (*gone, *others))) | below,
+        principal,
+        tuple(sorted(deletions)),
+        tuple(sorted(uri for uri in holdings.groups if uri in others and uri not in deletions)),
+        frozenset(map(list_of, (*deletions, *others))) | lists_below,
     )
 
 
-def _stays(service: Service, route: Route) -> bool:
+def _is_kept(service: Service, route: Route) -> bool:
     return route.on_list or route.kind.name in service.identity_kinds
 
 
@@ -76,98 +81,99 @@ def _lists_in(service: Service, uri: str) -> list[str]:
     return service.kinds.lists_in(route.kind, uri) if route else []
 
 
-def _forget(
-    service: Service, principal: str, identity: Identity, proving: VerifyingReader, lists: frozenset[str]
+def _delete(
+    service: Service, principal: str, identity: Identity, reader: VerifyingReader, lists: frozenset[str]
 ) -> None:
     with service.storage.transaction() as transaction:
-        proving.reset()
-        run = _prepare(service, transaction, principal, proving, lists)
-        events = run.notify_listeners(run.erase(identity))
-        run.finish()
+        reader.reset()
+        deletion = _prepare(service, transaction, principal, reader, lists)
+        events = deletion.notify_listeners(deletion.delete(identity))
+        deletion.finish()
     service.notify_after(events)
 
 
 def _prepare(
-    service: Service, transaction: Transaction, principal: str, proving: VerifyingReader, lists: frozenset[str]
-) -> _Revocation:
-    """Look up what a user has, lock the lists of it, and look again. Raises Unlocked and Outdated."""
-    first = plan_deletion(service, transaction.user_holdings(principal))
-    locked = transaction.lock(first.lists | lists, _filled(service, first.gone))
-    certain = plan_deletion(service, transaction.user_holdings(principal))
-    transaction.expect_locked(certain.lists)
-    snapshot = Snapshot(clocks=locked)
-    for wanted in add_cascade_roots([], _filled(service, certain.gone)):
-        snapshot.add(proving.read_with(transaction.read, wanted))
-    return _Revocation(service, transaction, snapshot, principal, certain, proving)
+    service: Service, transaction: Transaction, principal: str, reader: VerifyingReader, lists: frozenset[str]
+) -> _UserDeletion:
+    """Look up the holdings of a user, lock their lists, and look them up again. Raises Unlocked and Outdated."""
+    first_plan = plan_deletion(service, principal, transaction.user_holdings(principal))
+    clocks = transaction.lock(first_plan.lists | lists, _with_lists(service, first_plan.deletions))
+    plan = plan_deletion(service, principal, transaction.user_holdings(principal))
+    transaction.expect_locked(plan.lists)
+    snapshot = Snapshot(clocks=clocks)
+    for selection in add_cascade_roots([], _with_lists(service, plan.deletions)):
+        snapshot.add(reader.read_with(transaction.read, selection))
+    return _UserDeletion(service, transaction, snapshot, plan, reader)
 
 
-class _Revocation(WriteTransaction):
-    """The one transaction in which a user is forgotten, as planned under all locks."""
+class _UserDeletion(WriteTransaction):
+    """The transaction that deletes the data of a user, by a plan that was made under all locks."""
 
     def __init__(
         self,
         service: Service,
         transaction: Transaction,
         snapshot: Snapshot,
-        principal: str,
-        certain: DeletionPlan,
-        proving: VerifyingReader,
+        plan: DeletionPlan,
+        reader: VerifyingReader,
     ) -> None:
         super().__init__(service, transaction, snapshot)
-        self._principal = principal
-        self._plan = certain
-        self._prove = proving.verify
-        self._read = partial(proving.read_with, transaction.read)
+        self._plan = plan
+        self._verify = reader.verify
+        self._read = partial(reader.read_with, transaction.read)
 
-    def erase(self, identity: Identity) -> list[tuple[Operation, Outcome]]:
-        """Do what is planned, some objects at a time, and return it as what it would be one by one.
+    def delete(self, identity: Identity) -> list[tuple[Operation, Outcome]]:
+        """Delete as planned, some objects at a time; return operations and outcomes as if each was deleted by itself.
 
-        Where no listener is told of it, objects are forgotten when they are written, however many there are.
+        Without listeners objects are discarded once they are written, and nothing is returned, however many there are.
         """
-        done: list[tuple[Operation, Outcome]] = []
-        targets = [*self._plan.gone, *self._plan.left]
-        for start in range(0, len(targets), _AT_ONCE):
-            some = targets[start : start + _AT_ONCE]
-            changed = self._change(some, identity)
+        outcomes: list[tuple[Operation, Outcome]] = []
+        targets = [*self._plan.deletions, *self._plan.groups]
+        for start in range(0, len(targets), _BATCH_SIZE):
+            uris = targets[start : start + _BATCH_SIZE]
+            changed = self._change(uris, identity)
             self.flush()
             if self.service.has_listeners:
-                done += changed
+                outcomes += changed
             else:
-                self.working_set.discard(some)
-        self._prove()
-        filled = _filled(self.service, self._plan.gone)
-        self.transaction.delete_below(filled)
-        self.transaction.delete_copies([uri for uri in self._plan.gone if at_top(uri) and uri not in filled])
-        self.revoke(self._principal)
-        return done
+                self.working_set.discard(uris)
+        self._verify()
+        roots = _with_lists(self.service, self._plan.deletions)
+        self.transaction.delete_below(roots)
+        self.transaction.delete_copies([uri for uri in self._plan.deletions if at_top(uri) and uri not in roots])
+        self.revoke(self._plan.principal)
+        return outcomes
 
     def _change(self, uris: Sequence[str], identity: Identity) -> list[tuple[Operation, Outcome]]:
-        """Delete objects, and take the user out of groups."""
-        for bucket, targets in _by_bucket(uris, read_bucket).items():
+        """Delete objects, and remove the user from groups."""
+        for bucket, targets in _by_bucket(uris).items():
             self.working_set.snapshot.add(self._read(Selection(bucket, targets=tuple(targets))))
-        left, clocks = set(self._plan.left), dict[str, int]()
-        done = []
+        groups, clocks = set(self._plan.groups), dict[str, int]()
+        outcomes = []
         for uri in uris:
             route, stored = self.service.kinds.match(uri), self.working_set.living(uri)
             if route and stored:
                 clock = next_timestamp(clocks.get(route.list, self.working_set.clock(route.list)), self.working_set.now)
                 clocks[route.list] = clock
-                make, method = (self._without_user, "PATCH") if uri in left else (_deletion, "DELETE")
+                make, method = (self._without_user, "PATCH") if uri in groups else (_deletion, "DELETE")
                 effect = make(route.kind, stored, clock)
                 outcome = Outcome(200, clock, data=effect.new.text, effects=(effect,))
-                done.append((Operation(method, route, identity), outcome))
-        # Together: each group that goes is looked for in all that is changed with it.
-        self.apply_effects(*(effect for _, outcome in done for effect in outcome.effects))
-        return done
+                outcomes.append((Operation(method, route, identity), outcome))
+        # Together: the grants to each deleted group are looked for in all objects that change with it.
+        self.apply_effects(*(effect for _, outcome in outcomes for effect in outcome.effects))
+        return outcomes
 
     def _without_user(self, kind: Kind, stored: Stored, clock: int) -> Effect:
-        """Take the user out of the document of a group too, so that nothing brings the membership back (PD-18)."""
+        """Return the effect of removing the user from a group, also from its document.
+
+        So no later write of the document brings the membership back (PD-18).
+        """
+        principal = self._plan.principal
         data = stored.data()
-        members = [member for member in data.get("members", ()) if member != self._principal]
+        members = [member for member in data.get("members", ()) if member != principal]
         text = dumps({**data, "members": members, "last_modified": clock})
         permissions = {
-            name: principals - {self._principal}
-            for name, principals in self.working_set.permissions(stored.uri).items()
+            name: principals - {principal} for name, principals in self.working_set.permissions(stored.uri).items()
         }
         return Effect(kind, replace(stored, timestamp=clock, text=text), stored, permissions, clock)
 
@@ -176,13 +182,14 @@ def _deletion(kind: Kind, stored: Stored, clock: int) -> Effect:
     return deletion_effect(kind, stored, clock, clock)
 
 
-def _filled(service: Service, uris: Iterable[str]) -> list[str]:
-    """Return the objects in which there may be lists."""
+def _with_lists(service: Service, uris: Iterable[str]) -> list[str]:
+    """Return the objects of kinds that contain lists."""
     return [uri for uri in uris if _lists_in(service, uri)]
 
 
-def _by_bucket(names: Iterable[str], of: Callable[[str], str]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for name in names:
-        found.setdefault(of(name), []).append(name)
-    return found
+def _by_bucket(uris: Iterable[str]) -> dict[str, list[str]]:
+    """Group URIs by the buckets under which they are read."""
+    by_bucket: dict[str, list[str]] = {}
+    for uri in uris:
+        by_bucket.setdefault(read_bucket(uri), []).append(uri)
+    return by_bucket

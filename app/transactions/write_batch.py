@@ -1,9 +1,9 @@
-"""Perform a batch in a writing transaction: lock, read, decide, move, write."""
+"""Perform a batch in a writing transaction: lock, read, decide, move, write (see `app.transactions`)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from app.decisions.decide import decide
 from app.decisions.working_set import WorkingSet, now_ms
@@ -20,239 +20,253 @@ from backends.storage import Clock, Selection, Snapshot, Transaction, Unlocked, 
 
 
 def write_batch(
-    service: Service, steps: Sequence[Operation | View], lengthy: SlowResults, lists: frozenset[str]
+    service: Service, steps: Sequence[Operation | View], slow_results: SlowResults, lists: frozenset[str]
 ) -> list[Answer | None]:
-    """Perform a batch in one transaction. Raises what makes `run_with_retries` try again."""
+    """Perform a batch in one transaction, which also locks *lists*; return the answers, None for views.
+
+    Raises the exceptions of `run_with_retries` and Outdated, ResultsMissing, Clash, BackendError, and errors of views
+    and of listeners before the commit.
+    """
     with Nonces(service) as nonces, service.storage.transaction() as transaction:
-        run = WriteBatch(service, transaction, steps, lengthy, nonces, lists)
-        run.prepare()
-        answers = [run.step(step) for step in steps]
-        lengthy.expect_computed()
-        events = run.notify_listeners(run.outcomes)
-        run.finish()
+        batch = WriteBatch(service, Attempt(transaction, slow_results, nonces, lists), steps)
+        batch.prepare()
+        answers = [batch.perform(step) for step in steps]
+        slow_results.expect_computed()
+        events = batch.notify_listeners(batch.outcomes)
+        batch.finish()
         nonces.exchange()
-        if not run.wrote:
+        if not batch.wrote:
             transaction.rollback()
     service.notify_after(events)
     return answers
 
 
-class WriteBatch(WriteTransaction):
-    """The operations of one writing transaction."""
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """The parts of one try to perform a batch; batches of its views share all but the lists.
 
-    def __init__(
-        self,
-        service: Service,
-        transaction: Transaction,
-        steps: Sequence[Operation | View],
-        lengthy: SlowResults,
-        nonces: Nonces,
-        lists: frozenset[str],
-    ) -> None:
-        super().__init__(service, transaction, Snapshot())
+    `lists` are those that earlier tries found unlocked.
+    """
+
+    transaction: Transaction
+    slow_results: SlowResults
+    nonces: Nonces
+    lists: frozenset[str] = frozenset()
+
+
+class WriteBatch(WriteTransaction):
+    """The steps of a batch in one writing transaction. `outcomes` has the operations that succeeded."""
+
+    def __init__(self, service: Service, attempt: Attempt, steps: Sequence[Operation | View]) -> None:
+        super().__init__(service, attempt.transaction, Snapshot())
         operations = self._operations = [step for step in steps if isinstance(step, Operation)]
-        self._alone = len(steps) == 1
-        self._lists = lists
-        self._lengthy = lengthy
-        self._nonces = nonces
-        self._read = VerifyingReader(transaction.read, (operation.identity for operation in operations))
-        self._recognised: dict[str, Identity] = {}
+        self._attempt = attempt
+        self._is_single = len(steps) == 1
+        self._read = VerifyingReader(attempt.transaction.read, (operation.identity for operation in operations))
+        self._identities: dict[str, Identity] = {}
         self._changed_users: set[str] = set()
-        self._stale = False
+        self._is_snapshot_outdated = False
         self._cascade_roots: set[str] = set()
-        self._last: set[str] = set()
+        self._lists_locked_last: set[str] = set()
         self.outcomes: list[tuple[Operation, Outcome]] = []
 
     def prepare(self) -> None:
-        """Lock and read what the operations need; call this before the first `step`. Raises Unlocked, Outdated."""
-        self._see(self._lock_and_read())
+        """Lock and read for the operations; call this before the first `perform`. Raises Unlocked, Outdated."""
+        self._restart_from(self._lock_and_read())
         self._start_lists()
-        self._empty_first()
+        self._empty_single_bucket()
 
-    def _see(self, snapshot: Snapshot) -> None:
-        """Go on from what was read now; what lasts through the request stays."""
+    def _restart_from(self, snapshot: Snapshot) -> None:
+        """Replace the working set by one of a new snapshot; the state of the transaction stays."""
         self.working_set = WorkingSet(snapshot, now_ms(), self.working_set.transaction_state)
-        self.working_set.slow_results = self._lengthy
+        self.working_set.slow_results = self._attempt.slow_results
 
     def _lock_and_read(self) -> Snapshot:
-        """Lock what the operations may write or empty, then read what they name."""
+        """Lock the lists that the operations may write or empty, then read everything that they name."""
         writes = [operation for operation in self._operations if not operation.reads]
-        self._cascade_roots = _cascade_roots(self.service, writes, alone=self._alone)
-        self._last = {list_of(uri) for uri in self._cascade_roots if self._alone and at_top(uri)}
-        lists = {each.route.list for each in writes} | self._lists
-        clocks = self.transaction.lock(lists - self._last, self._cascade_roots)
-        return self._read_all(clocks, () if self._last else self._cascade_roots)
+        self._cascade_roots = _cascade_roots(self.service, writes, is_single=self._is_single)
+        self._lists_locked_last = {list_of(uri) for uri in self._cascade_roots if self._is_single and at_top(uri)}
+        lists = {operation.route.list for operation in writes} | self._attempt.lists
+        clocks = self.transaction.lock(lists - self._lists_locked_last, self._cascade_roots)
+        return self._read_all(clocks, () if self._lists_locked_last else self._cascade_roots)
 
-    def _read_all(self, clocks: dict[str, Clock], emptied: Iterable[str]) -> Snapshot:
-        seen = Snapshot(clocks=clocks)
-        single = [operation for operation in self._operations if not operation.pages]
-        for each in selections.add_cascade_roots(
-            selections.select_objects(self.service, single, writing=True), emptied
-        ):
-            seen.add(self._read(each))
-        return seen
+    def _read_all(self, clocks: dict[str, Clock], cascade_roots: Iterable[str]) -> Snapshot:
+        snapshot = Snapshot(clocks=clocks)
+        on_objects = [operation for operation in self._operations if not operation.pages]
+        objects = selections.select_objects(self.service, on_objects, writing=True)
+        for selection in selections.add_cascade_roots(objects, cascade_roots):
+            snapshot.add(self._read(selection))
+        return snapshot
 
-    def _empty_first(self) -> None:
-        """Empty a bucket that a request deletes alone, then lock the list of buckets, where others write meanwhile.
+    def _empty_single_bucket(self) -> None:
+        """Empty a bucket that a single request deletes, before the list of buckets is locked.
 
-        Emptying takes long where there is much. Under all locks the bucket is read and the request is decided again.
+        Emptying a large bucket takes long; others can write to the list of buckets meanwhile. Under all locks the
+        bucket is read and the request is decided again.
         """
-        if not self._last:
+        if not self._lists_locked_last:
             return
         try:
             decide(self._operations[0], self.working_set, self.service.rules)
         except ApiError:
             return
-        for wanted in selections.add_cascade_roots((), self._cascade_roots):
-            self.transaction.read(wanted)
+        for selection in selections.add_cascade_roots((), self._cascade_roots):
+            self.transaction.read(selection)
         self.transaction.delete_below([*self._cascade_roots], copies=False)
-        clocks = self.working_set.snapshot.clocks | self.transaction.lock(self._last)
-        self._see(self._read_all(clocks, self._cascade_roots))
+        clocks = self.working_set.snapshot.clocks | self.transaction.lock(self._lists_locked_last)
+        self._restart_from(self._read_all(clocks, self._cascade_roots))
 
     def _start_lists(self) -> None:
         """Start lists of living parents that have no clock: their kind is newer than the parent (a plugin's).
 
-        The lock of the list that the parent is in keeps others from doing the same. Raises Unlocked for either.
+        The lock of the parent's own list keeps other transactions from doing the same. Raises Unlocked for either list.
         """
         for operation in self._operations:
-            parent, name = operation.route.parent, operation.route.list
-            if operation.reads or operation.pages or name in self.working_set.snapshot.clocks or name in self._last:
+            parent, list_uri = operation.route.parent, operation.route.list
+            has_clock = list_uri in self.working_set.snapshot.clocks or list_uri in self._lists_locked_last
+            if operation.reads or operation.pages or has_clock:
                 continue
             if parent is not None:
                 if self.working_set.living(parent.uri) is None:
                     continue
                 self.transaction.expect_locked((list_of(parent.uri),))
-                if name in self.transaction.read(Selection(operation.route.bucket, clocks=(name,))).clocks:
-                    raise Unlocked((name,))  # born while this waited for its parent's list
-            self.working_set.start_list(name)
+                if list_uri in self.transaction.read(Selection(operation.route.bucket, clocks=(list_uri,))).clocks:
+                    raise Unlocked((list_uri,))  # started while this transaction waited for the parent's list
+            self.working_set.start_list(list_uri)
 
-    def step(self, step: Operation | View) -> Answer | None:
-        """Perform one operation, or let a view answer."""
+    def perform(self, step: Operation | View) -> Answer | None:
+        """Perform one operation, or run a view."""
         if isinstance(step, View):
-            self._read.verify()  # before the view may change the users
-            self.flush()
-            EnclosingBatch(self.service, self._perform_for_view).answer(step)
-            if self._stale:
-                self._stale = False
-                self._recognised.clear()
-                self._see(self._lock_and_read())
+            self._run_view(step)
             return None
         operation = self.reauthenticate(step)
-        answer = self.answer(operation)
+        answer = self.perform_operation(operation)
         if isinstance(answer, Outcome):
             self.outcomes.append((operation, answer))
         return answer
 
+    def _run_view(self, view: View) -> None:
+        """Run a view on the state that the steps before it have written; read again if it writes."""
+        self._read.verify()  # before the view may change the users
+        self.flush()
+        EnclosingBatch(self.service, self._perform_for_view).run(view)
+        if self._is_snapshot_outdated:
+            self._is_snapshot_outdated = False
+            self._identities.clear()
+            self._restart_from(self._lock_and_read())
+
     def _perform_for_view(self, operations: Sequence[Operation]) -> list[Answer]:
-        """Perform in this transaction what a view asks for; listeners are told of it with the rest."""
-        inner = WriteBatch(self.service, self.transaction, operations, self._lengthy, self._nonces, frozenset())
+        """Perform operations of a view in this transaction; listeners are notified of them with the others."""
+        inner = WriteBatch(self.service, replace(self._attempt, lists=frozenset()), operations)
         inner.working_set.transaction_state = self.working_set.transaction_state
         inner.prepare()
-        answers = [answer for operation in operations if (answer := inner.step(operation)) is not None]
+        answers = [answer for operation in operations if (answer := inner.perform(operation)) is not None]
         inner.flush()
         self.outcomes += inner.outcomes
         self.wrote |= inner.wrote
-        self._stale |= inner.wrote
+        self._is_snapshot_outdated |= inner.wrote
         self._changed_users |= inner._changed_users
         return answers
 
-    def answer(self, operation: Operation) -> Answer:
-        """Decide one operation and take over what it changes."""
+    def perform_operation(self, operation: Operation) -> Answer:
+        """Decide one operation and apply its effects."""
         if operation.pages:
             self.flush()
             operation, page = selections.read_list(
-                self.service, operation, lambda wanted: self._read(replace(wanted, ancestor_documents=True))
+                self.service, operation, lambda selection: self._read(replace(selection, ancestor_documents=True))
             )
             self.working_set.snapshot.add(page)
             self.working_set.snapshot.page, self.working_set.snapshot.total = page.page, page.total
             self.working_set.snapshot.full, self.working_set.snapshot.has_shared = page.full, page.has_shared
         try:
             outcome = self.service.decide(operation, self.working_set)
-            self._nonces.use(operation, outcome)
+            self._attempt.nonces.use(operation, outcome)
         except ApiError as error:
             return error
         self.apply_effects(*outcome.effects)
-        self._cascade(operation, outcome)
+        self._empty_deleted(operation, outcome)
         return outcome
 
     def reauthenticate(self, operation: Operation) -> Operation:
-        """Try again credentials that an earlier operation of the batch may have made valid, or invalid (P-ACC-27).
+        """Check credentials again that an earlier operation of the batch may have made valid or invalid (P-ACC-27).
 
-        Credentials of a user that no operation changed stay good: trying them again would take long.
+        Credentials of a user that no operation changed stay valid: checking them again would take long.
         """
-        given, identity = operation.credentials, operation.identity
-        unchanged = identity.policy in self.service.identity_kinds and identity.user_id not in self._changed_users
-        if given is None or unchanged or not self._changed_users:
+        credentials, identity = operation.credentials, operation.identity
+        is_user_unchanged = (
+            identity.policy in self.service.identity_kinds and identity.user_id not in self._changed_users
+        )
+        if credentials is None or is_user_unchanged or not self._changed_users:
             return operation
-        if given not in self._recognised:
-            self._recognise(given, identity)
-        return replace(operation, identity=self._recognised[given])
+        if credentials not in self._identities:
+            self._authenticate(credentials, identity)
+        return replace(operation, identity=self._identities[credentials])
 
-    def _recognise(self, credentials: str, before: Identity) -> None:
-        """Find out who sends *credentials* now, and read what they may, once for all their operations."""
+    def _authenticate(self, credentials: str, former: Identity) -> None:
+        """Authenticate *credentials* on the present state, and read the access of a new identity to all its objects."""
         self.flush()
         identity = self.service.authenticate_and_verify(credentials, self.transaction.read)
-        self._recognised[credentials] = identity
-        if identity == before:
+        self._identities[credentials] = identity
+        if identity == former:
             return
-        theirs = [
+        operations = [
             replace(operation, identity=identity)
             for operation in self._operations
             if operation.credentials == credentials and not operation.pages
         ]
-        for wanted in selections.select_objects(self.service, theirs, writing=True):
-            self.working_set.snapshot.add(self.transaction.read(replace(wanted, ancestor_documents=True)))
+        for selection in selections.select_objects(self.service, operations, writing=True):
+            self.working_set.snapshot.add(self.transaction.read(replace(selection, ancestor_documents=True)))
 
     def apply_effects(self, *effects: Effect) -> None:
-        """Take over changed objects; users among them may make credentials valid or invalid."""
+        """Apply the effects of an operation; changed users may make credentials valid or invalid."""
         users = [effect for effect in effects if effect.kind.name in self.service.identity_kinds]
-        changed = {f"{effect.kind.name}:{effect.new.id}" for effect in users if _proves_otherwise(effect)}
+        changed = {f"{effect.kind.name}:{effect.new.id}" for effect in users if _changes_login(effect)}
         if changed:
             self._changed_users |= changed
-            self._recognised.clear()
+            self._identities.clear()
         super().apply_effects(*effects)
 
-    def _cascade(self, operation: Operation, outcome: Outcome) -> None:
-        """Empty what was deleted, at once (C-OBJ-61): lock the clocks below, and delete in later statements.
+    def _empty_deleted(self, operation: Operation, outcome: Outcome) -> None:
+        """Empty deleted objects at once (C-OBJ-61): lock the clocks below, then delete in later statements.
 
-        What was at the top leaves its bucket even where nothing can be in it: there is the copy of its document.
+        An object at the top that cannot contain lists is removed from its own bucket, where its copy is.
         """
-        gone = [effect.new.uri for effect in outcome.effects if effect.new.deleted]
-        if gone and self.service.kinds.children(operation.kind):
-            self._prepare(gone)
+        deleted = [effect.new.uri for effect in outcome.effects if effect.new.deleted]
+        if deleted and self.service.kinds.children(operation.kind):
+            self._lock_below(deleted)
             self.flush()
-            self.transaction.delete_below(gone)
-            self.working_set.discard_below(set(gone))
-        elif gone and at_top(gone[0]):
+            self.transaction.delete_below(deleted)
+            self.working_set.discard_below(set(deleted))
+        elif deleted and at_top(deleted[0]):
             self.flush()
-            self.transaction.delete_copies(gone)
+            self.transaction.delete_copies(deleted)
 
-    def _prepare(self, gone: Sequence[str]) -> None:
-        """Lock what lies below deleted objects, where that was not done at the start."""
-        unlocked = [uri for uri in gone if uri not in self._cascade_roots and not is_inside(uri, self._cascade_roots)]
+    def _lock_below(self, uris: Sequence[str]) -> None:
+        """Lock the lists below deleted objects, unless they were locked from the start."""
+        unlocked = [uri for uri in uris if uri not in self._cascade_roots and not is_inside(uri, self._cascade_roots)]
         if unlocked:
             self.working_set.snapshot.clocks |= self.transaction.lock((), unlocked)
-            for wanted in selections.add_cascade_roots([], unlocked):
-                self.working_set.snapshot.add(self.transaction.read(wanted))
+            for selection in selections.add_cascade_roots([], unlocked):
+                self.working_set.snapshot.add(self.transaction.read(selection))
 
 
-def _proves_otherwise(effect: Effect) -> bool:
-    """Say whether what proves a user's identity changes: the user's existence, or its private fields."""
+def _changes_login(effect: Effect) -> bool:
+    """Return whether a user is created or deleted, or its private fields (a password's hash) change."""
     if effect.old is None or effect.new.deleted:
         return True
     before, after = effect.old.data(), effect.new.data()
     return any(before.get(name) != after.get(name) for name in effect.kind.private)
 
 
-def _cascade_roots(service: Service, writes: Iterable[Operation], alone: bool) -> set[str]:
+def _cascade_roots(service: Service, writes: Iterable[Operation], *, is_single: bool) -> set[str]:
     """Return the objects below which a request may empty lists: all clocks there are locked from the start.
 
-    Which objects the deletion of a list empties is known later. Unless it stands *alone*, its whole bucket counts, so
-    that other operations have not locked what comes after it.
+    The objects that the deletion of a list empties are known later. Unless that is a single request, its whole bucket
+    counts, so that other operations have not locked lists that come later in the order of locks.
     """
-    deletions = [each for each in writes if each.method == "DELETE" and service.kinds.children(each.kind)]
-    objects = {each.route.uri for each in deletions if not each.route.on_list}
-    if alone:
+    deletions = [write for write in writes if write.method == "DELETE" and service.kinds.children(write.kind)]
+    objects = {deletion.route.uri for deletion in deletions if not deletion.route.on_list}
+    if is_single:
         return objects
-    buckets = {each.route.bucket for each in deletions if each.route.on_list}
+    buckets = {deletion.route.bucket for deletion in deletions if deletion.route.on_list}
     return objects | {bucket for bucket in buckets if bucket.count("/") > 1}
