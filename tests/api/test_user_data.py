@@ -208,7 +208,7 @@ def test_events_tell_of_each_list_once(client: Client) -> None:
 @pytest.mark.parametrize("listening", [False, True], ids=["", "and somebody is told"])
 def test_much_ends_some_at_a_time(client: Client, monkeypatch: pytest.MonkeyPatch, listening: bool) -> None:
     """As at once: one event for each list, each object with its own timestamp, groups and counts as they should."""
-    monkeypatch.setattr("app.transactions.user_data._AT_ONCE", 2)
+    monkeypatch.setattr("app.transactions.user_data._BATCH_SIZE", 2)
     events: list[Event] = []
     for number in range(5):
         client.as_("bob").put(f"{LIST}/more{number}")
