@@ -157,7 +157,7 @@ def open_sentry(settings: Settings) -> None:
         raise SettingError("sentry_dsn", "a DSN like https://key@host/project is expected.") from error
     # Otherwise the log line of the start is sent as an event anyway.
     if settings.sentry_dsn and min([events, *(handler.level for handler in senders)]) > logging.INFO:
-        sentry.say(f"Running {running}.")
+        sentry.send_message(f"Running {running}.")
 
 
 def _new_service(settings: Settings, storage: Storage, service_class: Callable[..., Service]) -> Service:

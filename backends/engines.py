@@ -1,4 +1,4 @@
-"""Make PostgreSQL engines: which driver, how many connections, what happens after a fork (operations.md 3.6)."""
+"""Create PostgreSQL engines: the driver, the connection pool, fresh connections after a fork (operations.md 3.6)."""
 
 from typing import Any
 
@@ -11,31 +11,31 @@ from backends import Pool
 from backends.deadlines import CONNECT_TIMEOUT_SECONDS, LimitedCursor
 from backends.forks import renew_in_children
 
-# Options that SQLAlchemy takes for itself: several hosts are joined there.
-_OF_SQLALCHEMY = ("host", "port")
+# Query parameters that SQLAlchemy handles itself: it joins several hosts.
+_SQLALCHEMY_PARAMETERS = ("host", "port")
 _POSTGRESQL_SCHEMES = ("postgres", "postgresql", "postgresql+psycopg2")
 
 
 def postgresql_url(url: str) -> URL:
-    """Return *url* with our driver: `postgresql://` alone means another one, `postgres://` none at all.
+    """Return *url* with the driver psycopg2: `postgresql://` alone may mean another driver, `postgres://` means none.
 
-    Raises ValueError when it is not the address of a PostgreSQL.
+    Raises ValueError when it is not the URL of a PostgreSQL.
     """
-    scheme, separator, rest = url.partition("://")
+    scheme, separator, address = url.partition("://")
     if not separator or scheme not in _POSTGRESQL_SCHEMES:
         # The URL is not repeated: it may hold a password.
         raise ValueError("The URL of a PostgreSQL backend must start with postgresql://")
-    place = make_url(f"postgresql+psycopg2://{rest}")
+    engine_url = make_url(f"postgresql+psycopg2://{address}")
     try:
-        # libpq knows the options that may follow the `?`.
-        make_dsn(**{name: str(value) for name, value in place.query.items() if name not in _OF_SQLALCHEMY})
+        # libpq checks the parameters that follow the `?`.
+        make_dsn(**{name: str(value) for name, value in engine_url.query.items() if name not in _SQLALCHEMY_PARAMETERS})
     except ProgrammingError as error:
         raise ValueError(" ".join(str(error).split())) from None
-    return place
+    return engine_url
 
 
 def pool_options(pool: Pool) -> dict[str, Any]:
-    """Return the arguments of `create_engine` that say what *pool* says."""
+    """Return the settings of *pool* as arguments of `create_engine`."""
     return {
         "pool_size": pool.size,
         "max_overflow": pool.max_overflow,
@@ -47,9 +47,9 @@ def pool_options(pool: Pool) -> dict[str, Any]:
 
 
 def autocommit_engine(url: str, pool: Pool) -> Engine:
-    """Make an engine whose statements each commit by themselves, within a time limit (`backends.deadlines`).
+    """Create an engine in autocommit whose statements have a time limit (`backends.deadlines`).
 
-    What they bind is in no error and no log line.
+    Bound values appear in no error and no log line.
     """
     engine = create_engine(
         postgresql_url(url),
@@ -63,38 +63,38 @@ def autocommit_engine(url: str, pool: Pool) -> Engine:
 
 
 def renew_after_fork(engine: Engine) -> None:
-    """See to it that a child process opens its own connections (gunicorn `preload_app`, uWSGI without `lazy-apps`).
+    """Let each child process open its own connections (gunicorn `preload_app`, uWSGI without `lazy-apps`).
 
-    Those of the parent are forgotten and not closed: the parent still uses them.
+    The connections of the parent are dropped but not closed: the parent still uses them.
     """
     renew_in_children(engine, lambda inherited: inherited.dispose(close=False))
 
 
 def _pool_class(pool: Pool) -> type[QueuePool]:
-    """Return a pool that waits for fractions of a second too, and in which no more threads wait than may.
+    """Return a class of pools with a fractional timeout, and with a limit to the number of waiting threads.
 
-    A class of its own for each, since a pool that is disposed of makes its successor from its class alone.
+    Each pool has a class of its own, since a pool that is disposed of creates its successor from its class alone.
     """
-    # Without a bound on connections nobody waits.
+    # Without a limit to connections no thread waits.
     bounded = pool.max_backlog >= 0 and pool.max_overflow >= 0
-    most = pool.size + pool.max_overflow + pool.max_backlog
+    max_holders = pool.size + pool.max_overflow + pool.max_backlog
 
     class BoundedQueuePool(QueuePool):
-        """Refuse at once what would wait behind too many others."""
+        """A pool that raises at once when too many threads wait."""
 
         _asking = 0
 
         def __init__(self, creator: Any, **options: Any) -> None:
-            # Flask-SQLAlchemy makes engines from a configuration, and SQLAlchemy takes a timeout there for an integer.
+            # Flask-SQLAlchemy creates engines from a configuration, where SQLAlchemy converts a timeout to an integer.
             super().__init__(creator, **{**options, "timeout": pool.timeout_seconds})
 
         def connect(self) -> PoolProxiedConnection:
-            """Return a connection; raise TimeoutError when too many threads wait already."""
+            """Return a connection. Raises TimeoutError when too many threads wait already."""
             if not bounded:
                 return super().connect()
-            # A race lets one too many in or out, which a bound on a queue can bear.
-            if self.checkedout() + self._asking >= most:
-                raise PoolTimeoutError(f"Connection pool has reached its bound of {most} holders and waiters")
+            # A race lets one thread too many in or out, which does no harm.
+            if self.checkedout() + self._asking >= max_holders:
+                raise PoolTimeoutError(f"Connection pool has reached its bound of {max_holders} holders and waiters")
             self._asking += 1
             try:
                 return super().connect()

@@ -1,4 +1,4 @@
-"""Tell Sentry what goes wrong. Loaded only where a setting or a handler of the ini file asks for it (O-MON-33)."""
+"""Report errors to Sentry. Loaded only if a setting or a handler of the ini file names it (O-MON-33)."""
 
 import logging
 from typing import Any, Final
@@ -13,11 +13,11 @@ from sentry_sdk.types import Event, Hint
 from backends.logs import REQUEST_LOGGERS
 from backends.logs.secrets import redacted, shown_headers
 
-_NOT_SENT: Final = ("data", "cookies", "env")
+_OMITTED_FIELDS: Final = ("data", "cookies", "env")
 
 
-class _Lines(LoggingIntegration):
-    """Makes breadcrumbs and events of log lines; knows from which level on a line is an event."""
+class _LogIntegration(LoggingIntegration):
+    """Turns log lines into breadcrumbs and, from *events_level* on, into events."""
 
     def __init__(self, breadcrumbs_level: int, events_level: int | None) -> None:
         super().__init__(level=breadcrumbs_level, event_level=events_level, sentry_logs_level=None)
@@ -25,9 +25,9 @@ class _Lines(LoggingIntegration):
 
 
 class SentryHandler(EventHandler):
-    """Send the records that a logger of an ini file hands over, in place of raven's handler of that name.
+    """A handler for ini files that sends log records, in place of raven's handler of that name.
 
-    *dsn* counts where the setting `sentry_dsn` gives none; other arguments of raven mean nothing here.
+    *dsn* is used if the setting `sentry_dsn` is not set; other arguments of raven are ignored.
     """
 
     def __init__(self, dsn: str = "", *_: Any, **__: Any) -> None:
@@ -35,21 +35,21 @@ class SentryHandler(EventHandler):
         self.dsn = dsn
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Send the record, unless the setting sends it already."""
-        lines = sentry_sdk.get_client().get_integration(_Lines)
-        sent_from = lines.events_level if isinstance(lines, _Lines) else None
-        if sent_from is None or record.levelno < sent_from:
+        """Send the record, unless the integration of the setting sends it already."""
+        integration = sentry_sdk.get_client().get_integration(_LogIntegration)
+        events_level = integration.events_level if isinstance(integration, _LogIntegration) else None
+        if events_level is None or record.levelno < events_level:
             super().emit(record)
 
 
 def start(
     dsn: str, environment: str | None, release: str, breadcrumbs_level: int, events_level: int | None = None
 ) -> None:
-    """Send log lines from *events_level* on as events, none where it is None. For the whole process; raises ValueError.
+    """Send log lines from *events_level* on as events (None: no lines), for the whole process. Raises ValueError.
 
-    Nothing is sent that a client meant for us alone: no bodies, credentials and cookies, no values of variables.
+    No private data of clients is sent: no bodies, credentials or cookies, no values of variables.
     """
-    # The line of a request is no event: there would be one for every request.
+    # The log line of a request is no event: there would be one for every request.
     for name in REQUEST_LOGGERS:
         ignore_logger(name)
     sentry_sdk.init(
@@ -61,31 +61,31 @@ def start(
         integrations=[
             FlaskIntegration(),
             SqlalchemyIntegration(),
-            _Lines(breadcrumbs_level, events_level),
-            # Waits for what is not sent yet, without telling of it on standard error.
-            AtexitIntegration(callback=lambda pending, timeout: None),
+            _LogIntegration(breadcrumbs_level, events_level),
+            # Waits for pending events at exit; without the callback it would print to standard error.
+            AtexitIntegration(callback=lambda _pending, _timeout: None),
         ],
         send_default_pii=False,
         max_request_body_size="never",
         include_local_variables=False,
         auto_session_tracking=False,
-        before_send=_without_secrets,
+        before_send=_remove_secrets,
     )
 
 
 def send_message(text: str) -> None:
-    """Send a message of level info, by which an operator sees that it works."""
+    """Send a message of level info, which shows an operator that sending works."""
     sentry_sdk.capture_message(text, "info")
 
 
-def _without_secrets(event: Event, hint: Hint) -> Event:
-    """Take out of an event what no log line tells either."""
-    shown: Any = redacted(event)
-    shown.pop("user", None)
-    request = shown.get("request", {})
-    for name in _NOT_SENT:
+def _remove_secrets(event: Event, _hint: Hint) -> Event:
+    """Remove from an event the data that log lines omit too."""
+    safe_event: Any = redacted(event)
+    safe_event.pop("user", None)
+    request = safe_event.get("request", {})
+    for name in _OMITTED_FIELDS:
         request.pop(name, None)
     if "headers" in request:
         request["headers"] = shown_headers(request["headers"])
-    kept: Event = shown
-    return kept
+    result: Event = safe_event
+    return result

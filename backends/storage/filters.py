@@ -127,7 +127,7 @@ def ordering(page: Page, documents: Table, dialect: Dialect) -> list[tuple[Colum
     ]
 
 
-def in_direction(key: ColumnElement[Any], descending: bool) -> ColumnElement[Any]:
+def in_direction(key: ColumnElement[Any], *, descending: bool) -> ColumnElement[Any]:
     """Return a key of the sort with ASC or DESC."""
     return key.desc() if descending else key.asc()
 

@@ -148,16 +148,24 @@ class Pages:
             unless_timestamp=None if page.unless_timestamp is None else 0,
         )
         replaced = replace_values(shape)
-        if replaced is None:
-            return self._build(shape, has_ancestors, ancestor_documents, secret_fields), {}
-        shape, values = replaced
-        return self._cached(replace(shape, list=""), has_ancestors, ancestor_documents, secret_fields), values
+        build, values = self._build, dict[str, Any]()
+        if replaced is not None:
+            shape, values = replace(replaced[0], list=""), replaced[1]
+            build = self._cached
+        statement = build(
+            shape,
+            has_ancestors=has_ancestors,
+            ancestor_documents=ancestor_documents,
+            secret_fields=secret_fields,
+        )
+        return statement, values
 
     def _build(
         self,
         page: Page,
-        has_ancestors: bool,  # cached by position, once per request
-        ancestor_documents: bool,  # cached by position, once per request
+        *,
+        has_ancestors: bool,
+        ancestor_documents: bool,
         secret_fields: tuple[str, ...],
     ) -> CompoundSelect[Any]:
         by_time = page.order[0].path == ("last_modified",)
@@ -237,7 +245,7 @@ class Pages:
         columns = [*documents.c, *(key for key, _ in keys if key.name not in documents.c)]
 
         def first(rows: FromClause, limit: Any) -> Any:
-            sort = [in_direction(rows.c[key.name], descending) for key, descending in keys]
+            sort = [in_direction(rows.c[key.name], descending=descending) for key, descending in keys]
             return select(*rows.c).order_by(*sort).limit(limit).subquery()
 
         for gate in gates:

@@ -1,19 +1,20 @@
-"""Remove what has ended in a list: tombstones, and grants and memberships that were withdrawn.
+"""Remove ended rows of lists: tombstones, and grants and memberships that ended.
 
 Theory of operation:
 
-- Each list has two limits, both timestamps: tombstones up to `tombstones` go, grants and memberships up to `intervals`,
-  which is never the lower one. A limit is the newest of what is too old, or too much: the newest tombstone beyond the
-  first *keep*, and for the other limit also the newest end of grants, or of memberships, beyond the first *keep* ends.
-- Rows are found by a read without a lock, 1,000 at most. One transaction for each such batch locks the clock of the
-  list, raises its `floor` to the newest timestamp of the batch, and deletes the rows by their keys. The DELETE asks
-  again whether they have ended: an object may have been created again meanwhile. So whatever the moment at which the
-  command is killed, a client that would miss something polls from below `floor`; starting it again goes on.
-- An end in a list that did not move then (a user was deleted) is one above the clock. The clock follows: it is never
-  below `floor`, or whoever reads the list anew would be below it as well.
-- Clocks are never removed: a list that starts again must not give out timestamps of its former life.
+- Each list has two limits, both timestamps: tombstones up to `tombstones` are removed, grants and memberships that
+  ended up to `intervals`, which is never the lower one. A limit is the newest timestamp that is too old, or beyond a
+  number: the newest tombstone beyond the first *keep*, and for `intervals` also the newest end of grants, or of
+  memberships, beyond the first *keep* ends.
+- A batch of at most 1,000 rows is read without a lock. A transaction for each batch locks the clock of the list, raises
+  its `floor` to the newest timestamp of the batch, and deletes the rows by their keys. The DELETE checks again that
+  they have ended: an object may have been created again meanwhile. So the command can be killed at any moment: a client
+  that would miss a row polls from below `floor`, and another run of the command continues.
+- The end of a grant in a list that did not move then (its user was deleted) is one above the clock. The clock is raised
+  with `floor`, which is never above it, since otherwise a client that reads the list anew would be below `floor` too.
+- Clocks are never removed: a list that starts again must not give out timestamps that it gave out before.
 
-Every statement names its bucket, but the one that walks through the clocks.
+Every statement has its bucket as a condition, except the one that reads all clocks.
 
     DELETE FROM grants USING unnest(...) AS gone(bucket, uri, permission, principal, since)
     WHERE grants.bucket = gone.bucket AND ... AND grants.bucket IN (...) AND grants.until <= 1750000000000
@@ -54,44 +55,44 @@ from backends.storage.dialect import Dialect
 from backends.storage.tables import clocks, documents, grants, members
 from backends.storage.writes import Writer
 
-_ROWS: Final = 1_000
-"""How many rows a transaction removes, and how many clocks a statement reads."""
+_MAX_ROWS: Final = 1_000
+"""The greatest number of rows that a transaction removes, and of clocks that a statement reads."""
 
 _BUCKET: Final = bindparam("of_bucket", type_=Text)
 _LIST: Final = bindparam("of_list", type_=Text)
-_PASSED: Final = bindparam("passed", type_=BigInteger)
-_THROUGH: Final = bindparam("through", type_=BigInteger)
-_LIVES: Final = literal_column(str(LIVING), BigInteger)
+_NEW_FLOOR: Final = bindparam("passed", type_=BigInteger)
+_LIMIT: Final = bindparam("through", type_=BigInteger)
+_LIVING: Final = literal_column(str(LIVING), BigInteger)
 
 
 @dataclass(frozen=True, slots=True)
 class _Ended:
-    """The rows of a table that have ended: when, what identifies a row, and in which order an index has them."""
+    """The ended rows of a table: the column with their end, the key of a row, and the order of an index of them."""
 
     table: Table
     stamp: Column[Any]
     keys: tuple[str, ...]
     order: tuple[Column[Any], ...]
 
-    def within(self, name: Any) -> Iterator[ColumnElement[bool]]:
-        """Yield the conditions that rows of the bucket are of a list and have ended."""
+    def in_list(self, name: Any) -> Iterator[ColumnElement[bool]]:
+        """Yield the conditions that rows of the bucket belong to a list and have ended."""
         columns = self.table.c
         if self.table is members:
-            inside = func.substr(columns.principal, func.length(name) + literal_column("2"), type_=Text)
+            group_id = func.substr(columns.principal, func.length(name) + literal_column("2"), type_=Text)
             yield columns.principal > name.concat(literal_column("'/'", Text))
             yield columns.principal < name.concat(literal_column("'0'", Text))
-            yield inside.not_like(literal_column("'%/%'", Text))
+            yield group_id.not_like(literal_column("'%/%'", Text))
         else:
             yield columns.list == name
-        yield columns.deleted if self.table is documents else self.stamp < _LIVES
+        yield columns.deleted if self.table is documents else self.stamp < _LIVING
 
     def in_bucket(self) -> Iterator[ColumnElement[bool]]:
         """Yield the condition on the bucket, where the table has one."""
         if self.table is not members:
             yield self.table.c.bucket == _BUCKET
 
-    def bound(self, name: str) -> BindParameter[Any]:
-        """Return a bound value that is compared with the first column of the order."""
+    def bind_first(self, name: str) -> BindParameter[Any]:
+        """Return a bound value to compare with the first column of `order`."""
         return bindparam(name, type_=Text() if self.table is members else BigInteger())
 
 
@@ -115,7 +116,7 @@ _ALL: Final = (_TOMBSTONES, _GRANTS, _MEMBERSHIPS)
 
 @dataclass(frozen=True, slots=True)
 class _Limits:
-    """Up to which timestamps what has ended in a list goes; -1 where nothing does."""
+    """The limits of a list: ended rows up to these timestamps are removed; -1 where none are."""
 
     bucket: str
     list: str
@@ -124,28 +125,30 @@ class _Limits:
 
 
 class Purge:
-    """Removes what has ended, on one storage: *reading* gives a connection, *transaction* opens a writing one."""
+    """The purge of one storage: *read_connection* yields a connection, *transaction* opens a writing transaction."""
 
     def __init__(
         self,
         dialect: Dialect,
-        reading: Callable[[], AbstractContextManager[Connection]],
+        read_connection: Callable[[], AbstractContextManager[Connection]],
         transaction: Callable[[], AbstractContextManager[Writer]],
     ) -> None:
         self._dialect = dialect
-        self._reading = reading
+        self._read_connection = read_connection
         self._transaction = transaction
-        self._finding = lru_cache(_build_finding)
-        self._removing = lru_cache(self._build_removing)
-        floor, clock = (dialect.greatest(column, _PASSED) for column in (clocks.c.floor, clocks.c.last_modified))
-        self._passing = (
+        self._select_batch = lru_cache(_build_select_batch)
+        self._delete_batch = lru_cache(self._build_delete_batch)
+        floor, last_modified = (
+            dialect.greatest(column, _NEW_FLOOR) for column in (clocks.c.floor, clocks.c.last_modified)
+        )
+        self._raise_floor = (
             update(clocks)
             .where(clocks.c.bucket == _BUCKET, clocks.c.list == _LIST)
-            .values(floor=floor, last_modified=clock)
+            .values(floor=floor, last_modified=last_modified)
         )
 
     def run(self, patterns: Sequence[str], keep: int | None, before: int | None) -> int:
-        """Remove what has ended in the lists that match LIKE patterns; return how many tombstones there were."""
+        """Remove ended rows from the lists that match LIKE patterns; return the number of tombstones removed."""
         removed = 0
         for limits in self._limits(patterns, keep, before):
             removed += self._remove(_TOMBSTONES, limits, limits.tombstones)
@@ -154,11 +157,11 @@ class Purge:
         return removed
 
     def _limits(self, patterns: Sequence[str], keep: int | None, before: int | None) -> Iterator[_Limits]:
-        """Yield the limits of the lists in which something goes."""
+        """Yield the limits of each list from which rows are to be removed."""
         statement = _build_limits(counted=keep is not None, dated=before is not None)
         for bucket, lists in self._lists(patterns):
             parameters = {"of_bucket": bucket, "lists": lists, "keep": keep, "before": before}
-            with self._reading() as connection:
+            with self._read_connection() as connection:
                 rows = connection.execute(statement, parameters).all()
             for name, *newest in rows:
                 ends = [-1 if end is None else end for end in newest]
@@ -167,27 +170,27 @@ class Purge:
                     yield _Limits(bucket, name, max(ends[:third]), max(ends))
 
     def _lists(self, patterns: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
-        """Yield all lists that match, by bucket: each bucket's at once, or in parts where there are very many."""
+        """Yield the lists that match by bucket, those of a large bucket in several parts."""
         statement = _build_lists(patterns)
         bucket = name = ""
         while True:
-            with self._reading() as connection:
+            with self._read_connection() as connection:
                 rows = connection.execute(statement, {"after_bucket": bucket, "after_list": name}).all()
-            for each, some in groupby(rows, key=lambda row: str(row[0])):
-                yield each, [row[1] for row in some]
-            if len(rows) < _ROWS:
+            for group_bucket, group in groupby(rows, key=lambda row: str(row[0])):
+                yield group_bucket, [row[1] for row in group]
+            if len(rows) < _MAX_ROWS:
                 return
             bucket, name = rows[-1]
 
-    def _remove(self, ended: _Ended, limits: _Limits, through: int) -> int:
-        """Remove rows that ended up to a timestamp, batch by batch; return how many."""
+    def _remove(self, ended: _Ended, limits: _Limits, limit: int) -> int:
+        """Remove rows that ended up to the timestamp *limit*, batch by batch; return their number."""
         removed, start = 0, f"{limits.list}/" if ended is _MEMBERSHIPS else 0
         where = {"of_bucket": limits.bucket, "of_list": limits.list}
-        size = _ROWS if through >= 0 else 0
-        while size == _ROWS:
-            with self._reading() as connection:
-                parameters = {**where, "start": start, "through": through}
-                rows = connection.execute(self._finding(ended), parameters).all()
+        size = _MAX_ROWS if limit >= 0 else 0
+        while size == _MAX_ROWS:
+            with self._read_connection() as connection:
+                parameters = {**where, "start": start, "through": limit}
+                rows = connection.execute(self._select_batch(ended), parameters).all()
             size = len(rows)
             if rows:
                 start = rows[-1].start
@@ -195,12 +198,12 @@ class Purge:
         return removed
 
     def _remove_batch(self, ended: _Ended, where: dict[str, str], rows: Sequence[Any]) -> int:
-        """Remove rows in a transaction of its own. A list whose clock is gone (a flush) has nothing any more."""
+        """Remove rows in a transaction of its own; none for a list whose clock is gone (a flush deleted all rows)."""
         newest = max(row.stamp for row in rows)
         keys = [tuple(row[: len(ended.keys)]) for row in rows]
         if ended is _GRANTS:
-            # Those of an object at the top stand in two buckets.
-            keys = [(bucket, uri, *others) for _, uri, *others in keys for bucket in write_buckets(uri)]
+            # Grants of an object at the top are stored in two buckets.
+            keys = [(bucket, uri, *columns) for _, uri, *columns in keys for bucket in write_buckets(uri)]
         parameters = {
             **self._dialect.bind_rows("gone", ended.keys, keys),
             "of_list": where["of_list"],
@@ -213,22 +216,26 @@ class Purge:
         with self._transaction() as writer:
             if not writer.lock([where["of_list"]]):
                 return 0
-            writer.connection.execute(self._passing, {**where, "passed": newest})
-            removed: int = writer.connection.execute(self._removing(ended), parameters).rowcount
+            writer.connection.execute(self._raise_floor, {**where, "passed": newest})
+            removed: int = writer.connection.execute(self._delete_batch(ended), parameters).rowcount
             return removed
 
-    def _build_removing(self, ended: _Ended) -> Delete:
+    def _build_delete_batch(self, ended: _Ended) -> Delete:
         table = ended.table
-        gone = self._dialect.bound_rows(
+        keys = self._dialect.bound_rows(
             "gone", [(key, BigInteger() if key == "since" else Text()) for key in ended.keys]
         )
-        found = [self._dialect.row_in([table.c[key] for key in ended.keys], gone)]
+        conditions = [self._dialect.row_in([table.c[key] for key in ended.keys], keys)]
         if "bucket" in ended.keys:
-            # The literal condition by which a cluster finds the machine.
-            found.append(self._dialect.unindexed(table.c.bucket).in_(bindparam("buckets", expanding=True, type_=Text)))
-        # The rows between the first and the last: so the plan looks at no others, whichever index it takes.
-        found += [*ended.within(_LIST), ended.order[0].between(ended.bound("start"), ended.bound("end"))]
-        return delete(table).where(*found, ended.stamp <= _THROUGH)
+            # A literal condition on the bucket, by which a cluster finds the machine.
+            buckets = bindparam("buckets", expanding=True, type_=Text)
+            conditions.append(self._dialect.unindexed(table.c.bucket).in_(buckets))
+        # Only rows between the first and the last, so that the plan reads no others, whichever index it chooses.
+        conditions += [
+            *ended.in_list(_LIST),
+            ended.order[0].between(ended.bind_first("start"), ended.bind_first("end")),
+        ]
+        return delete(table).where(*conditions, ended.stamp <= _LIMIT)
 
 
 def _build_lists(patterns: Sequence[str]) -> Select[Any]:
@@ -238,19 +245,19 @@ def _build_lists(patterns: Sequence[str]) -> Select[Any]:
         select(clocks.c.bucket, clocks.c.list)
         .where(tuple_(clocks.c.bucket, clocks.c.list) > after, matching)
         .order_by(clocks.c.bucket, clocks.c.list)
-        .limit(_ROWS)
+        .limit(_MAX_ROWS)
     )
 
 
-def _build_limits(counted: bool, dated: bool) -> Select[Any]:
-    """Make the statement of the newest rows that go: for each table by their number, by their age, or by both."""
+def _build_limits(*, counted: bool, dated: bool) -> Select[Any]:
+    """Return the statement of the newest rows to remove from each table: *counted* by number, *dated* by age."""
 
     def newest(ended: _Ended, *conditions: ColumnElement[bool], beyond: Any = None) -> ScalarSelect[Any]:
-        # Several grants that end at one moment are one end. In a subquery that runs for several lists SQLite 3.40 takes
-        # the first row for a repetition of the last list's where it is asked for DISTINCT.
+        # Several grants that end at the same timestamp count as one end. GROUP BY and not DISTINCT: in a subquery that
+        # runs for several lists, SQLite 3.40 drops a first row that equals the last row of the list before.
         ends = (
             select(ended.stamp)
-            .where(*ended.in_bucket(), *ended.within(clocks.c.list), *conditions)
+            .where(*ended.in_bucket(), *ended.in_list(clocks.c.list), *conditions)
             .group_by(ended.stamp)
         )
         return ends.order_by(ended.stamp.desc()).limit(literal_column("1")).offset(beyond).scalar_subquery()
@@ -265,17 +272,17 @@ def _build_limits(counted: bool, dated: bool) -> Select[Any]:
     return select(clocks.c.list, *columns).where(clocks.c.bucket == _BUCKET, clocks.c.list.in_(lists))
 
 
-def _build_finding(ended: _Ended) -> Select[Any]:
-    """Make the statement of a batch of rows to remove, which goes on where the last one ended."""
+def _build_select_batch(ended: _Ended) -> Select[Any]:
+    """Return the statement of a batch of rows to remove, which continues where the last batch ended."""
     first = ended.order[0]
     return (
         select(*(ended.table.c[key] for key in ended.keys), ended.stamp.label("stamp"), first.label("start"))
         .where(
             *ended.in_bucket(),
-            *ended.within(_LIST),
-            first >= ended.bound("start"),
-            ended.stamp <= _THROUGH,
+            *ended.in_list(_LIST),
+            first >= ended.bind_first("start"),
+            ended.stamp <= _LIMIT,
         )
         .order_by(*ended.order)
-        .limit(_ROWS)
+        .limit(_MAX_ROWS)
     )

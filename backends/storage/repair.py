@@ -1,17 +1,17 @@
-"""Find lists whose clock, timestamps or count are wrong, and mend them (`kinto check --repair`).
+"""Find lists whose clock, timestamps or count are wrong, and repair them (`kinto check --repair`).
 
 Theory of operation:
 
 - Timestamps from 0 to *latest* are in range: as far ahead as clients may choose. Others come from a service that
-  allowed more, from a machine whose clock was wrong, or from the database's administrator.
-- A list is read by one statement, so that all of it is of one moment and writers do not disturb. It is mended in a
-  transaction of its own that locks its clock first and reads it again.
-- Objects and tombstones out of range get new timestamps in their order, each its own, above all that are in range and
-  not before now. The clock takes the next one: nothing that a client knows of the list is as new. `floor` takes it too,
-  so that clients that synchronised before begin again. `former` keeps what the clock was: it tells clients whose
-  timestamp is above the clock from those that made one up (`backends.storage.Clock.outdates`).
-- Grants and memberships that hold begin at that timestamp. Those that have ended are of a time before `floor`, which
-  nobody asks for: they are deleted, as purge does.
+  allowed more, from a machine whose clock was wrong, or from the administrator of the database.
+- A list is read by one statement, so that its facts are of the same moment and writers are not disturbed. It is
+  repaired in a transaction of its own, which locks its clock first and reads it again.
+- Objects and tombstones out of range get new timestamps in their order, a different one each, above all timestamps in
+  range and not before now. The clock gets the next one, which is newer than any timestamp that a client has from the
+  list. `floor` gets it too, so that clients that synchronised before start again. `former` keeps the old clock: by it,
+  a client whose timestamp is above the clock is told from one that invented a timestamp (`Clock.outdates`).
+- Living grants and memberships out of range begin at that timestamp. Ended ones are from before `floor`, for which
+  nobody asks: they are deleted, as purge does.
 - The database numbers the rows. No object is read into memory.
 
     UPDATE documents SET last_modified = CASE WHEN ... THEN :base + ranked.rank ELSE documents.last_modified END, ...
@@ -51,21 +51,22 @@ from backends.storage import LIVING, bucket_of
 from backends.storage.dialect import Dialect
 from backends.storage.tables import clocks, documents, grants, members
 
-_AT_ONCE: Final = 100
-"""How many lists one statement reads."""
+_MAX_LISTS: Final = 100
+"""The greatest number of lists that one statement reads."""
 
-_bucket, _list = bindparam("of_bucket", type_=Text), bindparam("of_list", type_=Text)
-_latest, _stamp = bindparam("latest", type_=BigInteger), bindparam("stamp", type_=BigInteger)
-_living: Final = literal_column(str(LIVING), BigInteger)
+_BUCKET, _LIST = bindparam("of_bucket", type_=Text), bindparam("of_list", type_=Text)
+_LATEST, _STAMP = bindparam("latest", type_=BigInteger), bindparam("stamp", type_=BigInteger)
+_LIVING: Final = literal_column(str(LIVING), BigInteger)
 
 
 @dataclass(frozen=True, slots=True)
-class State:
-    """What one moment showed of a list.
+class ListState:
+    """The facts about a list at one moment.
 
-    `living` objects and the `newest` timestamp of any (None where there are none) are those that there are. `objects`,
-    `grants` and `members` count the rows that have a timestamp out of range. Without `parent` the object that holds the
-    list was deleted: the clock stays behind with its last count, until the list starts again.
+    `clock`, `floor`, `counted` and `former` are columns of its clock. `living` is the number of its living objects,
+    `newest` the greatest timestamp of any object (None without objects). `objects`, `grants` and `members` are the
+    numbers of rows with a timestamp out of range. `parent`: the object that contains the list exists. Where it was
+    deleted, the clock keeps its last count until the list starts again.
     """
 
     bucket: str
@@ -82,7 +83,7 @@ class State:
     parent: bool
 
     def faults(self, latest: int) -> list[str]:
-        """Say what is wrong, nothing where all is right."""
+        """Return a description of each fault."""
         rows = {"object": self.objects, "grant": self.grants, "membership": self.members}
         possible = {
             f"its clock {self.clock} is out of range": not 0 <= self.clock <= latest,
@@ -92,157 +93,161 @@ class State:
             and self.counted != self.living,
             **{f"timestamps of {count} {name}(s) are out of range": count > 0 for name, count in rows.items()},
         }
-        return [fault for fault, holds in possible.items() if holds]
+        return [fault for fault, is_present in possible.items() if is_present]
 
-    def restamps(self, latest: int) -> bool:
-        """Say whether timestamps or the clock have to change, so that clients begin again."""
-        within = max(self.newest or 0, 0) <= self.clock <= latest
-        return not within or bool(self.objects or self.grants or self.members)
-
-
-def _outside(column: ColumnElement[Any]) -> ColumnElement[bool]:
-    return not_(column.between(0, _latest))
+    def needs_timestamps(self, latest: int) -> bool:
+        """Return whether timestamps or the clock have to change, so that clients synchronise from the beginning."""
+        in_range = max(self.newest or 0, 0) <= self.clock <= latest
+        return not in_range or bool(self.objects or self.grants or self.members)
 
 
-def _wrong(table: Any) -> ColumnElement[bool]:
-    """Say that an interval has an end out of range."""
-    return or_(_outside(table.c.since), and_(table.c.until != _living, _outside(table.c.until)))
+def _is_out_of_range(column: ColumnElement[Any]) -> ColumnElement[bool]:
+    return not_(column.between(0, _LATEST))
 
 
-def _slashes(text: ColumnElement[Any]) -> ColumnElement[Any]:
+def _has_wrong_interval(table: Any) -> ColumnElement[bool]:
+    """Return the condition that `since` or `until` is out of range."""
+    return or_(_is_out_of_range(table.c.since), and_(table.c.until != _LIVING, _is_out_of_range(table.c.until)))
+
+
+def _count_slashes(text: ColumnElement[Any]) -> ColumnElement[Any]:
     return func.length(text) - func.length(func.replace(text, "/", ""))
 
 
-def _around(name: ColumnElement[Any]) -> ColumnElement[str]:
-    """Return the URI of the object that a list is in, nothing for a list at the top."""
+def _parent_of(name: ColumnElement[Any]) -> ColumnElement[str]:
+    """Return the URI of the object that contains a list, the empty string for a list at the top."""
     return func.rtrim(func.rtrim(name, func.replace(name, "/", "")), "/", type_=Text)
 
 
-def _in_list(uri: ColumnElement[Any], name: ColumnElement[Any]) -> ColumnElement[bool]:
-    """Say that a URI is one of a list: a range that an index has, and no URI further below."""
-    return and_(uri > name.concat("/"), uri < name.concat("0"), _slashes(uri) == _slashes(name) + 1)
+def _is_in_list(uri: ColumnElement[Any], name: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Return the condition that a URI is in a list: a range, which an index serves, and no URI further below."""
+    return and_(uri > name.concat("/"), uri < name.concat("0"), _count_slashes(uri) == _count_slashes(name) + 1)
 
 
 class Repairs:
-    """The statements of one database dialect."""
+    """The statements of repairs, in one database dialect."""
 
     def __init__(self, dialect: Dialect) -> None:
-        following = select(clocks).where(tuple_(clocks.c.bucket, clocks.c.list) > tuple_(_bucket, _list))
-        self._following = _states(following.order_by(clocks.c.bucket, clocks.c.list).limit(_AT_ONCE).subquery())
-        self._one = _states(select(clocks).where(clocks.c.bucket == _bucket, clocks.c.list == _list).subquery())
-        self._newest = _newest()
-        self._documents = _restamp(dialect)
+        following = select(clocks).where(tuple_(clocks.c.bucket, clocks.c.list) > tuple_(_BUCKET, _LIST))
+        self._next_states = _build_states(
+            following.order_by(clocks.c.bucket, clocks.c.list).limit(_MAX_LISTS).subquery()
+        )
+        self._state = _build_states(select(clocks).where(clocks.c.bucket == _BUCKET, clocks.c.list == _LIST).subquery())
+        self._newest = _build_newest()
+        self._renew_documents = _build_renew_documents(dialect)
 
-    def states(self, connection: Connection, latest: int) -> Iterator[State]:
+    def states(self, connection: Connection, latest: int) -> Iterator[ListState]:
         """Yield the state of every list."""
         after = {"of_bucket": "", "of_list": ""}
-        while rows := connection.execute(self._following, {**after, "latest": latest}).all():
-            yield from (State(*row) for row in rows)
+        while rows := connection.execute(self._next_states, {**after, "latest": latest}).all():
+            yield from (ListState(*row) for row in rows)
             after = {"of_bucket": rows[-1].bucket, "of_list": rows[-1].list}
 
     def repair(self, connection: Connection, name: str, now: int, latest: int) -> str:
-        """Mend a list whose clock is locked, and return what was done, nothing where all was right."""
+        """Repair a list whose clock is locked; return a description of the changes, "" where there was no fault."""
         values: dict[str, Any] = {"of_bucket": bucket_of(name), "of_list": name, "latest": latest}
-        row = connection.execute(self._one, values).first()
-        state = State(*row) if row else None
+        row = connection.execute(self._state, values).first()
+        state = ListState(*row) if row else None
         if state is None or not state.faults(latest):
             return ""
         clock, floor, former = state.clock, min(state.floor, state.clock), state.former
-        if state.restamps(latest):
+        if state.needs_timestamps(latest):
             newest = max(filter(None, connection.execute(self._newest, values).one()), default=0)
             base = max(now, newest, state.clock if state.clock <= latest else 0)
             clock = floor = base + state.objects + 1
             before = max(state.clock, state.newest or 0)
             former = max(former or 0, before) if before > clock else former
             if state.objects:
-                connection.execute(self._documents, {**values, "base": base})
+                connection.execute(self._renew_documents, {**values, "base": base})
             for table in (grants, members):
                 place = _place(table, name)
-                ended = delete(table).where(place, table.c.until != _living, _wrong(table))
-                began = update(table).where(place, _outside(table.c.since)).values(since=_stamp)
-                connection.execute(ended, values)
-                connection.execute(began, {**values, "stamp": clock})
-        numbers = {"last_modified": clock, "floor": floor, "former": former, "count": state.living}
-        connection.execute(update(clocks).where(clocks.c.bucket == state.bucket, clocks.c.list == name).values(numbers))
-        restamped = state.objects + state.grants + state.members
-        return f"{restamped} row(s) got new timestamps, clock {clock}, floor {floor}, count {state.living}"
+                delete_ended = delete(table).where(place, table.c.until != _LIVING, _has_wrong_interval(table))
+                begin_living = update(table).where(place, _is_out_of_range(table.c.since)).values(since=_STAMP)
+                connection.execute(delete_ended, values)
+                connection.execute(begin_living, {**values, "stamp": clock})
+        columns = {"last_modified": clock, "floor": floor, "former": former, "count": state.living}
+        connection.execute(update(clocks).where(clocks.c.bucket == state.bucket, clocks.c.list == name).values(columns))
+        renewed = state.objects + state.grants + state.members
+        return f"{renewed} row(s) got new timestamps, clock {clock}, floor {floor}, count {state.living}"
 
 
-def _states(some: FromClause) -> Select[Any]:
-    """Make the statement of the states of *some* clocks."""
-    out_of_range = or_(_outside(documents.c.last_modified), _outside(documents.c.born))
-    granted = select(func.count()).where(
-        grants.c.bucket == some.c.bucket,
-        grants.c.list == some.c.list,
-        _in_list(grants.c.uri, some.c.list),
-        _wrong(grants),
+def _build_states(selected: FromClause) -> Select[Any]:
+    """Return the statement of the states of the lists of *selected* clocks."""
+    out_of_range = or_(_is_out_of_range(documents.c.last_modified), _is_out_of_range(documents.c.born))
+    wrong_grants = select(func.count()).where(
+        grants.c.bucket == selected.c.bucket,
+        grants.c.list == selected.c.list,
+        _is_in_list(grants.c.uri, selected.c.list),
+        _has_wrong_interval(grants),
     )
-    joined = select(func.count()).where(_in_list(members.c.principal, some.c.list), _wrong(members))
-    parent, around = documents.alias("parent"), _around(some.c.list)
-    lives = exists().where(parent.c.bucket == some.c.bucket, parent.c.uri == around, ~parent.c.deleted)
-    columns = [some.c[name] for name in ("bucket", "list", "last_modified", "floor", "count", "former")]
-    objects = and_(documents.c.bucket == some.c.bucket, documents.c.list == some.c.list)
+    wrong_members = select(func.count()).where(
+        _is_in_list(members.c.principal, selected.c.list), _has_wrong_interval(members)
+    )
+    parent, parent_uri = documents.alias("parent"), _parent_of(selected.c.list)
+    parent_lives = exists().where(parent.c.bucket == selected.c.bucket, parent.c.uri == parent_uri, ~parent.c.deleted)
+    columns = [selected.c[name] for name in ("bucket", "list", "last_modified", "floor", "count", "former")]
+    objects = and_(documents.c.bucket == selected.c.bucket, documents.c.list == selected.c.list)
     return (
         select(
             *columns,
             func.count(case((~documents.c.deleted, 1))),
             func.max(documents.c.last_modified),
             func.count(case((out_of_range, 1))),
-            granted.select_from(grants).scalar_subquery(),
-            joined.select_from(members).scalar_subquery(),
-            or_(around == "", lives.correlate(some)),
+            wrong_grants.select_from(grants).scalar_subquery(),
+            wrong_members.select_from(members).scalar_subquery(),
+            or_(parent_uri == "", parent_lives.correlate(selected)),
         )
-        .select_from(some.outerjoin(documents, objects))
+        .select_from(selected.outerjoin(documents, objects))
         .group_by(*columns)
-        .order_by(some.c.bucket, some.c.list)
+        .order_by(selected.c.bucket, selected.c.list)
     )
 
 
-def _newest() -> Select[Any]:
-    """Make the statement of the newest timestamps in range that a list has, of each kind."""
-    found = []
+def _build_newest() -> Select[Any]:
+    """Return the statement of the newest timestamp in range of a list, in each column with timestamps."""
+    newest = []
     for table, place in (
-        (documents, and_(documents.c.bucket == _bucket, documents.c.list == _list)),
-        (grants, and_(grants.c.bucket == _bucket, grants.c.list == _list, _in_list(grants.c.uri, _list))),
-        (members, _in_list(members.c.principal, _list)),
+        (documents, and_(documents.c.bucket == _BUCKET, documents.c.list == _LIST)),
+        (grants, and_(grants.c.bucket == _BUCKET, grants.c.list == _LIST, _is_in_list(grants.c.uri, _LIST))),
+        (members, _is_in_list(members.c.principal, _LIST)),
     ):
         for name in ("born", "last_modified") if table is documents else ("since", "until"):
             column = table.c[name]
-            found.append(select(func.max(column)).where(place, ~_outside(column)).scalar_subquery())
-    return select(*found)
+            newest.append(select(func.max(column)).where(place, ~_is_out_of_range(column)).scalar_subquery())
+    return select(*newest)
 
 
-def _restamp(dialect: Dialect) -> Update:
-    """Make the statement that gives objects out of range new timestamps, in all copies of each."""
+def _build_renew_documents(dialect: Dialect) -> Update:
+    """Return the statement that gives objects out of range new timestamps, in all copies of each object."""
     other = documents.alias("other")
     rank = func.row_number().over(order_by=(other.c.last_modified, other.c.uri))
     ranked = (
         select(other.c.bucket, other.c.uri, rank.label("rank"))
         .where(
-            other.c.bucket == _bucket,
-            other.c.list == _list,
-            or_(_outside(other.c.last_modified), _outside(other.c.born)),
+            other.c.bucket == _BUCKET,
+            other.c.list == _LIST,
+            or_(_is_out_of_range(other.c.last_modified), _is_out_of_range(other.c.born)),
         )
         .subquery("ranked")
     )
     stamp = bindparam("base", type_=BigInteger) + ranked.c.rank
-    late = _outside(documents.c.last_modified)
-    restamped = dialect.with_number(documents.c.data, "last_modified", stamp)
+    is_late = _is_out_of_range(documents.c.last_modified)
+    renewed = dialect.with_number(documents.c.data, "last_modified", stamp)
     return (
         update(documents)
         .where(documents.c.uri == ranked.c.uri, documents.c.bucket.in_([ranked.c.bucket, ranked.c.uri]))
         .values(
-            last_modified=case((late, stamp), else_=documents.c.last_modified),
-            born=case((_outside(documents.c.born), stamp), else_=documents.c.born),
-            data=case((late, restamped), else_=documents.c.data),
+            last_modified=case((is_late, stamp), else_=documents.c.last_modified),
+            born=case((_is_out_of_range(documents.c.born), stamp), else_=documents.c.born),
+            data=case((is_late, renewed), else_=documents.c.data),
         )
     )
 
 
 def _place(table: Any, name: str) -> ColumnElement[bool]:
-    """Say that an interval belongs to a list: of an object at the top that of its own bucket too."""
+    """Return the condition that an interval belongs to a list; at the top, those in the objects' own buckets too."""
     if table is members:
-        return _in_list(members.c.principal, _list)
-    own = grants.c.bucket == _bucket
-    everywhere = or_(own, grants.c.bucket == grants.c.uri) if name.count("/") == 1 else own
-    return and_(everywhere, grants.c.list == _list, _in_list(grants.c.uri, _list))
+        return _is_in_list(members.c.principal, _LIST)
+    in_bucket = grants.c.bucket == _BUCKET
+    in_buckets = or_(in_bucket, grants.c.bucket == grants.c.uri) if name.count("/") == 1 else in_bucket
+    return and_(in_buckets, grants.c.list == _LIST, _is_in_list(grants.c.uri, _LIST))

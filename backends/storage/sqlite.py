@@ -192,7 +192,7 @@ def _compile_cross_join(join: _CrossJoin, compiler: Any, **options: Any) -> str:
     linter = options.get("from_linter")
     if linter is not None:
         # As SQLAlchemy does for its own joins: the linter warns of tables that are not joined.
-        sides = (side._from_objects for side in (join.left, join.right))  # the compiler's interface
+        sides = (side._from_objects for side in (join.left, join.right))  # noqa: SLF001  # as SQLAlchemy's own compiler does
         linter.edges.update(product(*sides))
     options = {**options, "asfrom": True}
     left, right = (compiler.process(side, **options) for side in (join.left, join.right))
@@ -263,7 +263,7 @@ class SqliteDialect:
     def bind_rows(
         self,
         name: str,
-        columns: Sequence[str],  # the interface; JSON arrays have no names
+        columns: Sequence[str],  # noqa: ARG002  # of the interface; JSON arrays have no names
         rows: Sequence[Sequence[Any]],
     ) -> Mapping[str, Any]:
         """Return the JSON array."""

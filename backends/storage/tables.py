@@ -1,13 +1,13 @@
-"""The tables. Every key begins with the bucket, so that a cluster can keep a bucket in one place.
+"""The tables. Every key begins with the bucket, so that a cluster can store each bucket on one machine.
 
-documents  an object or its tombstone; one at the top stands twice, under its own bucket and in the directory
-grants     who could do what, since when, until when (`LIVING`: still)
-clocks     a list's newest timestamp (its row is the lock), where its present life began, how many objects live in it,
-           and the highest timestamp that it had before `kinto check --repair` set it back, NULL where it never did
-members    who was in which group, since when, until when
+documents  an object or its tombstone; an object at the top has two rows, under its own bucket and in the directory
+grants     a permission of a principal on an object, from `since` until `until` (`LIVING`: not ended)
+clocks     the newest timestamp of a list (the row is the lock), its `floor`, the number of its living objects, and
+           `former`, its highest timestamp before `kinto check --repair` set it back, NULL if that never happened
+members    a membership of a user in a group, from `since` until `until`
 
-Constraints bound every timestamp (0 to `LATEST`, `until` may be `LIVING`). What clients choose is bounded where it is
-read, so that no request meets a constraint.
+Constraints limit every timestamp (0 to `LATEST`; `until` may be `LIVING`). The values that clients choose are checked
+when a request is parsed, so that no request violates a constraint.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from backends.storage import LATEST, LIVING
 metadata: Final = MetaData()
 
 
-def _index_ended(name: str, *columns: str) -> Index:
-    """Make an index of the rows that have ended, which writes of living ones need not keep up."""
+def _index_of_ended(name: str, *columns: str) -> Index:
+    """Return an index of ended rows only, which writes of living rows do not have to update."""
     ended = text(f"until < {LIVING}")
     return Index(name, *columns, sqlite_where=ended, postgresql_where=ended)
 
@@ -47,9 +47,9 @@ _Json = Text().with_variant(JSONB(), "postgresql")
 
 
 def last_segment(path: ColumnElement[str]) -> ColumnElement[str]:
-    """Return what follows the last `/` of a path: of a list the name of its kind, of an object its id.
+    """Return the text after the last `/` of a path: the plural name of the kind for a list, the id for an object.
 
-    It is written out without bound values, since an index serves it.
+    It has no bound values, since an index is defined by it.
     """
     slash, nothing = literal_column("'/'", Text), literal_column("''", Text)
     before = func.length(func.rtrim(path, func.replace(path, slash, nothing)))
@@ -85,10 +85,10 @@ grants: Final = Table(
     Column("until", BigInteger, nullable=False),
     CheckConstraint(_INTERVAL, "grants_range"),
     Index("grants_of_principal", "principal", "list", "until", "uri", "bucket"),
-    _index_ended("grants_ended", "bucket", "list", "until", "uri"),
+    _index_of_ended("grants_ended", "bucket", "list", "until", "uri"),
 )
 
-# Only what has not ended, by kind of object in the order of the URIs: what `GET /permissions` pages through.
+# Living grants only, by kind of object, in the order of the URIs: for the pages of `GET /permissions`.
 _living: Final = grants.c.until == literal_column(str(LIVING), BigInteger)
 Index(
     "grants_in_order",
@@ -109,7 +109,7 @@ clocks: Final = Table(
     Column("floor", BigInteger, nullable=False),
     Column("count", BigInteger, nullable=False),
     Column("former", BigInteger),
-    # A row with the floor 0 is never stored: the upsert that moves a clock proposes it, with the change of the count.
+    # A row with the floor 0 is never stored: the upsert that moves a clock proposes it, its count being the change.
     CheckConstraint(
         f"last_modified {_RANGE} AND floor {_RANGE} AND former >= 0 AND (count >= 0 OR floor = 0)", "clocks_range"
     ),
@@ -124,5 +124,5 @@ members: Final = Table(
     Column("until", BigInteger, nullable=False),
     CheckConstraint(_INTERVAL, "members_range"),
     Index("members_of_group", "principal", "until", "user_id"),
-    _index_ended("members_ended", "principal", "until", "user_id", "since"),
+    _index_of_ended("members_ended", "principal", "until", "user_id", "since"),
 )

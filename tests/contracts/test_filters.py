@@ -107,7 +107,7 @@ class Place:
             select(documents.c.uri)
             .where(documents.c.bucket == "/buckets/b", documents.c.list == page.list)
             .where(*conditions(page, documents, self.dialect))
-            .order_by(*(in_direction(*key) for key in ordering(page, documents, self.dialect)))
+            .order_by(*(in_direction(key, descending=way) for key, way in ordering(page, documents, self.dialect)))
             .limit(page.limit or 10_000)
         )
         with self.engine.connect() as connection:
@@ -434,7 +434,7 @@ class TestStatements:
             select(documents.c.uri)
             .where(documents.c.bucket == "/buckets/b", documents.c.list == LIST)
             .where(*conditions(page, documents, mixed.dialect))
-            .order_by(*(in_direction(*key) for key in ordering(page, documents, mixed.dialect)))
+            .order_by(*(in_direction(key, descending=way) for key, way in ordering(page, documents, mixed.dialect)))
         )
         with mixed.engine.connect() as connection:
             text = str(statement.compile(connection, compile_kwargs={"literal_binds": True}))
