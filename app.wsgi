@@ -1,7 +1,7 @@
-"""Give uWSGI and mod_wsgi the application.
+"""Create the application for uWSGI and mod_wsgi.
 
-Under mod_wsgi it is made at the first request: Apache tells `SetEnv KINTO_INI` to requests and never to the process
-(O-DEP-3). Everywhere else it is made at once, so that what is wrong is told at the start.
+Under mod_wsgi the first request creates it: Apache passes `SetEnv KINTO_INI` to requests and never to the process
+(O-DEP-3). Elsewhere it is created at once, so that errors are reported at the start.
 """
 
 import os
@@ -12,20 +12,20 @@ from app.factory import create_app
 from app.settings import load
 
 
-class _AtFirstRequest:
-    """The application, made of the ini file that the first request names unless the process names one."""
+class _LazyApplication:
+    """The application, created from the ini file that the process names or else the first request."""
 
     def __init__(self):
         self.lock = threading.Lock()
-        self.made = None
+        self.application = None
 
     def __call__(self, environ, start_response):
-        if self.made is None:
+        if self.application is None:
             with self.lock:
-                if self.made is None:
+                if self.application is None:
                     ini = os.environ.get("KINTO_INI") or environ.get("KINTO_INI")
-                    self.made = create_app(load(ini=ini))
-        return self.made(environ, start_response)
+                    self.application = create_app(load(ini=ini))
+        return self.application(environ, start_response)
 
 
-application = app = _AtFirstRequest() if "mod_wsgi" in sys.modules else create_app()
+application = app = _LazyApplication() if "mod_wsgi" in sys.modules else create_app()

@@ -1,4 +1,4 @@
-"""Give gunicorn, uWSGI and mod_wsgi the application."""
+"""Create the application for gunicorn and other WSGI servers."""
 
 from app.factory import create_app
 

@@ -1,7 +1,7 @@
 """Collect one HTTP/1.1 request from the bytes of a client as they arrive, without ever waiting for more.
 
-gunicorn's own parser reads the head, once it is there; only the ends of head and body are found here. A chunked body is
-decoded, so that the application is told its length like that of any other (RFC 9112, section 7.1.3).
+gunicorn's own parser reads the head once it is complete; this module only finds the ends of head and body. A chunked
+body is decoded, so that the application gets its length like that of any other (RFC 9112, section 7.1.3).
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ class BodyTooLarge(Exception):
     """A body has more bytes than the server accepts."""
 
 
-class Incoming:
-    """One request on its way: `request` once its head is there, `rest` what arrived behind it."""
+class IncomingRequest:
+    """A request that is arriving: `request` is set when its head is complete, `remaining` has the bytes behind it."""
 
     def __init__(self, cfg: Any, client: Any, number: int, body_max_bytes: int) -> None:
         self.request: Any = None
-        self.rest = b""
+        self.remaining = b""
         self._parse = (cfg, client, number)
         self._body_max_bytes = body_max_bytes
         self._head = bytearray()
@@ -47,25 +47,25 @@ class Incoming:
         self._chunks: _Chunks | None = None
 
     @property
-    def started(self) -> bool:
-        """Return whether any byte of the request is there."""
+    def has_begun(self) -> bool:
+        """Return whether any byte of the request has arrived."""
         return self.request is not None or bool(self._head)
 
     def feed(self, data: bytes) -> bool:
-        """Add bytes and return whether the request is whole. Raises BodyTooLarge or ParseException."""
+        """Add bytes and return whether the request is complete. Raises BodyTooLarge or ParseException."""
         if self.request is None:
             head_length = len(self._head)
             self._head += data
             end = self._head.find(_SECTION_END, max(0, head_length - 3))
-            if end < 0 and not self._cannot_end(head_length):
+            if end < 0 and not self._is_invalid(head_length):
                 return False
             end = end + len(_SECTION_END) if end >= 0 else len(self._head)
             self._read_head(bytes(self._head[:end]))
             data = bytes(self._head[end:])
         return self._feed_body(data)
 
-    def _cannot_end(self, searched: int) -> bool:
-        """Return whether the parser refuses a head that begins like this one, whatever follows."""
+    def _is_invalid(self, searched: int) -> bool:
+        """Return whether the parser refuses every head that begins like this one; skip the bytes already *searched*."""
         cfg = self._parse[0]
         limit = cfg.limit_request_line + cfg.limit_request_fields * (cfg.limit_request_field_size + 2) + 4
         return len(self._head) > limit or _BARE_LINE_FEED.search(self._head, searched) is not None
@@ -86,18 +86,18 @@ class Incoming:
 
     def _feed_body(self, data: bytes) -> bool:
         if self._chunks is None:
-            piece, self.rest = data[: self._left], data[self._left :]
+            piece, self.remaining = data[: self._left], data[self._left :]
             self._left -= len(piece)
-            whole = self._left == 0
+            is_complete = self._left == 0
         else:
             piece = self._chunks.feed(data)
-            whole, self.rest = self._chunks.ended, self._chunks.rest
+            is_complete, self.remaining = self._chunks.ended, self._chunks.remaining
             if self._body.size + len(piece) + self._chunks.left > self._body_max_bytes:
                 raise BodyTooLarge
         self._body.write(piece)
-        if whole:
+        if is_complete:
             self._finish()
-        return whole
+        return is_complete
 
     def _finish(self) -> None:
         self.request.body = Body(LengthReader(self._body, self._body.size))
@@ -111,7 +111,7 @@ class Incoming:
 
 
 class _StoredBody(Unreader):  # type: ignore[misc]  # gunicorn has no types
-    """A body in memory, or in a file where it is large; gunicorn reads it as it would read the socket."""
+    """A body in memory, or in a file if it is large; gunicorn reads it as it would read the socket."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -134,7 +134,7 @@ class _StoredBody(Unreader):  # type: ignore[misc]  # gunicorn has no types
         return self._file.read(max(size_hint or 0, _READ_BYTES)) if self._file else b""
 
     def close(self) -> None:
-        """Give memory or file back."""
+        """Release the memory or file."""
         if self._file is not None:
             self._file.close()
 
@@ -142,30 +142,30 @@ class _StoredBody(Unreader):  # type: ignore[misc]  # gunicorn has no types
 class _Chunks:
     """A chunked body (RFC 9112, section 7.1): `left` bytes of the current chunk are missing.
 
-    Once it `ended`, `rest` is what arrived behind it.
+    Once it has `ended`, `remaining` has the bytes after its end.
     """
 
     def __init__(self, request: Any) -> None:
         self.left = 0
         self.ended = False
-        self.rest = b""
+        self.remaining = b""
         self._request = request
         self._buffer = bytearray()
         self._data_ended = False
         self._trailing = False
 
     def feed(self, data: bytes) -> bytes:
-        """Add bytes and return what they say, decoded. Raises ParseException."""
+        """Add bytes and return the decoded part of the body. Raises ParseException."""
         self._buffer += data
         decoded = bytearray()
-        while not self.ended and self._step(decoded):
+        while not self.ended and self._parse_next(decoded):
             pass
         if self.ended:
-            self.rest = bytes(self._buffer)
+            self.remaining = bytes(self._buffer)
         return bytes(decoded)
 
-    def _step(self, decoded: bytearray) -> bool:
-        """Read the next part; return False where more bytes are needed for it."""
+    def _parse_next(self, decoded: bytearray) -> bool:
+        """Parse the next part; return False if it needs more bytes."""
         if self.left:
             piece = self._take(min(self.left, len(self._buffer)))
             decoded += piece
@@ -179,9 +179,9 @@ class _Chunks:
                 raise ChunkMissingTerminator(end)
             self._data_ended = False
             return True
-        return self._trailers() if self._trailing else self._size()
+        return self._parse_trailers() if self._trailing else self._parse_size()
 
-    def _size(self) -> bool:
+    def _parse_size(self) -> bool:
         end = self._buffer.find(_LINE_END)
         if end < 0:
             if len(self._buffer) > self._request.limit_request_field_size:
@@ -198,7 +198,7 @@ class _Chunks:
         self._trailing = not self.left
         return True
 
-    def _trailers(self) -> bool:
+    def _parse_trailers(self) -> bool:
         if self._buffer.startswith(_LINE_END):
             del self._buffer[: len(_LINE_END)]
             self.ended = True
@@ -215,6 +215,6 @@ class _Chunks:
         return True
 
     def _take(self, size: int) -> bytes:
-        taken = bytes(self._buffer[:size])
+        data = bytes(self._buffer[:size])
         del self._buffer[:size]
-        return taken
+        return data

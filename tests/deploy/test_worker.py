@@ -184,7 +184,7 @@ def test_a_worker_that_is_told_to_stop_while_it_is_full_disables_twice(
 
     assert (worker.nr_conns, listener.fileno()) == (1, -1)
     client.sendall(LAST_REQUEST)
-    worker.work_until(lambda: worker.only().lingering_ends > 0 if worker.waiting else False)
+    worker.work_until(lambda: worker.only().linger_until > 0 if worker.waiting else False)
     assert status(read_all(client)) == 200
 
 
@@ -195,7 +195,7 @@ def test_a_request_that_arrives_as_its_connection_expires_is_answered(
 
     worker.expire()
 
-    worker.work_until(lambda: connection.lingering_ends > 0)
+    worker.work_until(lambda: connection.linger_until > 0)
     assert status(read_all(client)) == 200
 
 
@@ -206,7 +206,7 @@ def test_half_a_request_that_arrives_as_its_connection_expires_has_the_time_of_a
     worker.expire()
     client.sendall(LAST_REQUEST[20:])
 
-    worker.work_until(lambda: connection.lingering_ends > 0)
+    worker.work_until(lambda: connection.linger_until > 0)
     assert status(read_all(client)) == 200
 
 

@@ -11,7 +11,7 @@ from gunicorn.http.errors import ParseException
 from hypothesis import given
 from hypothesis import strategies as st
 
-from servers.incoming import BodyTooLarge, Incoming
+from servers.incoming import BodyTooLarge, IncomingRequest
 
 HEAD = b"PUT /v1/buckets/b HTTP/1.1\r\nHost: a\r\n"
 LENGTH = HEAD + b"Content-Length: 5\r\n\r\nabcde"
@@ -19,11 +19,11 @@ CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n3;x=1\r\nabc\r\n02\r\nde\r\
 NEXT = b"GET / HTTP/1.1\r\n"
 
 
-def incoming(body_max_bytes: int = 1000) -> contextlib.closing[Incoming]:
-    return contextlib.closing(Incoming(Config(), ("127.0.0.1", 1), 1, body_max_bytes))
+def incoming(body_max_bytes: int = 1000) -> contextlib.closing[IncomingRequest]:
+    return contextlib.closing(IncomingRequest(Config(), ("127.0.0.1", 1), 1, body_max_bytes))
 
 
-def feed(collected: Incoming, sent: bytes, step: int) -> list[bool]:
+def feed(collected: IncomingRequest, sent: bytes, step: int) -> list[bool]:
     """Feed bytes *step* at a time."""
     return [collected.feed(sent[start : start + step]) for start in range(0, len(sent), step)]
 
@@ -43,7 +43,7 @@ def test_a_request_is_whole_with_its_last_byte_and_not_before(sent: bytes, cuts:
         assert not any(collected.feed(piece) for piece in pieces)
         assert collected.feed(sent[-1:] + NEXT)
         assert collected.request.body.read() == b"abcde"
-        assert (environ_length(collected.request), collected.rest) == ("5", NEXT)
+        assert (environ_length(collected.request), collected.remaining) == ("5", NEXT)
 
 
 @pytest.mark.parametrize(
