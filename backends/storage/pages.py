@@ -68,7 +68,7 @@ FEW: Final = 1_000
 
 _LIST: Final = bindparam("list", type_=Text)
 _IN_LIST: Final = (documents.c.bucket == BUCKET, documents.c.list == _LIST)
-_TIMESTAMP: Final = (
+_newest: Final = (
     select(clocks.c.last_modified).where(clocks.c.bucket == BUCKET, clocks.c.list == _LIST).scalar_subquery()
 )
 
@@ -203,7 +203,7 @@ class Pages:
             branches += [grant_branch(held), documents_branch(self._dialect, objects, text)]
         limit: Any = bindparam("limit", type_=BigInteger)
         if shape.conditional:
-            limit = case((bindparam("unless", type_=BigInteger) == _TIMESTAMP, 0), else_=limit)
+            limit = case((_newest == bindparam("unless", type_=BigInteger), 0), else_=limit)
         if shape.unrestricted:
             return _Frame((*branches, branch(FULL, n=literal_column("1"))), (_Gate(limit),))
         shared = readers.shared_uris(certain_permissions=shape.certain_permissions)
