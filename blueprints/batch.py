@@ -28,7 +28,7 @@ from blueprints.http import to_response
 from blueprints.negotiation import JSON_TYPE
 from blueprints.replies import Reply, common_headers, error_reply, member_headers, to_reply
 from blueprints.request_logging import add_log_fields, add_log_identity, log_members
-from blueprints.requests import WITH_BODY, HttpRequest, parse_operation
+from blueprints.requests import BODY_METHODS, HttpRequest, parse_operation
 from blueprints.urls import prefix
 
 MEMBER_ANSWERED: Final = Namespace().signal("member-answered")
@@ -169,7 +169,7 @@ class _Batch:
         """Return the headers of a member: those of the batch, replaced by its *own* where a member may choose."""
         # RFC 9112, section 5.2: a line break in a value counts as a space.
         chosen = {canonical_name(name): LINE_BREAK.sub(" ", value).strip(" \t") for name, value in own.items()}
-        if method in WITH_BODY:
+        if method in BODY_METHODS:
             chosen.setdefault("content-type", JSON_TYPE)
         # In a dict first: setting a header of `CaseInsensitiveHeaders` searches all others.
         headers = {name.lower(): (name, value) for name, value in self._inherited.items()}

@@ -23,13 +23,13 @@ log: Final = logging.getLogger("kinto.batch")
 _SERVER_KEYS = ("SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL", "REMOTE_ADDR", "REMOTE_PORT", "SCRIPT_NAME")
 
 
-def request_view(app: Flask, path: str, member: HttpRequest) -> Reply:
+def request_view(app: Flask, path: str, http_request: HttpRequest) -> Reply:
     """Call the view of a member by a request of its own, which has only its headers in common with the batch.
 
     *path* is decoded and has the version.
     """
     # Without a new application context Flask would give the request the `g` of the batch.
-    with app.app_context(), app.request_context(_environ(path, member)):
+    with app.app_context(), app.request_context(_environ(path, http_request)):
         response = app.full_dispatch_request()
     response.direct_passthrough = False
     raw = response.get_data()
@@ -47,22 +47,22 @@ def request_view(app: Flask, path: str, member: HttpRequest) -> Reply:
     return reply
 
 
-def _environ(path: str, member: HttpRequest) -> WSGIEnvironment:
+def _environ(path: str, http_request: HttpRequest) -> WSGIEnvironment:
     """Return the WSGI environment of a member: its own headers, the server and client of the batch."""
-    body = b"" if member.decoded is None else dumps(member.decoded).encode()
+    body = b"" if http_request.decoded is None else dumps(http_request.decoded).encode()
     environ = {
         name: value for name, value in request.environ.items() if name.startswith("wsgi.") or name in _SERVER_KEYS
     }
     environ |= {
-        "REQUEST_METHOD": member.method,
+        "REQUEST_METHOD": http_request.method,
         "PATH_INFO": path.encode().decode("latin-1"),
-        "QUERY_STRING": member.query.encode().decode("latin-1"),
+        "QUERY_STRING": http_request.query.encode().decode("latin-1"),
         "CONTENT_LENGTH": str(len(body)),
         "wsgi.input": io.BytesIO(body),
         "wsgi.input_terminated": True,
         CALLER_KEY: CALLER.get(),
     }
-    for name, value in member.headers.items():
+    for name, value in http_request.headers.items():
         environ[f"HTTP_{name.upper().replace('-', '_')}"] = value
     # The body is encoded as UTF-8, whatever charset the header names.
     environ["CONTENT_TYPE"] = media_type(environ.pop("HTTP_CONTENT_TYPE", None))

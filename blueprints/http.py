@@ -33,7 +33,7 @@ from blueprints.cors import ALWAYS_EXPOSED, exposed_by_error, preflight_headers
 from blueprints.replies import Reply, caching_headers, common_headers, error_reply, has_ended, to_api_error
 from blueprints.request_bodies import RequestBody
 from blueprints.request_logging import add_log_fields, log_context
-from blueprints.urls import ROOTED, expect_host, expect_utf8, is_unversioned, origin_of_urls, prefix, request_path
+from blueprints.urls import ROOTED_PATH, expect_host, expect_utf8, is_unversioned, origin_of_urls, prefix, request_path
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -110,7 +110,7 @@ class _Hooks:
             raise NotAllowed
         expect_host()
         expect_utf8(request.environ.get("PATH_INFO", "").encode("latin-1"), request.query_string)
-        if not ROOTED.match(request.environ.get("PATH_INFO") or "/"):
+        if not ROOTED_PATH.match(request.environ.get("PATH_INFO") or "/"):
             request.url_rule, request.routing_exception = None, NotFound()
         if request.method == "OPTIONS":
             return self._answer_options()
@@ -123,7 +123,7 @@ class _Hooks:
         try:
             methods = request.url_rule.methods if request.url_rule else None
             if methods is None:
-                assert request.routing_exception is not None, "no rule is the reason for an exception"
+                assert request.routing_exception is not None, "without a URL rule there is a routing exception"
                 raise request.routing_exception
         except MethodNotAllowed as error:
             methods = set(error.valid_methods or ())

@@ -21,7 +21,7 @@ from blueprints.batch_body import BatchBody, Defaults, Requests
 from blueprints.http import to_response
 from blueprints.negotiation import JSON_TYPE, MERGE_TYPE, PATCH_TYPE
 from blueprints.replies import Reply
-from blueprints.requests import BEHAVIOURS
+from blueprints.requests import RESPONSE_BEHAVIOURS
 from blueprints.resources import enabled_methods, url_rule
 from blueprints.schemas import BATCH_METHODS, JsonObject, Permissions, write_schema
 from blueprints.urls import origin_of_urls, prefix
@@ -53,7 +53,12 @@ _CONSUMED: Final = {
 }
 _ETAG: Final[Part] = {"in": "header", "type": "string", "pattern": r'^"([0-9]+?)"$|\*'}
 _CONDITIONS: Final[list[Part]] = [{"name": "If-Match", **_ETAG}, {"name": "If-None-Match", **_ETAG}]
-_BEHAVIOUR: Final[Part] = {"name": "Response-Behavior", "in": "header", "type": "string", "enum": list(BEHAVIOURS)}
+_BEHAVIOUR: Final[Part] = {
+    "name": "Response-Behavior",
+    "in": "header",
+    "type": "string",
+    "enum": list(RESPONSE_BEHAVIOURS),
+}
 _NAMES: Final[Part] = {"in": "query", "type": "array", "items": {"type": "string"}, "collectionFormat": "csv"}
 _NUMBERS: Final = ("_limit", "_since", "_to", "_before", "last_modified")
 _PAGING: Final[list[Part]] = [

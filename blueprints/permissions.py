@@ -44,7 +44,7 @@ def permissions(service: Service) -> Blueprint:
         now = now_ms()
         headers = {
             "Content-Type": "application/json",
-            # A timestamp without meaning: the last change of somebody's permissions is not stored (C-UTIL-34).
+            # The time of the last change of a user's permissions is not stored: any timestamp is sent (C-UTIL-34).
             "ETag": f'"{now}"',
             "Last-Modified": http_date(now),
             "Cache-Control": "no-cache, no-store",

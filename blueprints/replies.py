@@ -21,8 +21,8 @@ from app.settings import Settings
 from backends import BackendError, Busy, IntegrityError
 from backends.codec import dumps
 from backends.storage import Conflict, Disconnected
-from blueprints import request_logging
 from blueprints.cors import allowed_origin
+from blueprints.request_logging import log_refusal
 from blueprints.urls import origin_of_urls
 
 Headers = dict[str, str]
@@ -36,7 +36,7 @@ _DEPRECATION_URL = "https://kinto.readthedocs.io/en/2.4.0/api/resource.html#list
 
 @dataclass(slots=True)
 class Reply:
-    """A response before Flask makes one of it; `errno` is 0 unless it is an error."""
+    """The content of a response, of a request or of a member of a batch; `errno` is 0 unless it is an error."""
 
     status: int
     body: str = ""
@@ -76,7 +76,7 @@ def anonymous_caching_headers(seconds: int) -> Headers:
 def to_reply(service: Service, operation: Operation, answer: Answer, path: str, query: str) -> Reply:
     """Return the reply to an operation. `Next-Page` is made of *path*, with the version, and *query*."""
     if isinstance(answer, ApiError):
-        request_logging.log_refusal(operation, answer)
+        log_refusal(operation, answer)
         return error_reply(service, answer)
     headers = {"ETag": f'"{answer.timestamp}"', "Last-Modified": http_date(answer.timestamp)}
     alert = deprecation_headers(operation.query)
@@ -84,7 +84,7 @@ def to_reply(service: Service, operation: Operation, answer: Answer, path: str, 
         return Reply(304, "", headers | alert)
     headers["Content-Type"] = "application/json"
     if operation.reads:
-        headers |= _cache_headers(service.settings, operation, answer)
+        headers |= _read_caching_headers(service.settings, operation, answer)
     if answer.total is not None:
         headers |= {"Total-Objects": str(answer.total), "Total-Records": str(answer.total)}
     if answer.next is not None and operation.query is not None:
@@ -121,7 +121,7 @@ def alert_value(code: str, message: str | None, url: str) -> str:
     return json.dumps({"code": code, "message": message, "url": url}, separators=(",", ":"))
 
 
-def _cache_headers(settings: Settings, operation: Operation, outcome: Outcome) -> Headers:
+def _read_caching_headers(settings: Settings, operation: Operation, outcome: Outcome) -> Headers:
     """Return the caching headers of a read: only anonymous clients may cache (core contract, 9.4; O-DEP-8)."""
     kind, ids = operation.kind.name, operation.route.ids
     if operation.identity.user_id is not None:
@@ -183,7 +183,7 @@ def common_headers(service: Service, origin: str | None, exposed: Sequence[str])
     if "*" not in settings.cors_origins:
         # Also without an origin: a cache would return that response, which allows none, to scripts of every origin.
         headers["Vary"] = "Origin, Authorization"
-    if settings.backoff is not None and _is_drawn(settings.backoff_percentage):
+    if settings.backoff is not None and _draw(settings.backoff_percentage):
         headers["Backoff"] = str(settings.backoff)
     if settings.eos is not None:
         headers["Alert"] = eos_alert(settings)
@@ -196,7 +196,8 @@ def eos_alert(settings: Settings) -> str:
     return alert_value(code, settings.eos_message, settings.eos_url or settings.project_docs)
 
 
-def _is_drawn(percentage: float | None) -> bool:
+def _draw(percentage: float | None) -> bool:
+    """Return True with a probability of *percentage*; None stands for 100."""
     return percentage is None or random.random() * 100 < percentage
 
 

@@ -33,8 +33,8 @@ from blueprints.negotiation import (
 )
 from blueprints.schemas import NOT_A_CONTAINER, load, scalar_problems, write_schema
 
-WITH_BODY = ("POST", "PUT", "PATCH")
-BEHAVIOURS = ("full", "light", "diff")
+BODY_METHODS = ("POST", "PUT", "PATCH")
+RESPONSE_BEHAVIOURS = ("full", "light", "diff")
 _TIMESTAMP = re.compile(r'("?)([0-9]{1,25})\1')
 
 
@@ -67,96 +67,98 @@ class HttpRequest:
     def unsupported_type(self) -> ApiError | None:
         """Return the error 415 if the type or charset of the body is not supported."""
         has_body = bool(self.raw) or self.decoded is not None
-        if not has_body and self.method not in WITH_BODY:
+        if not has_body and self.method not in BODY_METHODS:
             return None
         return unsupported_type(self.method, self.content_type, has_body=has_body)
 
 
-def parse_operation(service: Service, request: HttpRequest, route: Route, identity: Identity) -> Operation:
+def parse_operation(service: Service, http_request: HttpRequest, route: Route, identity: Identity) -> Operation:
     """Parse a request on a list or an object."""
-    preconditions, header_problems = conditions.parse(request.headers)
-    problems = [*header_problems, *origin_problems(service.settings, request.headers.get("Origin"))]
+    preconditions, header_problems = conditions.parse(http_request.headers)
+    problems = [*header_problems, *origin_problems(service.settings, http_request.headers.get("Origin"))]
     body, query, deleted_at = Body(), None, None
-    if request.method in WITH_BODY:
-        body = _parse_body(request, route, problems)
-    elif request.raw:
-        problems += _stray_body_problems(request)
-    if route.on_list or request.query:
-        query = _parse_query(service, request, route)
-        if route.on_list and request.method != "POST":
+    if http_request.method in BODY_METHODS:
+        body = _parse_body(http_request, route, problems)
+    elif http_request.raw:
+        problems += _stray_body_problems(http_request)
+    if route.on_list or http_request.query:
+        query = _parse_query(service, http_request, route)
+        if route.on_list and http_request.method != "POST":
             problems += query.problems
-    if request.method == "DELETE" and not route.on_list and request.query:
-        deleted_at = _parse_deletion_time(request.query, problems)
-    behaviour = _parse_behaviour(request, problems) if request.method == "PATCH" else "full"
+    if http_request.method == "DELETE" and not route.on_list and http_request.query:
+        deleted_at = _parse_deletion_time(http_request.query, problems)
+    behaviour = _parse_response_behaviour(http_request, problems) if http_request.method == "PATCH" else "full"
     return Operation(
-        request.method,
+        http_request.method,
         route,
         identity,
         conditions=preconditions,
         query=query,
         body=body,
-        negotiation=not_acceptable(request.headers.get("Accept")) or request.unsupported_type,
+        negotiation=not_acceptable(http_request.headers.get("Accept")) or http_request.unsupported_type,
         problems=tuple(problems),
         response_behaviour=behaviour,
         deleted_at=deleted_at,
-        nonce=f"pagination-token-{uuid.uuid4()}" if route.on_list and request.method == "DELETE" else None,
+        nonce=f"pagination-token-{uuid.uuid4()}" if route.on_list and http_request.method == "DELETE" else None,
     )
 
 
-def _parse_behaviour(request: HttpRequest, problems: list[Problem]) -> str:
-    behaviour = request.headers.get("Response-Behavior") or "full"
-    if behaviour not in BEHAVIOURS:
-        problems.append(Problem("header", "Response-Behavior", f'"{behaviour}" is not one of {", ".join(BEHAVIOURS)}'))
+def _parse_response_behaviour(http_request: HttpRequest, problems: list[Problem]) -> str:
+    behaviour = http_request.headers.get("Response-Behavior") or "full"
+    if behaviour not in RESPONSE_BEHAVIOURS:
+        problems.append(
+            Problem("header", "Response-Behavior", f'"{behaviour}" is not one of {", ".join(RESPONSE_BEHAVIOURS)}')
+        )
     return behaviour
 
 
-def _stray_body_problems(request: HttpRequest) -> list[Problem]:
+def _stray_body_problems(http_request: HttpRequest) -> list[Problem]:
     """Return the problems of a body that the method does not need (C-ERR-27)."""
-    if media_type(request.content_type) not in ("", JSON_TYPE):
+    if media_type(http_request.content_type) not in ("", JSON_TYPE):
         return []
     try:
-        return [] if isinstance(decode(request.raw, request.charset), dict | list) else [NOT_A_CONTAINER]
+        return [] if isinstance(decode(http_request.raw, http_request.charset), dict | list) else [NOT_A_CONTAINER]
     except Invalid as error:
         return error.problems
 
 
-def decode_body(request: HttpRequest) -> tuple[Json, tuple[Problem, ...]]:
+def decode_body(http_request: HttpRequest) -> tuple[Json, tuple[Problem, ...]]:
     """Decode the body of a request that should have one; no body counts as an empty object (C-ERR-26).
 
     Returns the JSON value and its problems.
     """
-    if not request.raw:
-        return ({} if request.decoded is None else request.decoded), ()
+    if not http_request.raw:
+        return ({} if http_request.decoded is None else http_request.decoded), ()
     try:
-        return decode(request.raw, request.charset), ()
+        return decode(http_request.raw, http_request.charset), ()
     except Invalid as error:
         unreadable = not any(problem.name for problem in error.problems)
         return None, (*error.problems, Problem("body", "", "Required")) if unreadable else tuple(error.problems)
 
 
-def _parse_body(request: HttpRequest, route: Route, problems: list[Problem]) -> Body:
+def _parse_body(http_request: HttpRequest, route: Route, problems: list[Problem]) -> Body:
     """Parse the body of a write and add its *problems*. A new object without an id gets a generated one."""
-    kind, content_type = route.kind, media_type(request.content_type)
-    value, body_problems = decode_body(request)
-    if not body_problems and content_type == PATCH_TYPE and request.method == "PATCH":
+    kind, content_type = route.kind, media_type(http_request.content_type)
+    value, body_problems = decode_body(http_request)
+    if not body_problems and content_type == PATCH_TYPE and http_request.method == "PATCH":
         body_problems = scalar_problems(value)
-    if not body_problems and content_type == PATCH_TYPE and request.method == "PATCH":
-        return Body(patch=_patch_of(parse_json_patch(value, kind.permissions), problems))
+        if not body_problems:
+            return Body(patch=_take_patch(parse_json_patch(value, kind.permissions), problems))
     loaded: Data = {}
     if not body_problems:
         loaded, body_problems = load(write_schema(kind.permissions), value)
     problems.extend(body_problems)
     if body_problems:
-        return _with_id(Body(id=_requested_id(value)), route)
+        return _ensure_id(Body(id=_requested_id(value)), route)
     data = loaded.get("data")
-    if request.method == "PATCH":
+    if http_request.method == "PATCH":
         return Body(patch=(parse_merge if content_type == MERGE_TYPE else parse_shallow)(loaded))
     permissions = {
         name: frozenset(principals)
         for name, principals in loaded.get("permissions", {}).items()
         if principals is not None
     }
-    return _with_id(Body(data, permissions, id=_requested_id(loaded)), route)
+    return _ensure_id(Body(data, permissions, id=_requested_id(loaded)), route)
 
 
 def _requested_id(body: Json) -> str | None:
@@ -167,23 +169,25 @@ def _requested_id(body: Json) -> str | None:
     return data["id"] if isinstance(data["id"], str) else ""
 
 
-def _patch_of(parsed: Patch | tuple[Problem, ...], problems: list[Problem]) -> Patch | None:
+def _take_patch(parsed: Patch | tuple[Problem, ...], problems: list[Problem]) -> Patch | None:
+    """Return a parsed patch, or add the problems of an invalid one and return None."""
     if isinstance(parsed, Patch):
         return parsed
     problems.extend(parsed)
     return None
 
 
-def _with_id(body: Body, route: Route) -> Body:
+def _ensure_id(body: Body, route: Route) -> Body:
+    """Generate the id of an object that is created in a list without one."""
     if not route.on_list or body.id is not None:
         return body
     kind: Kind = route.kind
     return replace(body, id=kind.generator(), generated=True)
 
 
-def _parse_query(service: Service, request: HttpRequest, route: Route) -> queries.Query:
+def _parse_query(service: Service, http_request: HttpRequest, route: Route) -> queries.Query:
     settings = service.settings
-    pairs = parse_qsl(request.query, keep_blank_values=True)
+    pairs = parse_qsl(http_request.query, keep_blank_values=True)
     limits = queries.Limits(settings.paginate_by, settings.storage_max_fetch_size)
     return queries.parse(pairs, route.uri, limits, now_ms(), Fields(private=frozenset(route.kind.private)))
 

@@ -15,7 +15,7 @@ from app.service import Service
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-ROOTED: Final = re.compile(r"/(?!/)")
+ROOTED_PATH: Final = re.compile(r"/(?!/)")
 """A path that begins with one slash: Werkzeug routes `//v1/` as `/v1/`, which rules of proxies do not expect."""
 
 

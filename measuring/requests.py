@@ -84,10 +84,10 @@ def _open_statsd(settings: Settings, url: str) -> Metrics:
             if make
             else nullcontext()
         ):
-            opened: Metrics = importlib.import_module("backends.metrics.statsd").open_metrics(url, prefix, make)
+            statsd: Metrics = importlib.import_module("backends.metrics.statsd").open_metrics(url, prefix, make)
     except (OSError, UnicodeError) as error:
         raise SettingError("statsd_url", f"the host {urlsplit(url).hostname!r} is not known ({error}).") from error
-    return opened
+    return statsd
 
 
 def measure(app: Flask, service: Service, observe: Observer) -> None:
@@ -128,9 +128,9 @@ def _describe_response(
     view, endpoint = None, _VIEWLESS_ENDPOINTS.get(status, "unnamed")
     if method == "OPTIONS" or status == _NOT_ALLOWED:
         route = match_path()
-        endpoint = _endpoint(route) if route else endpoint
+        endpoint = _kinto_endpoint(route) if route else endpoint
     elif request.url_rule is not None and status != _REDIRECT:
-        view, endpoint = _names(request.url_rule.endpoint)
+        view, endpoint = _view_names(request.url_rule.endpoint)
     # A batch itself has no identity: each of its members has one.
     identity = ANONYMOUS if view == "batch" else running.identity
     return HttpResponse(
@@ -139,7 +139,7 @@ def _describe_response(
         endpoint,
         status,
         time.perf_counter() - running.started,
-        lambda: _ids(match_path()) if view else {},
+        lambda: _ids_of(match_path()) if view else {},
         lambda: response.calculate_content_length() or 0,
         identity.user_id,
         identity.policy,
@@ -147,7 +147,7 @@ def _describe_response(
 
 
 @cache
-def _names(rule: str) -> tuple[str, str]:
+def _view_names(rule: str) -> tuple[str, str]:
     """Return the names of a view in the production guide and in Kinto; *rule* is Flask's name of its URL rule."""
     blueprint, _, name = rule.rpartition(".")
     if blueprint == "resources":
@@ -157,12 +157,12 @@ def _names(rule: str) -> tuple[str, str]:
     return view, _ENDPOINTS.get(view, view)
 
 
-def _endpoint(route: Route) -> str:
+def _kinto_endpoint(route: Route) -> str:
     """Return Kinto's name of the view of a list or an object."""
     return f"{route.kind.name}-{'plural' if route.on_list else 'object'}"
 
 
-def _ids(route: Route | None) -> Mapping[str, str]:
+def _ids_of(route: Route | None) -> Mapping[str, str]:
     return route.matchdict() if route else {}
 
 
@@ -174,14 +174,14 @@ def _describe_member(member: Member, reply: Reply, batch: RunningRequest) -> Htt
         route = member.operation.route
         identity, decision_seconds = batch.decisions.get(id(route), (member.operation.identity, 0.0))
         seconds += decision_seconds
-        view, endpoint = _names(f"resources.{_endpoint(route)}")
+        view, endpoint = _view_names(f"resources.{_kinto_endpoint(route)}")
     return HttpResponse(
         method_name(member.request.method),
         view,
         endpoint,
         reply.status,
         seconds,
-        lambda: _ids(route),
+        lambda: _ids_of(route),
         lambda: len(reply.body.encode()),
         identity.user_id,
         identity.policy,
