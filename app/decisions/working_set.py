@@ -188,7 +188,7 @@ class WorkingSet:
         self._revoked |= principals
         for grants in self.snapshot.grants.values():
             for name, grantees in grants.items():
-                grants[name] = {principal for principal in grantees if not principals.names(principal)}
+                grants[name] = {principal for principal in grantees if not principals.includes(principal)}
         for uri, permissions in self._stored_permissions.items():
             self._stored_permissions[uri] = _without(permissions, principals)
         for uri, effect in self._effects.items():
@@ -196,10 +196,10 @@ class WorkingSet:
         for user in principals.users:
             self.snapshot.groups.pop(user, None)
         for group, members in self.snapshot.members.items():
-            members -= members if principals.names(group) else principals.users
+            members -= members if principals.includes(group) else principals.users
         state = self.transaction_state
         for group, former_members in state.former_members.items():
-            is_revoked = principals.names(group)
+            is_revoked = principals.includes(group)
             state.former_members[group] = frozenset() if is_revoked else former_members - principals.users
             if is_revoked:
                 state.changed_groups.pop(group, None)
@@ -248,7 +248,7 @@ def _pairs(permissions: Permissions) -> frozenset[tuple[str, str]]:
 
 def _without(permissions: Permissions, principals: Principals) -> Permissions:
     return {
-        name: frozenset(principal for principal in grantees if not principals.names(principal))
+        name: frozenset(principal for principal in grantees if not principals.includes(principal))
         for name, grantees in permissions.items()
     }
 

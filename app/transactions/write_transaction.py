@@ -123,7 +123,7 @@ class WriteTransaction:
                 if effect.kind.name in self.service.identity_kinds
             ),
             groups=frozenset(effect.new.uri for effect in deletions if effect.kind.membership),
-            inside=frozenset(
+            cascade_roots=frozenset(
                 effect.new.uri for effect in deletions if self.service.kinds.may_contain_groups(effect.kind)
             ),
         )

@@ -53,21 +53,23 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Principals:
-    """Principals that cease to exist: deleted users, deleted groups, and all groups inside deleted objects."""
+    """Principals that cease to exist: deleted users and groups, and all groups below deleted objects."""
 
     users: frozenset[str] = frozenset()
     groups: frozenset[str] = frozenset()
-    inside: frozenset[str] = frozenset()
+    cascade_roots: frozenset[str] = frozenset()
 
     def __bool__(self) -> bool:
-        return bool(self.users or self.groups or self.inside)
+        return bool(self.users or self.groups or self.cascade_roots)
 
     def __or__(self, other: Principals) -> Principals:
-        return Principals(self.users | other.users, self.groups | other.groups, self.inside | other.inside)
+        return Principals(
+            self.users | other.users, self.groups | other.groups, self.cascade_roots | other.cascade_roots
+        )
 
-    def names(self, principal: str) -> bool:
+    def includes(self, principal: str) -> bool:
         """Return whether a principal ceases to exist."""
-        return principal in self.users or principal in self.groups or is_inside(principal, self.inside)
+        return principal in self.users or principal in self.groups or is_inside(principal, self.cascade_roots)
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,7 +85,7 @@ class Dialect(Protocol):
     def row_in(self, columns: Sequence[Column[Any]], keys: FromClause) -> ColumnElement[bool]:
         """Return the condition, for a DELETE, that *columns* equal a row of *keys*, in the same order."""
 
-    def unindexed(self, column: Column[Any]) -> ColumnElement[Any]:
+    def without_index(self, column: Column[Any]) -> ColumnElement[Any]:
         """Return a column for a condition that only a cluster needs, and by which no index should be chosen."""
 
     def greatest(self, one: ColumnElement[Any], other: ColumnElement[Any]) -> ColumnElement[Any]:

@@ -65,7 +65,7 @@ class Intervals:
         if "bucket" in keys:
             # A literal condition on the bucket, by which a cluster finds the machine.
             buckets = bindparam("buckets", expanding=True, type_=Text)
-            living = living.where(self._dialect.unindexed(table.c.bucket).in_(buckets))
+            living = living.where(self._dialect.without_index(table.c.bucket).in_(buckets))
         looked_up = self._dialect.look_up(living, ended, *(table.c[key] == ended.c[key] for key in keys))
         rewrite = self._dialect.insert(table).from_select(list(table.c.keys()), looked_up)
         statement: Insert = self._replace_until(rewrite, table)

@@ -195,12 +195,12 @@ class Pages:
             clocks_branch(self._dialect),
             *user_branches(self._dialect, shape.secret_fields),
         ]
-        held: CTE | None = None
+        ancestor_grants: CTE | None = None
         if shape.has_ancestors:
             objects = self._dialect.bound_rows("ancestors", URI_AND_LIST)
-            held = readers.grants_on(objects, "held")
+            ancestor_grants = readers.grants_on(objects, "held")
             text = self._dialect.text(documents.c.data) if shape.ancestor_documents else literal_column("'{}'", Text)
-            branches += [grant_branch(held), documents_branch(self._dialect, objects, text)]
+            branches += [grant_branch(ancestor_grants), documents_branch(self._dialect, objects, text)]
         limit: Any = bindparam("limit", type_=BigInteger)
         if shape.conditional:
             limit = case((_newest == bindparam("unless", type_=BigInteger), 0), else_=limit)
@@ -208,8 +208,8 @@ class Pages:
             return _Frame((*branches, branch(FULL, n=literal_column("1"))), (_Gate(limit),))
         shared = readers.shared_uris(certain_permissions=shape.certain_permissions)
         branches.append(branch(SHARES, n=case((exists(shared), 1), else_=0)))
-        # A list without ancestors has no object on which a permission for the whole list could be held.
-        modes = [(self._holds_list_permission(held), 0)] if held is not None else []
+        # A list without ancestors has no object on which a permission for the whole list could be granted.
+        modes = [(self._holds_list_permission(ancestor_grants), 0)] if ancestor_grants is not None else []
         if shape.in_order:
             modes.append((exists(shared.offset(literal_column(str(FEW)))), 2))
         gate = select((case(*modes, else_=1) if modes else literal_column("1")).label("mode")).cte("gate")
@@ -220,7 +220,7 @@ class Pages:
             return case((mode == number, limit), else_=0)
 
         gates = [_Gate(limit_in(1), shared.distinct().subquery("shared"))]
-        if held is not None:
+        if ancestor_grants is not None:
             gates.append(_Gate(limit_in(0)))
         if shape.in_order:
             same_object = grants.c.uri == documents.c.uri
@@ -228,10 +228,10 @@ class Pages:
             gates.append(_Gate(limit_in(2), granted=exists(granted)))
         return _Frame(tuple(branches), tuple(gates))
 
-    def _holds_list_permission(self, held: CTE) -> ColumnElement[bool]:
+    def _holds_list_permission(self, ancestor_grants: CTE) -> ColumnElement[bool]:
         """Return the condition that the readers hold one of the page's `list_permissions` on an ancestor."""
         above = self._dialect.bound_rows("above", VALUE)
-        return exists().where(held.c.permission.in_(select(above.c.value)))
+        return exists().where(ancestor_grants.c.permission.in_(select(above.c.value)))
 
     def _rows(
         self, page: Page, gates: Sequence[_Gate], matching: Sequence[ColumnElement[bool]]

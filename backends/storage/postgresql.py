@@ -267,7 +267,7 @@ class PostgresqlDialect:
         """Compare the columns one by one: the DELETE gets a USING clause."""
         return and_(*(column == key for column, key in zip(columns, keys.c, strict=True)))
 
-    def unindexed(self, column: Column[Any]) -> ColumnElement[Any]:
+    def without_index(self, column: Column[Any]) -> ColumnElement[Any]:
         """Return the column: the planner chooses the index that is selective."""
         return column
 

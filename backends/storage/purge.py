@@ -66,7 +66,7 @@ _LIVING: Final = literal_column(str(LIVING), BigInteger)
 
 
 @dataclass(frozen=True, slots=True)
-class _Ended:
+class _EndedRows:
     """The ended rows of a table: the column with their end, the key of a row, and the order of an index of them."""
 
     table: Table
@@ -96,16 +96,16 @@ class _Ended:
         return bindparam(name, type_=Text() if self.table is members else BigInteger())
 
 
-_TOMBSTONES: Final = _Ended(
+_TOMBSTONES: Final = _EndedRows(
     documents, documents.c.last_modified, ("bucket", "uri"), (documents.c.last_modified, documents.c.uri)
 )
-_GRANTS: Final = _Ended(
+_GRANTS: Final = _EndedRows(
     grants,
     grants.c.until,
     ("bucket", "uri", "permission", "principal", "since"),
     (grants.c.until, grants.c.uri),
 )
-_MEMBERSHIPS: Final = _Ended(
+_MEMBERSHIPS: Final = _EndedRows(
     members,
     members.c.until,
     ("user_id", "principal", "since"),
@@ -165,9 +165,9 @@ class Purge:
                 rows = connection.execute(statement, parameters).all()
             for name, *newest in rows:
                 ends = [-1 if end is None else end for end in newest]
-                third = len(ends) // len(_ALL)
+                per_table = len(ends) // len(_ALL)
                 if max(ends) >= 0:
-                    yield _Limits(bucket, name, max(ends[:third]), max(ends))
+                    yield _Limits(bucket, name, max(ends[:per_table]), max(ends))
 
     def _lists(self, patterns: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
         """Yield the lists that match by bucket, those of a large bucket in several parts."""
@@ -182,7 +182,7 @@ class Purge:
                 return
             bucket, name = rows[-1]
 
-    def _remove(self, ended: _Ended, limits: _Limits, limit: int) -> int:
+    def _remove(self, ended: _EndedRows, limits: _Limits, limit: int) -> int:
         """Remove rows that ended up to the timestamp *limit*, batch by batch; return their number."""
         removed, start = 0, f"{limits.list}/" if ended is _MEMBERSHIPS else 0
         where = {"of_bucket": limits.bucket, "of_list": limits.list}
@@ -197,7 +197,7 @@ class Purge:
                 removed += self._remove_batch(ended, where, rows)
         return removed
 
-    def _remove_batch(self, ended: _Ended, where: dict[str, str], rows: Sequence[Any]) -> int:
+    def _remove_batch(self, ended: _EndedRows, where: dict[str, str], rows: Sequence[Any]) -> int:
         """Remove rows in a transaction of its own; none for a list whose clock is gone (a flush deleted all rows)."""
         newest = max(row.stamp for row in rows)
         keys = [tuple(row[: len(ended.keys)]) for row in rows]
@@ -220,7 +220,7 @@ class Purge:
             removed: int = writer.connection.execute(self._delete_batch(ended), parameters).rowcount
             return removed
 
-    def _build_delete_batch(self, ended: _Ended) -> Delete:
+    def _build_delete_batch(self, ended: _EndedRows) -> Delete:
         table = ended.table
         keys = self._dialect.bound_rows(
             "gone", [(key, BigInteger() if key == "since" else Text()) for key in ended.keys]
@@ -229,7 +229,7 @@ class Purge:
         if "bucket" in ended.keys:
             # A literal condition on the bucket, by which a cluster finds the machine.
             buckets = bindparam("buckets", expanding=True, type_=Text)
-            conditions.append(self._dialect.unindexed(table.c.bucket).in_(buckets))
+            conditions.append(self._dialect.without_index(table.c.bucket).in_(buckets))
         # Only rows between the first and the last, so that the plan reads no others, whichever index it chooses.
         conditions += [
             *ended.in_list(_LIST),
@@ -252,7 +252,7 @@ def _build_lists(patterns: Sequence[str]) -> Select[Any]:
 def _build_limits(*, counted: bool, dated: bool) -> Select[Any]:
     """Return the statement of the newest rows to remove from each table: *counted* by number, *dated* by age."""
 
-    def newest(ended: _Ended, *conditions: ColumnElement[bool], beyond: Any = None) -> ScalarSelect[Any]:
+    def newest(ended: _EndedRows, *conditions: ColumnElement[bool], beyond: Any = None) -> ScalarSelect[Any]:
         # Several grants that end at the same timestamp count as one end. GROUP BY and not DISTINCT: in a subquery that
         # runs for several lists, SQLite 3.40 drops a first row that equals the last row of the list before.
         ends = (
@@ -272,7 +272,7 @@ def _build_limits(*, counted: bool, dated: bool) -> Select[Any]:
     return select(clocks.c.list, *columns).where(clocks.c.bucket == _BUCKET, clocks.c.list.in_(lists))
 
 
-def _build_select_batch(ended: _Ended) -> Select[Any]:
+def _build_select_batch(ended: _EndedRows) -> Select[Any]:
     """Return the statement of a batch of rows to remove, which continues where the last batch ended."""
     first = ended.order[0]
     return (

@@ -14,7 +14,8 @@ Theory of operation:
 - Many values (URIs, lists, principals) are bound as one array each, read as a table, and every row of that table is
   looked up by itself in an index (`Dialect.look_up`). So the SQL is the same for any number of values, and the plan
   depends neither on statistics nor on that number: it is right for new tables and in prepared statements too.
-- Every branch has the bucket as a condition of its own, so that a cluster asks one machine; so have those of users.
+- Every table in every branch has its bucket as a literal condition, so that a cluster asks one machine. Only `members`
+  has no bucket: every machine has a copy.
 - The rows of a page come from up to three branches (`backends/storage/pages.py`). The LIMIT of each is its *gate*: the
   limit of the page in the branch that is open, 0 in the others, which then cost nothing.
 - Statements are built once for each shape and kept. Only filters and orders inside documents are built per request.
@@ -174,9 +175,10 @@ class Reads:
             objects = dialect.bound_rows("targets", URI_AND_LIST)
             with_all_grants: Any = objects
             if shape.limited_grants:
-                held = readers.grants_on(objects, "held_on_targets")
-                branches.append(grant_branch(held))
-                with_all_grants = select(held.c.uri).where(held.c.permission == "write").distinct().subquery("written")
+                reader_grants = readers.grants_on(objects, "held_on_targets")
+                branches.append(grant_branch(reader_grants))
+                writable = select(reader_grants.c.uri).where(reader_grants.c.permission == "write").distinct()
+                with_all_grants = writable.subquery("written")
             same_uri = grants.c.uri == with_all_grants.c.uri
             granted = dialect.look_up(living_grants(), with_all_grants, same_uri).subquery()
             text = dialect.text(documents.c.data, shape.private)

@@ -59,7 +59,7 @@ def _translate_driver_errors(dialect: Dialect) -> Iterator[None]:
 
 
 @contextmanager
-def _expect_commit() -> Iterator[None]:
+def _detect_uncertain_commit() -> Iterator[None]:
     """Raise Uncertain when the connection dies during COMMIT. Do not retry: the write might be applied twice."""
     try:
         yield
@@ -152,7 +152,7 @@ class SqlStorage:
                 yield Writer(connection, self._dialect, self._reads, self._write_statements, self.waits)
             finally:
                 self._open_connection.reset(token)
-            with _expect_commit():
+            with _detect_uncertain_commit():
                 connection.commit()
 
     def read_accessible(self, selection: AccessSelection) -> Snapshot:

@@ -300,7 +300,7 @@ class SqliteDialect:
         """Compare row values, since SQLite has no USING in a DELETE."""
         return tuple_(*columns).in_(select(*keys.c))
 
-    def unindexed(self, column: Column[Any]) -> ColumnElement[Any]:
+    def without_index(self, column: Column[Any]) -> ColumnElement[Any]:
         """Return the column with a unary plus, which makes it an expression for which SQLite uses no index."""
         return literal_column(f"+{column.table.name}.{column.name}", column.type)
 

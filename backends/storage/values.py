@@ -45,18 +45,18 @@ def matches_pattern(value: Json | Missing, pattern: str) -> bool:
     if not isinstance(value, str):
         return False
     text = value.lower()
-    first, *rest = pattern.lower().split("*")
-    if not rest:
+    first, *parts = pattern.lower().split("*")
+    if not parts:
         return text == first
     if not text.startswith(first):
         return False
     position = len(first)
-    for part in rest[:-1]:
+    for part in parts[:-1]:
         start = text.find(part, position)
         if start < 0:
             return False
         position = start + len(part)
-    return len(text) - position >= len(rest[-1]) and text.endswith(rest[-1])
+    return len(text) - position >= len(parts[-1]) and text.endswith(parts[-1])
 
 
 def order_keys(values: Iterable[Json]) -> frozenset[bytes]:

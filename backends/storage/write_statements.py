@@ -55,7 +55,7 @@ class WriteStatements:
 
 def _build_lock(ranges: int) -> Select[Any]:
     """Return the statement that locks the named clocks of a bucket, and all clocks in a number of ranges of URIs."""
-    named = clocks.c.list.in_(bindparam("lists", expanding=True, type_=Text))
+    among_lists = clocks.c.list.in_(bindparam("lists", expanding=True, type_=Text))
     below = [
         and_(
             clocks.c.list > bindparam(f"above_{number}", type_=Text),
@@ -65,7 +65,7 @@ def _build_lock(ranges: int) -> Select[Any]:
     ]
     return (
         select(clocks.c.list, clocks.c.last_modified, clocks.c.count)
-        .where(clocks.c.bucket == _BUCKET, or_(named, *below))
+        .where(clocks.c.bucket == _BUCKET, or_(among_lists, *below))
         .order_by(clocks.c.list)
         .with_for_update(key_share=True)
     )
@@ -144,12 +144,16 @@ def _members(source: int) -> Select[Any]:
 
 def _build_holdings_by_name(dialect: Dialect) -> CompoundSelect[Any]:
     """Return the statement of the holdings of named principals, in all buckets, and of the members of the groups."""
-    named = dialect.bound_rows("named", [("value", Text())])
+    principals = dialect.bound_rows("named", [("value", Text())])
     granted, memberships, in_groups = _grants(), _members(MEMBERSHIPS), _members(MEMBERS)
     return union_all(
-        dialect.look_up(granted.where(grants.c.until == LIVING), named, grants.c.principal == named.c.value),
-        dialect.look_up(memberships.where(members.c.until == LIVING), named, members.c.user_id == named.c.value),
-        dialect.look_up(in_groups.where(members.c.until == LIVING), named, members.c.principal == named.c.value),
+        dialect.look_up(granted.where(grants.c.until == LIVING), principals, grants.c.principal == principals.c.value),
+        dialect.look_up(
+            memberships.where(members.c.until == LIVING), principals, members.c.user_id == principals.c.value
+        ),
+        dialect.look_up(
+            in_groups.where(members.c.until == LIVING), principals, members.c.principal == principals.c.value
+        ),
     )
 
 
@@ -170,25 +174,27 @@ def _build_user_holdings(dialect: Dialect) -> CompoundSelect[Any]:
     granted = select(grants.c.bucket, grants.c.uri, grants.c.permission, grants.c.principal).where(
         grants.c.until == LIVING
     )
-    held = (
+    holder_grants = (
         dialect.look_up(granted, holder, grants.c.principal == holder.c.value).cte("held").prefix_with("MATERIALIZED")
     )
     # A scalar subquery, not EXISTS: the planner may turn EXISTS into a join that reads all grants.
     other_writer = (
         select(literal_column("1", BigInteger))
         .where(
-            other.c.bucket == held.c.bucket,
-            other.c.uri == held.c.uri,
+            other.c.bucket == holder_grants.c.bucket,
+            other.c.uri == holder_grants.c.uri,
             other.c.permission == "write",
             other.c.until == LIVING,
-            other.c.principal != held.c.principal,
+            other.c.principal != holder_grants.c.principal,
         )
         .limit(1)
         .scalar_subquery()
     )
     memberships = select(literal("groups"), members.c.principal).where(members.c.until == LIVING)
     return union_all(
-        select(literal("granted"), held.c.uri).distinct(),
-        select(literal("sole"), held.c.uri).where(held.c.permission == "write", other_writer.is_(None)),
+        select(literal("granted"), holder_grants.c.uri).distinct(),
+        select(literal("sole"), holder_grants.c.uri).where(
+            holder_grants.c.permission == "write", other_writer.is_(None)
+        ),
         dialect.look_up(memberships, holder, members.c.user_id == holder.c.value),
     )

@@ -167,8 +167,8 @@ class Writer:
     def _move_clocks(self, moves: Sequence[Move]) -> None:
         """Set locked clocks to their new timestamps, and start the clocks of new lists.
 
-        The clock of a list that existed before and that nobody read makes the list start later than proposed: another
-        transaction created the list meanwhile. Raises Unlocked, so that the next try locks it.
+        A list starts later than proposed if it had a clock that this transaction has not read: for instance, another
+        transaction created the list meanwhile. Raises Unlocked for such lists, so that the next try locks them.
         """
         ordered = sorted(moves, key=lambda move: (*_lock_order(bucket_of(move.list)), move.list))
         rows = [
@@ -241,12 +241,12 @@ class Writer:
 
     def holdings_of(self, principals: Principals) -> Holdings:
         """Return the living grants to principals, the memberships of users, and those in groups."""
-        named = sorted(principals.users | principals.groups)
+        names = sorted(principals.users | principals.groups)
         holdings = Holdings()
-        if named:
-            parameters = self._dialect.bind_rows("named", ("value",), [(name,) for name in named])
+        if names:
+            parameters = self._dialect.bind_rows("named", ("value",), [(name,) for name in names])
             holdings |= _collect_holdings(self.connection.execute(self._statements.holdings_by_name, parameters))
-        roots = sorted(principals.inside)
+        roots = sorted(principals.cascade_roots)
         for start in range(0, len(roots), _MAX_ROOTS):
             batch = roots[start : start + _MAX_ROOTS]
             holdings |= _collect_holdings(self.connection.execute(holdings_inside(batch)))

@@ -234,7 +234,7 @@ def test_memberships_begin_and_end(storage: Storage) -> None:
 
 ENDING = {
     "a group": Principals(groups=frozenset((GROUP,))),
-    "all groups in a bucket": Principals(inside=frozenset((BUCKET,))),
+    "all groups in a bucket": Principals(cascade_roots=frozenset((BUCKET,))),
 }
 
 
@@ -444,7 +444,7 @@ def test_a_bucket_is_emptied_and_its_namesake_is_not(storage: Storage) -> None:
     with storage.transaction() as transaction:
         transaction.lock(["/buckets"], [BUCKET])
         transaction.read(Selection(BUCKET, cascade_roots=(BUCKET,)))
-        held = transaction.holdings_of(Principals(inside=frozenset((BUCKET,))))
+        held = transaction.holdings_of(Principals(cascade_roots=frozenset((BUCKET,))))
         transaction.delete_below([BUCKET])
         transaction.end_holdings(held, lambda name: 70)
 

@@ -1,6 +1,6 @@
-"""Make the first tables, and the clocks of the lists at the top.
+"""Create the first tables, and the clocks of the lists at the top.
 
-Written out, since `backends.storage.tables` goes on while this step stays what it was.
+The columns are written out here, since `backends.storage.tables` changes and this step must not.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _INTERVAL = f"since {_RANGE} AND (until = 9223372036854775807 OR until {_RANGE})
 
 
 def upgrade() -> None:
-    """Make tables and clocks."""
+    """Create tables and clocks."""
     key = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
     json = sa.Text().with_variant(JSONB(), "postgresql")
 
@@ -94,7 +94,7 @@ def upgrade() -> None:
         postgresql_where=ended,
     )
 
-    # They have no parent to be born with, and a service whose role may only read cannot make them (O-PG-6).
+    # No parent is created together with these lists, and a service with a read-only role cannot create them (O-PG-6).
     now = time.time_ns() // 1_000_000
     op.bulk_insert(
         clocks,

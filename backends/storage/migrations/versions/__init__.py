@@ -1,1 +1,1 @@
-"""Hold the steps from an empty database to the present tables, one file each, in the order of their names."""
+"""The steps from an empty database to the current tables, one file each, in the order of their names."""
