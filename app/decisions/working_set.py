@@ -34,7 +34,7 @@ anything is written. The list's clock was 1700000000000, the process's clock is 
     working_set.clock("/buckets/b/collections/c/records")    # 1700000000006
     changes, moves, revoked = working_set.take_pending()
     changes == [Change(Stored(".../records/r", 1700000000006, False, 1700000000005, '{"id":"r",...}'), 1700000000006,
-                       revoked=frozenset(), granted=frozenset({("read", "system.Everyone"), ("write", "account:al")}))]
+                       revoked=frozenset(), granted=frozenset({("read", "system.Everyone"), ("write", "account:bob")}))]
     moves == [Move("/buckets/b/collections/c/records", 1700000000006, count=1, starts=False)]
     revoked == Principals()
 """

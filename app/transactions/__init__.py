@@ -46,10 +46,11 @@ Example values, for a PUT of `{"n": 2}` over a record of Alice by Bob, who may w
     Snapshot(objects={".../r": Stored(".../r", 1700000000001, deleted=False, born=1700000000001, text='{"n":1,...}')},
              grants={"/buckets/b": {"write": {"basicauth:bob"}}, ".../r": {"write": {"basicauth:alice"}}},
              clocks={".../records": Clock(1700000000001, count=1)})
-    Effect(<record>, new=Stored(".../r", 1700000000005, deleted=False, born=1700000000001, text='{"n":2,...}'),
+    Effect(<record>, new=Stored(".../r", 1700000000005, deleted=False, born=1700000000005, text='{"n":2,...}'),
            old=<the object of the snapshot>, permissions={"write": {"basicauth:alice", "basicauth:bob"}},
            clock=1700000000005)
-    Change(<new>, stamp=1700000000005, revoked=frozenset(), granted=frozenset({("write", "basicauth:bob")}))
+    Change(Stored(".../r", 1700000000005, deleted=False, born=1700000000001, text='{"n":2,...}'), stamp=1700000000005,
+           revoked=frozenset(), granted=frozenset({("write", "basicauth:bob")}))
     Move(".../records", 1700000000005, count=0)
     Outcome(200, 1700000000005, data='{"n":2,...}', permissions={"write": {...}}, effects=(<the effect>,))
 """
