@@ -1,7 +1,7 @@
-"""Run operations in transactions: lock, read, decide, move, write. The only package of the rules that does I/O.
+"""Run operations in transactions: lock, read, decide, move, write. The only package of the rules that writes objects.
 
 Theory of operation. `perform.py` is the entry. A batch that only reads needs no transaction (`read_batch.py`): each
-SELECT is consistent by itself. Any other batch is one transaction at READ COMMITTED (`write_batch.py`), in these steps:
+SELECT is consistent by itself. Any other batch is one transaction (`write_batch.py`), in these steps:
 
 1. **Lock** the clocks of all lists that the operations may write, and the clocks below all objects that they may delete
    (the cascade roots). The clock row of a list is its lock; nothing else is locked, but SQLite has one writing
@@ -9,9 +9,9 @@ SELECT is consistent by itself. Any other batch is one transaction at READ COMMI
 2. **Read** everything that the operations name, one SELECT for each bucket; the first verifies the identities too. The
    SELECT begins after the locks are granted, so it sees every commit of the transactions that held them before.
 3. **Decide** the operations in order, on the working set (`app/decisions/working_set.py`), which applies the effects of
-   each. No statement is sent for an operation, with three exceptions, before which the pending changes are written
-   (`flush`), so that the database has what came before: the page of a list is read, the lists below a deleted object
-   are emptied, a view runs.
+   each. An ApiError is the answer of its operation alone. No statement is sent for an operation, with four exceptions,
+   before which the pending changes are written (`flush`): the page of a list is read, the lists below a deleted object
+   are emptied, credentials are checked again because the batch has changed users, a view runs.
 4. **Notify** listeners before the commit. Their effects join the pending changes.
 5. **Move** the clocks to the timestamps given out, then **write** documents and grants, memberships last.
 6. Exchange the nonces of page tokens in the cache, then **commit**; roll back if nothing was written.
@@ -29,8 +29,7 @@ What would break if two steps changed places:
 
 - Read before lock: another transaction could commit in between. `If-Match` would be compared with an outdated
   timestamp, and two writes would get the same timestamp from the same clock.
-- Write before move: a list that starts has no clock row to lock; only the insert of this row makes a second
-  transaction, which starts the same list, wait.
+- Write before move, and other orders of the statements that write: `backends/storage/writes.py` has the reasons.
 - Memberships before the last operation: users would change their groups within a request (core contract, 7.7).
 - Nonces after the commit: if the cache failed, the request would be answered by an error although it was done.
 - Listeners before the commit, after the last write: their effects would need another write.
