@@ -23,8 +23,8 @@ Theory of operation, on the rules of docs/architecture.md ("What a transaction r
   nobody read (Unlocked). Begins before ends: the end of all grants of an object would end those that have just begun.
   `delete_below` before a read of the clocks below: a list that was created meanwhile would stay without its parent.
 - **Errors.** `app.transactions.write_transaction` tries again on Conflict (deadlock, serialization failure),
-  Disconnected (the connection died before COMMIT) and Unlocked. It does not on Uncertain (the connection died during COMMIT: the write
-  may have been applied) and Busy (a lock timeout): the client gets a 503.
+  Disconnected (the connection died before COMMIT) and Unlocked. It does not on Uncertain (the connection died during
+  COMMIT: the write may have been applied) and Busy (a lock timeout): the client gets a 503.
 
 A PUT that creates a record which eve may write, shortened:
 
