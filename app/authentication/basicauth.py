@@ -1,4 +1,4 @@
-"""Basic authentication: any name and password are accepted; together they are the identity (plugins contract, 2)."""
+"""Basic authentication: accept any name and password; both together are the identity (plugins contract, 2)."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import hmac
 from app.identity import Reader
 
 
-def credentials(authorization: str) -> tuple[str, str] | None:
-    """Return name and password of a `Basic` header; None when it is none (P-BASIC-2, P-BASIC-3)."""
+def parse_credentials(authorization: str) -> tuple[str, str] | None:
+    """Return name and password of a `Basic` header, None for any other (P-BASIC-2, P-BASIC-3)."""
     scheme, _, encoded = authorization.strip().partition(" ")
     if scheme.lower() != "basic":
         return None
@@ -39,10 +39,10 @@ class BasicAuth:
         self._secret = secret
         self._realm = realm
 
-    def identify(self, authorization: str, read: Reader) -> str | None:
-        """Return the user id, None for what is no basic authentication."""
-        known = credentials(authorization)
-        return f"{self.name}:{digest(self._secret, ':'.join(known))}" if known else None
+    def identify(self, authorization: str, read: Reader) -> str | None:  # noqa: ARG002  # the signature of a Policy
+        """Return the user id, None if the header is not basic authentication."""
+        credentials = parse_credentials(authorization)
+        return f"{self.name}:{digest(self._secret, ':'.join(credentials))}" if credentials else None
 
     def challenge(self) -> str:
         """Return the value of `WWW-Authenticate`."""

@@ -1,8 +1,8 @@
-"""Count wrong passwords, and let nobody go on guessing (DECISIONS: per address and account).
+"""Count wrong passwords to prevent guessing (DECISIONS: per address and account).
 
-Two counts in the cache, each for a fixed window of time: of one address for one account, and of one address for all
-accounts. Where a count is full, no password is compared any more until the window ends: the answer is 429. A login that
-is remembered is not asked. A cache that is down counts nothing.
+The cache has two counts, each for a fixed time window: one per address and account, and one per address for all
+accounts. When a count reaches its limit, no password is compared until the window ends, and the reply is 429. A cached
+login is accepted without a check of the counts. If the cache is down, nothing is counted.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ log: Final = logging.getLogger("kinto.logins")
 
 
 class _Counts(Storage):
-    """The counts of `limits` in a cache: each is kept with the second, since 1970, in which it ends.
+    """The storage of the library `limits` in a cache: each count is stored with the end of its window since 1970.
 
-    Of processes that count at the same moment one may be overlooked: a count is a bound on guessing, not an account.
+    Increments of concurrent processes may be lost: a count limits guessing and need not be exact.
     """
 
     STORAGE_SCHEME = None
@@ -41,13 +41,13 @@ class _Counts(Storage):
 
     @property
     def base_exceptions(self) -> type[Exception]:
-        """Return what a cache raises."""
+        """Return the error that a cache raises."""
         return BackendError
 
     def incr(self, key: str, expiry: int, amount: int = 1) -> int:
-        """Count; a count begins with its window."""
+        """Increment a count; the first increment starts the window."""
         with self._lock:
-            count, ends = self._known(key)
+            count, ends = self._read(key)
             if not count:
                 ends = time.time() + expiry
             self._cache.set(key, [count + amount, ends], ends - time.time())
@@ -55,25 +55,25 @@ class _Counts(Storage):
 
     def get(self, key: str) -> int:
         """Return a count."""
-        return self._known(key)[0]
+        return self._read(key)[0]
 
     def get_expiry(self, key: str) -> float:
-        """Return when a window ends, in seconds since 1970."""
-        return self._known(key)[1]
+        """Return the end of a window in seconds since 1970."""
+        return self._read(key)[1]
 
     def check(self) -> bool:
-        """Say whether the cache answers."""
+        """Return whether the cache responds."""
         return self._cache.ping()
 
     def reset(self) -> int | None:
-        """Refuse to empty a cache that others use too."""
+        """Raise NotImplementedError: the cache has other values too."""
         raise NotImplementedError
 
     def clear(self, key: str) -> None:
-        """Forget a count."""
+        """Delete a count."""
         self._cache.delete(key)
 
-    def _known(self, key: str) -> tuple[int, float]:
+    def _read(self, key: str) -> tuple[int, float]:
         match self._cache.get(key):
             case [int(count), float(ends)] if time.time() < ends < math.inf:
                 return count, ends
@@ -81,8 +81,8 @@ class _Counts(Storage):
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
-    """How many wrong passwords are too many in a window: 0 for any number."""
+class FailureLimits:
+    """The maximum numbers of wrong passwords in a window; 0: no limit."""
 
     per_account: int
     per_address: int
@@ -90,20 +90,20 @@ class Bounds:
 
 
 class Failures:
-    """The wrong passwords of late. *secret* keys the names of the counts, so that they show no address and no name."""
+    """The counts of wrong passwords. *secret* is the HMAC key of their names, which reveal neither address nor user."""
 
-    def __init__(self, cache: Cache, secret: str, bounds: Bounds) -> None:
+    def __init__(self, cache: Cache, secret: str, bounds: FailureLimits) -> None:
         self._limiter = FixedWindowRateLimiter(_Counts(cache))
         self._secret = secret
-        self._per_account = _item(bounds.per_account, bounds.seconds)
-        self._per_address = _item(bounds.per_address, bounds.seconds)
+        self._per_account = _rate_limit(bounds.per_account, bounds.seconds)
+        self._per_address = _rate_limit(bounds.per_address, bounds.seconds)
 
-    def expect_few(self, address: str, name: str) -> None:
-        """Raise TooManyFailures when there were so many that no more passwords are compared."""
+    def expect_allowed(self, address: str, name: str) -> None:
+        """Raise TooManyFailures if a count has reached its limit."""
         try:
             waits = [self._wait_seconds(item, key) for item, key in self._counts(address, name)]
         except BackendError as error:
-            log.warning("The cache does not say how often a login failed: %s", error)
+            log.warning("Unable to read the count of failed logins from the cache: %s", error)
             return
         if any(waits):
             raise TooManyFailures(max(waits))
@@ -114,18 +114,18 @@ class Failures:
             for item, key in self._counts(address, name):
                 self._limiter.hit(item, key)
         except BackendError as error:
-            log.warning("A login that failed cannot be counted: %s", error)
+            log.warning("Unable to count a failed login: %s", error)
 
     def _counts(self, address: str, name: str) -> list[tuple[RateLimitItem, str]]:
         texts = ((self._per_account, f"{address} {name}"), (self._per_address, address))
         return [(item, digest(self._secret, f"accounts:{text}:failures")) for item, text in texts if item]
 
     def _wait_seconds(self, item: RateLimitItem, key: str) -> int:
-        """Return how long a full count still lasts, 0 for one that is not full."""
+        """Return the seconds until the end of the window if the count has reached its limit, else 0."""
         if self._limiter.test(item, key):
             return 0
         return max(1, round(self._limiter.get_window_stats(item, key).reset_time - time.time() + 0.5))
 
 
-def _item(most: int, seconds: int) -> RateLimitItem | None:
-    return RateLimitItemPerSecond(most, seconds, namespace="login-failures") if most > 0 and seconds > 0 else None
+def _rate_limit(maximum: int, seconds: int) -> RateLimitItem | None:
+    return RateLimitItemPerSecond(maximum, seconds, namespace="login-failures") if maximum > 0 and seconds > 0 else None

@@ -1,8 +1,8 @@
-"""Remember for a while which passwords were right, since comparing is slow on purpose (plugins contract, 4.2).
+"""Cache successful logins, since comparing a password is slow by design (plugins contract, 4.2).
 
-A remembered login ends after a fixed time, however often it is used, and counts only while its user has the secret and
-the birth that it was checked against (`app.identity.Proof`): a changed password, or a new user of the name, is refused
-at once by every process, whatever its cache holds.
+A cached login expires after a fixed time, however often it is used. It is valid only while the account has the secret
+and the born stamp with which it was verified (`app.identity.Proof`): after a change of the password, or for a new
+account of the same name, every process rejects it at once, whatever its cache contains.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ log: Final = logging.getLogger("kinto.logins")
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """A name and a password as the cache remembers them: neither can be read from it (operations contract, 4.1)."""
+    """A name and a password in the form of the cache, which reveals neither (operations contract, 4.1)."""
 
     key: str
     value: str
@@ -32,75 +32,76 @@ class Login:
 
 @dataclass(slots=True)
 class Caller:
-    """Where a request comes from, and what was found out about the passwords in it, each compared at most once.
+    """The address of a request, and the results of its password comparisons, so that each is done once.
 
-    `checks` has for the value of a Login and a hash whether they fit, `made` for a hash that the request made the value
-    of the Login that fits, `recalled` the values of Logins that were remembered.
+    `results` has for the value of a Login and a hash whether they match, `created_hashes` for a hash that the request
+    created the value of the matching Login, `recalled` the values of Logins that were found in the cache.
     """
 
     address: str = ""
-    checks: dict[tuple[str, str | None], bool] = field(default_factory=dict)
-    made: dict[str, str] = field(default_factory=dict)
+    results: dict[tuple[str, str | None], bool] = field(default_factory=dict)
+    created_hashes: dict[str, str] = field(default_factory=dict)
     recalled: set[str] = field(default_factory=set)
 
-    def knows(self, login: Login, secret: str | None) -> bool | None:
-        """Return whether a login fits a hash, None where that was not found out yet.
+    def result_of(self, login: Login, secret: str | None) -> bool | None:
+        """Return whether a login matches a hash, None if they have not been compared.
 
-        A login that was found out about fits no user that has gone since: a comparison would take long for nothing.
+        A login that has a result or was recalled does not match an account that has been deleted since (*secret* is
+        None), so a slow comparison is unnecessary.
         """
         if secret == PLACEHOLDER:
             return False
-        if secret is None and (login.value in self.recalled or any(value == login.value for value, _ in self.checks)):
+        if secret is None and (login.value in self.recalled or any(value == login.value for value, _ in self.results)):
             return False
-        if secret in self.made:
-            return hmac.compare_digest(self.made[secret], login.value)
-        return self.checks.get((login.value, secret))
+        if secret in self.created_hashes:
+            return hmac.compare_digest(self.created_hashes[secret], login.value)
+        return self.results.get((login.value, secret))
 
 
 CALLER: Final[ContextVar[Caller | None]] = ContextVar("caller", default=None)
-"""The caller of the request that this thread answers; None outside of requests."""
+"""The caller of the request that this thread handles; None outside of requests."""
 
 
-def caller() -> Caller:
-    """Return the caller of this request, outside of requests a new one."""
+def current_caller() -> Caller:
+    """Return the caller of this request; outside of requests, a new one."""
     return CALLER.get() or Caller()
 
 
 class Logins:
-    """The logins that were checked lately. A cache that is down makes logins slow, not impossible."""
+    """The cache of verified logins. If the cache is down, logins are slow, but possible."""
 
     def __init__(self, cache: Cache, secret: str, ttl_seconds: float) -> None:
         self._cache = cache
         self._secret = secret
         self._ttl_seconds = ttl_seconds
 
-    def login(self, name: str, password: str) -> Login:
-        """Return how a login is remembered."""
+    def login_of(self, name: str, password: str) -> Login:
+        """Return the login of a name and a password in the form of the cache."""
         key = digest(self._secret, f"accounts:{name}:verified")
         return Login(key, digest(key, password))
 
     def recall(self, login: Login) -> tuple[int, str] | None:
-        """Return birth and fingerprint of the secret that a login was checked against, None when it is not known."""
+        """Return born stamp and fingerprint of the secret with which a login was verified, None if not cached."""
         try:
-            known = self._cache.get(login.key)
+            entry = self._cache.get(login.key)
         except BackendError as error:
-            log.warning("The cache does not say whether a login is known: %s", error)
+            log.warning("Unable to read a login from the cache: %s", error)
             return None
-        match known:
+        match entry:
             case [str(value), int(born), str(secret)] if hmac.compare_digest(value, login.value):
                 return born, secret
         return None
 
     def remember(self, login: Login, proof: Proof) -> None:
-        """Remember a login that was checked, until a fixed time (DECISIONS: an absolute end of life)."""
+        """Cache a verified login until a fixed time (DECISIONS: an absolute end of life)."""
         try:
             self._cache.set(login.key, [login.value, proof.born, proof.secret], self._ttl_seconds)
         except BackendError as error:
-            log.warning("A login cannot be remembered: %s", error)
+            log.warning("Unable to cache a login: %s", error)
 
     def forget(self, login: Login) -> None:
-        """Forget the login of an account, if the cache answers: it no longer counts anyway."""
+        """Remove the login of an account from the cache, if that responds: the login is invalid anyway."""
         try:
             self._cache.delete(login.key)
         except BackendError as error:
-            log.warning("A login cannot be forgotten: %s", error)
+            log.warning("Unable to remove a login from the cache: %s", error)

@@ -218,7 +218,7 @@ class TestLogin:
         people.sign_up("alice")
 
         assert people.user_id("alice") == "account:alice"
-        assert "A login cannot be remembered" in caplog.text
+        assert "Unable to cache a login" in caplog.text
 
     @pytest.mark.parametrize(
         "change",

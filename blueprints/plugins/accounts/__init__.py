@@ -8,7 +8,7 @@ from typing import Final
 import click
 from flask import Flask
 
-from app.authentication.failures import Bounds, Failures
+from app.authentication.failures import FailureLimits, Failures
 from app.authentication.logins import Logins
 from app.service import Service
 from app.settings import SettingError, Settings
@@ -41,7 +41,7 @@ def attach(app: Flask, service: Service) -> None:  # noqa: ARG001  # the signatu
     settings = service.settings
     _check_settings(settings)
     logins = Logins(service.cache, settings.userid_hmac_secret, settings.account_cache_ttl_seconds)
-    bounds = Bounds(
+    bounds = FailureLimits(
         settings.account_login_failures_per_account,
         settings.account_login_failures_per_address,
         settings.account_login_failures_window_seconds,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from app.authentication.passwords import acceptable, hashed
+from app.authentication.passwords import hash_password, is_acceptable
 from app.decisions.working_set import WorkingSet, next_timestamp
 from app.errors import Invalid, Problem
 from app.identity import EVERYONE
@@ -54,9 +54,9 @@ def create_user(service: Service, name: str, password: str) -> None:
     """
     if not AccountNames().match(name):
         raise Invalid(Problem("path", None, "Invalid object id"))
-    if not acceptable(password):
+    if not is_acceptable(password):
         raise Invalid(password_problem(password, "data.password"))
-    secret = hashed(password, service.settings.account_bcrypt_rounds)
+    secret = hash_password(password, service.settings.account_bcrypt_rounds)
     uri = user_of(name).uri
     service.storage.start_clocks((LIST,))
     with service.storage.transaction() as transaction:

@@ -6,8 +6,8 @@ import re
 import secrets
 from typing import Final
 
-from app.authentication.logins import Logins, caller
-from app.authentication.passwords import Plain, acceptable, hashed
+from app.authentication.logins import Logins, current_caller
+from app.authentication.passwords import PlainPassword, hash_password, is_acceptable
 from app.errors import ApiError, Invalid, Problem
 from app.identity import Identity
 from app.kinds import Data, Kind, KindHooks
@@ -87,22 +87,22 @@ class AccountHooks(KindHooks):
         password = attributes.get(PASSWORD)
         if isinstance(password, MaskedHash):
             return {**attributes, PASSWORD: (old or {}).get(PASSWORD)}, []
-        if not acceptable(password):
+        if not is_acceptable(password):
             return attributes, [password_problem(password, f"{prefix}{PASSWORD}")]
-        return {**attributes, PASSWORD: Plain(password)}, []
+        return {**attributes, PASSWORD: PlainPassword(password)}, []
 
     def stored_attributes(self, uri: str, attributes: Data, slow_results: SlowResults) -> Data:
         """Hash a new password, only for permitted operations, once for each account and password of a request."""
         password = attributes.get(PASSWORD)
-        if not isinstance(password, Plain):
+        if not isinstance(password, PlainPassword):
             return attributes
         password_hash = slow_results.get((uri, str(password)), lambda: self._hash_password(uri, password))
         return {**attributes, PASSWORD: password_hash}
 
     def _hash_password(self, uri: str, password: str) -> str:
         """Hash a password; later members of the request can log in with it without comparing the hash."""
-        password_hash = hashed(password, self._rounds)
-        caller().made[password_hash] = self._logins.login(uri.rpartition("/")[2], password).value
+        password_hash = hash_password(password, self._rounds)
+        current_caller().created_hashes[password_hash] = self._logins.login_of(uri.rpartition("/")[2], password).value
         return password_hash
 
     def mask_secrets(self, data: Data) -> Data:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from app.authentication.basicauth import credentials
+from app.authentication.basicauth import parse_credentials
 from app.authentication.failures import Failures
-from app.authentication.logins import Login, Logins, caller
-from app.authentication.passwords import verified
+from app.authentication.logins import Login, Logins, current_caller
+from app.authentication.passwords import verify_password
 from app.identity import Identity, Proof, Reader, proof_of
 from app.service import Service
 from app.settings import PolicySettings
@@ -31,18 +31,18 @@ class AccountsPolicy:
         The identity has a proof: a cached login is valid only while the account has the hash with which the password
         was compared. Raises TooManyFailures.
         """
-        name_and_password = credentials(authorization)
+        name_and_password = parse_credentials(authorization)
         if name_and_password is None or not self._names.match(name_and_password[0]):
             return None
         name, password = name_and_password
-        login = self._logins.login(name, password)
+        login = self._logins.login_of(name, password)
 
         def forget() -> None:
             self._logins.forget(login)
 
         recalled = self._logins.recall(login)
         if recalled is not None:
-            caller().recalled.add(login.value)
+            current_caller().recalled.add(login.value)
             proof = Proof(user_of(name), *recalled, authorization, forget)
             return Identity(f"{PREFIX}{name}", KIND, proof)
         state = _read_state(user_of(name), read)
@@ -55,16 +55,16 @@ class AccountsPolicy:
 
     def _is_correct(self, login: Login, name: str, password: str, state: UserState | None) -> bool:
         """Compare a password with the stored hash, once per request; an unknown name takes as long (P-ACC-29)."""
-        sender, secret = caller(), state.secret if state else None
-        earlier_result = sender.knows(login, secret)
+        sender, secret = current_caller(), state.secret if state else None
+        earlier_result = sender.result_of(login, secret)
         if earlier_result is not None:
             return earlier_result
         # Without such an account, credentials that a later policy may accept are no guess.
         is_guess = self._is_last or state is not None
         if is_guess:
-            self._failures.expect_few(sender.address, name)
-        is_correct = verified(password, secret, self._rounds)
-        sender.checks[login.value, secret] = is_correct
+            self._failures.expect_allowed(sender.address, name)
+        is_correct = verify_password(password, secret, self._rounds)
+        sender.results[login.value, secret] = is_correct
         if is_guess and not is_correct:
             self._failures.count(sender.address, name)
         return is_correct
