@@ -277,7 +277,7 @@ def _wrap_in_new_relic(app: Flask, config: str, environment: str) -> None:
         raise SettingError("newrelic_config", f"the package newrelic is not installed ({error}).") from error
     with convert_errors("newrelic_config", f"the agent cannot start with the file {config!r}"):
         # Flask documents this attribute as the place for middleware; mypy sees a method there.
-        app.wsgi_app = newrelic.watched(app.wsgi_app, config, environment)  # type: ignore[method-assign]
+        app.wsgi_app = newrelic.wrap_application(app.wsgi_app, config, environment)  # type: ignore[method-assign]
 
 
 def attach_plugin(name: str, app: Flask, service: Service) -> None:

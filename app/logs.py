@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 
 from app.identity import Identity
 from backends import Json
-from backends.logs.secrets import shown_query
+from backends.logs.secrets import redact_query
 
 Fields = dict[str, Json]
 
@@ -42,7 +42,7 @@ def request_fields(  # noqa: PLR0913  # one argument for each field
     if languages:
         fields["lang"] = languages
     if query:
-        fields["querystring"] = shown_query(dict(parse_qsl(query, keep_blank_values=True)))
+        fields["querystring"] = redact_query(dict(parse_qsl(query, keep_blank_values=True)))
     return fields
 
 

@@ -21,7 +21,7 @@ from app.settings import PolicySettings, Settings
 from app.settings.values import Reader as ValueReader
 from backends import Json
 from backends.cache import Cache
-from backends.metrics import SILENT, Metrics
+from backends.metrics import NO_METRICS, Metrics
 from backends.storage import Storage
 from backends.tolerance import tolerate
 
@@ -62,7 +62,7 @@ class Service:
             settings.experimental_collection_schema_validation,
             settings.timestamp_max_ahead_seconds * 1000,
         )
-        self.metrics: Metrics = SILENT
+        self.metrics: Metrics = NO_METRICS
         self.policies: list[Policy] = []
         self.policy_classes: dict[str, Callable[[PolicySettings, Service], Policy]] = {}
         self.capabilities: dict[str, dict[str, Json]] = {}

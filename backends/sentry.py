@@ -11,7 +11,7 @@ from sentry_sdk.integrations.sqlalchemy import SqlalchemyIntegration
 from sentry_sdk.types import Event, Hint
 
 from backends.logs import REQUEST_LOGGERS
-from backends.logs.secrets import redacted, shown_headers
+from backends.logs.secrets import redact, redact_headers
 
 _OMITTED_FIELDS: Final = ("data", "cookies", "env")
 
@@ -80,12 +80,12 @@ def send_message(text: str) -> None:
 
 def _remove_secrets(event: Event, _hint: Hint) -> Event:
     """Remove from an event the data that log lines omit too."""
-    safe_event: Any = redacted(event)
+    safe_event: Any = redact(event)
     safe_event.pop("user", None)
     request = safe_event.get("request", {})
     for name in _OMITTED_FIELDS:
         request.pop(name, None)
     if "headers" in request:
-        request["headers"] = shown_headers(request["headers"])
+        request["headers"] = redact_headers(request["headers"])
     result: Event = safe_event
     return result

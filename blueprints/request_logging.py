@@ -21,7 +21,7 @@ from app.parsing import conditions
 from backends import Json
 from backends.logs import REQUEST_ID, SUBREQUEST, SUMMARY
 from backends.logs.records import STANDARD, RequestRecord
-from backends.logs.secrets import redacted, shown_headers
+from backends.logs.secrets import redact, redact_headers
 from backends.tolerance import tolerate
 from blueprints.request_bodies import RequestBody
 
@@ -183,9 +183,9 @@ def _answer_with_details(
     chunks = list(body)
     getattr(body, "close", lambda: None)()
     additional |= {
-        "headers": shown_headers(dict(_request_headers(environ))),
+        "headers": redact_headers(dict(_request_headers(environ))),
         "body": _loggable_body(raw),
-        "response": {"headers": shown_headers(dict(response.headers)), "body": _loggable_body(b"".join(chunks))},
+        "response": {"headers": redact_headers(dict(response.headers)), "body": _loggable_body(b"".join(chunks))},
     }
     return chunks
 
@@ -216,6 +216,6 @@ def _loggable_body(raw: bytes) -> Json:
         return ""
     try:
         # Not orjson, which refuses lone surrogates.
-        return redacted(json.loads(raw))
+        return redact(json.loads(raw))
     except (ValueError, RecursionError):
         return f"{len(raw)} bytes that are not JSON"

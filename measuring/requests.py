@@ -18,8 +18,8 @@ from app.kinds import Route
 from app.service import Service
 from app.settings import SettingError, Settings, convert_errors, import_name
 from backends.cache import Cache
-from backends.metrics import Metrics, Several
-from backends.metrics.names import Guide, Kinto, method_name
+from backends.metrics import CombinedMetrics, Metrics
+from backends.metrics.names import GuideNames, KintoNames, method_name
 from backends.metrics.observations import HttpResponse, Observer, observe_with
 from backends.storage import Storage
 from blueprints.batch import MEMBER_ANSWERED, Member
@@ -61,15 +61,15 @@ def open_measuring(settings: Settings, plugins: Iterable[Any]) -> Measuring:
     """
     fields, max_values = settings.metrics_matchdict_fields, settings.metrics_max_label_values
     backends: list[Metrics] = [plugin.open_metrics(settings) for plugin in plugins]
-    observers: list[Observer] = [Kinto(backend, fields, max_values) for backend in backends]
+    observers: list[Observer] = [KintoNames(backend, fields, max_values) for backend in backends]
     if settings.statsd_url:
         statsd = _open_statsd(settings, settings.statsd_url)
         backends.append(statsd)
         if settings.statsd_names in ("seed", "both"):
-            observers.append(Guide(statsd))
+            observers.append(GuideNames(statsd))
         if settings.statsd_names in ("kinto", "both"):
-            observers.append(Kinto(statsd, fields, max_values))
-    return Measuring(Several(backends), observe_with(observers))
+            observers.append(KintoNames(statsd, fields, max_values))
+    return Measuring(CombinedMetrics(backends), observe_with(observers))
 
 
 def _open_statsd(settings: Settings, url: str) -> Metrics:

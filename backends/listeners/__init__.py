@@ -1,6 +1,6 @@
-"""Who is told of events outside this service: a module each, with `load_from_config`, as Kinto's own listeners have it.
+"""The interface of listeners from settings: modules with `load_from_config`, as in Kinto.
 
-`event_listeners.<name>.use` names such a module, one of these or anybody's (plugins contract, 3.2).
+`event_listeners.<name>.use` names such a module, built-in or of a third party (plugins contract, 3.2).
 """
 
 from __future__ import annotations
@@ -11,30 +11,30 @@ from typing import Protocol
 from backends import Json
 
 
-class Told(Protocol):
-    """What a listener looks at of an event."""
+class EventWithPayload(Protocol):
+    """The part of an event that a listener reads."""
 
     @property
     def payload(self) -> Mapping[str, Json]:
-        """Return who did what to what."""
+        """Return the user, the action and the objects of the event."""
 
 
-class Config(Protocol):
-    """Where a listener finds its settings."""
+class ListenerConfig(Protocol):
+    """The configuration that a listener receives."""
 
     def get_settings(self) -> Mapping[str, Json]:
-        """Return all settings by their names, values read as JSON where they are JSON."""
+        """Return all settings by their names; JSON values are decoded."""
 
 
 class Notify(Protocol):
-    """A listener. An attribute `moment` that says `after` has it called once all is committed, instead of before."""
+    """A listener. If it has an attribute `moment` equal to `after`, it is called after the commit instead of before."""
 
-    def __call__(self, event: Told) -> None:
-        """Take notice of an event."""
+    def __call__(self, event: EventWithPayload) -> None:
+        """Process an event."""
 
 
 class Module(Protocol):
-    """A module of a listener."""
+    """A module that contains a listener."""
 
-    def load_from_config(self, config: Config, prefix: str) -> Notify:
-        """Make the listener whose settings begin with *prefix* (`event_listeners.<name>.`)."""
+    def load_from_config(self, config: ListenerConfig, prefix: str) -> Notify:
+        """Return the listener whose settings begin with *prefix* (`event_listeners.<name>.`)."""

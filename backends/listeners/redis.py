@@ -12,13 +12,13 @@ from redis.retry import Retry
 from backends import BackendError
 from backends.breaker import LIMIT_SECONDS, Breaker
 from backends.codec import dumps
-from backends.listeners import Config, Told
+from backends.listeners import EventWithPayload, ListenerConfig
 
 log: Final = logging.getLogger("kinto.listeners.redis")
 
 
 class RedisListener:
-    """Push after the commit, so that the list tells of nothing that was rolled back; before it, where that is asked."""
+    """Push after the commit, so that the list contains no event of a rollback; before it if `moment` is `before`."""
 
     def __init__(self, client: redis.Redis, listname: str, moment: str) -> None:
         self.moment = moment
@@ -26,8 +26,8 @@ class RedisListener:
         self._listname = listname
         self._breaker = Breaker(redis.RedisError)
 
-    def __call__(self, event: Told) -> None:
-        """Push the payload; what goes wrong is logged and fails no request."""
+    def __call__(self, event: EventWithPayload) -> None:
+        """Push the payload; errors are logged and do not fail the request."""
         try:
             payload = dumps(event.payload)
         except (TypeError, ValueError):
@@ -40,8 +40,8 @@ class RedisListener:
             log.exception("Unable to send the payload to Redis")
 
 
-def load_from_config(config: Config, prefix: str) -> RedisListener:
-    """Make a listener; it connects at the first event.
+def load_from_config(config: ListenerConfig, prefix: str) -> RedisListener:
+    """Return a listener, which connects at the first event.
 
     Its settings are `url`, `pool_size`, `pool_timeout`, `listname` and `moment`.
     """
@@ -52,7 +52,7 @@ def load_from_config(config: Config, prefix: str) -> RedisListener:
         timeout=settings.get(f"{prefix}pool_timeout") or 20,
         socket_timeout=LIMIT_SECONDS,
         socket_connect_timeout=LIMIT_SECONDS,
-        # Once, without waiting: requests wait for this. A server that does not answer is not asked again.
+        # One retry without delay, since requests wait for it. There is none if the server does not answer.
         retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
     )
     listname = settings.get(f"{prefix}listname") or "kinto.core.events"

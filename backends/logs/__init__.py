@@ -1,6 +1,6 @@
-"""Where log lines go, and what they look like there (operations contract, 5.5 and 5.6).
+"""Logging: handlers, formats and configuration (operations contract, 5.5 and 5.6).
 
-`configuration` sets up logging, `formats` and `shapes` say what a line looks like, `secrets` what no line tells.
+`configuration` sets up logging, `formats` and `shapes` define the formats of lines, `secrets` redacts them.
 """
 
 import logging
@@ -12,23 +12,23 @@ SUBREQUEST: Final = "subrequest.summary"
 REQUEST_LOGGERS: Final = (SUMMARY, SUBREQUEST)
 
 REQUEST_ID: Final[ContextVar[str | None]] = ContextVar("request_id", default=None)
-"""The id of the HTTP request that this thread works for."""
+"""The id of the HTTP request that this thread handles."""
 
 
 class StreamHandlerWithRequestID(logging.StreamHandler[Any]):
-    """Write records to a stream; those made during a request tell its id as `rid` (O-MON-31)."""
+    """Write records to a stream; records of a request have its id as `rid` (O-MON-31)."""
 
     def handle(self, record: logging.LogRecord) -> bool:
-        """Write the record, one at a time, unless a filter refuses it."""
+        """Write a record under the lock, unless a filter rejects it."""
         if self.filters:
             return super().handle(record)
-        assert self.lock is not None, "a handler has one from its birth"
+        assert self.lock is not None, "every handler has a lock"
         with self.lock:
             self.emit(record)
         return True
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Add the id, unless the record has one, and write the record: as the base class does, in one step."""
+        """Add the request id, unless the record has one, and write the record in one step, as the base class does."""
         request_id = REQUEST_ID.get()
         if request_id is not None and "rid" not in record.__dict__:
             record.rid = request_id
@@ -37,5 +37,5 @@ class StreamHandlerWithRequestID(logging.StreamHandler[Any]):
             self.stream.flush()
         except RecursionError:
             raise
-        except Exception:  # noqa: BLE001  # what a handler is asked to do with any failure (logging.Handler.handleError)
+        except Exception:  # noqa: BLE001  # required of handlers: logging.Handler.handleError
             self.handleError(record)

@@ -1,4 +1,4 @@
-"""Set up logging: as the ini file says, or in a way that makes sense without one (operations contract, 1.3 and 5.6)."""
+"""Configure logging by the ini file, or by default without one (operations contract, 1.3 and 5.6)."""
 
 import configparser
 import copy
@@ -11,7 +11,7 @@ from typing import Final
 
 from backends.logs import REQUEST_LOGGERS, StreamHandlerWithRequestID
 from backends.logs.formats import ColorFormatter, MozlogFormatter, Origin, RenderedFormatter, Renderer
-from backends.logs.secrets import scrubbed
+from backends.logs.secrets import scrub
 
 _MOZLOG: Final = "backends.logs.formats.MozlogFormatter"
 _ALIASES: Final = {
@@ -23,10 +23,10 @@ _ALIASES: Final = {
     "kinto.core.StreamHandlerWithRequestID": "backends.logs.StreamHandlerWithRequestID",
     "raven.handlers.logging.SentryHandler": "backends.sentry.SentryHandler",
 }
-"""Classes of Kinto's packages and of its past, by the names of ours (1.9): replaced as text, never imported."""
+"""Classes of this project by the names of Kinto and its predecessors (1.9), replaced as text, never imported."""
 
-# `args` of a handler is evaluated Python: what a mistake in a file may raise.
-_MISTAKES: Final = (
+# The errors that mistakes in a file may raise: `args` of a handler is evaluated as Python.
+_FILE_ERRORS: Final = (
     ArithmeticError,
     AttributeError,
     ImportError,
@@ -41,33 +41,33 @@ _MISTAKES: Final = (
 
 
 def configure(path: str | None, http_port: str, renderer: Renderer | None, origin: Origin) -> None:
-    """Set up logging by the sections of the file *path*, or by default where there is none.
+    """Configure logging by the sections of the file *path*, or by default without a file.
 
-    Loggers that exist already go on (D-6), and handlers that somebody else has set up stay. Raises ValueError.
+    Existing loggers are not disabled (D-6), and handlers of other code are kept. Raises ValueError.
     """
     before = list(handlers())
     if path is not None:
         _configure_by_file(path, http_port)
-    elif not _configured():
+    elif not _is_configured():
         _configure_by_default(renderer)
     for handler in handlers():
         if handler not in before:
-            handler.setFormatter(_adopted(handler, renderer, origin))
+            handler.setFormatter(_complete_formatter(handler, renderer, origin))
 
 
 def handlers() -> Iterator[logging.Handler]:
-    """Yield every handler of every logger, each once."""
-    known = [logging.root, *(each for each in logging.root.manager.loggerDict.values())]
-    found = [handler for logger in known if isinstance(logger, logging.Logger) for handler in logger.handlers]
-    yield from dict.fromkeys(found)
+    """Yield the handlers of all loggers without duplicates."""
+    loggers = [logging.root, *logging.root.manager.loggerDict.values()]
+    every = [handler for logger in loggers if isinstance(logger, logging.Logger) for handler in logger.handlers]
+    yield from dict.fromkeys(every)
 
 
-def _configured() -> bool:
+def _is_configured() -> bool:
     return bool(logging.root.handlers or logging.getLogger("kinto").handlers)
 
 
 def _configure_by_default(renderer: Renderer | None) -> None:
-    """Write to standard output: JSON, or for people where it is a terminal (O-MON-32)."""
+    """Write to standard output: as JSON, or readable lines if it is a terminal (O-MON-32)."""
     handler = StreamHandlerWithRequestID(sys.stdout)
     handler.setFormatter(
         logging.Formatter() if renderer else ColorFormatter() if sys.stdout.isatty() else MozlogFormatter()
@@ -89,53 +89,53 @@ def _configure_by_file(path: str, http_port: str) -> None:
             if section.startswith(("formatter_", "handler_")) and name in _ALIASES:
                 parser.set(section, "class", _ALIASES[name])
         logging.config.fileConfig(parser, disable_existing_loggers=False)
-        named = {
+        logger_names = {
             parser.get(f"logger_{key.strip()}", "qualname", fallback="root")
             for key in parser.get("loggers", "keys").split(",")
         }
-    except _MISTAKES as error:
-        # Not the error's own context: the arguments of a handler may hold a secret.
-        raise ValueError(f"{type(error).__name__}: {scrubbed(str(error))}") from None
-    if "cliquet" in named and "kinto" not in named:
-        _take_over(logging.getLogger("cliquet"), logging.getLogger("kinto"))
-    for name in sorted(named - {"root"}):
-        _write_once(logging.getLogger(name))
+    except _FILE_ERRORS as error:
+        # Without the context of the error: the arguments of a handler may contain a secret.
+        raise ValueError(f"{type(error).__name__}: {scrub(str(error))}") from None
+    if "cliquet" in logger_names and "kinto" not in logger_names:
+        _copy_configuration(logging.getLogger("cliquet"), logging.getLogger("kinto"))
+    for name in sorted(logger_names - {"root"}):
+        _remove_inherited_handlers(logging.getLogger(name))
     for name in REQUEST_LOGGERS:
-        _place(logging.getLogger(name), named)
+        _attach_request_logger(logging.getLogger(name), logger_names)
 
 
-def _take_over(old: logging.Logger, new: logging.Logger) -> None:
-    """Make the logger `cliquet` of a file speak for ours (1.9)."""
+def _copy_configuration(old: logging.Logger, new: logging.Logger) -> None:
+    """Apply the configuration of the logger `cliquet` in a file to the logger `kinto` (1.9)."""
     new.handlers[:] = old.handlers
     new.setLevel(old.level)
     new.propagate = old.propagate
 
 
-def _write_once(logger: logging.Logger) -> None:
-    """Take from a logger the handlers that its records reach anyway further up: they would write each line twice."""
-    above, each = [], logger
-    while each.propagate and each.parent is not None:
-        each = each.parent
-        above += each.handlers
-    logger.handlers[:] = [handler for handler in logger.handlers if handler not in above]
+def _remove_inherited_handlers(logger: logging.Logger) -> None:
+    """Remove handlers that a logger also inherits from its ancestors: they would write each line twice."""
+    inherited, ancestor = [], logger
+    while ancestor.propagate and ancestor.parent is not None:
+        ancestor = ancestor.parent
+        inherited += ancestor.handlers
+    logger.handlers[:] = [handler for handler in logger.handlers if handler not in inherited]
 
 
-def _place(logger: logging.Logger, named: set[str]) -> None:
-    """See to it that the lines of requests get out (D-6): by the root as in Kinto, or else by the logger `kinto`."""
+def _attach_request_logger(logger: logging.Logger, logger_names: set[str]) -> None:
+    """Ensure that request lines are written (D-6): by the root logger as in Kinto, else by the logger `kinto`."""
     logger.parent, kinto = logging.root, logging.getLogger("kinto")
-    if logger.name not in named and kinto.isEnabledFor(logging.INFO):
+    if logger.name not in logger_names and kinto.isEnabledFor(logging.INFO):
         logger.setLevel(logging.NOTSET)
         if not (logger.isEnabledFor(logging.INFO) and logger.hasHandlers()):
             logger.parent = kinto
 
 
-def _adopted(handler: logging.Handler, renderer: Renderer | None, origin: Origin) -> logging.Formatter:
-    """Return the formatter of a handler, told what it cannot know: renderer, names, whether there are colors."""
+def _complete_formatter(handler: logging.Handler, renderer: Renderer | None, origin: Origin) -> logging.Formatter:
+    """Return the formatter of a handler, completed by renderer, origin and colors."""
     formatter = handler.formatter or logging.Formatter()
     if isinstance(formatter, MozlogFormatter):
         formatter.origin = origin
     elif isinstance(formatter, ColorFormatter) and isinstance(handler, logging.StreamHandler):
-        # Handlers share their formatters, and not all of them write to a terminal.
+        # Handlers share formatters, and not all handlers write to a terminal.
         formatter = copy.copy(formatter)
         formatter.colored = bool(getattr(handler.stream, "isatty", bool)())
     elif type(formatter) is logging.Formatter:

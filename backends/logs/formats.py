@@ -1,4 +1,4 @@
-"""Format log records, as the names of formatters and renderers in an ini file ask for (operations contract, 5.6)."""
+"""The formatters of log records that an ini file can name (operations contract, 5.6)."""
 
 import logging
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ Renderer = Literal["heka", "classic"]
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where log lines come from: the project's name, and the machine as Mozlog and as Heka name it."""
+    """The origin of log lines: the name of the project, and the host names in Mozlog and in Heka."""
 
     project: str = "kinto"
     hostname: str = ""
@@ -21,39 +21,50 @@ class Origin:
 
 
 class MozlogFormatter(OrjsonFormatter):
-    """Write a record as Mozlog JSON on one line (O-MON-27); a format in the file changes nothing."""
+    """Write a record as Mozlog JSON on one line (O-MON-27); a format in the file is ignored."""
 
-    def __init__(self, fmt: str | None = None, datefmt: str | None = None, style: Any = "%", **_: Any) -> None:
+    def __init__(
+        self,
+        fmt: str | None = None,  # noqa: ARG002  # logging.config passes it by name
+        datefmt: str | None = None,
+        style: Any = "%",
+        **_: Any,
+    ) -> None:
         super().__init__(None, datefmt, style)
         self.origin = Origin()
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line: its shape needs none of the fields that the base class collects first."""
+        """Return the line, without the fields that the base class collects and this format does not need."""
         return shapes.as_json(shapes.mozlog(record, self.origin.project, self.origin.hostname))
 
 
 class ColorFormatter(logging.Formatter):
-    """Write a record on one line for people, in colors where the stream is a terminal (O-MON-29)."""
+    """Write a record as one readable line, in colors if the stream is a terminal (O-MON-29)."""
 
-    def __init__(self, fmt: str | None = None, datefmt: str | None = None, style: Any = "%", **_: Any) -> None:
+    def __init__(
+        self,
+        fmt: str | None = None,  # noqa: ARG002  # logging.config passes it by name
+        datefmt: str | None = None,
+        **_: Any,
+    ) -> None:
         super().__init__(None, datefmt)
         self.colored = False
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line, and the traceback of an exception below it."""
+        """Return the line, with the traceback of an exception below it."""
         return with_trace(shapes.line(record, colored=self.colored), record)
 
 
 class RenderedFormatter(logging.Formatter):
-    """Fill the `%(message)s` of a format with what a renderer makes of the record (O-MON-28, O-MON-29).
+    """Replace `%(message)s` in a format by the output of a renderer (O-MON-28, O-MON-29).
 
-    Without a renderer it is the message, and for the line of a request, which has none, the classic one.
+    Without a renderer it is the message, or for a request line, which has no message, the classic line.
     """
 
     def __init__(self, plain: logging.Formatter, renderer: Renderer | None, origin: Origin) -> None:
-        super().__init__(plain._fmt, plain.datefmt, validate=False)
-        self._style = plain._style
-        self._bare = plain._fmt == "%(message)s"
+        super().__init__(plain._fmt, plain.datefmt, validate=False)  # noqa: SLF001  # a formatter has no public format
+        self._style = plain._style  # noqa: SLF001  # as above
+        self._bare = plain._fmt == "%(message)s"  # noqa: SLF001  # as above
         self._renderer = renderer
         self._origin = origin
 
@@ -62,11 +73,11 @@ class RenderedFormatter(logging.Formatter):
         text = self._text(record)
         if self._bare:
             return text if self._renderer == "heka" else with_trace(text, record)
-        record.getMessage()  # what completes the records of requests
-        shown = logging.makeLogRecord(record.__dict__)
-        shown.msg, shown.args = text, None
-        shown.exc_text = shown.exc_info = shown.stack_info = None
-        formatted = super().format(shown)
+        record.getMessage()  # completes the records of requests
+        rendered = logging.makeLogRecord(record.__dict__)
+        rendered.msg, rendered.args = text, None
+        rendered.exc_text = rendered.exc_info = rendered.stack_info = None
+        formatted = super().format(rendered)
         return formatted if self._renderer == "heka" else with_trace(formatted, record)
 
     def _text(self, record: logging.LogRecord) -> str:
@@ -78,6 +89,6 @@ class RenderedFormatter(logging.Formatter):
 
 
 def with_trace(text: str, record: logging.LogRecord) -> str:
-    """Return a line with the traceback of the exception below it, if the record tells of one."""
-    shown = shapes.trace(record)
-    return f"{text}\n{shown}" if shown else text
+    """Return a line with the traceback of the record's exception below it, if it has one."""
+    traceback = shapes.trace(record)
+    return f"{text}\n{traceback}" if traceback else text

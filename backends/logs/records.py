@@ -1,4 +1,4 @@
-"""Make the records of requests, of which there are many, for less than `Logger.info` takes."""
+"""The log records of requests, which are frequent and take less time than `Logger.info`."""
 
 import logging
 import os
@@ -6,21 +6,21 @@ import threading
 import time
 from typing import Any, Final
 
-_EVERY: Final[dict[str, Any]] = {
+_DEFAULTS: Final[dict[str, Any]] = {
     **vars(logging.makeLogRecord({"levelno": logging.INFO, "levelname": "INFO"})),
     "message": "",
     "asctime": "",
 }
 
-STANDARD: Final = frozenset(_EVERY) | {"taskName"}
-"""What every record has; all else is a field of the line."""
+STANDARD: Final = frozenset(_DEFAULTS) | {"taskName"}
+"""The attributes of every record; all others are fields of the line."""
 
 
 class RequestRecord(logging.LogRecord):
-    """A record of level INFO that tells *fields*; where in the code it comes from is nobody's question.
+    """A record of level INFO with *fields*, without its place in the code.
 
-    The fields are attributes, as `extra` makes them, so that any formatter finds them. What only others than our own
-    formatters ask for is added when they ask for the message, which is what the formatters of `logging` do first.
+    The fields are attributes, as with `extra`, so that any formatter finds them. Attributes that only other formatters
+    use are added when `getMessage` is called, which the formatters of `logging` do first.
     """
 
     __slots__ = ("_fields", "_size")
@@ -38,19 +38,19 @@ class RequestRecord(logging.LogRecord):
         self._fields = fields
         self._size = len(self.__dict__)
 
-    def getMessage(self) -> str:
-        """Return the message; from now on the record has all that a record has."""
+    def getMessage(self) -> str:  # the name in logging.LogRecord
+        """Return the message, and add the remaining standard attributes."""
         if "thread" not in self.__dict__:
-            here = {"thread": threading.get_ident(), "threadName": threading.current_thread().name}
-            self.__dict__ = {**_EVERY, **here, "msecs": int(self.created % 1 * 1000), **self.__dict__}
+            thread = {"thread": threading.get_ident(), "threadName": threading.current_thread().name}
+            self.__dict__ = {**_DEFAULTS, **thread, "msecs": int(self.created % 1 * 1000), **self.__dict__}
         return str(self.msg)
 
     def fields(self) -> dict[str, Any]:
-        """Return what the line tells; with what filters have added to the record since."""
+        """Return the fields of the line, with those that filters have added to the record."""
         if len(self.__dict__) == self._size:
             return self._fields
         return {name: value for name, value in self.__dict__.items() if name not in STANDARD}
 
 
-for _name, _value in _EVERY.items():
+for _name, _value in _DEFAULTS.items():
     setattr(RequestRecord, _name, _value)

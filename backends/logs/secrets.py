@@ -1,6 +1,6 @@
-"""Take out of log lines, and of what Sentry gets, what nobody may read there: passwords, tokens, credentials (D-7).
+"""Redact passwords, tokens and credentials in log lines and in events for Sentry (D-7).
 
-`redacted` knows the names of things. `scrubbed` knows what secrets look like in a text, for texts that others write.
+`redact` finds secrets by their names. `scrub` finds secrets by their form, in texts of libraries and clients.
 """
 
 import re
@@ -34,7 +34,7 @@ _SECRETS: Final = (
     ),
     (re.compile(r"(://[^\s/:@'\"]*):[^\s/'\"]+@"), rf"\1:{HIDDEN}@"),
     (re.compile(r"(?i)\b((?:proxy-)?authorization|(?:set-)?cookie)(['\"]?\s*[:=,]\s*)[^\r\n]+"), rf"\1\2{HIDDEN}"),
-    # Credentials; the words "basic authentication" are none.
+    # Credentials, but not the words "basic authentication".
     (re.compile(r"\b([Bb]earer|[Bb]asic|BEARER|BASIC)\s+(?=\S*[A-Z0-9=])[\w.~+/-]{6,}=*"), rf"\1 {HIDDEN}"),
     # A JSON Web Token, a bcrypt hash.
     (re.compile(r"\beyJ[\w-]+\.[\w-]+(?:\.[\w-]*)?"), HIDDEN),
@@ -47,14 +47,14 @@ _SECRETS: Final = (
         rf"\1{HIDDEN}",
     ),
 )
-# What each secret above has, so that most texts are let through by one look.
+# A part of every secret above, so that one search suffices for most texts.
 _SUSPECT: Final = re.compile(
     r"(?i)password|token|code(?:=|%3D)|state(?:=|%3D)|secret|://|authorization|cookie|bearer|basic|eyJ|\$2"
 )
 
 
-def scrubbed(text: str) -> str:
-    """Return a text without what looks like a secret."""
+def scrub(text: str) -> str:
+    """Return a text with everything that looks like a secret replaced."""
     if not _SUSPECT.search(text):
         return text
     for pattern, replacement in _SECRETS:
@@ -62,24 +62,24 @@ def scrubbed(text: str) -> str:
     return text
 
 
-def redacted(value: Json) -> Json:
-    """Return a JSON value without secrets, at any depth; other values stay as they are."""
+def redact(value: Json) -> Json:
+    """Return a JSON value with secrets replaced at any depth; other values are unchanged."""
     if isinstance(value, str):
-        return scrubbed(value)
+        return scrub(value)
     if isinstance(value, Mapping):
-        return {name: _member(name, each) for name, each in _patched(value).items()}
+        return {name: _member(name, inner) for name, inner in _redact_operation(value).items()}
     if isinstance(value, list | tuple):
-        return [redacted(each) for each in value]
+        return [redact(inner) for inner in value]
     return value
 
 
-def shown_query(pairs: Mapping[str, str]) -> dict[str, str]:
-    """Return the parameters of a query string as log lines show them (`DECISIONS.md`: query strings)."""
+def redact_query(pairs: Mapping[str, str]) -> dict[str, str]:
+    """Return the parameters of a query string for log lines (`DECISIONS.md`: query strings)."""
     return {name: HIDDEN if name.lower() in _QUERY_NAMES else value for name, value in pairs.items()}
 
 
-def shown_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return headers as log lines show them: no credentials, no cookies, no URL that carries tokens (O-MON-26)."""
+def redact_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return headers for log lines: without credentials, cookies, and tokens in URLs (O-MON-26)."""
     return {name: _header(name.lower(), value) for name, value in headers.items()}
 
 
@@ -87,26 +87,26 @@ def _header(name: str, value: str) -> str:
     if name in _MEMBERS or any(part in name for part in _IN_HEADER_NAMES):
         return REDACTED
     if name == "location" and "token" in value:
-        # After a login by OpenID the token is a part of the address, in whatever way the client wishes.
+        # After a login by OpenID the token is in the URL, at a place that the client chooses.
         return re.split(r"[?#]", value, maxsplit=1)[0] + HIDDEN
-    return scrubbed(value)
+    return scrub(value)
 
 
 def _member(name: str, value: Json) -> Json:
-    if _secret(name):
+    if _is_secret(name):
         return REDACTED
     if name == "headers" and isinstance(value, Mapping):  # those of a member of a batch
-        return {header: _header(str(header).lower(), str(each)) for header, each in value.items()}
-    return redacted(value)
+        return {header: _header(str(header).lower(), str(text)) for header, text in value.items()}
+    return redact(value)
 
 
-def _secret(name: object) -> bool:
+def _is_secret(name: object) -> bool:
     return isinstance(name, str) and name.lower() in _MEMBERS
 
 
-def _patched(value: Mapping[str, Json]) -> Mapping[str, Json]:
-    """Hide the value of a JSON Patch operation on a secret: `{"path": "/data/password", "value": "..."}`."""
+def _redact_operation(value: Mapping[str, Json]) -> Mapping[str, Json]:
+    """Redact the value of a JSON Patch operation on a secret: `{"path": "/data/password", "value": "..."}`."""
     path = value.get("path")
-    if "value" in value and isinstance(path, str) and _secret(path.rpartition("/")[2]):
+    if "value" in value and isinstance(path, str) and _is_secret(path.rpartition("/")[2]):
         return {**value, "value": REDACTED}
     return value

@@ -1,4 +1,4 @@
-"""Say what a log record looks like to machines (Mozlog, Heka) and to people (operations contract, 5.6). Pure."""
+"""Convert log records to Mozlog, Heka and readable lines (operations contract, 5.6), without I/O."""
 
 import json
 import logging
@@ -12,7 +12,7 @@ import orjson
 from backends import Json
 from backends.logs import REQUEST_LOGGERS, SUMMARY
 from backends.logs.records import STANDARD, RequestRecord
-from backends.logs.secrets import redacted, scrubbed
+from backends.logs.secrets import redact, scrub
 
 Fields = dict[str, Json]
 
@@ -20,47 +20,47 @@ _MOZLOG_SEVERITY: Final = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNIN
 _HEKA_SEVERITY: Final = {logging.CRITICAL: 0, logging.ERROR: 2, logging.WARNING: 4, logging.INFO: 6}
 _DEBUG: Final = 7
 _ALWAYS_IN_HEKA: Final = ("agent", "lang", "uid", "authn_type", "errno")
-_PLAINLY_FLAT: Final = frozenset((str, int, type(None)))
-_IN_THE_HEAD: Final = frozenset(("method", "path", "querystring", "code", "t", "time"))
+_SCALARS: Final = frozenset((str, int, type(None)))
+_HEAD_FIELDS: Final = frozenset(("method", "path", "querystring", "code", "t", "time"))
 
-_GREEN, _YELLOW, _RED, _DIM, _PLAIN = "\033[32m", "\033[33m", "\033[31m", "\033[2m", "\033[0m"
+_GREEN, _YELLOW, _RED, _DIM, _RESET = "\033[32m", "\033[33m", "\033[31m", "\033[2m", "\033[0m"
 
 
 def fields(record: logging.LogRecord) -> Fields:
-    """Return what a record tells beside its message. The lines of requests are born without secrets."""
+    """Return the fields of a record. Request lines contain no secrets, so they are not redacted."""
     if isinstance(record, RequestRecord):
         return record.fields()
-    found: Fields = redacted({name: value for name, value in record.__dict__.items() if name not in STANDARD})
-    return found
+    extra: Fields = redact({name: value for name, value in record.__dict__.items() if name not in STANDARD})
+    return extra
 
 
 def message(record: logging.LogRecord) -> str:
-    """Return the text of a record."""
-    return str(record.msg) if isinstance(record, RequestRecord) else scrubbed(record.getMessage())
+    """Return the message of a record."""
+    return str(record.msg) if isinstance(record, RequestRecord) else scrub(record.getMessage())
 
 
 def failure(record: logging.LogRecord) -> dict[str, str]:
-    """Return the exception that a record tells of: `error` and `traceback`."""
+    """Return the exception of a record as fields `error` and `traceback`, none without an exception."""
     if not record.exc_info or record.exc_info[1] is None:
         return {}
-    return {"error": scrubbed(repr(record.exc_info[1])), "traceback": f"Uncaught exception:\n{trace(record)}"}
+    return {"error": scrub(repr(record.exc_info[1])), "traceback": f"Uncaught exception:\n{trace(record)}"}
 
 
 def trace(record: logging.LogRecord) -> str:
-    """Return the traceback of the exception that a record tells of, "" without one."""
+    """Return the traceback of the exception of a record, "" without an exception."""
     if not record.exc_info or record.exc_info[1] is None:
         return ""
-    return scrubbed("".join(traceback.format_exception(record.exc_info[1])).rstrip())
+    return scrub("".join(traceback.format_exception(record.exc_info[1])).rstrip())
 
 
 def mozlog(record: logging.LogRecord, project: str, hostname: str) -> Fields:
-    """Return a record in the shape of Mozlog (O-MON-27)."""
+    """Return a record in the format of Mozlog (O-MON-27)."""
     if isinstance(record, RequestRecord):
-        found, text = record.fields(), record.msg
+        members, text = record.fields(), record.msg
     else:
-        found, text = {**fields(record), **failure(record)}, message(record)
+        members, text = {**fields(record), **failure(record)}, message(record)
     if text:
-        found = {**found, "msg": text}
+        members = {**members, "msg": text}
     return {
         "Timestamp": int(record.created * 1_000_000_000),
         "Type": record.name,
@@ -69,18 +69,18 @@ def mozlog(record: logging.LogRecord, project: str, hostname: str) -> Fields:
         "EnvVersion": "2.0",
         "Severity": _MOZLOG_SEVERITY.get(record.levelno, _DEBUG),
         "Pid": record.process,
-        "Fields": found,
+        "Fields": members,
     }
 
 
 def heka(record: logging.LogRecord, project: str, hostname: str) -> Fields:
-    """Return a record in the shape of the Heka renderer, whose fields nest nothing (O-MON-28)."""
-    found = {name: value if _flat(value) else as_json(value) for name, value in fields(record).items()}
+    """Return a record in the format of the Heka renderer, whose fields are flat (O-MON-28)."""
+    members = {name: value if _is_flat(value) else as_json(value) for name, value in fields(record).items()}
     if record.name in REQUEST_LOGGERS:
         for name in _ALWAYS_IN_HEKA:
-            found.setdefault(name, None)
+            members.setdefault(name, None)
     if record.exc_info:
-        found |= failure(record)
+        members |= failure(record)
     return {
         "Timestamp": int(record.created * 1000) * 1_000_000,
         "Type": record.name if record.name == SUMMARY else message(record),
@@ -89,61 +89,62 @@ def heka(record: logging.LogRecord, project: str, hostname: str) -> Fields:
         "EnvVersion": "2.0",
         "Severity": _HEKA_SEVERITY.get(record.levelno, _DEBUG),
         "Pid": record.process,
-        "Fields": found,
+        "Fields": members,
     }
 
 
-def _flat(value: Json) -> bool:
-    if value.__class__ in _PLAINLY_FLAT:
+def _is_flat(value: Json) -> bool:
+    if value.__class__ in _SCALARS:
         return True
     if isinstance(value, list | tuple):
-        return all(isinstance(each, str) for each in value)
+        return all(isinstance(inner, str) for inner in value)
     return not isinstance(value, Mapping)
 
 
 def as_json(value: Json) -> str:
-    """Return JSON text of plain ASCII on one line: no stream is too narrow for it. What is no JSON becomes its repr.
+    """Return JSON text in ASCII on one line, for streams of any encoding; a value that is not JSON becomes its repr.
 
-    orjson knows neither integers above 64 bits nor lone surrogates, which the standard library writes.
+    The standard library encodes integers above 64 bits and lone surrogates, which orjson rejects.
     """
     try:
         encoded = orjson.dumps(value, default=repr, option=orjson.OPT_NON_STR_KEYS)
         if encoded.isascii():
             return encoded.decode()
-    except TypeError:  # orjson.JSONEncodeError is one
+    except TypeError:  # includes orjson.JSONEncodeError
         pass
     return json.dumps(_with_text_keys(value), default=repr, separators=(",", ":"))
 
 
 def _with_text_keys(value: Any) -> Json:
     if isinstance(value, Mapping):
-        return {str(name): _with_text_keys(each) for name, each in value.items()}
+        return {str(name): _with_text_keys(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_with_text_keys(each) for each in value]
+        return [_with_text_keys(inner) for inner in value]
     return value
 
 
 def line(record: logging.LogRecord, *, colored: bool = False, classic: bool = False) -> str:
-    """Return a record on one line for people (O-MON-29); *classic* tells the event and hides an empty query."""
-    found = fields(record)
+    """Return a record as one readable line (O-MON-29); *classic* adds the event and omits an empty query."""
+    members = fields(record)
     event = record.name if record.name == SUMMARY else message(record)
-    if "path" not in found or record.name not in REQUEST_LOGGERS:
-        return _paired(_colored(printable(event), _severity_color(record.levelno), colored), found, colored)
-    query = urlencode(found.get("querystring") or {}, safe="*")
-    shown = f"{found['path']}{'?' if query or not classic else ''}{query}"
-    head = f'"{found.get("method", ""):<5} {printable(shown)}"'
-    if "code" in found:
-        color = _GREEN if found["code"] < 400 else _YELLOW if found["code"] < 500 else _RED
-        head += f" {_colored(str(found['code']), color, colored)} ({found.get('t')} ms)"
-    if classic or "code" not in found:
+    if "path" not in members or record.name not in REQUEST_LOGGERS:
+        head = _colorize(printable(event), _severity_color(record.levelno), colored=colored)
+        return _join(head, members, colored=colored)
+    query = urlencode(members.get("querystring") or {}, safe="*")
+    target = f"{members['path']}{'?' if query or not classic else ''}{query}"
+    head = f'"{members.get("method", ""):<5} {printable(target)}"'
+    if "code" in members:
+        color = _GREEN if members["code"] < 400 else _YELLOW if members["code"] < 500 else _RED
+        head += f" {_colorize(str(members['code']), color, colored=colored)} ({members.get('t')} ms)"
+    if classic or "code" not in members:
         head += f" {event}"
-    rest = {name: value for name, value in found.items() if name not in _IN_THE_HEAD}
-    return _paired(head, rest, colored)
+    pairs = {name: value for name, value in members.items() if name not in _HEAD_FIELDS}
+    return _join(head, pairs, colored=colored)
 
 
-def _paired(head: str, pairs: Fields, colored: bool) -> str:
-    shown = [f"{_colored(name, _DIM, colored)}={_value(value)}" for name, value in sorted(pairs.items())]
-    return " ".join([head, *shown])
+def _join(head: str, pairs: Fields, *, colored: bool) -> str:
+    texts = [f"{_colorize(name, _DIM, colored=colored)}={_value(value)}" for name, value in sorted(pairs.items())]
+    return " ".join([head, *texts])
 
 
 def _value(value: Json) -> str:
@@ -151,12 +152,12 @@ def _value(value: Json) -> str:
 
 
 def printable(text: str) -> str:
-    """Return a text on one line: nobody who is logged can forge lines or steer the terminal."""
+    """Return a text on one line, escaped, so that clients can neither forge lines nor send control sequences."""
     return text if text.isprintable() else text.encode("unicode_escape").decode()
 
 
-def _colored(text: str, color: str, colored: bool) -> str:
-    return f"{color}{text}{_PLAIN}" if colored else text
+def _colorize(text: str, color: str, *, colored: bool) -> str:
+    return f"{color}{text}{_RESET}" if colored else text
 
 
 def _severity_color(levelno: int) -> str:

@@ -1,4 +1,4 @@
-"""Where measurements go: the interface that plugins use too (plugins contract, 11), and one that takes no notice."""
+"""The interface of metrics backends, for plugins too (plugins contract, 11), and a backend that ignores everything."""
 
 from __future__ import annotations
 
@@ -9,37 +9,37 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Final, Protocol
 
 Labels = Sequence[tuple[str, str]]
-"""Names and values that tell apart what one name measures."""
+"""Names and values that distinguish the measurements of one metric."""
 
 
 class Metrics(Protocol):
-    """A place that takes measurements; what is measured never waits for it and never fails by it (O-MON-15).
+    """A metrics backend. The measured code never waits for it and never fails because of it (O-MON-15).
 
-    Raises RuntimeError only for a name that measures two kinds of things.
+    Raises RuntimeError only if one name is used for two types of metrics.
     """
 
     def timer(self, name: str, labels: Labels = ()) -> AbstractContextManager[object]:
-        """Measure how long a block takes."""
+        """Measure the duration of a block."""
 
     def timing(self, name: str, seconds: float, labels: Labels = ()) -> None:
-        """Take how long something took."""
+        """Record a duration."""
 
     def observe(self, name: str, value: float, labels: Labels = ()) -> None:
-        """Take a value as it is now."""
+        """Record a current value."""
 
     def count(self, name: str, amount: int = 1, unique: str | Labels = ()) -> None:
-        """Count something. With *unique* only different ones count: a text, or names and values."""
+        """Increment a counter; with *unique*, a text or names and values, count distinct ones."""
 
     def close(self) -> None:
-        """Give back what the place holds."""
+        """Release the resources of the backend."""
 
 
 class Timing(ABC):
-    """What all places have in common: a timer is a timing of a block."""
+    """A base of backends that implements `timer` by `timing`."""
 
     @contextmanager
     def timer(self, name: str, labels: Labels = ()) -> Iterator[None]:
-        """Measure how long a block takes, however it ends."""
+        """Measure the duration of a block, even if it raises an error."""
         start = time.perf_counter()
         try:
             yield
@@ -48,17 +48,17 @@ class Timing(ABC):
 
     @abstractmethod
     def timing(self, name: str, seconds: float, labels: Labels = ()) -> None:
-        """Take how long something took."""
+        """Record a duration."""
 
     def close(self) -> None:
-        """Do nothing of its own."""
+        """Do nothing."""
         return None
 
 
-class Silent:
-    """Takes no notice of anything: nobody asked for metrics."""
+class NullMetrics:
+    """Ignore all measurements, if no setting enables metrics."""
 
-    def timer(self, name: str, labels: Labels = ()) -> AbstractContextManager[object]:
+    def timer(self, name: str, labels: Labels = ()) -> AbstractContextManager[object]:  # noqa: ARG002  # as in Metrics
         """Do nothing."""
         return nullcontext()
 
@@ -75,31 +75,31 @@ class Silent:
         """Do nothing."""
 
 
-SILENT: Final = Silent()
+NO_METRICS: Final = NullMetrics()
 
 
-class Several(Timing):
-    """Tells several places the same (O-MON-14)."""
+class CombinedMetrics(Timing):
+    """Pass each measurement to several backends (O-MON-14)."""
 
-    def __init__(self, places: Sequence[Metrics]) -> None:
-        self.places = tuple(places)
+    def __init__(self, backends: Sequence[Metrics]) -> None:
+        self.backends = tuple(backends)
 
     def timing(self, name: str, seconds: float, labels: Labels = ()) -> None:
-        """Take how long something took."""
-        for place in self.places:
-            place.timing(name, seconds, labels)
+        """Record a duration."""
+        for backend in self.backends:
+            backend.timing(name, seconds, labels)
 
     def observe(self, name: str, value: float, labels: Labels = ()) -> None:
-        """Take a value as it is now."""
-        for place in self.places:
-            place.observe(name, value, labels)
+        """Record a current value."""
+        for backend in self.backends:
+            backend.observe(name, value, labels)
 
     def count(self, name: str, amount: int = 1, unique: str | Labels = ()) -> None:
-        """Count something."""
-        for place in self.places:
-            place.count(name, amount, unique)
+        """Increment a counter."""
+        for backend in self.backends:
+            backend.count(name, amount, unique)
 
     def close(self) -> None:
-        """Close each place."""
-        for place in self.places:
-            place.close()
+        """Close all backends."""
+        for backend in self.backends:
+            backend.close()

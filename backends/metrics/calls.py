@@ -1,6 +1,6 @@
-"""What a storage, a permission or a cache backend does, by the names that metrics have for it.
+"""The calls of storage, permission and cache backends, by their names in metrics.
 
-The backends here have fewer and bigger methods than Kinto's: one statement may do the job of several of these.
+The backends here have fewer methods than Kinto's: one statement may do the work of several of these calls.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Final
 
 
-# Each is made once, here, and is equal to itself alone: asked for many times a request, they hash fast.
+# All instances are created here and compared by identity: they are hashed often in each request.
 @dataclass(frozen=True, slots=True, eq=False)
 class Call:
-    """One job: `guide` is its method in the production guide, `kinto` in Kinto 26.5; None where they have none."""
+    """One call: `guide` is its method in the production guide, `kinto` in Kinto 26.5; None if there is none."""
 
     part: str
     guide: str | None
@@ -53,5 +53,5 @@ CACHE_PING: Final = Call("cache", "ping", None)
 
 
 def calls() -> Iterator[Call]:
-    """Yield all of them."""
+    """Yield all calls."""
     yield from (value for value in globals().values() if isinstance(value, Call))

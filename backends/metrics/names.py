@@ -1,4 +1,4 @@
-"""The names of measurements: those of the production guide, and those of Kinto 26.5 (operations contract, 5)."""
+"""Observers with the metric names of the production guide and of Kinto 26.5 (operations contract, 5)."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from backends.metrics.observations import (
 )
 
 
-class Guide:
-    """The names of the production guide (operations contract, 5.1). They have no labels."""
+class GuideNames:
+    """Record metrics with the names of the production guide, without labels (operations contract, 5.1)."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
 
     def __call__(self, observation: Observation) -> None:
-        """Feed the timers and counters that the guide names (O-MON-3 to O-MON-12)."""
+        """Update the timers and counters of the guide (O-MON-3 to O-MON-12)."""
         match observation:
             case BackendCalls(calls, seconds):
                 for name in _guide_timers(calls):
@@ -52,54 +52,54 @@ def _guide_timers(calls: tuple[Call, ...]) -> tuple[str, ...]:
 
 
 OTHER: Final = "other"
-"""Stands in labels and names for all values beyond a bound."""
+"""The value in labels and names for all values beyond a limit."""
 
 _METHODS: Final = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 
 
 def method_name(method: str) -> str:
-    """Return a method of HTTP that the service knows, or OTHER: clients can invent any."""
+    """Return an HTTP method of the service, OTHER for any other: clients can send any text."""
     return method if method in _METHODS else OTHER
 
 
-class Bound:
-    """Bounds how many different values a client can bring into labels, since each is kept for ever.
+class LabelLimit:
+    """Limit the number of distinct label values that clients can create, since each is stored until the process ends.
 
-    Values come as paths: `("blog", "articles", "42")`. Of each depth the first *most* paths stay as they are; in the
-    others the last value is OTHER, so a new record of a known collection is `("blog", "articles", "other")`.
+    Values are paths: `("blog", "articles", "42")`. The first *maximum* paths of each depth are unchanged; in any other
+    path the last value is OTHER, so a new record of a known collection is `("blog", "articles", "other")`.
     """
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._known: dict[int, set[tuple[str, ...]]] = {}
+    def __init__(self, maximum: int) -> None:
+        self._maximum = maximum
+        self._paths: dict[int, set[tuple[str, ...]]] = {}
 
     def __call__(self, values: Sequence[str]) -> tuple[str, ...]:
-        """Return the values to use as labels; empty ones stay empty."""
+        """Return the values for labels; empty values are unchanged."""
         path: tuple[str, ...] = ()
         for depth, value in enumerate(values):
             path = (*path, value)
-            known = self._known.setdefault(depth, set())
-            if value and path not in known:
-                if len(known) < self._most:
-                    known.add(path)
+            paths = self._paths.setdefault(depth, set())
+            if value and path not in paths:
+                if len(paths) < self._maximum:
+                    paths.add(path)
                 else:
                     path = (*path[:-1], OTHER)
         return path
 
 
-class Kinto:
-    """The names of Kinto 26.5 (operations contract, 5.3). *fields* are the parts of URLs that are labels.
+class KintoNames:
+    """Record metrics with the names of Kinto 26.5 (operations contract, 5.3).
 
-    Of ids and of users *most* each are told apart.
+    *fields* are the URL parameters that are labels; *maximum* limits the distinct ids and the distinct users.
     """
 
-    def __init__(self, metrics: Metrics, fields: Sequence[str], most: int) -> None:
+    def __init__(self, metrics: Metrics, fields: Sequence[str], maximum: int) -> None:
         self._metrics = metrics
         self._fields = tuple(fields)
-        self._bound_ids, self._bound_users = Bound(most), Bound(most)
+        self._limit_ids, self._limit_users = LabelLimit(maximum), LabelLimit(maximum)
 
     def __call__(self, observation: Observation) -> None:
-        """Feed the timers and counters that Kinto has (operations contract, 5.3)."""
+        """Update the timers and counters of Kinto (operations contract, 5.3)."""
         match observation:
             case BackendCalls(calls, seconds):
                 for call in calls:
@@ -117,23 +117,23 @@ class Kinto:
                 self._metrics.timing(f"{listener}.seconds", seconds)
 
     def _count_response(self, response: HttpResponse) -> None:
-        # Scanners make up ids: refused ones would make a series each (O-MON-18).
+        # Scanners invent ids: each rejected id would create a time series (O-MON-18).
         ids = {} if response.status >= 400 else response.ids()
         labels = [
             ("method", response.method.lower()),
             ("endpoint", response.endpoint),
-            *zip(self._fields, self._bound_ids([ids.get(name, "") for name in self._fields]), strict=True),
+            *zip(self._fields, self._limit_ids([ids.get(name, "") for name in self._fields]), strict=True),
         ]
         self._metrics.timing("request_duration_seconds", response.seconds, labels)
         self._metrics.count("request_summary", unique=[*labels, ("status", str(response.status))])
         self._metrics.observe("request_size", response.size())
         if response.user_id is not None and response.policy is not None:
             user = response.user_id.removeprefix(f"{response.policy}:").replace(":", ".")
-            policy, user = self._bound_users((response.policy, user))
+            policy, user = self._limit_users((response.policy, user))
             self._metrics.count("users", unique=[("auth", policy), ("userid", user)])
             self._metrics.count("authentication", unique=[("type", response.policy)])
 
 
 def backend_timer(call: Call) -> tuple[str, Labels]:
-    """Return name and labels of the timer that Kinto 26.5 has for a call."""
+    """Return name and labels of the timer of a call in Kinto 26.5."""
     return f"backend.{call.part}.seconds", (("method", call.kinto or ""),)

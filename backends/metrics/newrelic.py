@@ -1,4 +1,4 @@
-"""New Relic: an agent of its own around the application (operations contract, 5.8). The package is optional."""
+"""The agent of New Relic, which wraps the application (operations contract, 5.8). The package is optional."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Final
 _agent: Final[Any] = importlib.import_module("newrelic.agent")
 
 
-def watched(application: Any, config: str, environment: str) -> Any:
-    """Return the WSGI application with the agent around it; *environment* is a section of the file *config*."""
+def wrap_application(application: Any, config: str, environment: str) -> Any:
+    """Return the WSGI application wrapped by the agent; *environment* is a section of the file *config*."""
     _agent.initialize(config, environment)
     return _agent.WSGIApplicationWrapper(application)

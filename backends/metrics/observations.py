@@ -1,4 +1,4 @@
-"""What is measured: one frozen value for each thing that happens, the same for every observer."""
+"""The observations that are measured: one frozen value for each, the same for every observer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ log: Final = logging.getLogger("kinto.metrics")
 
 @dataclass(frozen=True, slots=True)
 class BackendCalls:
-    """A statement, or a method of the cache, that did the jobs of these calls together."""
+    """A statement, or a method of the cache, that did the work of these calls."""
 
     calls: tuple[Call, ...]
     seconds: float
@@ -30,7 +30,7 @@ class CacheLookup:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """An operation that was allowed or refused."""
+    """A decision to allow or refuse an operation."""
 
     seconds: float
 
@@ -53,11 +53,11 @@ class Notification:
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """The answer to a request, or to a member of a batch.
+    """The response to a request, or to a step of a batch.
 
-    `method` is what `method_name` returns. `view` is the name in the production guide, None where no view was reached;
-    `endpoint` is Kinto's name. `user_id` has its prefix, which is `policy`. What only some observers need is computed
-    when they ask: `ids` gives those of the path by name (`bucket_id`), `size` the bytes of the body.
+    `method` is a result of `method_name`. `view` is the name in the production guide, None if no view was called;
+    `endpoint` is the name in Kinto. `user_id` has its prefix, which is `policy`. Values that only some observers need
+    are computed by functions: `ids` returns the ids in the path by name (`bucket_id`), `size` the bytes of the body.
     """
 
     method: str
@@ -76,11 +76,11 @@ Observer = Callable[[Observation], None]
 
 
 def observe_with(observers: Iterable[Observer]) -> Observer:
-    """Return an observer that calls all *observers*. What one raises is logged: no request fails by it (O-MON-15)."""
-    each = tuple(observers)
+    """Return an observer that calls all *observers*; their errors are logged and fail no request (O-MON-15)."""
+    every = tuple(observers)
 
     def observe(observation: Observation) -> None:
-        for observer in each:
+        for observer in every:
             with tolerate(log, "Unable to pass on a measurement"):
                 observer(observation)
 

@@ -1,7 +1,7 @@
-"""Prometheus: measurements kept until somebody asks for them (operations contract, 5.4).
+"""Prometheus: values are stored until they are scraped (operations contract, 5.4).
 
-Each application has metrics of its own. Where `PROMETHEUS_MULTIPROC_DIR` is set the values of all workers meet in files
-of that folder, and the page is the sum of them.
+Each application has its own metrics. If `PROMETHEUS_MULTIPROC_DIR` is set, the workers store their values in files of
+that folder, and the page has their sums.
 """
 
 from __future__ import annotations
@@ -35,54 +35,54 @@ log: Final = logging.getLogger("kinto.metrics")
 _Kind = type[Histogram] | type[Summary] | type[Counter]
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
-# The library gives no types for it.
+# The library has no types for it.
 _shared_values: Final[Callable[[None], Collector]] = MultiProcessCollector
-_NOT_IN_NAMES: Final = re.compile(r"[^a-zA-Z0-9_]")
+_INVALID_CHARACTERS: Final = re.compile(r"[^a-zA-Z0-9_]")
 
 
 class Prometheus(Timing):
-    """Keeps what is measured. *buckets* are the upper bounds of histograms, *disabled* names that are not kept.
+    """Store metrics. *buckets* are the upper bounds of histograms, *disabled* are names that are not stored.
 
-    Raises ValueError when the buckets do not ascend.
+    With *created* the page has the samples `_created`. Raises ValueError if the buckets are not in ascending order.
     """
 
-    def __init__(self, prefix: str, disabled: Iterable[str], buckets: Sequence[float], created: bool) -> None:
+    def __init__(self, prefix: str, disabled: Iterable[str], buckets: Sequence[float], *, created: bool) -> None:
         self.prefix = prefix
-        self._disabled = frozenset(_NOT_IN_NAMES.sub("_", name) for name in disabled)
+        self._disabled = frozenset(_INVALID_CHARACTERS.sub("_", name) for name in disabled)
         self._buckets = tuple(buckets)
         self._created = created
         self._metrics: dict[str, Any] = {}
         self._lock = threading.Lock()
         self._registry = CollectorRegistry()
-        # Read when the library was imported, not when an application is made.
-        self._shared = bool(values.ValueClass._multiprocess)
-        self._lost = False
+        # The library reads the variable when it is imported, not when an application is created.
+        self._shared = bool(values.ValueClass._multiprocess)  # noqa: SLF001  # the library has no public name
+        self._folder_missing = False
         if not self._shared:
             log.warning("Prometheus metrics will run in single-process mode only.")
             for collector in (ProcessCollector, PlatformCollector, GCCollector):
                 collector(registry=self._registry)
         elif self.page() is None:
-            self._lost = True
+            self._folder_missing = True
 
-    def offer(self, name: str, labels: Labels = ()) -> None:
-        """Show a timer before it is used."""
-        self._keep(Histogram, name, labels, lambda metric: None)
+    def declare(self, name: str, labels: Labels = ()) -> None:
+        """Create a timer before its first use, so that the page has it."""
+        self._record(Histogram, name, labels, lambda _metric: None)
 
     def timing(self, name: str, seconds: float, labels: Labels = ()) -> None:
-        """Add to a histogram."""
-        self._keep(Histogram, name, labels, lambda metric: metric.observe(seconds))
+        """Add a duration to a histogram."""
+        self._record(Histogram, name, labels, lambda metric: metric.observe(seconds))
 
     def observe(self, name: str, value: float, labels: Labels = ()) -> None:
-        """Add to a summary."""
-        self._keep(Summary, name, labels, lambda metric: metric.observe(value))
+        """Add a value to a summary."""
+        self._record(Summary, name, labels, lambda metric: metric.observe(value))
 
     def count(self, name: str, amount: int = 1, unique: str | Labels = ()) -> None:
-        """Add to a counter; what is counted only once elsewhere is a label here."""
+        """Increment a counter; *unique* values, which other backends count once, are labels here."""
         labels = (("value", unique),) if isinstance(unique, str) else unique
-        self._keep(Counter, name, labels, lambda metric: metric.inc(amount))
+        self._record(Counter, name, labels, lambda metric: metric.inc(amount))
 
-    def _keep(self, kind: _Kind, name: str, labels: Labels, add: Callable[[Any], None]) -> None:
-        """Add to what keeps the values of these labels; a full disk under the files is told and fails nobody."""
+    def _record(self, kind: _Kind, name: str, labels: Labels, add: Callable[[Any], None]) -> None:
+        """Update the metric with these labels; errors of the files, such as a full disk, are logged."""
         try:
             metric = self._child(kind, name, labels)
             if metric is not None:
@@ -91,34 +91,34 @@ class Prometheus(Timing):
             log.warning("A measurement of %s is lost: %s", name, error)
 
     def _child(self, kind: _Kind, name: str, labels: Labels) -> Any:
-        """Return what keeps the values of these labels, None for a name that is not kept.
+        """Return the metric with these labels, None for a disabled name.
 
-        Raises RuntimeError when the name measures something else already.
+        Raises RuntimeError if the name is already used for another type of metric.
         """
-        plain = _NOT_IN_NAMES.sub("_", name)
+        plain = _INVALID_CHARACTERS.sub("_", name)
         full = f"{self.prefix}{plain}"
-        if self._lost or plain in self._disabled or full in self._disabled:
+        if self._folder_missing or plain in self._disabled or full in self._disabled:
             return None
         metric = self._metrics.get(full)
         if metric is None:
-            metric = self._made(kind, full, labels)
+            metric = self._create(kind, full, labels)
         if type(metric) is not kind:
-            raise RuntimeError(f"The metric {full!r} is a {type(metric).__name__}, no {kind.__name__}.")
+            raise RuntimeError(f"The metric {full!r} is a {type(metric).__name__}, not a {kind.__name__}.")
         return metric.labels(**dict(labels)) if labels else metric
 
-    def _made(self, kind: _Kind, full: str, labels: Labels) -> Any:
+    def _create(self, kind: _Kind, full: str, labels: Labels) -> Any:
         with self._lock:
             if full not in self._metrics:
                 options: dict[str, Any] = {"buckets": self._buckets} if kind is Histogram else {}
                 names = [name for name, _ in labels]
-                help = f"{kind.__name__} of {full}"
-                # Shared values are read from the files, where those of this worker are too.
+                description = f"{kind.__name__} of {full}"
+                # Shared values are read from the files, which include those of this worker.
                 registry = None if self._shared else self._registry
-                self._metrics[full] = kind(full, help, names, registry=registry, **options)
+                self._metrics[full] = kind(full, description, names, registry=registry, **options)
             return self._metrics[full]
 
     def page(self) -> bytes | None:
-        """Return all values as Prometheus reads them; None, with a warning, where the folder of the files is gone."""
+        """Return all values in the format of Prometheus; None, with a warning, if the files cannot be read."""
         if not self._shared:
             return generate_latest(self._registry if self._created else _WithoutCreated(self._registry))
         try:
@@ -129,7 +129,7 @@ class Prometheus(Timing):
 
 
 class _WithoutCreated(Collector):
-    """What a registry collects, without the samples that say since when."""
+    """The metrics of a registry without the samples `_created`."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
@@ -140,6 +140,6 @@ class _WithoutCreated(Collector):
             yield metric
 
 
-def named(project: str) -> str:
-    """Return the prefix of names: lower case, without `-`, `.`, blanks and `_` (O-MON-17)."""
+def metric_prefix(project: str) -> str:
+    """Return the prefix of metric names: lower case, without `-`, `.`, blanks and `_` (O-MON-17)."""
     return re.sub(r"[-._\s]", "", project.lower()) + "_"

@@ -1,4 +1,4 @@
-"""StatsD: measurements as UDP packets, many in one (operations contract, 5.1)."""
+"""StatsD: measurements as UDP packets, many in each packet (operations contract, 5.1)."""
 
 from __future__ import annotations
 
@@ -14,81 +14,81 @@ from urllib.parse import urlsplit
 from statsd import StatsClient
 
 from backends.metrics import Labels, Timing
-from backends.metrics.soon import Soon
+from backends.metrics.batcher import Batcher
 
 log: Final = logging.getLogger("kinto.metrics")
 
 DEFAULT_PORT: Final = 8125
-# What an Ethernet frame holds: larger packets are cut into pieces on their way.
+# The size of an Ethernet frame: larger packets would be fragmented.
 _PACKET_BYTES: Final = 1432
-# Lines that fill three of them.
-_MANY: Final = 72
-# The characters that mean something on the wire, and those that a packet cannot hold.
+# The lines of about three packets.
+_BATCH_SIZE: Final = 72
+# Characters that have a meaning in the protocol, and characters that are not allowed in a packet.
 _IN_NAMES: Final = re.compile(r"[:|@]|[^!-~]")
 _IN_VALUES: Final = re.compile(r"[:|]|[^!-~]")
 
 
 class Client(Protocol):
-    """What sends: `statsd.StatsClient`, or a class of one's own that `statsd_backend` names.
+    """A client of StatsD: `statsd.StatsClient`, or the class that `statsd_backend` names.
 
-    The class is called with `host`, `port` and `prefix`. Where its objects have a method `pipeline`, as
-    `statsd.StatsClient` has, what that returns is used for many measurements, as a context that sends at its end.
+    The class is called with `host`, `port` and `prefix`. If its instances have a method `pipeline`, as those of
+    `statsd.StatsClient`, it returns a context for many measurements that are sent at its end.
     """
 
     def timing(self, stat: str, delta: float) -> None:
-        """Send how many milliseconds something took."""
+        """Send a duration in milliseconds."""
 
     def incr(self, stat: str, count: int = 1) -> None:
-        """Add to a counter."""
+        """Increment a counter."""
 
     def gauge(self, stat: str, value: float) -> None:
-        """Send a value as it is now."""
+        """Send a current value."""
 
     def set(self, stat: str, value: str) -> None:
-        """Add to the different values that the server counts."""
+        """Add a value to a set whose distinct values the server counts."""
 
 
-Measured = tuple[str, str, Labels, float | str]
-"""A method of a client, what it is called with: the name, its labels, and the value."""
+Measurement = tuple[str, str, Labels, float | str]
+"""A method of a client, and its arguments: the name, its labels, and the value."""
 
 
 class StatsD(Timing):
-    """Sends what is measured to a StatsD server: to send one packet costs more than to measure twenty times.
+    """Send measurements to a StatsD server, in batches: one packet costs more than twenty measurements.
 
-    Nobody who measures fails by it, and the network is never waited for (O-MON-15).
+    The measured code never fails because of it, and never waits for the network (O-MON-15).
     """
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._soon = Soon(self._send, _MANY)
-        self._keep = self._soon.hand_over
+        self._batcher = Batcher(self._send, _BATCH_SIZE)
+        self._enqueue = self._batcher.add
 
     def timing(self, name: str, seconds: float, labels: Labels = ()) -> None:
-        """Send how long something took, in milliseconds."""
-        self._keep(("timing", name, labels, seconds * 1000))
+        """Send a duration, in milliseconds."""
+        self._enqueue(("timing", name, labels, seconds * 1000))
 
     def observe(self, name: str, value: float, labels: Labels = ()) -> None:
-        """Send a value as it is now."""
-        self._keep(("gauge", name, labels, value))
+        """Send a current value."""
+        self._enqueue(("gauge", name, labels, value))
 
     def count(self, name: str, amount: int = 1, unique: str | Labels = ()) -> None:
-        """Add to a counter; with *unique* to a set, whose different values the server counts."""
+        """Increment a counter; with *unique*, add to a set whose distinct values the server counts."""
         if unique:
-            self._keep(("set", name, (), unique if isinstance(unique, str) else _joined(unique)))
+            self._enqueue(("set", name, (), unique if isinstance(unique, str) else _join_labels(unique)))
         else:
-            self._keep(("incr", name, (), amount))
+            self._enqueue(("incr", name, (), amount))
 
-    def _send(self, measured: Iterable[Measured]) -> None:
+    def _send(self, measurements: Iterable[Measurement]) -> None:
         try:
             with self._client.pipeline() if hasattr(self._client, "pipeline") else nullcontext(self._client) as client:
-                for method, name, labels, value in measured:
+                for method, name, labels, value in measurements:
                     getattr(client, method)(_stat(name, labels), _value(value) if isinstance(value, str) else value)
-        except Exception:  # the edge: whatever a client of one's own does, nobody who measures fails
+        except Exception:  # the edge: no error of a third-party client may fail the measured code
             log.exception("Measurements are lost.")
 
     def close(self) -> None:
-        """Send what waits, and close a client that can be closed."""
-        self._soon.close()
+        """Send all queued measurements, and close the client if it has a method `close`."""
+        self._batcher.close()
         close = getattr(self._client, "close", None)
         if close:
             close()
@@ -96,39 +96,39 @@ class StatsD(Timing):
 
 @lru_cache(maxsize=1024)
 def _path(name: str) -> str:
-    """Return a name without what means something on the wire."""
+    """Return a name with the special characters of the protocol replaced."""
     return _IN_NAMES.sub(".", name)
 
 
 @lru_cache(maxsize=1024)
 def _value(value: str) -> str:
-    """Return a member of a set without what means something on the wire."""
+    """Return a member of a set with the special characters of the protocol replaced."""
     return _IN_VALUES.sub(".", value)
 
 
 def _stat(name: str, labels: Labels) -> str:
-    """Return the path of a measurement; labels are more levels of it."""
-    return _IN_NAMES.sub(".", f"{name}.{_joined(labels)}") if labels else _path(name)
+    """Return the path of a measurement; labels are further levels of the path."""
+    return _IN_NAMES.sub(".", f"{name}.{_join_labels(labels)}") if labels else _path(name)
 
 
-def _joined(labels: Labels) -> str:
+def _join_labels(labels: Labels) -> str:
     return ".".join(f"{name}.{value.replace(':', '')}" for name, value in labels)
 
 
-def open_metrics(url: str, prefix: str, make: Callable[..., Client] | None = None) -> StatsD:
-    """Open what sends to the server at *url*, by a class of one's own when *make* is given.
+def open_metrics(url: str, prefix: str, client_class: Callable[..., Client] | None = None) -> StatsD:
+    """Open the backend for the server at *url*, with the client of a third party if *client_class* is set.
 
-    Raises OSError or UnicodeError when nobody knows the host.
+    Raises OSError or UnicodeError if the host cannot be resolved.
     """
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or DEFAULT_PORT
-    return StatsD((make or _udp_client)(host=host, port=port, prefix=_IN_NAMES.sub(".", prefix)))
+    return StatsD((client_class or _udp_client)(host=host, port=port, prefix=_IN_NAMES.sub(".", prefix)))
 
 
 def _udp_client(host: str, port: int, prefix: str) -> Client:
     family = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0][0]
     client = StatsClient(host, port, prefix, _PACKET_BYTES, ipv6=family == socket.AF_INET6)
-    # A packet that the network does not take at once is lost; no request waits for it.
-    client._sock.setblocking(False)
-    made: Client = client
-    return made
+    # A packet that cannot be sent at once is dropped; no request waits for it.
+    client._sock.setblocking(False)  # noqa: FBT003, SLF001  # the library has no public socket
+    typed: Client = client
+    return typed

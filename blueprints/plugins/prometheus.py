@@ -9,7 +9,7 @@ from flask import Blueprint, Flask, Response
 
 from app.service import Service
 from app.settings import Settings
-from backends.metrics import Metrics, Several, calls
+from backends.metrics import CombinedMetrics, Metrics, calls
 from backends.metrics.names import backend_timer
 from blueprints.http import to_response
 from blueprints.replies import Reply
@@ -25,11 +25,11 @@ def open_metrics(settings: Settings) -> Metrics:
         _prefix(settings),
         settings.prometheus_disabled_metrics,
         settings.prometheus_histogram_buckets,
-        settings.prometheus_created_metrics_enabled,
+        created=settings.prometheus_created_metrics_enabled,
     )
     for call in calls.calls():
         if call.kinto:
-            backend.offer(*backend_timer(call))
+            backend.declare(*backend_timer(call))
     for name in _CACHE_COUNTERS:
         backend.count(name, 0)
     metrics: Metrics = backend
@@ -40,7 +40,7 @@ def attach(app: Flask, service: Service) -> None:
     """Add the URL, which needs no authentication, and the capability (P-PROM-1)."""
     blueprint = Blueprint("prometheus", __name__, url_prefix=prefix(service))
     prometheus, metrics = _prometheus(), service.metrics
-    backends = metrics.places if isinstance(metrics, Several) else ()
+    backends = metrics.backends if isinstance(metrics, CombinedMetrics) else ()
     backend = next((backend for backend in backends if isinstance(backend, prometheus.Prometheus)), None)
 
     def get() -> Response:
@@ -67,5 +67,5 @@ def _prometheus() -> Any:
 
 
 def _prefix(settings: Settings) -> str:
-    prefix: str = _prometheus().named(settings.prometheus_prefix or settings.project_name)
+    prefix: str = _prometheus().metric_prefix(settings.prometheus_prefix or settings.project_name)
     return prefix

@@ -12,7 +12,7 @@ import pytest
 from app.factory import create_app, create_service
 from app.service import Service
 from app.settings import SettingError, load
-from backends.metrics import soon
+from backends.metrics import batcher
 from backends.storage.sql import SqlStorage
 from tests.api.conftest import ClientMaker
 from tests.support.client import Answer, Client, basic, user_id
@@ -276,8 +276,8 @@ def test_a_request_is_one_packet(
     client: Client, server: StatsdServer, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However long it takes: nothing is sent before it is asked for."""
-    monkeypatch.setattr(soon.Soon, "_wake", lambda self: None)
-    while any(each._awake for each in soon._all):
+    monkeypatch.setattr(batcher.Batcher, "_wake", lambda self: None)
+    while any(each._awake for each in batcher._all):
         time.sleep(0.01)
     server.packets()
 

@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 
 from backends.cache import Cache
-from backends.metrics import SILENT, Metrics, Several, calls
-from backends.metrics.names import Guide, Kinto
+from backends.metrics import NO_METRICS, CombinedMetrics, Metrics, calls
+from backends.metrics.batcher import DELAY_SECONDS, Batcher
+from backends.metrics.names import GuideNames, KintoNames
 from backends.metrics.observations import (
     Authentication,
     BackendCalls,
@@ -28,8 +29,7 @@ from backends.metrics.observations import (
     Notification,
     observe_with,
 )
-from backends.metrics.prometheus import Prometheus, named
-from backends.metrics.soon import DELAY_SECONDS, Soon
+from backends.metrics.prometheus import Prometheus, metric_prefix
 from backends.metrics.statsd import StatsD, open_metrics
 from backends.storage import Storage, Transaction
 from measuring.backends import TimedCache, TimedStorage, TimedTransaction
@@ -62,10 +62,10 @@ def statsd(server: StatsdServer) -> Iterator[StatsD]:
 
 
 PLACES: dict[str, Callable[[StatsD], Metrics]] = {
-    "nothing configured": lambda statsd: SILENT,
+    "nothing configured": lambda statsd: NO_METRICS,
     "StatsD": lambda statsd: statsd,
     "Prometheus": lambda statsd: _prometheus(),
-    "both": lambda statsd: Several([statsd, _prometheus()]),
+    "both": lambda statsd: CombinedMetrics([statsd, _prometheus()]),
 }
 
 
@@ -250,28 +250,28 @@ os.wait()
         assert asked == {"host": "carbon.server", "port": 8125, "prefix": "kinto"}
 
 
-class TestSoon:
-    """What waits to be dealt with together."""
+class TestBatcher:
+    """Items that are sent in batches."""
 
-    def test_the_last_of_many_is_dealt_with_at_once(self) -> None:
-        dealt: list[int] = []
-        soon: Soon[int] = Soon(dealt.extend, 3)
+    def test_a_full_batch_is_sent_at_once(self) -> None:
+        sent: list[int] = []
+        batcher: Batcher[int] = Batcher(sent.extend, 3)
 
         for number in range(3):
-            soon.hand_over(number)
+            batcher.add(number)
 
-        assert dealt == [0, 1, 2]
-        soon.close()
+        assert sent == [0, 1, 2]
+        batcher.close()
 
-    def test_what_is_left_is_dealt_with_soon(self) -> None:
-        dealt: Queue[list[int]] = Queue()
-        soon: Soon[int] = Soon(lambda items: dealt.put(list(items)), 3)
+    def test_a_smaller_batch_is_sent_after_the_delay(self) -> None:
+        sent: Queue[list[int]] = Queue()
+        batcher: Batcher[int] = Batcher(lambda items: sent.put(list(items)), 3)
 
         for _ in range(2):
-            soon.hand_over(1)
-            soon.hand_over(2)
-            assert dealt.get(timeout=10) == [1, 2]
-        soon.close()
+            batcher.add(1)
+            batcher.add(2)
+            assert sent.get(timeout=10) == [1, 2]
+        batcher.close()
 
 
 class TestPrometheus:
@@ -312,7 +312,7 @@ class TestPrometheus:
     def test_an_offered_timer_shows_before_it_is_used(self) -> None:
         place = _prometheus()
 
-        place.offer("backend.cache.seconds", [("method", "ttl")])
+        place.declare("backend.cache.seconds", [("method", "ttl")])
 
         assert 'kinto_backend_cache_seconds_count{method="ttl"} 0.0\n' in _page(place)
 
@@ -342,7 +342,7 @@ class TestPrometheus:
 
     def test_buckets_must_ascend(self) -> None:
         with pytest.raises(ValueError, match="sorted order"):
-            _prometheus(buckets=(2.0, 1.0)).offer("seconds")
+            _prometheus(buckets=(2.0, 1.0)).declare("seconds")
 
     def test_a_single_process_is_warned_of(self, caplog: pytest.LogCaptureFixture) -> None:
         with caplog.at_level(logging.WARNING):
@@ -364,11 +364,11 @@ class TestPrometheus:
     )
     def test_the_prefix_is_the_bare_name_of_the_project(self, project: str, prefix: str) -> None:
         """O-MON-17."""
-        assert named(project) == prefix
+        assert metric_prefix(project) == prefix
 
 
-def _named(names: type[Guide] | type[Kinto], place: Metrics) -> Guide | Kinto:
-    return Guide(place) if names is Guide else Kinto(place, ("bucket_id", "record_id"), 1000)
+def _named(names: type[GuideNames] | type[KintoNames], place: Metrics) -> GuideNames | KintoNames:
+    return GuideNames(place) if names is GuideNames else KintoNames(place, ("bucket_id", "record_id"), 1000)
 
 
 RECORD = HttpResponse(
@@ -384,7 +384,7 @@ class TestNames:
     def test_a_call_feeds_its_timer_in_each_family(
         self, server: StatsdServer, statsd: StatsD, call: calls.Call
     ) -> None:
-        for names in (Guide, Kinto):
+        for names in (GuideNames, KintoNames):
             _named(names, statsd)(BackendCalls((call,), 0.001))
 
         expected = [f"kinto.{call.part}.{call.guide}"] if call.guide else []
@@ -393,12 +393,12 @@ class TestNames:
         assert server.names() == expected
 
     def test_a_statement_feeds_a_timer_once(self, server: StatsdServer, statsd: StatsD) -> None:
-        _named(Guide, statsd)(BackendCalls((calls.REVOKE, calls.REVOKE_OBJECT, calls.REVOKE_PRINCIPAL), 0.001))
+        _named(GuideNames, statsd)(BackendCalls((calls.REVOKE, calls.REVOKE_OBJECT, calls.REVOKE_PRINCIPAL), 0.001))
 
         assert server.names() == ["kinto.permission.remove_principal_from_ace"]
 
     def test_the_guide_names_a_request_by_its_view(self, server: StatsdServer, statsd: StatsD) -> None:
-        _named(Guide, statsd)(BOBS)
+        _named(GuideNames, statsd)(BOBS)
 
         assert server.lines() == [
             Line("kinto.view.record-record.GET", "2.000000", "ms"),
@@ -407,7 +407,7 @@ class TestNames:
         ]
 
     def test_kinto_names_a_request_by_labels(self, server: StatsdServer, statsd: StatsD) -> None:
-        _named(Kinto, statsd)(BOBS)
+        _named(KintoNames, statsd)(BOBS)
 
         labels = "method.get.endpoint.record-object.bucket_id.b.record_id.r"
         assert server.lines() == [
@@ -420,20 +420,20 @@ class TestNames:
 
     def test_kinto_leaves_out_the_ids_of_a_refused_request(self, server: StatsdServer, statsd: StatsD) -> None:
         """O-MON-18."""
-        _named(Kinto, statsd)(replace(RECORD, status=404))
+        _named(KintoNames, statsd)(replace(RECORD, status=404))
 
         assert (
             "kinto.request_duration_seconds.method.get.endpoint.record-object.bucket_id..record_id." in server.names()
         )
 
     def test_nobody_in_particular_is_not_counted(self, server: StatsdServer, statsd: StatsD) -> None:
-        for names in (Guide, Kinto):
+        for names in (GuideNames, KintoNames):
             _named(names, statsd)(RECORD)
 
         assert not {"kinto.users", "kinto.authn_type.None", "kinto.authentication"} & set(server.names())
 
     def test_several_families_are_told_the_same(self, server: StatsdServer, statsd: StatsD) -> None:
-        both = observe_with([_named(Guide, statsd), _named(Kinto, statsd)])
+        both = observe_with([_named(GuideNames, statsd), _named(KintoNames, statsd)])
 
         both(BackendCalls((calls.GET,), 0.001))
         both(Decision(0.001))

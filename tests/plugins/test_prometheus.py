@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from app.factory import create_app
 from app.settings import SettingError
-from backends.metrics.names import Bound
+from backends.metrics.names import LabelLimit
 from tests.plugins.conftest import ClientMaker
 from tests.support.client import Answer, Client, basic, user_id
 from tests.support.databases import BASICAUTH
@@ -364,7 +364,7 @@ class TestBoundOfValues:
 
     @given(paths=st.lists(st.tuples(*[st.text("abcdef", max_size=2)] * 3)), most=st.integers(1, 4))
     def test_no_more_paths_come_out_than_the_bound_allows(self, paths: list[tuple[str, ...]], most: int) -> None:
-        bound = Bound(most)
+        bound = LabelLimit(most)
 
         shown = [bound(path) for path in paths]
 

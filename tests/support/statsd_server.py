@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from backends.metrics import soon
+from backends.metrics import batcher
 
 _QUIET_SECONDS = 0.02
 """How long no packet comes before none is expected: another thread may be sending what it took from the queue."""
@@ -33,7 +33,7 @@ class StatsdServer:
     def packets(self) -> list[str]:
         """Send what waits in this process; return the packets that came since the last time, once no more come."""
         found = []
-        soon.flush_all()
+        batcher.flush_all()
         while True:
             try:
                 found.append(self._listening.recv(65_535).decode("ascii"))
