@@ -461,7 +461,7 @@ def test_the_document_has_the_bounds_that_are_tested() -> None:
         "calls and returns of functions, and bytes allocated over time, at 4n bytes": int(MAX_GROWTH),
         "calls and returns of functions for a byte": MAX_CALLS_PER_BYTE,
         "memory in use at once for a byte": MAX_MEMORY_PER_BYTE,
-        "length of an answer that lists no objects, for a byte": MAX_ANSWER_PER_BYTE,
+        "length of a response without objects, for a byte": MAX_ANSWER_PER_BYTE,
         "values in one SQL statement": MAX_PARAMETERS,
     }
 

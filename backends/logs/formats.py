@@ -25,7 +25,7 @@ class MozlogFormatter(OrjsonFormatter):
 
     def __init__(
         self,
-        fmt: str | None = None,  # noqa: ARG002  # logging.config passes it by name
+        fmt: str | None = None,  # noqa: ARG002  # logging.config passes it by position
         datefmt: str | None = None,
         style: Any = "%",
         **_: Any,
@@ -43,8 +43,9 @@ class ColorFormatter(logging.Formatter):
 
     def __init__(
         self,
-        fmt: str | None = None,  # noqa: ARG002  # logging.config passes it by name
+        fmt: str | None = None,  # noqa: ARG002  # logging.config passes it by position
         datefmt: str | None = None,
+        style: Any = "%",  # noqa: ARG002  # logging.config passes it by position
         **_: Any,
     ) -> None:
         super().__init__(None, datefmt)

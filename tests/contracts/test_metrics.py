@@ -337,7 +337,7 @@ class TestPrometheus:
         place = _prometheus()
         place.count("things")
 
-        with pytest.raises(RuntimeError, match="'kinto_things' is a Counter, no Histogram"):
+        with pytest.raises(RuntimeError, match="'kinto_things' is a Counter, not a Histogram"):
             place.timing("things", 1)
 
     def test_buckets_must_ascend(self) -> None:
