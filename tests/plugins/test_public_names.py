@@ -23,7 +23,7 @@ NAMES = {
     *("BackendError", "Json", "Selection", "Snapshot", "Stored", "bucket_of", "list_of", "read_bucket"),
     *("Metrics", "Service", "SettingError", "Settings"),
     *("boolean", "number", "text", "whole", "words"),
-    *("Reply", "prefix", "to_response"),
+    *("Reply", "add_log_fields", "prefix", "to_response"),
 }
 METHODS = {
     *("add_capability", "add_flush_step", "add_heartbeat", "add_identity_kind", "add_kind", "add_listener"),
