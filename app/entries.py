@@ -92,7 +92,8 @@ def _ids(kinds: Kinds) -> Iterator[tuple[str, int, frozenset[str]]]:
 def _ranges(lineage: Sequence[Kind], query: Query, after: Sequence[Json]) -> tuple[list[tuple[str, str]], list[Filter]]:
     """Return the ranges of URIs of a kind's entries that a page may show, and the filters that are still to be tested.
 
-    A range is its first URI and its end, which is excluded.
+    A range is its first URI and its end, which is excluded. Filters on fields that do not depend on the URI match all
+    entries of the kind or none.
     """
     fields = {"uri", "id", *(f"{kind.name}_id" for kind in lineage)}
     constant = [condition for condition in query.filters if condition.path[0] not in fields]

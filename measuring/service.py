@@ -52,11 +52,11 @@ class MeasuredService(Service):
             request.identity = identity
         return identity
 
-    def decide(self, operation: Operation, facts: WorkingSet) -> Outcome:
+    def decide(self, operation: Operation, working_set: WorkingSet) -> Outcome:
         """Decide one operation, timed. Raises ApiError where the operation is refused."""
         start = time.perf_counter()
         try:
-            return super().decide(operation, facts)
+            return super().decide(operation, working_set)
         finally:
             seconds = time.perf_counter() - start
             self._observe(Decision(seconds))

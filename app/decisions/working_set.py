@@ -8,7 +8,7 @@ of them must see the effects of those before it. The working set makes that poss
 - The pending changes: for each object its latest effect, its grants as they are stored, and its stamp; the moves of the
   clocks; the principals to revoke. `take_pending` returns them to the caller, which writes them, and forgets them. The
   snapshot keeps the result, so a flush in the middle of a batch changes nothing that a decision sees.
-- `transaction_state`: facts that outlive a snapshot. Where a view wrote in the transaction, the snapshot is read again
+- `transaction_state`: facts that outlive a snapshot. If a view wrote in the transaction, the snapshot is read again
   and a new working set starts from it with the same state; a batch inside a view shares it too.
 
 Rules, and what would break without them:

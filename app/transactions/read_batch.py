@@ -31,7 +31,7 @@ def read_batch(service: Service, steps: Sequence[Operation | View]) -> list[Answ
     snapshot = Snapshot()
     for selection in selections.select_objects(service, on_objects, writing=False):
         snapshot.add(read(selection))
-    working_set = WorkingSet(snapshot, now_ms())
+    objects = WorkingSet(snapshot, now_ms())
     answers: list[Answer | None] = []
     outcomes: list[tuple[Operation, Outcome]] = []
     for step in steps:
@@ -39,12 +39,12 @@ def read_batch(service: Service, steps: Sequence[Operation | View]) -> list[Answ
             EnclosingBatch(service, lambda further: _read_for_view(service, further)).run(step)
             answers.append(None)
             continue
-        facts, operation = working_set, step
+        working_set, operation = objects, step
         if step.pages:
             operation, page = selections.read_list(service, step, read)
-            facts = WorkingSet(page, working_set.now)
+            working_set = WorkingSet(page, objects.now)
         try:
-            outcome = service.decide(operation, facts)
+            outcome = service.decide(operation, working_set)
         except ApiError as error:
             answers.append(error)
             continue

@@ -35,7 +35,7 @@ def select_objects(service: Service, operations: Sequence[Operation], *, writing
         ancestors = dict.fromkeys(uri for each in in_bucket for uri in each.route.ancestors if uri not in target_uris)
         lists = dict.fromkeys(list_uri for each in in_bucket for list_uri in _clocks(service, each))
         groups = dict.fromkeys(each.target for each in in_bucket if writing and each.kind.membership and each.target)
-        (private, uris), *others = targets.items() or [((), ())]
+        (private, uris), *further = targets.items() or [((), ())]
         first = Selection(
             bucket,
             tuple(uris),
@@ -50,7 +50,7 @@ def select_objects(service: Service, operations: Sequence[Operation], *, writing
         selected.append(first)
         selected += [
             Selection(bucket, tuple(uris), readers=readers, private=private, limited_grants=limited_grants)
-            for private, uris in others
+            for private, uris in further
         ]
     return selected
 

@@ -1,4 +1,4 @@
-"""Delete the data of a user: objects that nobody else may write, grants and memberships (core contract, 2.8)."""
+"""Delete the data of a user: objects that only the user may write, grants and memberships (core contract, 2.8)."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class DeletionPlan:
 
 
 def delete_user_data(service: Service, principal: str, identity: Identity, reader: VerifyingReader) -> None:
-    """Delete the objects that nobody but *principal* may write, and end all grants to it and its memberships.
+    """Delete the objects that only *principal* may write, and end all grants to it and its memberships.
 
     One transaction: the lists are locked first, then the holdings are looked up again (C-UTIL-37). *identity* sends
     the request; *reader* verifies it with a read of the transaction. Raises BackendError, Clash, Outdated, and errors
@@ -62,13 +62,13 @@ def plan_deletion(service: Service, principal: str, holdings: UserHoldings) -> D
     routes = {uri: service.kinds.match(uri) for uri in holdings.sole_writer_of}
     owned = {uri for uri, route in routes.items() if route and not _is_kept(service, route)}
     deletions = {uri for uri in owned if not is_inside(uri, owned)}
-    others = {uri for uri in (*holdings.objects, *holdings.groups) if not is_inside(uri, deletions)}
+    changed = {uri for uri in (*holdings.objects, *holdings.groups) if not is_inside(uri, deletions)}
     lists_below = {list_uri for uri in deletions if not at_top(uri) for list_uri in _lists_in(service, uri)}
     return DeletionPlan(
         principal,
         tuple(sorted(deletions)),
-        tuple(sorted(uri for uri in holdings.groups if uri in others and uri not in deletions)),
-        frozenset(map(list_of, (*deletions, *others))) | lists_below,
+        tuple(sorted(uri for uri in holdings.groups if uri in changed and uri not in deletions)),
+        frozenset(map(list_of, (*deletions, *changed))) | lists_below,
     )
 
 
