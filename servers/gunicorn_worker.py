@@ -2,7 +2,7 @@
 
 Theory of operation. The main thread owns all sockets, none of which ever blocks. It collects a request
 (`IncomingRequest`) and passes it to a thread when its last byte has arrived. The thread writes its response to a
-`_NonBlockingSocket`, which sends as many bytes as the client accepts at once and buffers the others; the main thread
+`NonBlockingSocket`, which sends as many bytes as the client accepts at once and buffers the others; the main thread
 sends the buffered bytes, then waits for the next request or closes. So a client that is slow or silent, in the head, in
 the body or while it receives the response, costs memory and one of `worker_connections`, never a thread. A connection
 is in one state at a time:
@@ -38,6 +38,7 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.http.errors import ParseException
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
+from servers.connections import Connection
 from servers.incoming import BodyTooLarge, IncomingRequest
 from servers.writers import Writers
 
@@ -51,89 +52,10 @@ LINGER_SECONDS = 30.0
 _LINGER_PAUSE_SECONDS = 5.0
 _SWEEP_SECONDS = 0.5
 _READ_BYTES = 64 * 1024
-_READ_METHODS = ("GET", "HEAD", "OPTIONS")
 _TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)
 
 # The `errno` of each response, as in the errors of the application.
 _ERRNO = {HTTPStatus.BAD_REQUEST: 107, HTTPStatus.REQUEST_TIMEOUT: 107, HTTPStatus.REQUEST_ENTITY_TOO_LARGE: 113}
-
-
-class _NonBlockingSocket:
-    """The socket of a client, to which gunicorn writes a response: `sendall` never waits, and buffers unsent bytes."""
-
-    def __init__(self, client: socket.socket) -> None:
-        client.setblocking(False)  # noqa: FBT003  # positional only
-        self.client = client
-        self._unsent = bytearray()
-
-    def fileno(self) -> int:
-        return self.client.fileno()
-
-    def sendall(self, data: bytes) -> None:
-        count = 0 if self._unsent else self._send(data)
-        self._unsent += memoryview(data)[count:]
-
-    send = sendall
-
-    def flush(self) -> bool:
-        """Send buffered bytes, as many as the client accepts; return whether none is left. Raises OSError."""
-        if self._unsent:
-            del self._unsent[: self._send(self._unsent)]
-        return not self._unsent
-
-    def _send(self, data: bytes | bytearray) -> int:
-        try:
-            return self.client.send(data)
-        except BlockingIOError:
-            return 0
-
-    def gettimeout(self) -> float:
-        return 0.0
-
-    def setblocking(self, flag: bool) -> None:  # noqa: FBT001  # the interface of sockets
-        """Do nothing: this socket never blocks."""
-
-    settimeout = setblocking
-
-    def shutdown(self, how: int) -> None:
-        """Do nothing: the worker closes the connection."""
-
-    def recv(self, size: int) -> bytes:  # noqa: ARG002  # the interface of sockets
-        """Return no bytes: a request is complete before a thread gets it."""
-        return b""
-
-    def close(self) -> None:
-        """Do nothing: the worker closes the connection."""
-
-
-class Connection(TConn):  # type: ignore[misc]  # gunicorn has no types
-    """A connection of a client: its socket, its current request, its deadline.
-
-    `keep_alive` is true where the connection can be used for another request; `expire` is called after the deadline.
-    """
-
-    incoming: IncomingRequest
-    sock: _NonBlockingSocket
-
-    def __init__(self, cfg: Any, client: socket.socket, address: Any, server: Any) -> None:
-        super().__init__(cfg, _NonBlockingSocket(client), address, server)
-        # gunicorn reads nothing from the socket.
-        self.initialized = self.data_ready = True
-        self.requests = 0
-        self.keep_alive = False
-        self.linger_until = 0.0
-        self.deadline = 0.0
-        self.expire: Callable[[], None]
-
-    @property
-    def writes(self) -> bool:
-        """Return whether the request may change anything."""
-        return self.incoming.request.method not in _READ_METHODS
-
-    def close(self, graceful: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002  # gunicorn's signature
-        """Close the socket and release the body of the request."""
-        self.incoming.close()
-        self.sock.client.close()
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types

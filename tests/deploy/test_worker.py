@@ -18,7 +18,8 @@ import pytest
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
 
-from servers.gunicorn_worker import Connection, Worker
+from servers.connections import Connection
+from servers.gunicorn_worker import Worker
 from tests.deploy.sockets import head, read_all, status
 
 REQUEST = head("GET", "/")

@@ -55,18 +55,18 @@ class AccountsPolicy:
 
     def _is_correct(self, login: Login, name: str, password: str, state: UserState | None) -> bool:
         """Compare a password with the stored hash, once per request; an unknown name takes as long (P-ACC-29)."""
-        sender, secret = current_caller(), state.secret if state else None
-        earlier_result = sender.result_of(login, secret)
+        caller, secret = current_caller(), state.secret if state else None
+        earlier_result = caller.result_of(login, secret)
         if earlier_result is not None:
             return earlier_result
         # Without such an account, credentials that a later policy may accept are no guess.
         is_guess = self._is_last or state is not None
         if is_guess:
-            self._failures.expect_allowed(sender.address, name)
+            self._failures.expect_allowed(caller.address, name)
         is_correct = verify_password(password, secret, self._rounds)
-        sender.results[login.value, secret] = is_correct
+        caller.results[login.value, secret] = is_correct
         if is_guess and not is_correct:
-            self._failures.count(sender.address, name)
+            self._failures.count(caller.address, name)
         return is_correct
 
     def challenge(self) -> str:
