@@ -299,9 +299,7 @@ def test_a_service_under_maintenance_reads_on_and_says_so(client_of: Opener, own
     assert readonly.get(BUCKET).status == 200
     assert readonly.get("/").json["settings"]["readonly"] is True
     assert {readonly.put(BUCKET).status, readonly.batch().status} == {405}
-    assert re.search(
-        r"`migrate` then leaves storage and permission alone", " ".join(guide.section("Read-only").split())
-    )
+    assert re.search(r"`migrate` then skips storage and permission", " ".join(guide.section("Read-only").split()))
 
 
 def test_retry_after_stands_on_what_the_database_refuses(client_of: Opener, place: Place) -> None:
