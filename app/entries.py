@@ -10,7 +10,7 @@ from app.kinds import Data, Kind, Kinds, Route
 from app.matching import build_tests, matches
 from app.parsing.queries import Query
 from backends import Json
-from backends.storage import AccessSelection, Filter, KindRange, Order, Page, like_pattern
+from backends.storage import AccessSelection, Filter, IdField, KindRange, Order, Page, like_pattern
 from backends.storage.values import order_key
 
 Permissions = Mapping[str, set[str]]
@@ -79,14 +79,14 @@ def select_accessible(
         limit=query.limit + 1,
         count_only=counting,
     )
-    return AccessSelection(tuple(readers), tuple(ranges), page, tuple(_ids(kinds)))
+    return AccessSelection(tuple(readers), tuple(ranges), page, tuple(_id_fields(kinds)))
 
 
-def _ids(kinds: Kinds) -> Iterator[tuple[str, int, frozenset[str]]]:
-    """Yield the fields that are ids of ancestors or the object: name, place in the URI, kinds that have the field."""
+def _id_fields(kinds: Kinds) -> Iterator[IdField]:
+    """Yield the fields that hold the id of an ancestor or of the object."""
     for kind in kinds:
         descendants = frozenset(other.name for other in kinds if kind in kinds.lineage(other))
-        yield f"{kind.name}_id", len(kinds.lineage(kind)), descendants
+        yield IdField(f"{kind.name}_id", len(kinds.lineage(kind)), descendants)
 
 
 def _ranges(lineage: Sequence[Kind], query: Query, after: Sequence[Json]) -> tuple[list[tuple[str, str]], list[Filter]]:

@@ -193,8 +193,8 @@ class AccessiblePages:
     ) -> Mapping[str, _Value]:
         """Return the fields of an entry by name."""
         ids = {
-            name: case((kind.in_(sorted(kinds)), self._dialect.segment(uri, 2 * number)))
-            for name, number, kinds in selection.ids
+            field.name: case((kind.in_(sorted(field.kinds)), self._dialect.segment(uri, 2 * field.position)))
+            for field in selection.id_fields
         }
         return {"uri": uri, "resource_name": kind, "id": last_segment(uri), **ids}
 

@@ -125,17 +125,27 @@ class KindRange:
 
 
 @dataclass(frozen=True, slots=True)
+class IdField:
+    """A field of the entries of `GET /permissions` that holds an id of the URI: `collection_id`.
+
+    `position` is the number of the id in the URI from the outside in (2); `kinds` are the kinds that have the field.
+    """
+
+    name: str
+    position: int
+    kinds: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class AccessSelection:
     """A page of the objects anywhere on which the readers hold a permission (C-UTIL-27).
 
     `readers` are the principals of the client; their groups count too. The page is filtered and sorted by the fields
-    `uri`, `resource_name` (the kind), `id` (the last segment of the URI), and the fields of `ids`. Each item of `ids`
-    is the name of a field (`collection_id`), the number of the id in the URI from the outside in (2), and the kinds
-    that have the field. `users` as in `Selection`.
+    `uri`, `resource_name` (the kind), `id` (the last segment of the URI), and `id_fields`. `users` as in `Selection`.
     """
 
     readers: tuple[str, ...]
     ranges: tuple[KindRange, ...]
     page: Page
-    ids: tuple[tuple[str, int, frozenset[str]], ...] = ()
+    id_fields: tuple[IdField, ...] = ()
     users: tuple[User, ...] = ()
