@@ -111,7 +111,7 @@ def _is_timestamp(value: Json) -> bool:
 
 
 def conditions(page: Page, documents: Table, dialect: Dialect) -> list[ColumnElement[bool]]:
-    """Return the conditions of a page beside its list: living objects, filters, after the last object before."""
+    """Return the conditions of a page except its list: living objects, its filters, after the last page."""
     living = [] if page.tombstones else [~documents.c.deleted]
     matching = [_condition(each, _Field(page.list, each.path, documents, dialect)) for each in page.filters]
     following = [] if page.after is None else [_after(page, page.after, documents, dialect)]
