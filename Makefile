@@ -39,6 +39,8 @@ serve: install $(DATA)/secret  ## Serve http://127.0.0.1:8888/v1/ from an embedd
 	$(BIN)/gunicorn wsgi:app --bind 127.0.0.1:$(PORT)
 
 # Three workers for two cores: many tests wait for servers. A worker that has none left takes over tests of another.
+# The many processes that the tests start would compile every module anew.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: install  ## Run all tests, or those of T (T=tests/api/test_batch.py)
 	$(BIN)/pytest -n 3 --dist worksteal $(T)
 

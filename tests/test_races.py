@@ -53,8 +53,8 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     yield url
 
 
-def _start(*arguments: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.support.racing", *arguments]
+def _start(module: str, *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", f"tests.support.{module}", *arguments]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
 
 
@@ -76,9 +76,9 @@ def test_many_writers_lose_nothing_and_pollers_miss_nothing(url: str) -> None:
             connection.ask("PUT", list_uri.removesuffix("/records"))
         _, _, counted = connection.ask("PUT", COUNTER, {"data": {"n": 0}})
         connection.close()
-        pollers = [_start("poller", served, list_uri, str(limit)) for list_uri, limit in POLLED]
-        watcher = _start("watcher", url)
-        writers = [_start("writer", served, str(seed), str(ROUNDS)) for seed in range(WRITERS)]
+        pollers = [_start("racing", "poller", served, list_uri, str(limit)) for list_uri, limit in POLLED]
+        watcher = _start("watching", url)
+        writers = [_start("racing", "writer", served, str(seed), str(ROUNDS)) for seed in range(WRITERS)]
         ended = [_end(writer) for writer in writers]
         copies = [_end(poller) for poller in pollers]
         watched = _end(watcher)

@@ -18,12 +18,12 @@ from app.settings import Settings, load
 from backends import BackendError
 from backends.storage import Disconnected, Storage
 from backends.storage.migrations import SchemaError
-from tests.support.services import SETTING_PREFIXES, empty_database
+from tests.support.services import SETTING_PREFIXES, empty_database, folder_in_memory
 
 BASICAUTH: Mapping[str, Any] = {"multiauth.policies": "basicauth", "kinto.userid_hmac_secret": "golden-secret"}
 DATABASES = ("sqlite", "postgresql")
 
-_folder = tempfile.TemporaryDirectory(prefix="kinto-tests-")
+_folder = tempfile.TemporaryDirectory(prefix="kinto-tests-", dir=folder_in_memory())
 
 
 @cache

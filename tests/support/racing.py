@@ -1,11 +1,10 @@
-"""What one of many processes does to a served instance: writers note every answer, a poller keeps a copy by `_since`.
+"""One of many client processes of a served instance: a writer notes every answer, a poller keeps a copy by `_since`.
 
     python -m tests.support.racing writer URL SEED ROUNDS
     python -m tests.support.racing poller URL LIST LIMIT
-    python -m tests.support.racing watcher URL_OF_THE_DATABASE
 
-Each prints one JSON document when it ends; poller and watcher go on until their standard input is closed. The watcher
-holds the rows of one moment after the other against the rules of the tables.
+Each prints one JSON document when it ends; a poller goes on until its standard input is closed. Twelve of them start at
+once, so nothing here imports SQLAlchemy or Flask.
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from tests.support.client import basic, user_id
-from tests.support.tables import faults, read_tables, snapshot_engine
 
 BUCKETS = ("/buckets/one", "/buckets/two")
 LISTS = tuple(f"{bucket}/collections/c{number}/records" for bucket in BUCKETS for number in range(6))
@@ -208,31 +206,18 @@ def _pages(connection: Connection, path: str) -> Iterator[dict[str, Any]]:
         path = f"{next_page.path}?{next_page.query}" if next_page.path else ""
 
 
-def watch(url: str, stop: Any) -> dict[str, Any]:
-    """Read all rows of one moment after the other until *stop*; return the faults found and the number of looks."""
-    engine = snapshot_engine(url)
-    found: dict[str, None] = {}
-    looks = 0
-    while not stop(0.05):
-        with engine.connect() as connection:
-            found |= dict.fromkeys(faults(read_tables(connection)))
-        looks += 1
-    return {"faults": [*found], "looks": looks}
-
-
-def _closed(timeout_seconds: float) -> bool:
+def is_closed(timeout_seconds: float) -> bool:
+    """Wait for the end of the standard input; return whether it came within this time."""
     readable, _, _ = select.select([sys.stdin], [], [], timeout_seconds)
     return bool(readable) and not sys.stdin.read(1)
 
 
 def main(role: str, url: str, *more: str) -> None:
-    """Play a role and print what was seen."""
+    """Play a role and print its result."""
     if role == "writer":
         print(json.dumps(Writer(url, int(more[0])).run(int(more[1]))))
-    elif role == "watcher":
-        print(json.dumps(watch(url, _closed)))
     else:
-        print(json.dumps(poll(url, more[0], int(more[1]), _closed)))
+        print(json.dumps(poll(url, more[0], int(more[1]), is_closed)))
 
 
 if __name__ == "__main__":

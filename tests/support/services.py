@@ -26,6 +26,16 @@ _SERVICES_ARE_REQUIRED = os.environ.get("KINTO_TEST_REQUIRE_SERVICES") == "1"
 SETTING_PREFIXES = ("KINTO_", "MULTIAUTH_", "PROMETHEUS_", "SENTRY_", "STATSD_")
 _PLATFORM_VARIABLES = ("DATABASE_URL", "REDIS_URL", "PORT", "WEB_CONCURRENCY")
 _START_SECONDS = 30.0
+_MEMORY = "/dev/shm"
+_ENOUGH_BYTES = 2 * 1024**3
+
+
+def folder_in_memory() -> str | None:
+    """Return a folder in memory, where a commit of SQLite does not wait for a disk; None where there is none."""
+    with contextlib.suppress(OSError):
+        if os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > _ENOUGH_BYTES:
+            return _MEMORY
+    return None
 
 
 def missing(what: str) -> None:

@@ -1,0 +1,32 @@
+"""A process that holds the rows of one moment after the other against the rules of the tables.
+
+    python -m tests.support.watching URL_OF_THE_DATABASE
+
+It goes on until its standard input is closed, then prints one JSON document.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from tests.support.racing import is_closed
+from tests.support.tables import faults, read_tables, snapshot_engine
+
+
+def watch(url: str, stop: Callable[[float], bool]) -> dict[str, Any]:
+    """Read all rows of one moment after the other until *stop*; return the faults found and the number of looks."""
+    engine = snapshot_engine(url)
+    found: dict[str, None] = {}
+    looks = 0
+    while not stop(0.05):
+        with engine.connect() as connection:
+            found |= dict.fromkeys(faults(read_tables(connection)))
+        looks += 1
+    return {"faults": [*found], "looks": looks}
+
+
+if __name__ == "__main__":
+    print(json.dumps(watch(sys.argv[1], is_closed)))
