@@ -120,7 +120,7 @@ def send(
 
 
 def expect_sane(answer: Answer) -> None:
-    """An answer is no failure, tells nothing of the inside, and says where and what is wrong (C-ERR-1, C-ERR-15)."""
+    """Assert that an answer is no failure, shows no internals, and names place and kind of a fault (C-ERR-1, C-ERR-15)."""
     assert answer.status < 500, answer.body
     for value in answer.headers.values():
         value.encode("latin-1")
@@ -132,7 +132,7 @@ def expect_sane(answer: Answer) -> None:
 
 
 def expect_error(status: int, body: Any) -> None:
-    """The body of an error has the shape of C-ERR-1 and C-ERR-2; problems name location and field."""
+    """Assert that the body of an error has the shape of C-ERR-1 and C-ERR-2; problems name location and field."""
     assert body["code"] == status
     assert body.keys() <= {"code", "errno", "error", "message", "details"}
     if body["error"] == "Invalid parameters":
@@ -148,7 +148,7 @@ def expect_error(status: int, body: Any) -> None:
 
 @pytest.fixture(autouse=True)
 def _service_works_afterwards(app: Flask) -> Iterator[None]:
-    """What was stored meanwhile can be read, sorted and deleted, and a new object is what it should be."""
+    """Assert that the stored objects can be read, sorted and deleted, and that a new object is as it was sent."""
     yield
     client = Client(app)
     for path in ("/buckets/b", "/buckets/b/collections/c"):

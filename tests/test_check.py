@@ -219,7 +219,7 @@ FAULTS: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
 
 
 def _living(place: Place) -> tuple[Any, ...]:
-    """What is served, without the timestamps: objects in their order, what is granted, who is in which group."""
+    """Return objects in their order, grants and memberships, as they are served and without timestamps."""
     records = [
         (row["id"], row.get("n"), row.get("big"), row.get("s"))
         for row in place.client.get(f"{RECORDS}?_sort=last_modified&_since=0").data

@@ -42,7 +42,7 @@ SETTINGS = {
 
 @pytest.fixture(params=DATABASES)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The URL of an empty database with its tables."""
+    """Give the URL of an empty database with its tables."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path}/kinto.sqlite"
         return
@@ -134,7 +134,7 @@ def _assert_timestamps_are_unique(seen: list[dict[str, Any]]) -> None:
 
 
 def _assert_the_end_is_what_was_answered(seen: list[dict[str, Any]], lists: dict[str, Any]) -> None:
-    """The newest answer of each object is how it ended."""
+    """Assert that each object is at the end as its newest answer showed it."""
     newest: dict[str, dict[str, Any]] = {}
     for uri, data in _written(seen):
         if uri not in newest or data["last_modified"] > newest[uri]["last_modified"]:

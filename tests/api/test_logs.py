@@ -345,7 +345,8 @@ class TestOtherLines:
         assert line["msg"] == told
         assert "no pulse" in line["error"]
 
-    def test_what_is_slow_to_say_that_it_is_alive_is_told(self, app: Flask, lines: Lines) -> None:
+    @pytest.mark.usefixtures("app")
+    def test_what_is_slow_to_say_that_it_is_alive_is_told(self, lines: Lines) -> None:
         done = threading.Event()
 
         assert run_checks({"mine": done.wait}, 0.01) == {"mine": False}

@@ -124,7 +124,7 @@ def test_what_does_not_change_comes_once_when_a_page_was(
             seen = _flat(_pages(client, f"{LIST}?_sort={sort}&_limit=2", meanwhile))
 
             assert [object_id for object_id in seen if object_id not in touched] == [
-                id for id in whole if id not in touched
+                object_id for object_id in whole if object_id not in touched
             ]
             assert set(seen) == set(whole)
 

@@ -76,6 +76,7 @@ def test_the_start_is_refused_without_the_package(config: str, monkeypatch: pyte
         create_app({**BASICAUTH, "kinto.newrelic_config": config})
 
 
-def test_the_start_is_refused_without_the_file(config: str) -> None:
+@pytest.mark.usefixtures("config")
+def test_the_start_is_refused_without_the_file() -> None:
     with pytest.raises(SettingError, match="there is no file"):
         create_app({**BASICAUTH, "kinto.newrelic_config": "/nowhere.ini"})

@@ -68,7 +68,8 @@ def test_a_timestamp_is_one_more_than_the_last_when_the_clock_goes_back(stocked:
     assert stamps == [newest + 1, newest + 2]
 
 
-def test_a_timestamp_is_one_more_than_the_last_in_the_same_millisecond(client: Client, stopped: int) -> None:
+@pytest.mark.usefixtures("stopped")
+def test_a_timestamp_is_one_more_than_the_last_in_the_same_millisecond(client: Client) -> None:
     """C-PRE-2: in a batch and one by one."""
     one, two = (
         entry["body"]["data"]

@@ -69,7 +69,7 @@ def _engine(client: Client) -> Engine:
 
 @pytest.fixture
 def old(service: Client) -> Client:
-    """The client, on a database that was made before there were constraints."""
+    """Return a client of a service on a database that was made before there were constraints."""
     drop_constraints(_engine(service).url.render_as_string(hide_password=False).replace("+psycopg2", ""))
     _engine(service).dispose()
     service.app.extensions["kinto"].storage.reading.dispose()

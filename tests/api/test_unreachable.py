@@ -274,9 +274,8 @@ def test_a_request_is_unavailable_while_no_connection_becomes_free(
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT"])
-def test_a_request_is_unavailable_at_once_when_the_backlog_is_full(
-    running: Client, postgresql_url: str, method: str
-) -> None:
+@pytest.mark.usefixtures("running")
+def test_a_request_is_unavailable_at_once_when_the_backlog_is_full(postgresql_url: str, method: str) -> None:
     """O-PG-24: `max_backlog`."""
     app = create_app(
         {

@@ -367,7 +367,8 @@ def test_tables_of_our_names_are_refused_when_they_are_not_ours(engine: Engine) 
     assert tables_of(engine) == {"members", "clocks"}
 
 
-def test_a_current_schema_costs_two_statements_and_no_alembic(url: str, engine: Engine) -> None:
+@pytest.mark.usefixtures("url")
+def test_a_current_schema_costs_two_statements_and_no_alembic(engine: Engine) -> None:
     """Each worker asks at its start; Alembic takes a third of a second to import."""
     migrated(engine)
     program = (

@@ -212,8 +212,9 @@ def test_half_a_request_that_arrives_as_its_connection_expires_has_the_time_of_a
 
 
 @pytest.mark.parametrize("stopping", [False, True])
+@pytest.mark.usefixtures("connection")
 def test_an_idle_connection_that_expires_is_ended_and_not_reset(
-    worker: _Worker, connection: Connection, client: socket.socket, stopping: bool
+    worker: _Worker, client: socket.socket, stopping: bool
 ) -> None:
     """A client that sends a request at the same moment reads the end, and may send it elsewhere."""
     worker.alive = not stopping
@@ -280,8 +281,9 @@ def test_a_connection_that_made_room_is_not_closed_twice(
     assert (worker.waiting, worker.nr_conns) == ({}, 0)
 
 
+@pytest.mark.usefixtures("client")
 def test_the_time_of_a_client_is_that_of_what_it_sends_and_begins_again_with_each_byte(
-    worker: _Worker, listener: socket.socket, client: socket.socket
+    worker: _Worker, listener: socket.socket
 ) -> None:
     worker.head_seconds, worker.body_seconds = 1_000, 100_000
     worker.accept(listener)

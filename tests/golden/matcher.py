@@ -108,38 +108,43 @@ class Matcher:
 
     def json(self, where: str, expected: Json, actual: Json, key: str | None = None) -> None:
         if isinstance(expected, str):
-            whole = PLACE.fullmatch(expected)
-            if whole and whole.group(1).startswith("ts:") and isinstance(actual, int):
-                if not self.bind(whole.group(1), actual):
-                    self.fail(where, f"{expected} was {self.bound.get(whole.group(1))}, now {actual}")
-                return
-            self.text(where, expected, actual)
-            return
-        if isinstance(expected, dict):
-            if not isinstance(actual, dict) or set(self.keys(expected)) != set(actual):
-                self.fail(where, f"expected {expected!r}, got {actual!r}")
-                return
-            for k, v in expected.items():
-                if k == "headers" and "status" in expected:
-                    self.headers(f"{where}.headers", v, list(actual[k].items()), subset=True)
-                else:
-                    self.json(f"{where}.{k}", v, actual[self.fill_key(k)], key=k)
-            return
-        if isinstance(expected, list):
-            if not isinstance(actual, list) or len(expected) != len(actual):
-                self.fail(where, f"expected {expected!r}, got {actual!r}")
-                return
-            unordered = key in ("permissions", "principals") or ".permissions." in where + "."
-            if unordered and all(isinstance(v, str) for v in expected):
-                want = sorted(str(self.fill(v)) for v in expected)
-                if want != sorted(str(v) for v in actual):
-                    self.fail(where, f"expected {want!r}, got {actual!r}")
-                return
-            for i, (e, a) in enumerate(zip(expected, actual, strict=True)):
-                self.json(f"{where}[{i}]", e, a)
-            return
-        if type(expected) is not type(actual) or expected != actual:
+            self._json_text(where, expected, actual)
+        elif isinstance(expected, dict):
+            self._json_object(where, expected, actual)
+        elif isinstance(expected, list):
+            self._json_array(where, expected, actual, key)
+        elif type(expected) is not type(actual) or expected != actual:
             self.fail(where, f"expected {expected!r}, got {actual!r}")
+
+    def _json_text(self, where: str, expected: str, actual: Json) -> None:
+        whole = PLACE.fullmatch(expected)
+        if not (whole and whole[1].startswith("ts:") and isinstance(actual, int)):
+            self.text(where, expected, actual)
+        elif not self.bind(whole[1], actual):
+            self.fail(where, f"{expected} was {self.bound.get(whole[1])}, now {actual}")
+
+    def _json_object(self, where: str, expected: Mapping[str, Json], actual: Json) -> None:
+        if not isinstance(actual, dict) or set(self.keys(expected)) != set(actual):
+            self.fail(where, f"expected {expected!r}, got {actual!r}")
+            return
+        for name, value in expected.items():
+            if name == "headers" and "status" in expected:
+                self.headers(f"{where}.headers", value, list(actual[name].items()), subset=True)
+            else:
+                self.json(f"{where}.{name}", value, actual[self.fill_key(name)], key=name)
+
+    def _json_array(self, where: str, expected: Sequence[Json], actual: Json, key: str | None) -> None:
+        if not isinstance(actual, list) or len(expected) != len(actual):
+            self.fail(where, f"expected {expected!r}, got {actual!r}")
+            return
+        unordered = key in ("permissions", "principals") or ".permissions." in where + "."
+        if unordered and all(isinstance(value, str) for value in expected):
+            filled = sorted(str(self.fill(value)) for value in expected)
+            if filled != sorted(str(value) for value in actual):
+                self.fail(where, f"expected {filled!r}, got {actual!r}")
+            return
+        for position, pair in enumerate(zip(expected, actual, strict=True)):
+            self.json(f"{where}[{position}]", *pair)
 
     def keys(self, expected: Mapping[str, Json]) -> list[str]:
         return [self.fill_key(k) for k in expected]
@@ -156,23 +161,26 @@ class Matcher:
                 name = canonical(name)
                 actual[name] = actual[name] + ", " + value if name in actual else value
         for name, value in expected.items():
-            if name not in actual:
-                self.fail(where, f"header {name} missing")
-                continue
-            got = actual[name]
-            if name.lower() in SORTED_HEADERS:
-                got = ", ".join(sorted(v.strip() for v in got.split(",") if v.strip()))
-            if value == "{{http_date_of_etag}}":
-                seconds = int(actual.get("ETag", '"0"').strip('"')) // 1000
-                if email.utils.parsedate_to_datetime(got).timestamp() != seconds:
-                    self.fail(where, f"Last-Modified {got} does not match ETag")
-            elif "{{date+" in value or value == "{{http_date}}":
-                email.utils.parsedate_to_datetime(got)
+            if name in actual:
+                self._header(where, name, value, actual)
             else:
-                self.text(f"{where}.{name}", value, got)
+                self.fail(where, f"header {name} missing")
         if not subset:
             for name in set(actual) - set(expected) - FREE_HEADERS:
                 self.fail(where, f"unexpected header {name}: {actual[name]}")
+
+    def _header(self, where: str, name: str, expected: str, headers: Mapping[str, str]) -> None:
+        value = headers[name]
+        if name.lower() in SORTED_HEADERS:
+            value = ", ".join(sorted(part.strip() for part in value.split(",") if part.strip()))
+        if expected == "{{http_date_of_etag}}":
+            seconds = int(headers.get("ETag", '"0"').strip('"')) // 1000
+            if email.utils.parsedate_to_datetime(value).timestamp() != seconds:
+                self.fail(where, f"Last-Modified {value} does not match ETag")
+        elif "{{date+" in expected or expected == "{{http_date}}":
+            email.utils.parsedate_to_datetime(value)
+        else:
+            self.text(f"{where}.{name}", expected, value)
 
     def response(self, where: str, expected: Mapping[str, Json], actual: Response, *, subset: bool = False) -> None:
         body = actual.get_data()

@@ -6,7 +6,6 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -175,7 +174,7 @@ def test_the_lock_of_a_derived_list_costs_no_other_try_when_its_name_is(
 
 @pytest.mark.parametrize("database", DATABASES)
 def test_a_derived_list_starts_in_a_bucket_that_is_older_than_its_kind(
-    database: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    database: str, request: pytest.FixtureRequest
 ) -> None:
     """Its first writers make one clock."""
     url = database_url(database, request)

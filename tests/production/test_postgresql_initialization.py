@@ -18,7 +18,7 @@ from sqlalchemy import make_url
 from app.settings import load
 from tests.production import guide
 from tests.production.conftest import PASSWORD, Opener, Place
-from tests.support.client import Client, basic
+from tests.support.client import basic
 from tests.support.services import ROOT, serve
 
 TITLE = "Initialization"
@@ -100,9 +100,8 @@ def test_init_asks_for_the_backend_and_the_postgresql_option_refers_to_localhost
     assert settings.cache_url == settings.storage_url
 
 
-def test_the_commands_of_the_guide_make_a_service_that_answers(
-    configured: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("configured")
+def test_the_commands_of_the_guide_make_a_service_that_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     """O-PG-1, O-CLI-14: what is generated, with the user of the guide, up to its administrator."""
     text = Path(INI).read_text(encoding="utf-8").replace("\nkinto.bucket_create_principals =\n", "\n")
     [block] = guide.blocks("The administrator", "text")
@@ -124,7 +123,8 @@ def test_the_commands_of_the_guide_make_a_service_that_answers(
         assert ask(url, "GET", "/__heartbeat__", {}) == 200
 
 
-def test_migrate_makes_the_tables_that_the_guide_names(place: Place, configured: str) -> None:
+@pytest.mark.usefixtures("configured")
+def test_migrate_makes_the_tables_that_the_guide_names(place: Place) -> None:
     sentence = re.search(r"The tables are([^.]*)\.", guide.section(TITLE))
     assert sentence is not None
     named = set(sentence[1].split("`")[1::2])
@@ -135,7 +135,8 @@ def test_migrate_makes_the_tables_that_the_guide_names(place: Place, configured:
     assert {name for (name,) in found} == named
 
 
-def test_migrate_changes_nothing_when_it_runs_again(configured: str) -> None:
+@pytest.mark.usefixtures("configured")
+def test_migrate_changes_nothing_when_it_runs_again() -> None:
     """O-CLI-15."""
     guide.run(MIGRATE)
 
@@ -149,7 +150,8 @@ def test_migrate_changes_nothing_when_it_runs_again(configured: str) -> None:
     ]
 
 
-def test_migrate_does_all_once_when_twenty_processes_start_together(place: Place, configured: str) -> None:
+@pytest.mark.usefixtures("configured")
+def test_migrate_does_all_once_when_twenty_processes_start_together(place: Place) -> None:
     """O-CLI-21."""
     words = MIGRATE.split()[1:]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -168,7 +170,8 @@ def test_migrate_does_all_once_when_twenty_processes_start_together(place: Place
     assert place.execute("SELECT list FROM clocks ORDER BY list") == [("/accounts",), ("/buckets",)]
 
 
-def test_the_monthly_command_of_the_guide_removes_tombstones(configured: str) -> None:
+@pytest.mark.usefixtures("configured")
+def test_the_monthly_command_of_the_guide_removes_tombstones() -> None:
     """O-SCALE-2."""
     guide.run(MIGRATE)
     (command,) = guide.commands("Tombstones")
@@ -217,9 +220,8 @@ def test_the_printed_sql_leaves_nothing_to_migrate_when_it_was_run_by_hand(place
     [("", {"INFO ", "WARNI"}), (" -q", set()), (" --quiet", set()), (" -v", {"DEBUG", "INFO ", "WARNI"})],
     ids=["nothing said", "-q", "--quiet", "-v"],
 )
-def test_lines_of_a_command_begin_with_their_level_and_are_as_many_as_wished(
-    configured: str, options: str, levels: set[str]
-) -> None:
+@pytest.mark.usefixtures("configured")
+def test_lines_of_a_command_begin_with_their_level_and_are_as_many_as_wished(options: str, levels: set[str]) -> None:
     """O-CLI-3: the level cut to 5 characters, two blanks, the message."""
     ended = guide.run(MIGRATE + options)
 
@@ -229,7 +231,8 @@ def test_lines_of_a_command_begin_with_their_level_and_are_as_many_as_wished(
     assert ended.out == ""
 
 
-def test_migrate_mentions_a_time_zone_that_is_not_utc_and_goes_on(place: Place, configured: str) -> None:
+@pytest.mark.usefixtures("configured")
+def test_migrate_mentions_a_time_zone_that_is_not_utc_and_goes_on(place: Place) -> None:
     """O-PG-8."""
     place.execute(f"ALTER DATABASE {place.name} SET timezone TO 'Asia/Tokyo'")
 
@@ -239,13 +242,13 @@ def test_migrate_mentions_a_time_zone_that_is_not_utc_and_goes_on(place: Place, 
     assert "Database timezone is not UTC (ASIA/TOKYO)" in ended.err
 
 
-def test_migrate_says_nothing_of_the_time_zone_that_the_guide_sets(configured: str) -> None:
+@pytest.mark.usefixtures("configured")
+def test_migrate_says_nothing_of_the_time_zone_that_the_guide_sets() -> None:
     assert "timezone" not in guide.run(MIGRATE).err
 
 
-def test_the_service_keeps_time_when_the_sessions_are_not_in_utc(
-    place: Place, owner: str, client_of: Opener, migrated: Client
-) -> None:
+@pytest.mark.usefixtures("migrated")
+def test_the_service_keeps_time_when_the_sessions_are_not_in_utc(place: Place, owner: str, client_of: Opener) -> None:
     """O-PG-8: timestamps, and lives in the cache."""
     place.execute(f"ALTER DATABASE {place.name} SET timezone TO 'Asia/Tokyo'")
     client = client_of(owner, {"multiauth.policies": "basicauth"}, "alice")

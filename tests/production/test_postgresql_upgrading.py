@@ -152,8 +152,9 @@ def _wait_until(holds: Callable[[], bool]) -> None:
 
 
 @pytest.mark.usefixtures("_alone")
+@pytest.mark.usefixtures("migrated")
 def test_an_older_program_refuses_the_tables_of_a_newer_one(
-    place: Place, owner: str, migrated: Client, later: Callable[[str], None]
+    place: Place, owner: str, later: Callable[[str], None]
 ) -> None:
     """O-CLI-18."""
     later(ADDITIVE)
@@ -292,7 +293,8 @@ def test_everything_is_gone_after_the_end() -> None:
         assert "hard-eol" in answer.headers["Alert"]
 
 
-def test_a_service_under_maintenance_reads_on_and_says_so(client_of: Opener, owner: str, alice: Client) -> None:
+@pytest.mark.usefixtures("alice")
+def test_a_service_under_maintenance_reads_on_and_says_so(client_of: Opener, owner: str) -> None:
     """O-SET-21."""
     readonly = client_of(owner, {"multiauth.policies": "basicauth", **guide.settings("Read-only user")}, "alice")
 

@@ -149,9 +149,30 @@ def _json_patches(draw: st.DrawFn, kind: str) -> list[dict[str, Any]]:
     return draw(st.lists(st.sampled_from(steps), min_size=1, max_size=2))
 
 
+def _draw_body(draw: st.DrawFn, kind: str, method: str) -> tuple[Any, dict[str, str]]:
+    """Draw the body of a request, None for a method without one, and the headers that describe it."""
+    if method == "PATCH" and draw(st.integers(0, 2)) == 0:
+        return draw(_json_patches(kind)), {"Content-Type": "application/json-patch+json"}
+    if method not in ("PUT", "POST", "PATCH"):
+        return None, {}
+    headers: dict[str, str] = {}
+    body = {"data": draw(_documents(kind)), "permissions": draw(_permissions(kind))}
+    if method != "POST":
+        body = {name: value for name, value in body.items() if draw(st.integers(0, 4))}
+    elif kind != "record" or draw(st.booleans()):
+        ids = {"bucket": "ab", "collection": "cd", "group": "gh", "record": "rst", "account": ACCOUNTS}[kind]
+        body["data"]["id"] = draw(st.sampled_from(ids))
+    if "data" in body and draw(st.integers(0, 5)) == 0:
+        body["data"]["last_modified"] = draw(_STAMPS)
+    if method == "PATCH" and draw(st.booleans()):
+        headers["Content-Type"] = "application/merge-patch+json"
+        headers["Response-Behavior"] = draw(st.sampled_from(("full", "light", "diff")))
+    return body, headers
+
+
 @st.composite
 def requests(draw: st.DrawFn) -> Request:
-    """Make up one request."""
+    """Draw one request."""
     who = draw(st.sampled_from(("alice",) * 5 + ("bob", "carol", "dora", "dora", "emil", "nobody")))
     if draw(st.integers(0, 19)) == 0:
         return Request(who, "GET", draw(st.sampled_from(("/", "/permissions", "/nowhere"))))
@@ -176,23 +197,8 @@ def requests(draw: st.DrawFn) -> Request:
         )
     elif method == "DELETE" and draw(st.integers(0, 3)) == 0:
         query = {"last_modified": draw(_STAMPS)}
-    body: Any = None
-    if method == "PATCH" and draw(st.integers(0, 2)) == 0:
-        headers["Content-Type"] = "application/json-patch+json"
-        body = draw(_json_patches(kind))
-    elif method in ("PUT", "POST", "PATCH"):
-        body = {"data": draw(_documents(kind)), "permissions": draw(_permissions(kind))}
-        if method != "POST":
-            body = {name: value for name, value in body.items() if draw(st.integers(0, 4))}
-        elif kind != "record" or draw(st.booleans()):
-            ids = {"bucket": "ab", "collection": "cd", "group": "gh", "record": "rst", "account": ACCOUNTS}[kind]
-            body["data"]["id"] = draw(st.sampled_from(ids))
-        if "data" in body and draw(st.integers(0, 5)) == 0:
-            body["data"]["last_modified"] = draw(_STAMPS)
-        if method == "PATCH" and draw(st.booleans()):
-            headers["Content-Type"] = "application/merge-patch+json"
-            headers["Response-Behavior"] = draw(st.sampled_from(("full", "light", "diff")))
-    return Request(who, method, path, body, headers, query)
+    body, described = _draw_body(draw, kind, method)
+    return Request(who, method, path, body, headers | described, query)
 
 
 _USER_DATA = "/__user_data__/"
