@@ -120,7 +120,7 @@ def send(
 
 
 def expect_sane(answer: Answer) -> None:
-    """Assert that an answer is no failure, shows no internals, and names place and kind of a fault (C-ERR-1, C-ERR-15)."""
+    """Assert that an answer is no failure, shows no internals, and names place and fault (C-ERR-1, C-ERR-15)."""
     assert answer.status < 500, answer.body
     for value in answer.headers.values():
         value.encode("latin-1")

@@ -95,7 +95,7 @@ def _of_documents(tables: Tables) -> Iterator[str]:
 
 
 def _of_copies(tables: Tables, bucket: str, uri: str, row: Any) -> Iterator[str]:
-    """Yield the objects at the top that are not stored twice, in the directory and in their own bucket."""
+    """Yield the faults of an object at the top: while it lives, the directory and its own bucket store it alike."""
     other = tables.documents.get((bucket_of(uri) if bucket == read_bucket(uri) else read_bucket(uri), uri))
     if (other is None) != bool(row.deleted):
         yield f"{uri} has {'a' if other else 'no'} copy beside {bucket}"
