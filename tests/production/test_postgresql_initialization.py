@@ -47,7 +47,7 @@ pytestmark = pytest.mark.usefixtures("_alone")
 
 
 @pytest.fixture
-def configured(place: Place, owner: str) -> str:
+def configured(_alone: None, place: Place, owner: str) -> str:
     """Run `init`, and point the file at the database of the test with the lines of the guide; give its URL."""
     assert guide.run(ANSWERED).code == 0
     url = place.url(owner)

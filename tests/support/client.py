@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 import json
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote_to_bytes
+from io import BytesIO
+from typing import Any
+from urllib.parse import unquote_to_bytes, urlsplit
 
-if TYPE_CHECKING:  # Processes that only send requests start faster without Flask.
-    from flask import Flask
-    from werkzeug.datastructures import Headers
+from flask import Flask
+from werkzeug.datastructures import Headers
 
-SECRET = "golden-secret"
-
-
-def basic(name: str, password: str = "secret") -> str:
-    """Return the `Authorization` of a name and a password."""
-    return "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()
-
-
-def user_id(name: str, password: str = "secret") -> str:
-    """Return the user id of basic authentication."""
-    return "basicauth:" + hmac.new(SECRET.encode(), f"{name}:{password}".encode(), hashlib.sha256).hexdigest()
+from tests.support.credentials import SECRET as SECRET
+from tests.support.credentials import basic as basic
+from tests.support.credentials import user_id as user_id
 
 
 @dataclass
@@ -90,9 +80,7 @@ class Client:
             sent["Content-Type"] = "application/json"
         sent |= headers or {}
         target = path if path.startswith(("/v1/", "/v1?", "/v0", "/v2")) or path == "/v1" else f"/v1{path}"
-        environ = {"PATH_INFO": unquote_to_bytes(target.partition("?")[0]).decode("latin-1")}
-        response = self.app.test_client().open(target, method=method, headers=sent, data=raw, environ_overrides=environ)
-        return Answer(response.status_code, response.headers, response.get_data())
+        return _run(self.app, _environ(method, target, sent, raw))
 
     def get(self, path: str, **headers: str) -> Answer:
         """GET."""
@@ -121,6 +109,52 @@ class Client:
     def batch(self, *requests: Mapping[str, Any], **more: Any) -> Answer:
         """POST a batch."""
         return self.ask("POST", "/batch", {"requests": list(requests), **more})
+
+
+def _environ(method: str, target: str, headers: Mapping[str, str], body: bytes | None) -> dict[str, Any]:
+    """Return the WSGI environment of a request as Werkzeug's test client makes it, in a third of the time."""
+    environ = {
+        "REQUEST_METHOD": method,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": unquote_to_bytes(target.partition("?")[0]).decode("latin-1"),
+        "QUERY_STRING": urlsplit(target).query.encode().decode("latin-1"),
+        "SERVER_NAME": "localhost",
+        "SERVER_PORT": "80",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "REMOTE_ADDR": "127.0.0.1",
+        "HTTP_HOST": "localhost",
+        "HTTP_USER_AGENT": "Werkzeug",
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.input": BytesIO(body or b""),
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": False,
+        "wsgi.multiprocess": False,
+        "wsgi.run_once": False,
+    }
+    if body:
+        environ["CONTENT_LENGTH"] = str(len(body))
+    for name, value in headers.items():
+        key = name.upper().replace("-", "_")
+        environ[key if key in ("CONTENT_TYPE", "CONTENT_LENGTH") else f"HTTP_{key}"] = str(value)
+    return environ
+
+
+def _run(app: Flask, environ: dict[str, Any]) -> Answer:
+    """Run one request through the whole application, as a server would."""
+    started: list[tuple[str, list[tuple[str, str]]]] = []
+
+    def start_response(status: str, headers: list[tuple[str, str]], _: Any = None) -> Any:
+        started.append((status, headers))
+
+    chunks: Iterable[bytes] = app(environ, start_response)
+    try:
+        body = b"".join(chunks)
+    finally:
+        if hasattr(chunks, "close"):
+            chunks.close()
+    status, headers = started[-1]
+    return Answer(int(status.split()[0]), Headers(headers), body)
 
 
 def _envelope(data: Any, permissions: Any) -> Any:

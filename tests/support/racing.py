@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from tests.support.client import basic, user_id
+from tests.support.credentials import basic, user_id
 
 BUCKETS = ("/buckets/one", "/buckets/two")
 LISTS = tuple(f"{bucket}/collections/c{number}/records" for bucket in BUCKETS for number in range(6))
