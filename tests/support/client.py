@@ -74,13 +74,13 @@ class Client:
         raw: bytes | None = None,
     ) -> Answer:
         """Send one request; *path* is without `/v1` unless it begins with it."""
-        sent = {"Authorization": basic(self.name)} if self.name else {}
+        authorized = {"Authorization": basic(self.name)} if self.name else {}
         if body is not None:
             raw = json.dumps(body).encode()
-            sent["Content-Type"] = "application/json"
-        sent |= headers or {}
+            authorized["Content-Type"] = "application/json"
+        authorized |= headers or {}
         target = path if path.startswith(("/v1/", "/v1?", "/v0", "/v2")) or path == "/v1" else f"/v1{path}"
-        return _run(self.app, _environ(method, target, sent, raw))
+        return _run(self.app, _environ(method, target, authorized, raw))
 
     def get(self, path: str, **headers: str) -> Answer:
         """GET."""

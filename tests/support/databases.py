@@ -111,10 +111,10 @@ def keep_storage(url: str, settings: Mapping[str, Any]) -> Storage:
 
     It is not used again when a test, or a plugin of a test, has changed it.
     """
-    named = {name: value for name, value in settings.items() if "storage" in name}
-    key = (url, *_as_key(named))
+    of_storage = {name: value for name, value in settings.items() if "storage" in name}
+    key = (url, *_as_key(of_storage))
     if key not in _storages or _storages[key][1] != _attributes(_storages[key][0]):
-        storage = open_storage(load({**named, "kinto.storage_url": url}), Flask("kinto"))
+        storage = open_storage(load({**of_storage, "kinto.storage_url": url}), Flask("kinto"))
         _storages[key] = storage, _attributes(storage)
     return _storages[key][0]
 

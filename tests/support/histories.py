@@ -455,24 +455,24 @@ def ask_in_batches(run: Run, told: Told) -> Told:
         return Told(told.chunks, answers, _end_of(run))
 
 
-def differences(told: Told, other: Told) -> list[str]:
+def differences(history: Told, repeated: Told) -> list[str]:
     """Return where another way to ask came to something else: a line for each answer, and for each part of the end."""
-    found = []
-    for chunk, some, others in zip(told.chunks, told.answers, other.answers, strict=True):
-        pairs = zip(chunk.requests, some, others, strict=True)
-        found += [f"{asked}: {one} {another}" for asked, one, another in pairs if one != another]
-    if told.end is None:
-        return found
-    assert other.end is not None
-    for name in told.end:
-        one, another = told.end[name], other.end[name]
-        if isinstance(one, dict):
-            one, another = set(map(repr, one.items())), set(map(repr, another.items()))
-        if isinstance(one, set) and one != another:
-            found.append(f"{name}: {one - another} {another - one}")
-        elif one != another:
-            found.append(f"what {name} sees: {one} {another}")
-    return found
+    lines = []
+    for chunk, answers, repeats in zip(history.chunks, history.answers, repeated.answers, strict=True):
+        pairs = zip(chunk.requests, answers, repeats, strict=True)
+        lines += [f"{asked}: {answer} {repeat}" for asked, answer, repeat in pairs if answer != repeat]
+    if history.end is None:
+        return lines
+    assert repeated.end is not None
+    for name in history.end:
+        answer, repeat = history.end[name], repeated.end[name]
+        if isinstance(answer, dict):
+            answer, repeat = set(map(repr, answer.items())), set(map(repr, repeat.items()))
+        if isinstance(answer, set) and answer != repeat:
+            lines.append(f"{name}: {answer - repeat} {repeat - answer}")
+        elif answer != repeat:
+            lines.append(f"what {name} sees: {answer} {repeat}")
+    return lines
 
 
 def clashes(answers: Sequence[Shown]) -> bool:

@@ -37,32 +37,32 @@ def like(value: Any, pattern: str) -> bool:
     if not isinstance(value, str):
         return False
     matched = {0}  # how many characters of the text the pattern may have used so far
-    for wanted in pattern.lower():
-        if wanted == "*":
+    for character in pattern.lower():
+        if character == "*":
             matched = set(range(min(matched, default=len(value) + 1), len(value) + 1))
         else:
-            matched = {end + 1 for end in matched if value[end : end + 1].lower() == wanted}
+            matched = {end + 1 for end in matched if value[end : end + 1].lower() == character}
     return len(value) in matched
 
 
-def holds(document: Any, given: Filter) -> bool:
-    value, wanted = field(document, given.path), given.value
+def holds(document: Any, condition: Filter) -> bool:
+    value, operand = field(document, condition.path), condition.value
     here = rank(value)
     tests: dict[str, Callable[[], bool]] = {
-        "eq": lambda: here == rank(wanted),
-        "not": lambda: here != rank(wanted),
-        "gt": lambda: here > rank(wanted),
-        "min": lambda: here >= rank(wanted),
-        "lt": lambda: here < rank(wanted),
-        "max": lambda: here <= rank(wanted),
-        "in": lambda: here in [rank(one) for one in wanted],
-        "exclude": lambda: here not in [rank(one) for one in wanted],
-        "like": lambda: like(value, wanted),
-        "has": lambda: (value is not MISSING) == wanted,
-        "contains": lambda: isinstance(value, list) and all(rank(one) in map(rank, value) for one in wanted),
-        "contains_any": lambda: isinstance(value, list) and any(rank(one) in map(rank, value) for one in wanted),
+        "eq": lambda: here == rank(operand),
+        "not": lambda: here != rank(operand),
+        "gt": lambda: here > rank(operand),
+        "min": lambda: here >= rank(operand),
+        "lt": lambda: here < rank(operand),
+        "max": lambda: here <= rank(operand),
+        "in": lambda: here in [rank(one) for one in operand],
+        "exclude": lambda: here not in [rank(one) for one in operand],
+        "like": lambda: like(value, operand),
+        "has": lambda: (value is not MISSING) == operand,
+        "contains": lambda: isinstance(value, list) and all(rank(one) in map(rank, value) for one in operand),
+        "contains_any": lambda: isinstance(value, list) and any(rank(one) in map(rank, value) for one in operand),
     }
-    return tests[given.operator]()
+    return tests[condition.operator]()
 
 
 def arrange(documents: list[Any], order: tuple[Order, ...]) -> list[Any]:

@@ -77,11 +77,11 @@ class Connection:
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, dict[str, str], Any]:
         """Send a request and return status, headers and the decoded body."""
-        sent = {"Authorization": basic("alice"), **headers}
+        sent_headers = {"Authorization": basic("alice"), **headers}
         if body is not None:
-            sent["Content-Type"] = "application/json"
+            sent_headers["Content-Type"] = "application/json"
         target = path if path.startswith(f"{self._prefix}/") else f"{self._prefix}{path}"
-        self._connection.request(method, target, None if body is None else json.dumps(body), sent)
+        self._connection.request(method, target, None if body is None else json.dumps(body), sent_headers)
         response = self._connection.getresponse()
         raw = response.read()
         return response.status, dict(response.getheaders()), json.loads(raw) if raw else None

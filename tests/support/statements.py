@@ -61,8 +61,8 @@ def breaches(statement: str) -> Iterator[tuple[str, str]]:
     yield from (("bucket", branch) for branch in without_bucket(text))
     yield from (("order", branch) for branch in sorted_by_chance(text))
     for rule, pattern in (("time and chance", _TIME_AND_CHANCE), ("cluster", _UNKNOWN_TO_CLUSTERS)):
-        if found := pattern.search(text):
-            yield rule, found[0]
+        if match := pattern.search(text):
+            yield rule, match[0]
     if (upsert := _UPSERT.search(text)) and _breaks_upserts(upsert[1], upsert[2]):
         yield "upsert", upsert[2]
     if re.match(r"INSERT INTO (documents|grants|clocks) .*\) SELECT ", text):
@@ -107,10 +107,10 @@ def without_bucket(statement: str) -> list[str]:
         for table, alias in _TABLE.findall(branch):
             name = alias or table
             if branch.lstrip().startswith("INSERT"):
-                found = f"INSERT INTO {table} (bucket," in branch
+                has_bucket = f"INSERT INTO {table} (bucket," in branch
             else:
-                found = _conditioned(re.split(r" (?:WHERE|ON) ", branch)[1:], name)
-            if not found:
+                has_bucket = _conditioned(re.split(r" (?:WHERE|ON) ", branch)[1:], name)
+            if not has_bucket:
                 wrong.append(branch)
     return wrong
 
@@ -133,11 +133,11 @@ def _implies(condition: str, said: re.Pattern[str]) -> bool:
 def _parts(text: str, word: str) -> list[str]:
     """Split a condition at a word that stands outside of all brackets."""
     depth, start, parts = 0, 0, []
-    for found in re.finditer(rf"[()]|{word}", text):
-        if found[0] == word and not depth:
-            parts.append(text[start : found.start()])
-            start = found.end()
-        depth += {"(": 1, ")": -1}.get(found[0], 0)
+    for match in re.finditer(rf"[()]|{word}", text):
+        if match[0] == word and not depth:
+            parts.append(text[start : match.start()])
+            start = match.end()
+        depth += {"(": 1, ")": -1}.get(match[0], 0)
     return [*parts, text[start:]]
 
 
@@ -192,8 +192,8 @@ class Recorder:
 
     def take(self) -> list[str]:
         """Return the breaches, and forget them."""
-        taken, self.breaches = self.breaches, []
-        return taken
+        breaches, self.breaches = self.breaches, []
+        return breaches
 
     def __call__(self, connection: Any, cursor: Any, statement: str, *_: Any) -> None:
         """Check a statement. Who sends it is looked up each time, since only some methods may break a rule."""

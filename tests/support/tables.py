@@ -121,8 +121,8 @@ def _of_clocks(tables: Tables) -> Iterator[str]:
             yield f"{name} is at {clock.last_modified} and holds {newest[name]}"
         if clock.floor > clock.last_modified:
             yield f"{name} starts at {clock.floor}, above its clock {clock.last_modified}"
-    known = {name for _, name in tables.clocks}
-    yield from (f"{name} has objects and no clock" for name in newest.keys() - known)
+    expected = {name for _, name in tables.clocks}
+    yield from (f"{name} has objects and no clock" for name in newest.keys() - expected)
 
 
 def _of_intervals(tables: Tables) -> Iterator[str]:

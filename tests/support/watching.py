@@ -19,13 +19,13 @@ from tests.support.tables import faults, read_tables, snapshot_engine
 def watch(url: str, stop: Callable[[float], bool]) -> dict[str, Any]:
     """Read all rows of one moment after the other until *stop*; return the faults found and the number of looks."""
     engine = snapshot_engine(url)
-    found: dict[str, None] = {}
+    lines: dict[str, None] = {}
     looks = 0
     while not stop(0.05):
         with engine.connect() as connection:
-            found |= dict.fromkeys(faults(read_tables(connection)))
+            lines |= dict.fromkeys(faults(read_tables(connection)))
         looks += 1
-    return {"faults": [*found], "looks": looks}
+    return {"faults": [*lines], "looks": looks}
 
 
 if __name__ == "__main__":
