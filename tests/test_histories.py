@@ -22,7 +22,7 @@ from tests.support.histories import (
     Request,
     Run,
     Shown,
-    Told,
+    Transcript,
     ask_in_batches,
     ask_one_by_one,
     differences,
@@ -39,7 +39,7 @@ def services(request: pytest.FixtureRequest) -> dict[str, Run]:
     return {name: Run(Client(keep_app(database_url(name, request), settings))) for name in DATABASES}
 
 
-def _assert_all_ways_lead_to_one_end(services: dict[str, Run], history: Sequence[Chunk]) -> Told:
+def _assert_all_ways_lead_to_one_end(services: dict[str, Run], history: Sequence[Chunk]) -> Transcript:
     """Compare answers and timestamps, then all rows, and what people see in every list."""
     sqlite, postgresql = services.values()
     told = ask_one_by_one(sqlite, [FIRST, *history])
@@ -74,6 +74,6 @@ def test_what_once_went_wrong_goes_right(services: dict[str, Run], name: str) ->
     assert [row for row in LEFT[name] if row not in told.end["grants"] | told.end["memberships"]] == []
 
 
-def _pairs(told: Told) -> list[tuple[Request, Shown]]:
+def _pairs(told: Transcript) -> list[tuple[Request, Shown]]:
     chunks = zip(told.chunks, told.answers, strict=True)
     return [pair for chunk, answers in chunks for pair in zip(chunk.requests, answers, strict=True)]

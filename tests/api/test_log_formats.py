@@ -18,7 +18,7 @@ import pytest
 from app.factory import create_app
 from backends.logs.formats import ColorFormatter, MozlogFormatter, Origin, RenderedFormatter, Renderer
 from backends.logs.records import RequestRecord
-from tests.support.processes import json_lines, served
+from tests.support.processes import answer_in_process, json_lines
 
 FOLDER = Path(__file__).parent / "ini"
 GUIDE = (FOLDER / "guide.ini").read_text()
@@ -75,7 +75,9 @@ def logger(name: str, level: str = "INFO", handlers: str = "console", more: str 
 class TestIniFiles:
     def test_the_file_of_the_production_guide_writes_heka_json_to_standard_output(self, tmp_path: Path) -> None:
         """O-MON-28, O-MON-30: as written, but for its Sentry, which `test_sentry.py` has."""
-        done = served(HELLO, {"path": "/v1/nope"}, ini=WITHOUT_SENTRY, environ={"HOSTNAME": "web1"}, folder=tmp_path)
+        done = answer_in_process(
+            HELLO, {"path": "/v1/nope"}, ini=WITHOUT_SENTRY, environ={"HOSTNAME": "web1"}, folder=tmp_path
+        )
 
         assert (done.returncode, done.stderr) == (0, "")
         lines = json_lines(done.stdout)
@@ -95,7 +97,7 @@ class TestIniFiles:
 
     def test_the_sections_of_kinto_26_write_for_people_to_standard_error(self, tmp_path: Path) -> None:
         """O-MON-31."""
-        done = served(HELLO, ini=(FOLDER / "kinto-26.5.ini").read_text(), folder=tmp_path)
+        done = answer_in_process(HELLO, ini=(FOLDER / "kinto-26.5.ini").read_text(), folder=tmp_path)
 
         assert done.stdout == ""
         assert re.search(r'^"GET   /v1/\?_limit=1" 200 \(\d+ ms\) agent=curl errno=0 rid=abc$', done.stderr, re.M)
@@ -113,7 +115,7 @@ class TestIniFiles:
         """1.9: names are replaced as text."""
         text = ini(f"class = {formatter}\nformat = %(asctime)s", settings="kinto.project_name = pim")
 
-        done = served(HELLO, ini=text, folder=tmp_path)
+        done = answer_in_process(HELLO, ini=text, folder=tmp_path)
 
         assert done.stderr == ""
         *_, line = json_lines(done.stdout)
@@ -133,13 +135,13 @@ class TestIniFiles:
     )
     def test_a_request_has_one_line_whichever_loggers_are_configured(self, tmp_path: Path, text: str) -> None:
         """D-6, 1.9."""
-        done = served(HELLO, ini=text, folder=tmp_path)
+        done = answer_in_process(HELLO, ini=text, folder=tmp_path)
 
         assert done.stderr == ""
         assert [line["Type"] for line in json_lines(done.stdout)].count("request.summary") == 1
 
     def test_a_file_can_silence_the_lines_of_requests(self, tmp_path: Path) -> None:
-        done = served(HELLO, ini=ini(**logger("request.summary", "WARNING")), folder=tmp_path)
+        done = answer_in_process(HELLO, ini=ini(**logger("request.summary", "WARNING")), folder=tmp_path)
 
         assert "request.summary" not in done.stdout
 
@@ -147,7 +149,7 @@ class TestIniFiles:
         """O-MON-29: no renderer is set, and the message of these records is empty."""
         text = ini("format = %(levelname)-5.5s [%(name)s] %(message)s", "StreamHandler")
 
-        done = served(HELLO, ini=text, folder=tmp_path)
+        done = answer_in_process(HELLO, ini=text, folder=tmp_path)
 
         assert 'INFO  [request.summary] "GET   /v1/?_limit=1" 200' in done.stdout
         assert "WARNI [kinto.factory] HTTPS is not enabled\n" in done.stdout
@@ -155,7 +157,7 @@ class TestIniFiles:
     def test_here_names_the_folder_of_the_file(self, tmp_path: Path) -> None:
         text = ini(handler="FileHandler").replace("(sys.stdout,)", "('%(here)s/kinto.log',)")
 
-        served(HELLO, ini=text, folder=tmp_path)
+        answer_in_process(HELLO, ini=text, folder=tmp_path)
 
         assert "request.summary" in (tmp_path / "kinto.log").read_text()
 
@@ -168,7 +170,7 @@ class TestIniFiles:
         ],
     )
     def test_a_mistake_in_the_sections_stops_the_start_in_one_line(self, tmp_path: Path, wrong: str, told: str) -> None:
-        done = served(ini=wrong, folder=tmp_path)
+        done = answer_in_process(ini=wrong, folder=tmp_path)
 
         assert done.returncode == 1
         assert re.search(f"SettingError: loggers: .*{told}.*$", done.stderr)
@@ -178,7 +180,7 @@ class TestDefault:
     """O-MON-32: no logging configuration at all."""
 
     def test_mozlog_json_goes_to_standard_output(self, tmp_path: Path) -> None:
-        done = served(HELLO, {"path": "/v1/buckets/nope"}, folder=tmp_path)
+        done = answer_in_process(HELLO, {"path": "/v1/buckets/nope"}, folder=tmp_path)
 
         assert done.stderr == ""
         types = [line["Type"] for line in json_lines(done.stdout)]
@@ -188,14 +190,16 @@ class TestDefault:
     def test_a_terminal_gets_lines_for_people_in_colors(self, tmp_path: Path) -> None:
         ours, terminal = pty.openpty()
 
-        served(HELLO, folder=tmp_path, stdout=terminal)
+        answer_in_process(HELLO, folder=tmp_path, stdout=terminal)
 
         assert b'"GET   /v1/?_limit=1" \x1b[32m200\x1b[0m' in os.read(ours, 100_000)
         os.close(ours)
         os.close(terminal)
 
     def test_the_renderer_of_the_guide_works_without_sections(self, tmp_path: Path) -> None:
-        done = served(HELLO, environ={"KINTO_LOGGING_RENDERER": "cliquet.logs.MozillaHekaRenderer"}, folder=tmp_path)
+        done = answer_in_process(
+            HELLO, environ={"KINTO_LOGGING_RENDERER": "cliquet.logs.MozillaHekaRenderer"}, folder=tmp_path
+        )
 
         *_, line = json_lines(done.stdout)
         assert (line["Type"], line["Fields"]["uid"]) == ("request.summary", None)

@@ -16,7 +16,7 @@ import pytest
 
 from app.factory import create_app
 from app.settings import SettingError
-from tests.support.processes import ROOT, served
+from tests.support.processes import ROOT, answer_in_process
 
 GUIDE = (Path(__file__).parent / "ini" / "guide.ini").read_text()
 SECRET = "hidden-word-7b1f"
@@ -107,7 +107,9 @@ def environ(ingest: Ingest, tmp_path: Path) -> dict[str, str]:
 
 
 def test_a_start_is_told(ingest: Ingest, environ: dict[str, str], tmp_path: Path) -> None:
-    served(environ={**environ, "KINTO_PROJECT_VERSION": "26.5.0", "KINTO_HTTP_SCHEME": "https"}, folder=tmp_path)
+    answer_in_process(
+        environ={**environ, "KINTO_PROJECT_VERSION": "26.5.0", "KINTO_HTTP_SCHEME": "https"}, folder=tmp_path
+    )
 
     (event,) = ingest.events
     assert (event["level"], event["message"]) == ("info", "Running kinto 26.5.0.")
@@ -115,7 +117,7 @@ def test_a_start_is_told(ingest: Ingest, environ: dict[str, str], tmp_path: Path
 
 
 def test_a_crash_is_one_event_and_a_refusal_none(ingest: Ingest, environ: dict[str, str], tmp_path: Path) -> None:
-    done = served(*REQUESTS, environ=environ, folder=tmp_path)
+    done = answer_in_process(*REQUESTS, environ=environ, folder=tmp_path)
 
     assert done.stderr == ""
     levels = [level for level, _ in ingest.texts()]
@@ -132,7 +134,7 @@ def test_a_crash_is_one_event_and_a_refusal_none(ingest: Ingest, environ: dict[s
 
 def test_no_secret_is_sent(ingest: Ingest, environ: dict[str, str], tmp_path: Path) -> None:
     """No bodies, credentials, cookies, values of variables (5.7: send_default_pii false)."""
-    served(*REQUESTS, environ=environ, folder=tmp_path)
+    answer_in_process(*REQUESTS, environ=environ, folder=tmp_path)
 
     assert len(ingest.events) == 4
     assert SECRET not in b"".join(ingest.bodies).decode()
@@ -151,13 +153,13 @@ def test_no_secret_is_sent(ingest: Ingest, environ: dict[str, str], tmp_path: Pa
 def test_the_level_of_events_is_a_setting(
     ingest: Ingest, environ: dict[str, str], tmp_path: Path, settings: dict[str, str], levels: list[str]
 ) -> None:
-    served(*REQUESTS, environ={**environ, **settings}, folder=tmp_path)
+    answer_in_process(*REQUESTS, environ={**environ, **settings}, folder=tmp_path)
 
     assert sorted(event["level"] for event in ingest.events) == levels
 
 
 def test_the_level_of_breadcrumbs_is_a_setting(ingest: Ingest, environ: dict[str, str], tmp_path: Path) -> None:
-    served(*REQUESTS, environ={**environ, "KINTO_SENTRY_BREADCRUMBS_MIN_LEVEL": "40"}, folder=tmp_path)
+    answer_in_process(*REQUESTS, environ={**environ, "KINTO_SENTRY_BREADCRUMBS_MIN_LEVEL": "40"}, folder=tmp_path)
 
     (crash,) = [event for event in ingest.events if event["level"] == "error"]
     assert "beware of dogs" not in [crumb.get("message") for crumb in crash["breadcrumbs"]["values"]]
@@ -170,7 +172,7 @@ def test_the_handler_of_the_production_guide_sends_what_its_loggers_hand_over(
     del environ["SENTRY_DSN"]
     host = f"127.0.0.1:{ingest.server.server_port}"
 
-    done = served(*REQUESTS, ini=GUIDE.replace("example.com", host), environ=environ, folder=tmp_path)
+    done = answer_in_process(*REQUESTS, ini=GUIDE.replace("example.com", host), environ=environ, folder=tmp_path)
 
     assert done.stderr == ""
     told = ingest.texts()
@@ -184,7 +186,7 @@ def test_the_handler_of_the_production_guide_sends_what_its_loggers_hand_over(
 def test_setting_and_handler_together_send_each_line_once(
     ingest: Ingest, environ: dict[str, str], tmp_path: Path
 ) -> None:
-    served(*REQUESTS, ini=GUIDE, environ=environ, folder=tmp_path)
+    answer_in_process(*REQUESTS, ini=GUIDE, environ=environ, folder=tmp_path)
 
     told = ingest.texts()
     assert sorted(set(told)) == sorted(told)

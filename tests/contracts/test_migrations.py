@@ -26,7 +26,7 @@ from backends.storage import sqlite
 from backends.storage.migrations import VERSION, VERSION_TABLE, SchemaError, migrate, sql
 from backends.storage.migrations.runner import VERSIONS
 from backends.storage.tables import metadata
-from tests.support.migrating import engine_of, execute, migrated, tables_of, version_of, word
+from tests.support.migrating import engine_of, execute, migrate_and_report, tables_of, version_of, word
 from tests.support.services import ROOT
 
 _TOP_LISTS = ["/accounts", "/buckets"]
@@ -138,21 +138,21 @@ def _differences(connection: Connection) -> list[Any]:
 
 
 def test_the_tables_are_those_of_the_code_when_migrated(engine: Engine) -> None:
-    migrated(engine)
+    migrate_and_report(engine)
 
     with engine.connect() as connection:
         assert _differences(connection) == []
 
 
 def test_the_primary_keys_are_those_of_the_code_when_migrated(engine: Engine) -> None:
-    migrated(engine)
+    migrate_and_report(engine)
 
     found = {name: inspect(engine).get_pk_constraint(name)["constrained_columns"] for name in metadata.tables}
     assert found == {name: [column.name for column in table.primary_key] for name, table in metadata.tables.items()}
 
 
 def test_text_keys_compare_by_bytes_on_postgresql(postgresql: Engine) -> None:
-    migrated(postgresql)
+    migrate_and_report(postgresql)
 
     with postgresql.connect() as connection:
         collations = connection.scalars(
@@ -167,7 +167,7 @@ def test_text_keys_compare_by_bytes_on_postgresql(postgresql: Engine) -> None:
 def test_the_lists_at_the_top_have_their_clocks_when_migrated(engine: Engine) -> None:
     """A service that may only read could not make them (O-PG-6)."""
     before = time.time_ns() // 1_000_000
-    migrated(engine)
+    migrate_and_report(engine)
     after = time.time_ns() // 1_000_000
 
     with engine.connect() as connection:
@@ -182,13 +182,13 @@ def test_the_version_is_the_newest_file_of_the_folder(engine: Engine) -> None:
     assert max(file.name[:4] for file in VERSIONS.glob("[0-9]*.py")) == VERSION
     assert version_of(engine) is None
 
-    migrated(engine)
+    migrate_and_report(engine)
 
     assert version_of(engine) == VERSION
 
 
 def test_migrate_tells_what_it_creates_when_the_database_is_empty(engine: Engine) -> None:
-    assert migrated(engine) == [
+    assert migrate_and_report(engine) == [
         f"Create {word(engine)} storage schema at version 1 from {VERSIONS}.",
         f"Create {word(engine)} permission schema at version 1 from {VERSIONS}.",
         f"Created {word(engine)} storage schema (version 1).",
@@ -197,9 +197,9 @@ def test_migrate_tells_what_it_creates_when_the_database_is_empty(engine: Engine
 
 
 def test_migrate_tells_that_all_is_current_when_it_runs_again(engine: Engine) -> None:
-    migrated(engine)
+    migrate_and_report(engine)
 
-    assert migrated(engine) == [
+    assert migrate_and_report(engine) == [
         f"Detected {word(engine)} storage schema version 1.",
         f"{word(engine)} storage schema is up-to-date.",
         f"Detected {word(engine)} permission schema version 1.",
@@ -208,10 +208,10 @@ def test_migrate_tells_that_all_is_current_when_it_runs_again(engine: Engine) ->
 
 
 def test_migrate_tells_each_step_when_the_schema_is_older(engine: Engine, later: Callable[..., pathlib.Path]) -> None:
-    migrated(engine)
+    migrate_and_report(engine)
     folder = later(_SECOND_STEP)
 
-    lines = migrated(engine, versions=folder)
+    lines = migrate_and_report(engine, versions=folder)
 
     assert lines == [
         f"Detected {word(engine)} storage schema version 1.",
@@ -227,14 +227,14 @@ def test_migrate_tells_each_step_when_the_schema_is_older(engine: Engine, later:
 
 
 def test_migrate_runs_all_steps_when_the_database_is_empty(engine: Engine, later: Callable[..., pathlib.Path]) -> None:
-    lines = migrated(engine, versions=later(_SECOND_STEP))
+    lines = migrate_and_report(engine, versions=later(_SECOND_STEP))
 
     assert lines[-1] == f"Created {word(engine)} permission schema (version 2)."
     assert version_of(engine) == "0002"
 
 
 def test_a_dry_run_writes_nothing_when_the_database_is_empty(engine: Engine) -> None:
-    lines = migrated(engine, dry_run=True)
+    lines = migrate_and_report(engine, dry_run=True)
 
     assert [line.split(" from ")[0] for line in lines] == [
         f"Create {word(engine)} storage schema at version 1",
@@ -244,9 +244,9 @@ def test_a_dry_run_writes_nothing_when_the_database_is_empty(engine: Engine) -> 
 
 
 def test_a_dry_run_writes_nothing_when_the_schema_is_older(engine: Engine, later: Callable[..., pathlib.Path]) -> None:
-    migrated(engine)
+    migrate_and_report(engine)
 
-    lines = migrated(engine, dry_run=True, versions=later(_SECOND_STEP))
+    lines = migrate_and_report(engine, dry_run=True, versions=later(_SECOND_STEP))
 
     assert f"Migrate {word(engine)} storage schema from version 1 to 2." in lines
     assert lines[-2:] == [
@@ -267,7 +267,7 @@ def test_the_printed_sql_leaves_nothing_to_migrate_when_run_by_hand(url: str, en
             session.autocommit = True
             cursor.execute(script)
 
-    assert migrated(engine)[1] == f"{word(engine)} storage schema is up-to-date."
+    assert migrate_and_report(engine)[1] == f"{word(engine)} storage schema is up-to-date."
     with engine.connect() as connection:
         assert _differences(connection) == []
         assert connection.scalars(text("SELECT list FROM clocks ORDER BY list")).all() == _TOP_LISTS
@@ -332,23 +332,23 @@ def test_a_step_that_fails_leaves_the_steps_before_it_and_nothing_of_itself(
     folder = later(_SECOND_STEP, _THIRD_STEP)
 
     with pytest.raises(DBAPIError, match="no_such_column"):
-        migrated(engine, versions=folder)
+        migrate_and_report(engine, versions=folder)
 
     assert version_of(engine) == "0002"
     assert "half_done" not in tables_of(engine)
 
 
 def test_a_later_step_can_build_an_index_beside_writers(postgresql: Engine, later: Callable[..., pathlib.Path]) -> None:
-    migrated(postgresql)
+    migrate_and_report(postgresql)
 
-    migrated(postgresql, versions=later(_CONCURRENT_STEP))
+    migrate_and_report(postgresql, versions=later(_CONCURRENT_STEP))
 
     assert "clocks_later" in {index["name"] for index in inspect(postgresql).get_indexes("clocks")}
     assert version_of(postgresql) == "0002"
 
 
 def test_a_newer_schema_is_refused_naming_both_versions(engine: Engine, later: Callable[..., pathlib.Path]) -> None:
-    migrated(engine, versions=later(_SECOND_STEP))
+    migrate_and_report(engine, versions=later(_SECOND_STEP))
     lines: list[str] = []
 
     with pytest.raises(SchemaError, match=r"has version 2, which is newer than version 1 of this program"):
@@ -362,7 +362,7 @@ def test_tables_of_our_names_are_refused_when_they_are_not_ours(engine: Engine) 
     execute(engine, "CREATE TABLE members (name text)", "CREATE TABLE clocks (name text)")
 
     with pytest.raises(SchemaError, match="tables named clocks, members that are not ours"):
-        migrated(engine)
+        migrate_and_report(engine)
 
     assert tables_of(engine) == {"members", "clocks"}
 
@@ -370,7 +370,7 @@ def test_tables_of_our_names_are_refused_when_they_are_not_ours(engine: Engine) 
 @pytest.mark.usefixtures("url")
 def test_a_current_schema_costs_two_statements_and_no_alembic(engine: Engine) -> None:
     """Each worker asks at its start; Alembic takes a third of a second to import."""
-    migrated(engine)
+    migrate_and_report(engine)
     program = (
         "import json, sys; from sqlalchemy import create_engine, event;"
         "from backends.storage.migrations import migrate;"
@@ -391,7 +391,7 @@ def test_a_current_schema_costs_two_statements_and_no_alembic(engine: Engine) ->
 
 def test_a_role_that_may_only_read_and_write_finds_the_schema_current(postgresql: Engine) -> None:
     """O-PG-5: one role owns and migrates, another one serves."""
-    migrated(postgresql)
+    migrate_and_report(postgresql)
     execute(
         postgresql,
         "DROP ROLE IF EXISTS kinto_test_server",
@@ -401,7 +401,7 @@ def test_a_role_that_may_only_read_and_write_finds_the_schema_current(postgresql
     )
     serving = create_engine(postgresql.url, connect_args={"options": "-c timezone=UTC -c role=kinto_test_server"})
 
-    lines = migrated(serving)
+    lines = migrate_and_report(serving)
     serving.dispose()
     execute(postgresql, "DROP OWNED BY kinto_test_server", "DROP ROLE kinto_test_server")
 

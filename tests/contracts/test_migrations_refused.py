@@ -7,7 +7,7 @@ from sqlalchemy import Engine, create_engine
 
 from backends.engines import postgresql_url as with_driver
 from backends.storage.migrations import VERSION, VERSION_TABLE, SchemaError
-from tests.support.migrating import execute, migrated, tables_of, version_of
+from tests.support.migrating import execute, migrate_and_report, tables_of, version_of
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def test_a_kinto_database_is_refused_untouched_when_it_is(
     before = tables_of(postgresql)
 
     with pytest.raises(SchemaError) as refusal:
-        migrated(postgresql, dry_run)
+        migrate_and_report(postgresql, dry_run)
 
     assert str(refusal.value).startswith(message)
     assert tables_of(postgresql) == before
@@ -107,7 +107,7 @@ def test_the_highest_version_counts_when_kinto_was_upgraded(postgresql: Engine) 
     execute(postgresql, "INSERT INTO metadata VALUES ('storage_schema_version', '11')")
 
     with pytest.raises(SchemaError, match="schema 11"):
-        migrated(postgresql)
+        migrate_and_report(postgresql)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_a_table_objects_is_refused_untouched_when_nothing_tells_whose_it_is(
     with pytest.raises(
         SchemaError, match="a table objects but no table metadata with the version of Kinto that made it"
     ):
-        migrated(postgresql)
+        migrate_and_report(postgresql)
 
     assert VERSION_TABLE not in tables_of(postgresql)
 
@@ -131,15 +131,15 @@ def test_a_table_objects_is_refused_untouched_when_nothing_tells_whose_it_is(
 def test_kintos_cache_alone_is_no_kinto_database(postgresql: Engine) -> None:
     execute(postgresql, "CREATE TABLE cache (key varchar(256), value text, ttl timestamp)")
 
-    assert migrated(postgresql)[-1].startswith("Created")
+    assert migrate_and_report(postgresql)[-1].startswith("Created")
 
 
 def test_our_tables_beside_kintos_are_current_when_they_are(postgresql: Engine) -> None:
     """After a takeover both stand in one database (operations.md 3.10)."""
-    migrated(postgresql)
+    migrate_and_report(postgresql)
     make_kinto(postgresql, {"storage_schema_version": "26"} | _PERMISSION_2)
 
-    assert migrated(postgresql)[-1].endswith("is up-to-date.")
+    assert migrate_and_report(postgresql)[-1].endswith("is up-to-date.")
 
 
 def test_a_database_that_is_not_utf_8_is_refused(postgresql: Engine) -> None:
@@ -150,7 +150,7 @@ def test_a_database_that_is_not_utf_8_is_refused(postgresql: Engine) -> None:
     latin = create_engine(postgresql.url.set(database=name))
     try:
         with pytest.raises(SchemaError, match=r"^Unexpected database encoding latin1$"):
-            migrated(latin)
+            migrate_and_report(latin)
         assert tables_of(latin) == set()
     finally:
         latin.dispose()
@@ -162,7 +162,7 @@ def test_a_database_that_is_not_utf_8_is_refused(postgresql: Engine) -> None:
 def test_migrate_warns_when_the_session_is_not_in_utc(postgresql: Engine, zone: str) -> None:
     elsewhere = create_engine(postgresql.url, connect_args={"options": f"-c timezone={zone}"})
 
-    lines = migrated(elsewhere)
+    lines = migrate_and_report(elsewhere)
     elsewhere.dispose()
 
     assert lines[0] == f"Database timezone is not UTC ({zone.upper()})"

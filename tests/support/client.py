@@ -20,7 +20,7 @@ from tests.support.credentials import user_id as user_id
 
 @dataclass
 class Answer:
-    """What came back."""
+    """An answer, with its body as bytes and decoded."""
 
     status: int
     headers: Headers
@@ -50,19 +50,19 @@ class Answer:
 
 
 class Client:
-    """Somebody who asks an application in this process; `as_` gives the same client as somebody else."""
+    """A client of an application in this process, with the credentials of a user; `as_` returns that of another user."""
 
     def __init__(self, app: Flask, name: str | None = "alice") -> None:
         self.app = app
         self.name = name
 
     def as_(self, name: str | None) -> Client:
-        """Return a client of the same application as somebody else, None for nobody in particular."""
+        """Return a client of the same application with the credentials of another user, None for no credentials."""
         return Client(self.app, name)
 
     @property
     def id(self) -> str:
-        """Return the principal of whoever asks."""
+        """Return the principal of the user."""
         return user_id(self.name) if self.name else "system.Everyone"
 
     def ask(
@@ -84,27 +84,27 @@ class Client:
 
     def get(self, path: str, **headers: str) -> Answer:
         """GET."""
-        return self.ask("GET", path, headers=_named(headers))
+        return self.ask("GET", path, headers=_header_names(headers))
 
     def head(self, path: str, **headers: str) -> Answer:
         """HEAD."""
-        return self.ask("HEAD", path, headers=_named(headers))
+        return self.ask("HEAD", path, headers=_header_names(headers))
 
     def put(self, path: str, data: Any = None, permissions: Any = None, **headers: str) -> Answer:
         """PUT."""
-        return self.ask("PUT", path, _envelope(data, permissions), _named(headers))
+        return self.ask("PUT", path, _envelope(data, permissions), _header_names(headers))
 
     def post(self, path: str, data: Any = None, permissions: Any = None, **headers: str) -> Answer:
         """POST."""
-        return self.ask("POST", path, _envelope(data, permissions), _named(headers))
+        return self.ask("POST", path, _envelope(data, permissions), _header_names(headers))
 
     def patch(self, path: str, data: Any = None, permissions: Any = None, **headers: str) -> Answer:
         """PATCH with a plain body, or with the one of the `content_type` given."""
-        return self.ask("PATCH", path, _envelope(data, permissions), _named(headers))
+        return self.ask("PATCH", path, _envelope(data, permissions), _header_names(headers))
 
     def delete(self, path: str, **headers: str) -> Answer:
         """DELETE."""
-        return self.ask("DELETE", path, headers=_named(headers))
+        return self.ask("DELETE", path, headers=_header_names(headers))
 
     def batch(self, *requests: Mapping[str, Any], **more: Any) -> Answer:
         """POST a batch."""
@@ -166,6 +166,6 @@ def _envelope(data: Any, permissions: Any) -> Any:
     return body or None
 
 
-def _named(headers: Mapping[str, str]) -> dict[str, str]:
+def _header_names(headers: Mapping[str, str]) -> dict[str, str]:
     """Turn `if_match` into `If-Match`."""
     return {"-".join(part.capitalize() for part in name.split("_")): value for name, value in headers.items()}

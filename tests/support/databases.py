@@ -109,7 +109,7 @@ def _remove_data(service: Service) -> bool:
 def keep_storage(url: str, settings: Mapping[str, Any]) -> Storage:
     """Return the storage that applications of a database share: compiling its statements takes longer than most tests.
 
-    It is not used again when a test, or a plugin of a test, has changed it.
+    A storage that a test, or a plugin of a test, has changed is not used again.
     """
     of_storage = {name: value for name, value in settings.items() if "storage" in name}
     key = (url, *_as_key(of_storage))
@@ -120,13 +120,13 @@ def keep_storage(url: str, settings: Mapping[str, Any]) -> Storage:
 
 
 def _as_key(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return what tells apart applications of one database: settings, those of the environment as well."""
+    """Return the key of an application in its database: its settings, those of the environment included."""
     inherited = [(name, value) for name, value in os.environ.items() if name.startswith(SETTING_PREFIXES)]
     return sorted([*inherited, *((name, repr(value)) for name, value in settings.items())])
 
 
 def _parts(app: Flask) -> list[Any]:
-    """Return what a test may add to an application or replace in it."""
+    """Return the parts of an application that a test may replace or add to."""
     service = app.extensions["kinto"]
     caches = [service.cache, getattr(service.cache, "_cache", service.cache)]
     return [
@@ -138,7 +138,7 @@ def _parts(app: Flask) -> list[Any]:
 
 
 def _innermost(app: Flask) -> Any:
-    """Return the storage of an application without what measures it."""
+    """Return the storage of an application without the wrapper that measures it."""
     storage = app.extensions["kinto"].storage
     return getattr(storage, "_storage", storage)
 

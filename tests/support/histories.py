@@ -56,7 +56,7 @@ SETTINGS: Mapping[str, Any] = {
 
 @dataclass(frozen=True)
 class Request:
-    """What somebody asks. Timestamps are relative, as `Stamp`s, until a run has come to the request."""
+    """A request of one user. Timestamps are relative, as `Stamp`s, until a run comes to the request."""
 
     who: str
     method: str
@@ -76,7 +76,7 @@ class Stamp:
 
 @dataclass(frozen=True)
 class Chunk:
-    """What is asked at one moment, this many milliseconds after what was asked before."""
+    """The requests of one moment, this many milliseconds after those of the chunk before."""
 
     later_ms: int
     requests: tuple[Request, ...]
@@ -238,16 +238,16 @@ FIRST = Chunk(
 )
 
 
-def _asked(method: str, path: str, who: str = "alice") -> Request:
+def _bare_request(method: str, path: str, who: str = "alice") -> Request:
     return Request(who, method, path)
 
 
 _GROUP, _LIST = GROUPS[0], f"{BUCKETS[0]}/collections/c/records"
 _R, _NEW = f"{_LIST}/r", f"{BUCKETS[0]}/collections/new"
 _DORA = "account:dora"
-_NEW_LIFE = (_asked("DELETE", "/accounts/dora", "dora"), _put("/accounts/dora", {"password": "pw"}, "nobody"))
+_NEW_LIFE = (_bare_request("DELETE", "/accounts/dora", "dora"), _put("/accounts/dora", {"password": "pw"}, "nobody"))
 _READS = tuple(
-    _asked("GET", path, "bob") for path in (BUCKETS[0], f"{BUCKETS[0]}/collections", _R, _LIST, "/permissions")
+    _bare_request("GET", path, "bob") for path in (BUCKETS[0], f"{BUCKETS[0]}/collections", _R, _LIST, "/permissions")
 )
 
 
@@ -276,22 +276,22 @@ KNOWN: Mapping[str, tuple[Chunk, ...]] = {
     "a change of a group shows at the end of its batch": (
         Chunk(1, (_put(_GROUP, {"members": []}), *_READS)),
         Chunk(1, (_put(_GROUP, {"members": [BOB]}), *_READS, _put(_R, {}), *_READS)),
-        Chunk(1, (_asked("DELETE", _GROUP), *_READS, _put(_GROUP, {"members": [BOB]}), *_READS)),
+        Chunk(1, (_bare_request("DELETE", _GROUP), *_READS, _put(_GROUP, {"members": [BOB]}), *_READS)),
         Chunk(1, _READS),
     ),
     "grants begin and end at one timestamp": _repeat(_put(_R, {}, read=[BOB]), _put(_R, {}, read=[CAROL])),
     "grants begin and end while the clock stays": _repeat(
-        _in_the_past(_R, {}, 1, read=[BOB]), _in_the_past(f"{_LIST}/s", {}, 2, read=[BOB]), _asked("DELETE", _R)
+        _in_the_past(_R, {}, 1, read=[BOB]), _in_the_past(f"{_LIST}/s", {}, 2, read=[BOB]), _bare_request("DELETE", _R)
     ),
     "members join and leave at one timestamp": _repeat(
         _put(_GROUP, {"members": [BOB]}), _put(_GROUP, {"members": [CAROL]}), _put(_GROUP, {"members": []})
     ),
     "a group that is made without data names nobody": (
-        Chunk(1, (_asked("DELETE", _GROUP), _asked("PUT", _GROUP), _put(_R, {}, read=[_GROUP]), *_READS)),
+        Chunk(1, (_bare_request("DELETE", _GROUP), _bare_request("PUT", _GROUP), _put(_R, {}, read=[_GROUP]), *_READS)),
         Chunk(1, (_put(_GROUP, {"members": [BOB]}), *_READS)),
     ),
     "a group comes and goes at one timestamp": _repeat(
-        _put(_GROUP, {"members": [BOB]}), _put(_R, {}, read=[_GROUP]), _asked("DELETE", _GROUP)
+        _put(_GROUP, {"members": [BOB]}), _put(_R, {}, read=[_GROUP]), _bare_request("DELETE", _GROUP)
     ),
     "a user comes and goes at one timestamp": _repeat(
         *_NEW_LIFE, _put(_GROUP, {"members": [_DORA]}), _put(_R, {}, read=[_DORA]), _put(_R, {"n": 2})
@@ -302,10 +302,10 @@ KNOWN: Mapping[str, tuple[Chunk, ...]] = {
             (
                 _put(_NEW, {}),
                 _put(f"{_NEW}/records/r", {}),
-                _asked("GET", f"{_NEW}/records"),
+                _bare_request("GET", f"{_NEW}/records"),
                 _put(f"{_NEW}/records/s", {}),
-                _asked("DELETE", f"{_NEW}/records"),
-                _asked("DELETE", _NEW),
+                _bare_request("DELETE", f"{_NEW}/records"),
+                _bare_request("DELETE", _NEW),
                 _put(_NEW, {}),
                 _put(f"{_NEW}/records/r", {}),
             ),
@@ -383,7 +383,7 @@ class Run:
     def single(self, request: Request) -> Shown:
         """Send one request."""
         member = _member(request)
-        return _shown(self._client.ask(member["method"], member["path"], member.get("body"), member["headers"]))
+        return _comparable(self._client.ask(member["method"], member["path"], member.get("body"), member["headers"]))
 
     def batch(self, requests: Sequence[Request]) -> tuple[int, list[Shown]]:
         """Send a batch; return its status, and the answers of its members unless it failed."""
@@ -394,7 +394,7 @@ class Run:
             Answer(entry["status"], entry["headers"], json.dumps(entry["body"]).encode())
             for entry in answer.json["responses"]
         ]
-        return 200, [_shown(entry) for entry in entries]
+        return 200, [_comparable(entry) for entry in entries]
 
     def regroup(self, memberships: set[tuple[str, str]]) -> None:
         """Have these users in these groups, whatever was written."""
@@ -409,8 +409,8 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Told:
-    """A history as it went: what was asked, with numbers for timestamps, the answers, and how all ended.
+class Transcript:
+    """The requests of a history, with numbers for timestamps, the answers, and the rows at the end.
 
     It ends before its time at a chunk in which two objects got one timestamp of the past: that is 409 for the second of
     two requests and for a whole batch (C-BATCH-18). What the end would be differs then, and is None.
@@ -421,7 +421,7 @@ class Told:
     end: dict[str, Any] | None
 
 
-def ask_one_by_one(run: Run, history: Sequence[Chunk]) -> Told:
+def ask_one_by_one(run: Run, history: Sequence[Chunk]) -> Transcript:
     """Ask for everything one by one, by the rules of batches."""
     chunks, answers = [], []
     with run.begin():
@@ -431,11 +431,11 @@ def ask_one_by_one(run: Run, history: Sequence[Chunk]) -> Told:
             chunks.append(replace(chunk, requests=tuple(requests)))
             answers.append(given)
             if clashes(given):
-                return Told(chunks, answers, None)
-        return Told(chunks, answers, _end_of(run))
+                return Transcript(chunks, answers, None)
+        return Transcript(chunks, answers, _end_of(run))
 
 
-def ask_in_batches(run: Run, told: Told) -> Told:
+def ask_in_batches(run: Run, told: Transcript) -> Transcript:
     """Ask for the same, each chunk at once."""
     answers = []
     with run.begin():
@@ -449,14 +449,14 @@ def ask_in_batches(run: Run, told: Told) -> Told:
             if before is not None:
                 assert status == 409 or given
                 assert status != 409 or run.tables() == before
-                return Told(told.chunks, [*answers, expected], None)
+                return Transcript(told.chunks, [*answers, expected], None)
             assert status == 200, (status, given)
             answers.append(given)
-        return Told(told.chunks, answers, _end_of(run))
+        return Transcript(told.chunks, answers, _end_of(run))
 
 
-def differences(history: Told, repeated: Told) -> list[str]:
-    """Return where another way to ask came to something else: a line for each answer, and for each part of the end."""
+def differences(history: Transcript, repeated: Transcript) -> list[str]:
+    """Return the differences between two runs of a history: a line for each answer, and for each part of the end."""
     lines = []
     for chunk, answers, repeats in zip(history.chunks, history.answers, repeated.answers, strict=True):
         pairs = zip(chunk.requests, answers, repeats, strict=True)
@@ -476,12 +476,12 @@ def differences(history: Told, repeated: Told) -> list[str]:
 
 
 def clashes(answers: Sequence[Shown]) -> bool:
-    """Say whether a batch of what was answered so may fail as a whole."""
+    """Return whether a batch of requests with these answers may fail as a whole."""
     return len(answers) > 1 and any(status == 409 for status, _, _ in answers)
 
 
 def _one_by_one(run: Run, requests: Sequence[Request]) -> tuple[list[Request], list[Shown]]:
-    """Ask one by one; return what was asked and the answers.
+    """Send requests one by one; return them as they were sent, and their answers.
 
     Within a batch everybody has the groups of its start (core contract, 7.7), but for deleted users, who are in none.
     So each request is asked with those memberships in the table, and at the end there are those that the documents of
@@ -515,7 +515,7 @@ def _one_by_one(run: Run, requests: Sequence[Request]) -> tuple[list[Request], l
 
 
 def _written_groups(before: Tables, after: Tables) -> dict[str, list[str]]:
-    """Return the groups that a request wrote, and who is in them by their documents: nobody where they are gone."""
+    """Return the members of the groups that a request wrote, by their documents: none where a group is deleted."""
     groups = {key for key in before.documents.keys() | after.documents.keys() if "/groups/" in key[1]}
     written = {key for key in groups if before.documents.get(key) != after.documents.get(key)}
     found = {}
@@ -527,7 +527,7 @@ def _written_groups(before: Tables, after: Tables) -> dict[str, list[str]]:
 
 
 def _end_of(run: Run) -> dict[str, Any]:
-    """Return all that there is at the end: the rows as clients know them, and what everybody sees in the lists.
+    """Return the state at the end: the rows as clients know them, and the lists as each user reads them.
 
     Since when something holds, and where the life of a list began, is not compared: in a batch it is the end of that.
     """
@@ -564,8 +564,8 @@ def _member(request: Request) -> dict[str, Any]:
     return member if request.body is None else {**member, "body": request.body}
 
 
-def _shown(answer: Answer) -> Shown:
-    """Return what is compared of an answer: of what has no order only what is in it."""
+def _comparable(answer: Answer) -> Shown:
+    """Return the parts of an answer that are compared; parts without an order are sorted."""
     headers: dict[str, str] = {}
     for name, value in answer.headers.items():
         headers[name.title()] = ", ".join(filter(None, (headers.get(name.title()), value)))

@@ -1,4 +1,4 @@
-"""Somebody who holds what writers need: the clock of a list on PostgreSQL, the whole file on SQLite."""
+"""A session that holds a lock that writers need: the clock of a list on PostgreSQL, the whole file on SQLite."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MIGRATION_LOCK = 0x6B696E746F
 def hold(
     url: str, list_uri: str, statement: str = "SELECT 1 FROM clocks WHERE list = %s FOR NO KEY UPDATE"
 ) -> Iterator[None]:
-    """Hold it until the block ends, in a session of our own."""
+    """Hold the lock until the block ends, in a session of its own."""
     if url.startswith("sqlite"):
         with closing(sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)) as file:
             file.execute("BEGIN IMMEDIATE")

@@ -18,8 +18,8 @@ def word(engine: Engine) -> str:
     return {"sqlite": "SQLite", "postgresql": "PostgreSQL"}[engine.dialect.name]
 
 
-def migrated(engine: Engine, dry_run: bool = False, versions: pathlib.Path | None = None) -> list[str]:
-    """Migrate, by the program or by the files of another folder, and return what was reported."""
+def migrate_and_report(engine: Engine, dry_run: bool = False, versions: pathlib.Path | None = None) -> list[str]:
+    """Migrate, by the program or by the files of another folder, and return the lines that were reported."""
     lines: list[str] = []
     if versions is None:
         migrate(engine, lines.append, dry_run=dry_run)

@@ -83,7 +83,7 @@ def _forking() -> socket.socket:
     return ours
 
 
-def served(
+def answer_in_process(
     *requests: Request,
     ini: str | None = None,
     environ: Mapping[str, str] | None = None,

@@ -34,8 +34,8 @@ def _body(data: Any, *readers: str) -> dict[str, Any]:
     return {"data": data, "permissions": {"read": [*readers]}}
 
 
-def _doomed(chance: random.Random) -> tuple[str, str, Any]:
-    """Make up a request on objects, groups and users that others delete: seven in ten make them, or make them anew."""
+def _draw_doomed(chance: random.Random) -> tuple[str, str, Any]:
+    """Draw a request on objects, groups and users that other processes delete: seven in ten create them, or again."""
     collection, group, account = (
         f"{DOOMED}/{kind}{chance.randrange(2)}" for kind in ("collections/c", "groups/g", "accounts/a")
     )
@@ -72,7 +72,7 @@ class Connection:
         self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._connection.close()
 
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, dict[str, str], Any]:
@@ -88,7 +88,7 @@ class Connection:
 
 
 class Writer:
-    """Somebody who writes: singles and batches, over lists of two buckets in both orders, and into what is deleted."""
+    """A client that writes: singles and batches, over lists of two buckets in both orders, and into deleted objects."""
 
     def __init__(self, url: str, seed: int) -> None:
         self._random = random.Random(seed)
@@ -148,11 +148,11 @@ class Writer:
     def _doom(self, number: int) -> None:
         """Delete and make anew what others write into: alone, and some of it as a batch."""
         for _ in range(6):
-            method, path, body = _doomed(self._random)
+            method, path, body = _draw_doomed(self._random)
             status, _, answer = self._connection.ask(method, path, body)
             self._note(method, path, status, answer)
         if number % 2 == self._seed % 2:
-            drawn = (_doomed(self._random) for _ in range(5))
+            drawn = (_draw_doomed(self._random) for _ in range(5))
             members = [
                 {"method": method, "path": path, "body": body or {}}
                 for method, path, body in drawn
@@ -174,7 +174,7 @@ class Writer:
 
 
 def poll(url: str, list_uri: str, limit: int, stop: Any) -> dict[str, Any]:
-    """Keep a copy of a list by asking what changed since, until *stop*; and then once more."""
+    """Keep a copy of a list by polling its changes until *stop*, and then once more."""
     connection, since, polls, stopped = Connection(url), 0, 0, False
     copy: dict[str, Any] = {}
     while True:
@@ -186,7 +186,7 @@ def poll(url: str, list_uri: str, limit: int, stop: Any) -> dict[str, Any]:
 
 
 def _pull(connection: Connection, list_uri: str, since: int, limit: int, copy: dict[str, Any]) -> int:
-    """Take over all pages of what changed; the next pull begins at the newest timestamp that was seen."""
+    """Copy all pages of changes; return the newest timestamp of them, where the next pull begins."""
     path = f"{list_uri}?_since={quote(json.dumps(str(since)))}&_sort=last_modified" + (
         f"&_limit={limit}" if limit else ""
     )

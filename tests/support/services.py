@@ -55,7 +55,7 @@ def free_port() -> int:
 
 
 def answers(port: int) -> bool:
-    """Tell whether something listens on *port* of 127.0.0.1."""
+    """Return whether something listens on *port* of 127.0.0.1."""
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
         return True
     return False

@@ -1,4 +1,4 @@
-"""The rules that let a cluster keep a bucket in one place, asked of every statement that the service sends.
+"""The rules that let a cluster keep a bucket in one place, checked for every statement that the service sends.
 
 `SUITE` listens to all engines of a process of the tests and looks at each distinct statement for PostgreSQL once;
 `tests/conftest.py` fails the test in which one breaks a rule. What may break a rule is named by the method that sends
@@ -59,7 +59,7 @@ def breaches(statement: str) -> Iterator[tuple[str, str]]:
     """Yield each rule that a statement breaks, with the part that does."""
     text = " ".join(statement.split())
     yield from (("bucket", branch) for branch in without_bucket(text))
-    yield from (("order", branch) for branch in sorted_by_chance(text))
+    yield from (("order", branch) for branch in without_unique_order(text))
     for rule, pattern in (("time and chance", _TIME_AND_CHANCE), ("cluster", _UNKNOWN_TO_CLUSTERS)):
         if match := pattern.search(text):
             yield rule, match[0]
@@ -109,25 +109,25 @@ def without_bucket(statement: str) -> list[str]:
             if branch.lstrip().startswith("INSERT"):
                 has_bucket = f"INSERT INTO {table} (bucket," in branch
             else:
-                has_bucket = _conditioned(re.split(r" (?:WHERE|ON) ", branch)[1:], name)
+                has_bucket = _has_condition(re.split(r" (?:WHERE|ON) ", branch)[1:], name)
             if not has_bucket:
                 wrong.append(branch)
     return wrong
 
 
-def _conditioned(conditions: list[str], name: str) -> bool:
-    """Say whether one of the conditions holds in rows of certain buckets alone: in every part of an OR."""
+def _has_condition(conditions: list[str], name: str) -> bool:
+    """Return whether one of the conditions is true for rows of given buckets only: in every part of an OR."""
     said = re.compile(rf"\+?{name}\.bucket (?:= {_BOUND}|IN \()")
     return any(_implies(condition, said) for condition in conditions)
 
 
-def _implies(condition: str, said: re.Pattern[str]) -> bool:
+def _implies(condition: str, required: re.Pattern[str]) -> bool:
     text = _bare(re.split(r" (?:ORDER BY|GROUP BY|LIMIT|OFFSET|FOR|RETURNING|LEFT|JOIN) ", condition)[0])
     for word, every in ((" OR ", all), (" AND ", any)):
         parts = _parts(text, word)
         if len(parts) > 1:
-            return every(_implies(part, said) for part in parts)
-    return bool(said.match(text))
+            return every(_implies(part, required) for part in parts)
+    return bool(required.match(text))
 
 
 def _parts(text: str, word: str) -> list[str]:
@@ -159,7 +159,7 @@ def _closes_early(text: str) -> bool:
     return False
 
 
-def sorted_by_chance(statement: str) -> list[str]:
+def without_unique_order(statement: str) -> list[str]:
     """Return the branches whose ORDER BY does not end in a unique key: equal rows come in another order each time."""
     orders = (
         (branch, order)
@@ -170,7 +170,7 @@ def sorted_by_chance(statement: str) -> list[str]:
 
 
 def _breaks_upserts(table: str, assignments: str) -> bool:
-    """Say whether an upsert uses more than the old and the new row and functions that are immutable."""
+    """Return whether an upsert uses anything but the old row, the new row and immutable functions."""
     names = {name.lower() for name in re.findall(r"\b(\w+)\.\w", assignments)}
     functions = {name.lower() for name in re.findall(r"(\w+)\(", assignments)}
     return "SELECT" in assignments or not names <= {"excluded", table} or not functions <= _IN_UPSERTS

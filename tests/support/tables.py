@@ -32,7 +32,7 @@ class Tables:
 
     @property
     def memberships(self) -> set[tuple[str, str]]:
-        """Return who is in which group: pairs of user and group."""
+        """Return the memberships: pairs of user and group."""
         return {(row.user_id, row.principal) for row in self.members if row.until == LIVING}
 
     @property
@@ -67,7 +67,7 @@ def _leave_transactions_to_us(connection: Any, _: Any) -> None:
 
 
 def faults(tables: Tables) -> list[str]:
-    """Return what is wrong with the rows, a line for each fault."""
+    """Return the faults of the rows, a line for each."""
     return [*_of_documents(tables), *_of_clocks(tables), *_of_intervals(tables)]
 
 

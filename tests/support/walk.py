@@ -93,7 +93,7 @@ def walks() -> dict[str, Walk]:
 
 
 def main() -> None:
-    """Print a table; with a name of a request, what it calls most often."""
+    """Print a table; with the name of a request, the functions that it calls most often."""
     print("| request | files | calls | moves |\n|---|---|---|---|")
     found = walks()
     for name, walk in found.items():
