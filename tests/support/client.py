@@ -50,7 +50,7 @@ class Answer:
 
 
 class Client:
-    """A client of an application in this process, with the credentials of a user; `as_` returns that of another user."""
+    """A client of an application in this process, with the credentials of a user; `as_` returns another user's."""
 
     def __init__(self, app: Flask, name: str | None = "alice") -> None:
         self.app = app
