@@ -38,7 +38,7 @@ class RequestRecord(logging.LogRecord):
         self._fields = fields
         self._size = len(self.__dict__)
 
-    def getMessage(self) -> str:  # the name in logging.LogRecord
+    def getMessage(self) -> str:  # noqa: N802  # the name in logging.LogRecord
         """Return the message, and add the remaining standard attributes."""
         if "thread" not in self.__dict__:
             thread = {"thread": threading.get_ident(), "threadName": threading.current_thread().name}
