@@ -7,6 +7,8 @@ import os
 import stat
 import subprocess
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -39,23 +41,41 @@ plugin = python
 """What stands in files of Kinto. It names a module that nothing here has, and is to work unchanged (O-DEP-4)."""
 
 
+@dataclass(frozen=True)
+class _Server:
+    """A uWSGI that runs: the URL of nginx before it, its socket, and the mode and group that its section asks for."""
+
+    url: str
+    socket: Path
+    mode: int
+    group: int
+
+
 @pytest.fixture(
     scope="module",
     params=[pytest.param("", id="section of Kinto's guide"), pytest.param("uwsgi.ini", id="section of this guide")],
 )
-def url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Give the URL of a service whose one ini file serves uWSGI as well."""
+def server(request: pytest.FixtureRequest) -> Iterator[_Server]:
+    """Give a service whose one ini file serves uWSGI as well."""
+    group = grp.getgrall()[1] if os.geteuid() == 0 else grp.getgrgid(os.getegid())
     with servers.folder() as place:
         ini, socket = place / "kinto.ini", place / "kinto.sock"
         paths: Mapping[str, str] = {"/srv/kinto": str(ROOT), "/etc/kinto/kinto.ini": str(ini)}
         text = servers.deployed(request.param, paths) if request.param else SECTION_OF_THE_GUIDE
         settings = {**BASICAUTH, "kinto.storage_url": f"sqlite:///{place}/kinto.sqlite"}
-        servers.write_ini(ini, settings, servers.uwsgi_section(text, socket))
+        servers.write_ini(ini, settings, servers.uwsgi_section(text, socket, nginx_group=group.gr_name))
         with (
             servers.uwsgi(ini, socket),
             servers.nginx("uwsgi", {"/var/run/uwsgi/kinto.sock": str(socket)}) as url,
         ):
-            yield url
+            mode, gid = (0o660, group.gr_gid) if request.param else (0o666, os.getegid())
+            yield _Server(url, socket, mode, gid)
+
+
+@pytest.fixture
+def url(server: _Server) -> str:
+    """Return the URL of the service."""
+    return server.url
 
 
 def test_the_service_under_uwsgi_can_be_used(url: str) -> None:
@@ -77,18 +97,11 @@ def test_heartbeats_run_in_threads_under_uwsgi(url: str) -> None:
     assert (answer.status, answer.json["storage"]) == (200, True)
 
 
-def test_nobody_but_nginx_may_write_to_the_socket() -> None:
-    """uWSGI's protocol can name a file to execute."""
-    with servers.folder() as place:
-        ini, socket = place / "kinto.ini", place / "kinto.sock"
-        section = servers.deployed("uwsgi.ini", {"/srv/kinto": str(ROOT), "/etc/kinto/kinto.ini": str(ini)})
-        group = grp.getgrall()[1] if os.geteuid() == 0 else grp.getgrgid(os.getegid())
-        given = servers.uwsgi_section(section, socket, nginx_group=group.gr_name)
-        servers.write_ini(ini, {**BASICAUTH, "kinto.storage_url": f"sqlite:///{place}/kinto.sqlite"}, given)
-        with servers.uwsgi(ini, socket):
-            known = socket.stat()
+def test_nobody_but_nginx_may_write_to_the_socket(server: _Server) -> None:
+    """uWSGI's protocol can name a file to execute. The section of Kinto's guide opens the socket to all users."""
+    state = server.socket.stat()
 
-    assert (stat.S_IMODE(known.st_mode), known.st_gid) == (0o660, group.gr_gid)
+    assert (stat.S_IMODE(state.st_mode), state.st_gid) == (server.mode, server.group)
 
 
 def test_uwsgi_ends_where_a_setting_cannot_be() -> None:
