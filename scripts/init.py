@@ -60,10 +60,10 @@ def _create_administrator(settings: Settings, path: Path, content: str) -> int:
     """Create the account `admin` with the password in KINTO_ADMIN_PASSWORD, then write the file that names it."""
     password = str(settings.get("admin_password", ""))
     if not password:
-        log.info("No administrator was made: %s says how, and KINTO_ADMIN_PASSWORD was not set.", path)
+        log.info("No administrator was created: KINTO_ADMIN_PASSWORD is not set. See the comments in %s.", path)
         return 0
     if settings.storage_backend == "memory":
-        log.warning("No administrator was made: accounts in memory are lost at each start.")
+        log.warning("No administrator was created: accounts in memory are lost at each start.")
         return 0
     accounts: Any = importlib.import_module("blueprints.plugins.accounts")
     try:
@@ -71,10 +71,10 @@ def _create_administrator(settings: Settings, path: Path, content: str) -> int:
         migrate_all(service)
         accounts.create_user(service, "admin", password)
     except BackendError as error:
-        log.error("No administrator was made, the file names none: %s", error)
+        log.error("No administrator was created, and the file names none: %s", error)
         return FAILED
     except Invalid as error:
-        log.error("No administrator was made, the file names none: %s", error.problems[0].message())
+        log.error("No administrator was created, and the file names none: %s", error.problems[0].message())
         return FAILED
     path.write_text(content, encoding="utf-8")
     log.info("Created the administrator 'admin'.")
