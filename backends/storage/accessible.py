@@ -248,7 +248,7 @@ def _condition(page_filter: Filter, value: _Value, dialect: Dialect) -> ColumnEl
     if page_filter.operator == "has":
         return value.is_not(None) if expected else value.is_(None)
     if page_filter.operator == "like":
-        return and_(value.is_not(None), dialect.like(dialect.json(value), (), expected))
+        return and_(value.is_not(None), dialect.like(value, literal(dialect.encode_pattern(expected), Text)))
     if page_filter.operator in ("contains", "contains_any"):
         return false()
     texts = [text for text in (expected if isinstance(expected, tuple) else (expected,)) if isinstance(text, str)]

@@ -1,7 +1,8 @@
 """The SQL that differs between databases: JSON inside a document, and little else. All other SQL is the same.
 
-`document` is the column `documents.data`: JSONB on PostgreSQL, compact JSON text on SQLite. `path` has the names of
-members from the outside in. Values are always bound, so statements that differ only in values are compiled once.
+`document` is the column `documents.data`: JSONB on PostgreSQL, compact JSON text on SQLite. A path has the names of
+members from the outside in. Values are always bound, names of fields too, so that statements that differ only in values
+are made once.
 """
 
 from __future__ import annotations
@@ -11,9 +12,13 @@ from typing import Any, Protocol
 
 from sqlalchemy import Column, FromClause, Select, Table
 from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.types import TypeEngine
 
 from backends import Json
 from backends.storage import Missing
+
+Typed = tuple[TypeEngine[Any], Any]
+"""A value with its SQL type."""
 
 
 class Dialect(Protocol):
@@ -22,31 +27,49 @@ class Dialect(Protocol):
     A condition may be NULL where the field is missing, which WHERE treats as false.
     """
 
-    def sort_key(self, document: ColumnElement[Any], path: Sequence[str]) -> tuple[ColumnElement[Any], ...]:
+    def encode_path(self, path: Sequence[str]) -> tuple[str, ...]:
+        """Return the values that are bound for a field: the `path` of `sort_key` and `condition` has as many."""
+
+    def sort_key(
+        self, document: ColumnElement[Any], path: Sequence[ColumnElement[str]]
+    ) -> tuple[ColumnElement[Any], ...]:
         """Return expressions that, compared one after the other, give the order of `values.order_key`. Never NULL."""
 
-    def sort_key_of(self, value: Json | Missing) -> tuple[ColumnElement[Any], ...]:
-        """Return the bound values that `sort_key` has for a field with this value."""
+    def bound_sort_key(self, name: str) -> Sequence[ColumnElement[Any]]:
+        """Return the bound values *name*_0, *name*_1, ... that are compared with `sort_key`."""
 
-    def equals(self, document: ColumnElement[Any], path: Sequence[str], value: Json) -> ColumnElement[bool]:
-        """Return the condition that a field exists and has this value and JSON type (C-LIST-7)."""
+    def encode_sort_key(self, value: Json | Missing) -> tuple[Any, ...]:
+        """Return the values of `bound_sort_key` for a field with this value."""
 
-    def one_of(self, document: ColumnElement[Any], path: Sequence[str], values: Sequence[Json]) -> ColumnElement[bool]:
-        """Return the condition that a field exists and equals one of the values (C-LIST-11)."""
+    def encode(self, operator: str, path: Sequence[str], value: Json) -> tuple[str, Sequence[Typed]]:
+        """Return the form of a filter's condition, and the values that it binds, each with its type.
 
-    def is_present(self, document: ColumnElement[Any], path: Sequence[str]) -> ColumnElement[bool]:
-        """Return the condition that a field exists, null included (C-LIST-17). Never NULL."""
-
-    def like(self, document: ColumnElement[Any], path: Sequence[str], pattern: str) -> ColumnElement[bool]:
-        """Return the condition that a field is a string that matches the pattern, ignoring case (C-LIST-16).
-
-        Only `*` is special, and the pattern must match the whole string.
+        *operator* is one of `backends.storage.OPERATORS` but `not` and `exclude`. Filters of one form with the same
+        number of values have the same SQL.
         """
 
-    def contains(
-        self, document: ColumnElement[Any], path: Sequence[str], values: Sequence[Json], *, every: bool
+    def condition(
+        self,
+        form: str,
+        document: ColumnElement[Any],
+        path: Sequence[ColumnElement[str]],
+        bound: Sequence[ColumnElement[Any]],
     ) -> ColumnElement[bool]:
-        """Return the condition that a field is an array with all, or any, of the values (C-LIST-18, C-LIST-19)."""
+        """Return the condition of a filter that `encode` gave this form.
+
+        - `eq`: the field exists and has this value and JSON type (C-LIST-7); `in`: one of these values (C-LIST-11).
+        - `gt`, `min`, `lt`, `max`: in the order of `values.order_key`, in which a missing field comes last (C-LIST-35).
+        - `has`: the field exists, null included, or does not (C-LIST-17).
+        - `like`: the field is a string that matches a pattern as a whole, ignoring case, where only `*` is special
+          (C-LIST-16).
+        - `contains`, `contains_any`: the field is an array with all, or any, of the values (C-LIST-18, C-LIST-19).
+        """
+
+    def like(self, text: ColumnElement[str], pattern: ColumnElement[str]) -> ColumnElement[bool]:
+        """Return the condition of `like` for a text that is no JSON; *pattern* is encoded by `encode_pattern`."""
+
+    def encode_pattern(self, pattern: str) -> str:
+        """Return a pattern as `like` takes it."""
 
     def text(self, document: ColumnElement[Any], without: Sequence[str] = ()) -> ColumnElement[str]:
         """Return the document's JSON text *without* the members that must not leave the storage."""
@@ -78,9 +101,6 @@ class Dialect(Protocol):
 
     def segment(self, uri: ColumnElement[str], number: int) -> ColumnElement[str]:
         """Return the segment of a URI with a number, counted from 1; the empty string where there is none."""
-
-    def json(self, text: ColumnElement[str]) -> ColumnElement[Any]:
-        """Return a document that is a JSON string, so that `like` can be applied to it."""
 
     def row_in(self, columns: Sequence[Column[Any]], keys: FromClause) -> ColumnElement[bool]:
         """Return the condition, for a DELETE, that *columns* equal a row of *keys*, in the same order."""

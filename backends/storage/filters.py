@@ -1,128 +1,162 @@
-"""Filters and sorting of a page as SQL: the same for every database, except for the fields inside documents."""
+"""Filters and sorting of a page as SQL, the same for every database except for the fields inside documents.
+
+The SQL depends on the *shape* of filters and sort only: operators, kinds of values, directions. All values are bound,
+names of fields too, so that pages of the same shape share one statement, which is made once (`describe`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Column, Table, Text, and_, bindparam, false, func, literal, not_, or_, tuple_
+from sqlalchemy import BigInteger, Column, Table, Text, and_, bindparam, false, func, not_, or_, select, tuple_
 from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.types import TypeEngine
 
 from backends import Json
-from backends.storage import Filter, Order, Page
+from backends.storage import Filter, Page
 from backends.storage.dialect import Dialect
 
-_Expressions = tuple[ColumnElement[Any], ...]
 _LIMIT: Final = 2**63
 _TIMESTAMP: Final = ("last_modified",)
 _COLUMNS: Final[Mapping[tuple[str, ...], str]] = {("id",): "uri", _TIMESTAMP: "last_modified"}
-_COMPARISONS: Final = ("eq", "gt", "min", "lt", "max")
+_COLUMN_TYPES: Final[Mapping[str, TypeEngine[Any]]] = {"uri": Text(), "last_modified": BigInteger()}
+_NEGATED: Final = {"not": "eq", "exclude": "in"}
+_VALUE: Final = (("value", Text()),)
+_COMPARE: Final[Mapping[str, Callable[[Any, Any], ColumnElement[bool]]]] = {
+    "eq": lambda left, right: left == right,
+    "gt": lambda left, right: left > right,
+    "min": lambda left, right: left >= right,
+    "lt": lambda left, right: left < right,
+    "max": lambda left, right: left <= right,
+}
 
 
 @dataclass(frozen=True, slots=True)
-class _Field:
-    """One field of the documents of a list. The id and the timestamp of an object are columns, which have indexes."""
+class FilterShape:
+    """A filter without its values.
 
-    list: str
-    path: tuple[str, ...]
-    documents: Table
-    dialect: Dialect
-
-    @property
-    def column(self) -> Column[Any] | None:
-        """Return the column of the field, None for a field inside documents."""
-        name = _COLUMNS.get(self.path)
-        return None if name is None else self.documents.c[name]
-
-    @property
-    def data(self) -> Column[Any]:
-        """Return the column of the documents."""
-        return self.documents.c.data
-
-    def key(self) -> _Expressions:
-        """Return the expressions that the field is sorted by."""
-        return self.dialect.sort_key(self.data, self.path) if self.column is None else (self.column,)
-
-    def bind(self, value: Json) -> ColumnElement[Any] | None:
-        """Return the value as the column stores it; None without a column, or where it cannot hold such a value."""
-        if isinstance(value, _Parameter):
-            return bindparam(value.name, type_=BigInteger)
-        if self.path == ("id",) and isinstance(value, str):
-            return literal(f"{self.list}/{value}", Text)
-        if self.path == _TIMESTAMP and _is_timestamp(value):
-            return literal(value, BigInteger)
-        return None
-
-    def sides(self, value: Json) -> tuple[_Expressions, _Expressions]:
-        """Return the field and the value as two rows to compare."""
-        bound = self.bind(value)
-        if self.column is None or bound is None:
-            return self.dialect.sort_key(self.data, self.path), self.dialect.sort_key_of(value)
-        return (self.column,), (bound,)
-
-    def equals(self, value: Json) -> ColumnElement[bool]:
-        """Return the condition that the field has this value."""
-        bound = self.bind(value)
-        if self.column is None or bound is None:
-            return self.dialect.equals(self.data, self.path, value)
-        return self.column == bound
-
-    def one_of(self, values: Sequence[Json]) -> ColumnElement[bool]:
-        """Return the condition that the field has one of these values."""
-        if self.path == ("id",) and all(isinstance(value, str) for value in values):
-            return self.documents.c.uri.in_([f"{self.list}/{value}" for value in values])
-        return self.dialect.one_of(self.data, self.path, values)
-
-
-@dataclass(frozen=True, slots=True)
-class _Parameter:
-    """A value that is bound when the statement runs."""
-
-    name: str
-
-
-def replace_values(page: Page) -> tuple[Page, dict[str, Json]] | None:
-    """Return the page with parameters in place of its values, and the values by parameter.
-
-    Pages that differ only in these values share one statement, which is built once: polls (`_since`) and following
-    pages in the order of time. None where a value determines the SQL.
+    `column` is the one that it compares, None for a field inside documents, whose SQL the dialect makes by `form`.
+    `types` are those of the bound values, `path_length` is the number of values that are bound for the field.
     """
-    filters = {f"filter_{number}": page_filter for number, page_filter in enumerate(page.filters)}
-    after = {f"after_{number}": value for number, value in enumerate(page.after or ())}
-    keys = [key.path for key in page.order] if page.after else []
-    by_time = all(path == _TIMESTAMP for path in (*keys, *(page_filter.path for page_filter in page.filters)))
-    comparable = all(
-        page_filter.operator in _COMPARISONS and _is_timestamp(page_filter.value) for page_filter in page.filters
-    )
-    if not by_time or not comparable or not all(map(_is_timestamp, list(after.values())[:-1])):
-        return None
-    shape = replace(
-        page,
-        filters=tuple(replace(page_filter, value=_Parameter(name)) for name, page_filter in filters.items()),
-        after=tuple(map(_Parameter, after)) or None,
-    )
-    return shape, {**{name: page_filter.value for name, page_filter in filters.items()}, **after}
+
+    negated: bool
+    form: str
+    types: tuple[TypeEngine[Any], ...]
+    column: str | None = None
+    path_length: int = 0
 
 
-def _is_timestamp(value: Json) -> bool:
-    return type(value) is int and -_LIMIT <= value < _LIMIT
+@dataclass(frozen=True, slots=True)
+class KeyShape:
+    """A key of the sort without the name of its field, and its direction."""
+
+    descending: bool
+    column: str | None = None
+    path_length: int = 0
 
 
-def conditions(page: Page, documents: Table, dialect: Dialect) -> list[ColumnElement[bool]]:
-    """Return the conditions of a page except its list: living objects, its filters, after the last page."""
-    living = [] if page.tombstones else [~documents.c.deleted]
-    matching = [_condition(each, _Field(page.list, each.path, documents, dialect)) for each in page.filters]
-    following = [] if page.after is None else [_after(page, page.after, documents, dialect)]
+@dataclass(frozen=True, slots=True)
+class QueryShape:
+    """The filters and the sort of a page without values: what their SQL depends on."""
+
+    filters: tuple[FilterShape, ...]
+    keys: tuple[KeyShape, ...]
+    has_after: bool
+    tombstones: bool
+
+    @property
+    def by_time(self) -> bool:
+        """Return whether the sort begins with the timestamp."""
+        return self.keys[0].column == "last_modified"
+
+    @property
+    def filters_by_time(self) -> bool:
+        """Return whether no filter looks at anything but the timestamp."""
+        return all(each.column == "last_modified" for each in self.filters)
+
+
+def describe(page: Page, dialect: Dialect) -> tuple[QueryShape, dict[str, Any]]:
+    """Return the shape of a page's filters and sort, and the values that its statement binds, by name.
+
+    Raises ValueError for a value of `page.after` that its column cannot hold.
+    """
+    values: dict[str, Any] = {}
+    filters = tuple(_describe_filter(page, each, f"f{n}", dialect, values) for n, each in enumerate(page.filters))
+    keys = []
+    for number, order in enumerate(page.order):
+        column = _COLUMNS.get(order.path)
+        length = 0 if column else _add_path(order.path, f"k{number}", dialect, values)
+        keys.append(KeyShape(order.descending, column, length))
+    if page.after is not None:
+        for number, (order, key, value) in enumerate(zip(page.order, keys, page.after, strict=False)):
+            _add(f"a{number}", _sort_values(page, order.path, key, value, dialect), values)
+        values["after_uri"] = page.after[-1]
+    return QueryShape(filters, tuple(keys), page.after is not None, page.tombstones), values
+
+
+def _describe_filter(
+    page: Page, page_filter: Filter, name: str, dialect: Dialect, values: dict[str, Any]
+) -> FilterShape:
+    path, value = page_filter.path, page_filter.value
+    operator = _NEGATED.get(page_filter.operator, page_filter.operator)
+    negated = page_filter.operator in _NEGATED
+    column = _COLUMNS.get(path)
+    if column is not None and operator in _COMPARE:
+        stored = _column_value(page, path, value)
+        if stored is not None:
+            values[f"{name}_0"] = stored
+            return FilterShape(negated, operator, (_COLUMN_TYPES[column],), column)
+    if column == "uri" and operator == "in" and all(isinstance(each, str) for each in value):
+        values |= dialect.bind_rows(f"{name}_ids", ("value",), [(f"{page.list}/{each}",) for each in value])
+        return FilterShape(negated, "in", (), column)
+    form, bound = dialect.encode(operator, path, value)
+    _add(name, [each for _, each in bound], values)
+    length = _add_path(path, name, dialect, values)
+    return FilterShape(negated, form, tuple(kind for kind, _ in bound), None, length)
+
+
+def _add(name: str, new: Sequence[Any], values: dict[str, Any]) -> None:
+    values.update({f"{name}_{place}": value for place, value in enumerate(new)})
+
+
+def _add_path(path: Sequence[str], name: str, dialect: Dialect, values: dict[str, Any]) -> int:
+    bound = dialect.encode_path(path)
+    _add(f"{name}_path", bound, values)
+    return len(bound)
+
+
+def _column_value(page: Page, path: tuple[str, ...], value: Json) -> Json | None:
+    """Return a value as the column of a field stores it, None where it cannot hold such a value."""
+    if path == ("id",):
+        return f"{page.list}/{value}" if isinstance(value, str) else None
+    return value if type(value) is int and -_LIMIT <= value < _LIMIT else None
+
+
+def _sort_values(page: Page, path: tuple[str, ...], key: KeyShape, value: Json, dialect: Dialect) -> Sequence[Any]:
+    if key.column is None:
+        return dialect.encode_sort_key(value)
+    stored = _column_value(page, path, value)
+    if stored is None:
+        raise ValueError(f"{value!r} is no {'.'.join(path)}")
+    return (stored,)
+
+
+def conditions(shape: QueryShape, documents: Table, dialect: Dialect) -> list[ColumnElement[bool]]:
+    """Return the conditions of a page beside its list: living objects, filters, after the last page."""
+    living = [] if shape.tombstones else [~documents.c.deleted]
+    matching = [_condition(each, f"f{number}", documents, dialect) for number, each in enumerate(shape.filters)]
+    following = [_after(shape, documents, dialect)] if shape.has_after else []
     return [*living, *matching, *following]
 
 
-def ordering(page: Page, documents: Table, dialect: Dialect) -> list[tuple[ColumnElement[Any], bool]]:
+def ordering(shape: QueryShape, documents: Table, dialect: Dialect) -> list[tuple[ColumnElement[Any], bool]]:
     """Return the keys of the sort, each with whether it is descending; the last key is unique."""
     return [
         (expression, descending)
-        for descending, expressions in _keys(page, documents, dialect)
+        for descending, expressions in _keys(shape, documents, dialect)
         for expression in expressions
     ]
 
@@ -132,32 +166,51 @@ def in_direction(key: ColumnElement[Any], *, descending: bool) -> ColumnElement[
     return key.desc() if descending else key.asc()
 
 
-def _keys(page: Page, documents: Table, dialect: Dialect) -> list[tuple[bool, _Expressions]]:
+def _condition(shape: FilterShape, name: str, documents: Table, dialect: Dialect) -> ColumnElement[bool]:
+    bound = _bindings(name, shape.types)
+    if shape.column is None:
+        condition = dialect.condition(shape.form, documents.c.data, _path(name, shape.path_length), bound)
+    elif shape.form == "in":
+        ids = dialect.bound_rows(f"{name}_ids", _VALUE)
+        condition = documents.c[shape.column].in_(select(ids.c.value))
+    else:
+        condition = _COMPARE[shape.form](documents.c[shape.column], bound[0])
+    # A negated condition is true for a missing field (C-LIST-36).
+    return not_(func.coalesce(condition, false())) if shape.negated else condition
+
+
+def _bindings(name: str, types: Sequence[TypeEngine[Any]]) -> list[ColumnElement[Any]]:
+    return [bindparam(f"{name}_{place}", type_=kind) for place, kind in enumerate(types)]
+
+
+def _path(name: str, length: int) -> list[ColumnElement[str]]:
+    return [bindparam(f"{name}_path_{place}", type_=Text) for place in range(length)]
+
+
+def _keys(shape: QueryShape, documents: Table, dialect: Dialect) -> list[tuple[bool, tuple[ColumnElement[Any], ...]]]:
     """Return each key as whether it is descending, and its expressions.
 
     The URI has the direction of the key before it, so that one index serves both.
     """
-    keys = [(order.descending, _Field(page.list, order.path, documents, dialect).key()) for order in page.order]
+    keys: list[tuple[bool, tuple[ColumnElement[Any], ...]]] = []
+    for number, key in enumerate(shape.keys):
+        column: Column[Any] | None = documents.c[key.column] if key.column else None
+        path = _path(f"k{number}", key.path_length)
+        expressions = dialect.sort_key(documents.c.data, path) if column is None else (column,)
+        keys.append((key.descending, expressions))
     return [*keys, (keys[-1][0] if keys else False, (documents.c.uri,))]
 
 
-def _bounds(
-    order: Sequence[Order], after: Sequence[Json], page: Page, documents: Table, dialect: Dialect
-) -> Iterator[Any]:
-    for key, value in zip(order, after, strict=False):
-        field = _Field(page.list, key.path, documents, dialect)
-        bound = field.bind(value)
-        if field.column is not None and bound is None:
-            raise ValueError(f"{value!r} is no {'.'.join(key.path)}")
-        yield dialect.sort_key_of(value) if bound is None else (bound,)
-    uri = after[-1]
-    yield (bindparam(uri.name, type_=Text) if isinstance(uri, _Parameter) else literal(uri, Text),)
-
-
-def _after(page: Page, after: Sequence[Json], documents: Table, dialect: Dialect) -> ColumnElement[bool]:
+def _after(shape: QueryShape, documents: Table, dialect: Dialect) -> ColumnElement[bool]:
     """Return the condition of the objects after the last one: it compares rows, one for each run of a direction."""
-    keys = _keys(page, documents, dialect)
-    bounds = list(_bounds(page.order, after, page, documents, dialect))
+    bounds = [
+        dialect.bound_sort_key(f"a{number}")
+        if key.column is None
+        else _bindings(f"a{number}", (_COLUMN_TYPES[key.column],))
+        for number, key in enumerate(shape.keys)
+    ]
+    bounds.append([bindparam("after_uri", type_=Text)])
+    keys = _keys(shape, documents, dialect)
     pairs = [(descending, left, right) for (descending, left), right in zip(keys, bounds, strict=True)]
     following: ColumnElement[bool] | None = None
     for descending, group in reversed([(key, list(group)) for key, group in groupby(pairs, lambda pair: pair[0])]):
@@ -171,41 +224,3 @@ def _after(page: Page, after: Sequence[Json], documents: Table, dialect: Dialect
 
 def _row(expressions: Sequence[ColumnElement[Any]]) -> Any:
     return tuple_(*expressions) if len(expressions) > 1 else expressions[0]
-
-
-def _compare(operator: Callable[[Any, Any], ColumnElement[bool]]) -> Callable[[_Field, Json], ColumnElement[bool]]:
-    def condition(field: _Field, value: Json) -> ColumnElement[bool]:
-        left, right = field.sides(value)
-        return operator(_row(left), _row(right))
-
-    return condition
-
-
-def _negate(condition: ColumnElement[bool]) -> ColumnElement[bool]:
-    """Return the negation of a condition, which is true for a missing field (C-LIST-36)."""
-    return not_(func.coalesce(condition, false()))
-
-
-def _has(field: _Field, expected: Json) -> ColumnElement[bool]:
-    present = field.dialect.is_present(field.data, field.path)
-    return present if expected else not_(present)
-
-
-_CONDITIONS: Final[Mapping[str, Callable[[_Field, Json], ColumnElement[bool]]]] = {
-    "eq": _Field.equals,
-    "not": lambda field, value: _negate(field.equals(value)),
-    "gt": _compare(lambda left, right: left > right),
-    "min": _compare(lambda left, right: left >= right),
-    "lt": _compare(lambda left, right: left < right),
-    "max": _compare(lambda left, right: left <= right),
-    "in": _Field.one_of,
-    "exclude": lambda field, values: _negate(field.one_of(values)),
-    "like": lambda field, pattern: field.dialect.like(field.data, field.path, pattern),
-    "has": _has,
-    "contains": lambda field, values: field.dialect.contains(field.data, field.path, values, every=True),
-    "contains_any": lambda field, values: field.dialect.contains(field.data, field.path, values, every=False),
-}
-
-
-def _condition(page_filter: Filter, field: _Field) -> ColumnElement[bool]:
-    return _CONDITIONS[page_filter.operator](field, page_filter.value)

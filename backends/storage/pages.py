@@ -40,7 +40,6 @@ from sqlalchemy import (
     union_all,
 )
 from sqlalchemy.sql.elements import ColumnElement
-from sqlalchemy.sql.selectable import CompoundSelect
 
 from backends.storage import Page
 from backends.storage.branches import (
@@ -60,7 +59,8 @@ from backends.storage.branches import (
     user_branches,
 )
 from backends.storage.dialect import Dialect
-from backends.storage.filters import conditions, in_direction, ordering, replace_values
+from backends.storage.filters import QueryShape, conditions, describe, in_direction, ordering
+from backends.storage.statements import Statement
 from backends.storage.tables import clocks, documents, grants
 
 FEW: Final = 1_000
@@ -118,6 +118,16 @@ class _FrameShape:
 
 
 @dataclass(frozen=True, slots=True)
+class _PageShape:
+    """Everything that the SQL of a page depends on."""
+
+    frame: _FrameShape
+    query: QueryShape
+    count_only: bool
+    private: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class _Frame:
     """The branches of a page's statement except its rows, and the gates of the branches of its rows."""
 
@@ -131,61 +141,33 @@ class Pages:
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
         self._frame = lru_cache(maxsize=64)(self._build_frame)
-        self._cached = lru_cache(maxsize=64)(self._build)
+        self._statements = lru_cache(maxsize=256)(self._build)
 
     def statement(
         self, page: Page, *, has_ancestors: bool, ancestor_documents: bool, secret_fields: tuple[str, ...]
-    ) -> tuple[CompoundSelect[Any], dict[str, Any]]:
+    ) -> tuple[Statement, dict[str, Any]]:
         """Return the statement of a page and its parameters for filters and position.
 
-        Pages that differ only in values that can be bound share one statement, which is built once.
+        Pages of one shape share one statement, which is made once.
         """
-        shape = replace(
-            page,
-            limit=0,
-            list_permissions=(),
-            object_permissions=page.object_permissions and ("",),
-            unless_timestamp=None if page.unless_timestamp is None else 0,
-        )
-        replaced = replace_values(shape)
-        build, values = self._build, dict[str, Any]()
-        if replaced is not None:
-            shape, values = replace(replaced[0], list=""), replaced[1]
-            build = self._cached
-        statement = build(
-            shape,
+        query, values = describe(page, self._dialect)
+        frame = _FrameShape(
+            unrestricted=page.unrestricted,
             has_ancestors=has_ancestors,
             ancestor_documents=ancestor_documents,
+            certain_permissions=page.object_permissions is not None,
+            conditional=page.unless_timestamp is not None,
+            # With a filter inside documents, reading the list in its order might read all of it and find nothing.
+            in_order=query.by_time and not page.count_only and query.filters_by_time,
             secret_fields=secret_fields,
         )
-        return statement, values
+        return self._statements(_PageShape(frame, query, page.count_only, page.private)), values
 
-    def _build(
-        self,
-        page: Page,
-        *,
-        has_ancestors: bool,
-        ancestor_documents: bool,
-        secret_fields: tuple[str, ...],
-    ) -> CompoundSelect[Any]:
-        by_time = page.order[0].path == ("last_modified",)
-        # With a filter inside documents, reading the list in its order might read all of it and find nothing.
-        filtered_by_time = all(each.path == ("last_modified",) for each in page.filters)
-        frame = self._frame(
-            _FrameShape(
-                unrestricted=page.unrestricted,
-                has_ancestors=has_ancestors,
-                ancestor_documents=ancestor_documents,
-                certain_permissions=page.object_permissions is not None,
-                conditional=page.unless_timestamp is not None,
-                in_order=by_time and not page.count_only and filtered_by_time,
-                secret_fields=secret_fields,
-            )
-        )
-        matching = conditions(replace(page, tombstones=True), documents, self._dialect)
-        if page.count_only:
-            return union_all(*frame.branches, *self._counts(frame.gates, matching, filtered=bool(page.filters)))
-        return union_all(*frame.branches, *self._rows(page, frame.gates, matching))
+    def _build(self, shape: _PageShape) -> Statement:
+        frame = self._frame(shape.frame)
+        matching = conditions(replace(shape.query, tombstones=True), documents, self._dialect)
+        make_rows = self._counts if shape.count_only else self._rows
+        return Statement(union_all(*frame.branches, *make_rows(shape, frame.gates, matching)))
 
     def _build_frame(self, shape: _FrameShape) -> _Frame:
         """Return the parts of a page's statement that do not depend on its filters and order."""
@@ -234,13 +216,13 @@ class Pages:
         return exists().where(ancestor_grants.c.permission.in_(select(above.c.value)))
 
     def _rows(
-        self, page: Page, gates: Sequence[_Gate], matching: Sequence[ColumnElement[bool]]
+        self, shape: _PageShape, gates: Sequence[_Gate], matching: Sequence[ColumnElement[bool]]
     ) -> Iterator[Select[Any]]:
         """Yield the branches of a page's rows, which have a rank because UNION ALL guarantees no order.
 
         Documents are converted to text after the LIMIT, since that costs more than the sort.
         """
-        order = ordering(page, documents, self._dialect)
+        order = ordering(shape.query, documents, self._dialect)
         keys = [(_with_label(key, f"key_{number}"), descending) for number, (key, descending) in enumerate(order)]
         columns = [*documents.c, *(key for key, _ in keys if key.name not in documents.c)]
 
@@ -249,24 +231,27 @@ class Pages:
             return select(*rows.c).order_by(*sort).limit(limit).subquery()
 
         for gate in gates:
-            states = [~documents.c.deleted, *([documents.c.deleted] if page.tombstones and gate.whole_list else [])]
+            states = [
+                ~documents.c.deleted,
+                *([documents.c.deleted] if shape.query.tombstones and gate.whole_list else []),
+            ]
             parts = []
             for state in states:
                 rows = gate.restrict(select(*columns).where(*_IN_LIST, state, *matching), self._dialect)
                 parts.append(first(rows.subquery(), gate.limit))
             rows = parts[0] if len(parts) == 1 else first(union_all(*map(select, parts)).subquery(), gate.limit)
-            text = self._dialect.text(rows.c.data, page.private)
+            text = self._dialect.text(rows.c.data, shape.private)
             yield branch(ROW, **object_columns(rows, text), rank=func.row_number().over())
 
     def _counts(
-        self, gates: Sequence[_Gate], matching: Sequence[ColumnElement[bool]], *, filtered: bool
+        self, shape: _PageShape, gates: Sequence[_Gate], matching: Sequence[ColumnElement[bool]]
     ) -> Iterator[Select[Any]]:
         """Yield the branches that count objects; none for the whole list without a filter, which its clock counts.
 
         Grants end with their object, so shared objects are counted by their grants alone.
         """
         for gate in gates:
-            if filtered:
+            if shape.query.filters:
                 rows = select(documents.c.uri).where(*_IN_LIST, ~documents.c.deleted, *matching)
                 counted = gate.restrict(rows, self._dialect)
             elif gate.shared is not None:

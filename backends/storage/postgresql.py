@@ -5,8 +5,7 @@ An expression index serves filters by equality if it is written as in the statem
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -14,10 +13,10 @@ from psycopg2.errorcodes import LOCK_NOT_AVAILABLE
 from psycopg2.extensions import STATUS_READY
 from sqlalchemy import (
     ARRAY,
+    Boolean,
     Column,
     Engine,
     FromClause,
-    Integer,
     Select,
     Table,
     Text,
@@ -31,17 +30,20 @@ from sqlalchemy import (
     func,
     literal,
     literal_column,
+    or_,
     select,
     true,
+    tuple_,
 )
-from sqlalchemy.dialects.postgresql import JSONB, JSONPATH, Insert, insert
+from sqlalchemy.dialects.postgresql import JSONB, Insert, insert
 from sqlalchemy.sql import operators
 from sqlalchemy.sql.elements import BinaryExpression, ColumnElement
 
 from backends import Json, Pool
 from backends.codec import dumps
 from backends.engines import pool_options, postgresql_url, renew_after_fork
-from backends.storage import MISSING, Missing
+from backends.storage import Missing
+from backends.storage.dialect import Typed
 from backends.storage.sql import SqlStorage
 from backends.storage.waits import LIMIT, WAIT
 
@@ -118,40 +120,33 @@ def _configure(connection: Any, _: Any) -> None:
     connection.commit()
 
 
-_TYPES: Final = ("null", "string", "number", "boolean", "array", "object")
-_RANKS: Final[ColumnElement[Any]] = literal_column("ARRAY['" + "','".join(_TYPES) + "']")
-_RANK_OF_MISSING: Final = len(_TYPES) + 1
-_NULL: Final = literal_column("'null'::jsonb", JSONB)
-_NO_VARIABLES: Final = literal_column("'{}'::jsonb", JSONB)
 _NOTHING: Final = literal_column("''", Text)
 _STRING: Final = literal_column("'string'", Text)
+_ARRAY: Final = literal_column("'array'", Text)
+_NULL: Final = literal_column("'null'::jsonb", JSONB)
+_ANY_STRING: Final = literal_column("'\"\"'::jsonb", JSONB)
 _ITSELF: Final = literal_column("'{}'", Text)
-# Names that `#>` would take for the index of an array element. A strict JSON path takes them for names only.
-_INDEX: Final = re.compile(r"\s*[-+]?\d+\s*")
 _ESCAPED: Final = str.maketrans({"!": "!!", "%": "!%", "_": "!_", "*": "%"})
-_RANK_OF_TYPE: Final = {type(None): 1, str: 2, int: 3, float: 3, bool: 4, list: 5, dict: 6, Missing: _RANK_OF_MISSING}
+_BOOLEAN: Final = Boolean()
+_TEXT: Final = Text()
+_TEXTS: Final = ARRAY(Text)
+_OPERATORS: Final = {"gt": operators.gt, "min": operators.ge, "lt": operators.lt, "max": operators.le}
 
 
-def _bound(value: Json) -> ColumnElement[Any]:
+def _json(text: ColumnElement[Any]) -> ColumnElement[Any]:
     # Bound as text: a value bound as JSONB would be encoded again.
-    return cast(literal(dumps(value), Text), JSONB)
+    return cast(text, JSONB)
 
 
-def _bound_array(values: Sequence[Json]) -> ColumnElement[Any]:
-    return cast(literal([dumps(value) for value in values], ARRAY(Text)), ARRAY(JSONB))
+def _jsons(texts: ColumnElement[Any]) -> ColumnElement[Any]:
+    return cast(texts, ARRAY(JSONB))
 
 
-def _at(document: ColumnElement[Any], path: Sequence[str]) -> ColumnElement[Any]:
-    """Return the field as JSONB, NULL where it is missing (C-LIST-21)."""
-    if any(map(_INDEX.fullmatch, path)):
-        members = "".join(f".{dumps(name)}" for name in path)
-        strictly = cast(literal(f"strict ${members}", Text), JSONPATH)
-        return func.jsonb_path_query_first(document, strictly, _NO_VARIABLES, true(), type_=JSONB)
-    return _get(document, path)
-
-
-def _get(document: ColumnElement[Any], path: Sequence[str]) -> ColumnElement[Any]:
-    return document.op("#>", return_type=JSONB())(literal(list(path), ARRAY(Text)))
+def _at(document: ColumnElement[Any], path: Iterable[ColumnElement[str]]) -> ColumnElement[Any]:
+    """Return the field as JSONB, NULL where it is missing (C-LIST-21). Text never is the index of an array element."""
+    for name in path:
+        document = document.op("->", return_type=JSONB())(cast(name, Text))
+    return document
 
 
 def _type(value: ColumnElement[Any]) -> ColumnElement[str]:
@@ -162,56 +157,98 @@ def _string(value: ColumnElement[Any]) -> ColumnElement[str]:
     return value.op("#>>", return_type=Text())(_ITSELF)
 
 
+def _nested(path: Sequence[str], value: Json) -> Json:
+    """Return the smallest document that has a value at a path."""
+    for name in reversed(path):
+        value = {name: value}
+    return value
+
+
+def _texts(values: Iterable[Json]) -> list[str]:
+    return [dumps(value) for value in values]
+
+
 class PostgresqlDialect:
     """The SQL of PostgreSQL."""
 
-    def sort_key(self, document: ColumnElement[Any], path: Sequence[str]) -> tuple[ColumnElement[Any], ...]:
-        """Return the rank of the type, text, JSONB.
+    def encode_path(self, path: Sequence[str]) -> tuple[str, ...]:
+        """Return the names, each bound by itself."""
+        return tuple(path)
 
-        JSONB alone orders types differently, and its strings by the database's collation.
+    def sort_key(
+        self, document: ColumnElement[Any], path: Sequence[ColumnElement[str]]
+    ) -> tuple[ColumnElement[Any], ...]:
+        """Return whether the field is missing; its JSONB, in which all strings are equal; its text.
+
+        JSONB compares strings by the collation of the database.
         """
         value = _at(document, path)
-        kind = _type(value)
-        rank = func.coalesce(func.array_position(_RANKS, kind), literal_column(str(_RANK_OF_MISSING)), type_=Integer)
-        text = case((kind == _STRING, _string(value)), else_=_NOTHING)
-        other = case((kind != _STRING, value), else_=_NULL)
-        return rank, collate(text, "C"), other
+        is_string = _type(value) == _STRING
+        ranked = case((is_string, _ANY_STRING), else_=func.coalesce(value, _NULL, type_=JSONB))
+        return value.is_(None), ranked, collate(case((is_string, _string(value)), else_=_NOTHING), "C")
 
-    def sort_key_of(self, value: Json | Missing) -> tuple[ColumnElement[Any], ...]:
-        """Return the rank, text and JSONB of one value."""
-        text = value if isinstance(value, str) else ""
-        other = None if isinstance(value, str) or value is MISSING else value
-        return literal(_RANK_OF_TYPE[type(value)], Integer), literal(text, Text), _bound(other)
+    def bound_sort_key(self, name: str) -> Sequence[ColumnElement[Any]]:
+        """Return the three bound values."""
+        missing: ColumnElement[Any] = bindparam(f"{name}_0", type_=Boolean)
+        return missing, _json(bindparam(f"{name}_1", type_=Text)), bindparam(f"{name}_2", type_=Text)
 
-    def equals(self, document: ColumnElement[Any], path: Sequence[str], value: Json) -> ColumnElement[bool]:
-        """Compare JSONB, in which values of different types differ."""
-        return _at(document, path) == _bound(value)
+    def encode_sort_key(self, value: Json | Missing) -> tuple[Any, ...]:
+        """Return whether a value is missing, its JSON, its text."""
+        if isinstance(value, str):
+            return False, '""', value
+        missing = isinstance(value, Missing)
+        return missing, dumps(None if missing else value), ""
 
-    def one_of(self, document: ColumnElement[Any], path: Sequence[str], values: Sequence[Json]) -> ColumnElement[bool]:
-        """Compare JSONB with the elements of one bound array."""
-        return _at(document, path) == any_(_bound_array(values))
+    def encode(self, operator: str, path: Sequence[str], value: Json) -> tuple[str, Sequence[Typed]]:
+        """Return the form of a condition with the JSON that it binds.
 
-    def is_present(self, document: ColumnElement[Any], path: Sequence[str]) -> ColumnElement[bool]:
-        """Check for SQL's NULL, which JSON's null is not."""
-        return _at(document, path).is_not(None)
+        Equality is containment, which copies nothing out of the document and which a GIN index serves: exact for
+        scalars, for arrays and objects followed by `=`. Numbers and the like are compared as JSONB, strings by the sort
+        key.
+        """
+        if operator == "eq":
+            nested = (_TEXT, dumps(_nested(path, value)))
+            return ("equal", (nested, (_TEXT, dumps(value)))) if isinstance(value, list | dict) else ("is", (nested,))
+        if operator in _OPERATORS:
+            if value is None or isinstance(value, bool | int | float):
+                return f"{operator} json", ((_TEXT, dumps(value)),)
+            return f"{operator} key", tuple(zip((_BOOLEAN, _TEXT, _TEXT), self.encode_sort_key(value), strict=True))
+        if operator == "has":
+            return ("present" if value else "missing"), ()
+        if operator == "like":
+            return "like", ((_TEXT, self.encode_pattern(str(value))),)
+        bound: list[Typed] = [(_TEXTS, _texts(value))]
+        return operator, bound if operator != "contains" else [*bound, (_TEXT, dumps(list(value)))]
 
-    def like(self, document: ColumnElement[Any], path: Sequence[str], pattern: str) -> ColumnElement[bool]:
-        """Use ILIKE with its own wildcards escaped; the database's locale decides which letters have two cases."""
-        value = _at(document, path)
-        return and_(
-            _type(value) == _STRING, _string(value).ilike(literal(pattern.translate(_ESCAPED), Text), escape="!")
-        )
-
-    def contains(
-        self, document: ColumnElement[Any], path: Sequence[str], values: Sequence[Json], *, every: bool
+    def condition(
+        self,
+        form: str,
+        document: ColumnElement[Any],
+        path: Sequence[ColumnElement[str]],
+        bound: Sequence[ColumnElement[Any]],
     ) -> ColumnElement[bool]:
-        """Compare the elements as an array of JSONB: JSONB's own `@>` also matches parts of inner values."""
+        """Return the condition; it may be NULL where the field is missing."""
         value = _at(document, path)
-        is_array = _type(value) == literal_column("'array'", Text)
-        array = case((is_array, value), else_=literal_column("'[]'::jsonb", JSONB))
-        element = func.jsonb_array_elements(array, type_=JSONB).column_valued("element")
-        elements = func.array(select(element).scalar_subquery(), type_=ARRAY(JSONB))
-        return and_(is_array, elements.op("@>" if every else "&&", is_comparison=True)(_bound_array(values)))
+        operator, _, operand = form.partition(" ")
+        if operand == "key":
+            missing, ranked, text = bound
+            after: ColumnElement[bool] = _OPERATORS[operator](
+                tuple_(*self.sort_key(document, path)), tuple_(missing, _json(ranked), text)
+            )
+            return after
+        if operand == "json":
+            compared: ColumnElement[bool] = _OPERATORS[operator](value, _json(bound[0]))
+            # A missing field is greater than every value.
+            return or_(compared, value.is_(None)) if operator in ("gt", "min") else compared
+        return _CONDITIONS[form](document, value, bound)
+
+    def like(self, text: ColumnElement[str], pattern: ColumnElement[str]) -> ColumnElement[bool]:
+        """Use ILIKE with its own wildcards escaped; the database's locale decides which letters have two cases."""
+        return text.ilike(pattern, escape="!")
+
+    def encode_pattern(self, pattern: str) -> str:
+        """Return the pattern of ILIKE."""
+        return pattern.translate(_ESCAPED)
 
     def text(self, document: ColumnElement[Any], without: Sequence[str] = ()) -> ColumnElement[str]:
         """Cast in the database: the driver would parse JSONB."""
@@ -220,7 +257,7 @@ class PostgresqlDialect:
 
     def member(self, document: ColumnElement[Any], name: str) -> ColumnElement[str]:
         """Return the text of a member that is a JSON string."""
-        value = _get(document, (name,))
+        value = _at(document, (literal(name, Text),))
         return case((_type(value) == _STRING, _string(value)))
 
     def with_number(self, document: ColumnElement[Any], name: str, number: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -259,10 +296,6 @@ class PostgresqlDialect:
         """Split the text at slashes; the first part is the one before the first slash."""
         return func.split_part(uri, literal_column("'/'"), literal_column(str(number + 1)), type_=Text)
 
-    def json(self, text: ColumnElement[str]) -> ColumnElement[Any]:
-        """Return the text as JSONB."""
-        return func.to_jsonb(text, type_=JSONB)
-
     def row_in(self, columns: Sequence[Column[Any]], keys: FromClause) -> ColumnElement[bool]:
         """Compare the columns one by one: the DELETE gets a USING clause."""
         return and_(*(column == key for column, key in zip(columns, keys.c, strict=True)))
@@ -282,3 +315,31 @@ class PostgresqlDialect:
     def insert(self, table: Table) -> Insert:
         """Return an INSERT that can have an ON CONFLICT clause."""
         return insert(table)
+
+
+_Build = Callable[[ColumnElement[Any], ColumnElement[Any], Sequence[ColumnElement[Any]]], ColumnElement[bool]]
+
+
+def _contains(value: ColumnElement[Any], elements: ColumnElement[Any], operator: str) -> ColumnElement[bool]:
+    """Compare the elements as an array of JSONB: JSONB's own `@>` also matches parts of inner values."""
+    is_array = _type(value) == _ARRAY
+    array = case((is_array, value), else_=literal_column("'[]'::jsonb", JSONB))
+    element = func.jsonb_array_elements(array, type_=JSONB).column_valued("element")
+    found = func.array(select(element).scalar_subquery(), type_=ARRAY(JSONB))
+    return and_(is_array, found.op(operator, is_comparison=True)(_jsons(elements)))
+
+
+def _within(value: ColumnElement[Any], text: ColumnElement[Any]) -> ColumnElement[bool]:
+    return value.op("@>", is_comparison=True)(_json(text))
+
+
+_CONDITIONS: Final[Mapping[str, _Build]] = {
+    "is": lambda document, _, bound: _within(document, bound[0]),
+    "equal": lambda document, value, bound: and_(_within(document, bound[0]), value == _json(bound[1])),
+    "in": lambda _, value, bound: value == any_(_jsons(bound[0])),
+    "present": lambda _, value, bound: value.is_not(None),
+    "missing": lambda _, value, bound: value.is_(None),
+    "like": lambda _, value, bound: and_(_type(value) == _STRING, _string(value).ilike(bound[0], escape="!")),
+    "contains": lambda _, value, bound: and_(_within(value, bound[1]), _contains(value, bound[0], "@>")),
+    "contains_any": lambda _, value, bound: _contains(value, bound[0], "&&"),
+}

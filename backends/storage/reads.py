@@ -50,7 +50,6 @@ from functools import lru_cache
 from typing import Any, Final
 
 from sqlalchemy import Connection, Text, literal_column, select, union_all
-from sqlalchemy.sql.selectable import CompoundSelect
 
 from backends.storage import Clock, Selection, Snapshot, Stored, User, UserState
 from backends.storage.branches import (
@@ -81,6 +80,7 @@ from backends.storage.branches import (
 )
 from backends.storage.dialect import Dialect
 from backends.storage.pages import Pages
+from backends.storage.statements import Statement
 from backends.storage.tables import documents, grants
 
 
@@ -145,7 +145,7 @@ class Reads:
                 selection.private,
                 secret_fields,
             )
-            snapshot = collect(connection.execute(self._objects(shape), parameters))
+            snapshot = collect(self._objects(shape).rows(connection, parameters))
             snapshot.members = {group: snapshot.members.get(group, set()) for group in selection.groups}
             return snapshot
         parameters |= {
@@ -161,12 +161,12 @@ class Reads:
             ancestor_documents=selection.ancestor_documents,
             secret_fields=secret_fields,
         )
-        snapshot = collect(connection.execute(statement, parameters | page_parameters))
+        snapshot = collect(statement.rows(connection, parameters | page_parameters))
         if page.count_only and not page.filters and snapshot.full:
             snapshot.total = snapshot.clocks[page.list].count if page.list in snapshot.clocks else 0
         return snapshot
 
-    def _build_objects(self, shape: _SelectionShape) -> CompoundSelect[Any]:
+    def _build_objects(self, shape: _SelectionShape) -> Statement:
         dialect = self._dialect
         targets, ancestors, clocks, groups, cascade_roots = shape.present
         readers = Readers(dialect)
@@ -194,7 +194,7 @@ class Reads:
             branches.append(members_branch(dialect))
         if cascade_roots:
             branches.append(clocks_below_branch(dialect))
-        return union_all(*branches)
+        return Statement(union_all(*branches))
 
 
 def collect(rows: Iterable[Any]) -> Snapshot:

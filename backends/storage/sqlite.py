@@ -41,12 +41,14 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.sqlite import Insert, insert
 from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql import operators
 from sqlalchemy.sql.elements import ColumnElement
 
 from backends import BackendError, Busy, Json, Pool
 from backends.codec import dumps, loads
 from backends.engines import renew_after_fork
 from backends.storage import MISSING, Missing
+from backends.storage.dialect import Typed
 from backends.storage.sql import SqlStorage
 from backends.storage.turn import Turn
 from backends.storage.values import contains, matches_pattern, order_key, order_keys, value_at
@@ -155,6 +157,7 @@ def register(connection: sqlite3.Connection) -> None:
         ("document_key", 2, _key),
         ("document_like", 3, _like),
         ("document_contains", 4, _contains),
+        ("text_like", 2, matches_pattern),
         ("segment", 2, _segment),
     ):
         connection.create_function(name, arguments, function, deterministic=True)
@@ -168,8 +171,9 @@ def _like(document: str, path: str, pattern: str) -> bool:
     return matches_pattern(value_at(_document(document), _constant(path)), pattern)
 
 
-def _contains(document: str, path: str, values: str, every: int) -> bool:
-    return contains(value_at(_document(document), _constant(path)), _order_keys(values), every=bool(every))
+def _contains(document: str, path: str, values: str, mode: int) -> bool:
+    value, keys = value_at(_document(document), _constant(path)), _order_keys(values)
+    return order_key(value) in keys if _MODES[mode] == "in" else contains(value, keys, every=_MODES[mode] == "contains")
 
 
 def _segment(path: str, number: int) -> str:
@@ -177,8 +181,17 @@ def _segment(path: str, number: int) -> str:
     return parts[number] if number < len(parts) else ""
 
 
-def _bound(value: Json) -> ColumnElement[str]:
-    return literal(dumps(value), Text)
+_MODES: Final = ("in", "contains", "contains_any")
+_TEXT: Final = Text()
+_BLOB: Final = LargeBinary()
+_OPERATORS: Final = {
+    "eq": operators.eq,
+    "ne": operators.ne,
+    "gt": operators.gt,
+    "min": operators.ge,
+    "lt": operators.lt,
+    "max": operators.le,
+}
 
 
 class _CrossJoin(Join):
@@ -202,37 +215,66 @@ def _compile_cross_join(join: _CrossJoin, compiler: Any, **options: Any) -> str:
 class SqliteDialect:
     """The SQL of SQLite."""
 
-    def sort_key(self, document: ColumnElement[Any], path: Sequence[str]) -> tuple[ColumnElement[Any], ...]:
+    def encode_path(self, path: Sequence[str]) -> tuple[str, ...]:
+        """Return the names as one JSON array."""
+        return (dumps(list(path)),)
+
+    def sort_key(
+        self, document: ColumnElement[Any], path: Sequence[ColumnElement[str]]
+    ) -> tuple[ColumnElement[Any], ...]:
         """Return one BLOB, which compares as the values do."""
-        return (func.document_key(document, _bound(list(path)), type_=LargeBinary),)
+        return (func.document_key(document, *path, type_=LargeBinary),)
 
-    def sort_key_of(self, value: Json | Missing) -> tuple[ColumnElement[Any], ...]:
+    def bound_sort_key(self, name: str) -> Sequence[ColumnElement[Any]]:
+        """Return the bound BLOB."""
+        return (bindparam(f"{name}_0", type_=LargeBinary),)
+
+    def encode_sort_key(self, value: Json | Missing) -> tuple[Any, ...]:
         """Return the BLOB of one value."""
-        return (literal(order_key(value), LargeBinary),)
+        return (order_key(value),)
 
-    def equals(self, document: ColumnElement[Any], path: Sequence[str], value: Json) -> ColumnElement[bool]:
-        """Compare BLOBs."""
-        return self.sort_key(document, path)[0] == self.sort_key_of(value)[0]
+    def encode(self, operator: str, path: Sequence[str], value: Json) -> tuple[str, Sequence[Typed]]:
+        """Return the form of a condition with the BLOB, or the JSON, that it binds.
 
-    def one_of(self, document: ColumnElement[Any], path: Sequence[str], values: Sequence[Json]) -> ColumnElement[bool]:
-        """Compare the BLOB of the field with those of the values."""
-        return self.sort_key(document, path)[0].in_([order_key(value) for value in values])
+        A document that has a string has its JSON too, which SQLite finds faster than Python compares: one encoder
+        writes all documents.
+        """
+        if operator == "eq" and isinstance(value, str):
+            return "is", ((_BLOB, order_key(value)), (_TEXT, dumps(value)))
+        if operator in _OPERATORS:
+            return operator, ((_BLOB, order_key(value)),)
+        if operator == "has":
+            return ("ne" if value else "eq"), ((_BLOB, order_key(MISSING)),)
+        if operator == "like":
+            return "like", ((_TEXT, str(value)),)
+        return operator, ((_TEXT, dumps(list(value))),)
 
-    def is_present(self, document: ColumnElement[Any], path: Sequence[str]) -> ColumnElement[bool]:
-        """Compare with the BLOB of a missing field."""
-        return self.sort_key(document, path)[0] != self.sort_key_of(MISSING)[0]
-
-    def like(self, document: ColumnElement[Any], path: Sequence[str], pattern: str) -> ColumnElement[bool]:
-        """Call Python: LIKE ignores the case of ASCII letters only."""
-        return func.document_like(document, _bound(list(path)), literal(pattern, Text), type_=Boolean)
-
-    def contains(
-        self, document: ColumnElement[Any], path: Sequence[str], values: Sequence[Json], *, every: bool
+    def condition(
+        self,
+        form: str,
+        document: ColumnElement[Any],
+        path: Sequence[ColumnElement[str]],
+        bound: Sequence[ColumnElement[Any]],
     ) -> ColumnElement[bool]:
-        """Call Python."""
-        return func.document_contains(
-            document, _bound(list(path)), _bound(list(values)), literal(every, Boolean), type_=Boolean
-        )
+        """Return the condition: a comparison of BLOBs, or a call of a function in Python."""
+        [key] = self.sort_key(document, path)
+        if form == "is":
+            return and_(func.instr(document, bound[1]) > literal_column("0"), key == bound[0])
+        if form in _OPERATORS:
+            compared: ColumnElement[bool] = _OPERATORS[form](key, bound[0])
+            return compared
+        if form == "like":
+            return func.document_like(document, *path, bound[0], type_=Boolean)
+        mode: ColumnElement[int] = literal_column(str(_MODES.index(form)))
+        return func.document_contains(document, *path, bound[0], mode, type_=Boolean)
+
+    def like(self, text: ColumnElement[str], pattern: ColumnElement[str]) -> ColumnElement[bool]:
+        """Call Python: LIKE ignores the case of ASCII letters only."""
+        return func.text_like(text, pattern, type_=Boolean)
+
+    def encode_pattern(self, pattern: str) -> str:
+        """Return the pattern."""
+        return pattern
 
     def text(self, document: ColumnElement[Any], without: Sequence[str] = ()) -> ColumnElement[str]:
         """Return the text as it is stored; `json_remove` keeps the other members unchanged, long integers too."""
@@ -291,10 +333,6 @@ class SqliteDialect:
     def segment(self, uri: ColumnElement[str], number: int) -> ColumnElement[str]:
         """Call Python."""
         return func.segment(uri, literal_column(str(number)), type_=Text)
-
-    def json(self, text: ColumnElement[str]) -> ColumnElement[Any]:
-        """Return the text as a quoted JSON string."""
-        return func.json_quote(text, type_=Text)
 
     def row_in(self, columns: Sequence[Column[Any]], keys: FromClause) -> ColumnElement[bool]:
         """Compare row values, since SQLite has no USING in a DELETE."""

@@ -1,7 +1,8 @@
 """The total order of JSON values, and the filters on them, in Python: the reference for every database.
 
 null < text < number < boolean < array < object < missing (C-LIST-35), text by code point (C-LIST-37), numbers by
-value, arrays and objects as PostgreSQL's jsonb orders them (C-LIST-39).
+value, arrays and objects as PostgreSQL's jsonb orders them (C-LIST-39). So a field that is an empty array comes first
+of all; inside an array or object it is an array like others.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from backends import Json
 from backends.storage import MISSING, Missing
 
 _COMPLEMENT: Final = bytes(range(255, -1, -1))
+_EMPTY_ARRAY: Final = b"\x08"
 
 
 def value_at(document: Json, path: Sequence[str]) -> Json | Missing:
@@ -28,6 +30,10 @@ def value_at(document: Json, path: Sequence[str]) -> Json | Missing:
 
 def order_key(value: Json | Missing) -> bytes:
     """Return bytes that compare as the values do: equal for equal values, and no key is a prefix of another."""
+    return _EMPTY_ARRAY if value == [] else _encode(value)
+
+
+def _encode(value: Json | Missing) -> bytes:
     return _ENCODERS[type(value)](value)
 
 
@@ -97,16 +103,14 @@ _DIGITS: Final = bytes(range(1, 256)) + b"\0"
 
 
 def _array(value: list[Json]) -> bytes:
-    return b"\x50" + len(value).to_bytes(4, "big") + b"".join(map(order_key, value))
+    return b"\x50" + len(value).to_bytes(4, "big") + b"".join(map(_encode, value))
 
 
 def _object(value: dict[str, Json]) -> bytes:
     # jsonb stores the members by the length of their names, then by name, and compares them in this order.
     members = sorted((len(name.encode()), name, member) for name, member in value.items())
     return (
-        b"\x60"
-        + len(value).to_bytes(4, "big")
-        + b"".join(_text(name) + order_key(member) for _, name, member in members)
+        b"\x60" + len(value).to_bytes(4, "big") + b"".join(_text(name) + _encode(member) for _, name, member in members)
     )
 
 

@@ -15,7 +15,11 @@ def field(document: Any, path: tuple[str, ...]) -> Any:
 
 
 def rank(value: Any) -> Any:
-    """Return a tuple whose order is that of the values."""
+    """Return a tuple whose order is that of the values of a field; an empty array comes first (C-LIST-39)."""
+    return (0,) if value == [] else _rank(value)
+
+
+def _rank(value: Any) -> Any:
     match value:
         case None:
             return (1,)
@@ -26,10 +30,10 @@ def rank(value: Any) -> Any:
         case int() | float():
             return 3, Decimal(str(value))
         case list():
-            return 5, len(value), [rank(element) for element in value]
+            return 5, len(value), [_rank(element) for element in value]
         case dict():
             names = sorted(value, key=lambda name: (len(name.encode()), name))
-            return 6, len(value), [(rank(name), rank(value[name])) for name in names]
+            return 6, len(value), [(_rank(name), _rank(value[name])) for name in names]
     return (7,)
 
 
