@@ -207,6 +207,7 @@ def open_storage(settings: Settings, app: Flask) -> Storage:
         settings.storage_max_backlog,
         echo=settings.storage_echo,
         lock_timeout_seconds=settings.storage_lock_timeout,
+        prepare=settings.storage_prepare,
     )
     # An error that a third-party module raises need not be about the URL.
     setting = "storage_url" if name else "storage_backend"

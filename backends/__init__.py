@@ -40,7 +40,7 @@ class Pool:
 
     `max_backlog` is the number of threads that may wait for a connection: one more fails at once. -1: no limit.
     `echo` logs every statement, without bound values. `lock_timeout_seconds` limits how long a statement of the storage
-    waits for a lock.
+    waits for a lock. `prepare` allows prepared statements, which belong to a session that no pooler shares.
     """
 
     size: int = 25
@@ -51,6 +51,7 @@ class Pool:
     pre_ping: bool = True
     echo: bool = False
     lock_timeout_seconds: float = 10.0
+    prepare: bool = True
 
 
 REDIS_POOL = Pool(size=50, timeout_seconds=20.0)

@@ -153,6 +153,12 @@ class Backends:
         "seconds that a write waits for a lock, or a busy SQLite file, until it fails with 503; above 0, at most a day",
         default=10.0,
     )
+    storage_prepare: bool = setting(
+        BOOL,
+        "prepare the statements of PostgreSQL; `false` behind a pooler that shares sessions, such as PgBouncer in"
+        " transaction mode",
+        default=True,
+    )
     storage_pool_pre_ping: bool = ineffective(
         BOOL, "a dead connection is detected when a statement fails, and replaced", default=True
     )

@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import Any, Final
 
 from psycopg2.errorcodes import LOCK_NOT_AVAILABLE
-from psycopg2.extensions import STATUS_READY
 from sqlalchemy import (
     ARRAY,
     Boolean,
@@ -44,8 +43,9 @@ from backends.codec import dumps
 from backends.engines import pool_options, postgresql_url, renew_after_fork
 from backends.storage import Missing
 from backends.storage.dialect import Typed
+from backends.storage.prepared import PREPARE, Executor
 from backends.storage.sql import SqlStorage
-from backends.storage.waits import LIMIT, WAIT
+from backends.storage.waits import LIMIT
 
 _NETWORK: Final[Mapping[str, int]] = {
     "connect_timeout": 5,
@@ -55,8 +55,6 @@ _NETWORK: Final[Mapping[str, int]] = {
     "tcp_user_timeout": 60_000,
 }
 """The limits after which libpq gives up a server that does not answer, in seconds; the last one in milliseconds."""
-
-_LONGEST_MILLISECONDS: Final = 2**31 - 1
 
 
 def engine_options(url: str, pool: Pool) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -73,7 +71,7 @@ def engine_options(url: str, pool: Pool) -> tuple[dict[str, Any], dict[str, Any]
         # Documents are bound as the JSON text that they are; SQLAlchemy would encode it again.
         "json_serializer": str,
         "connect_args": {name: value for name, value in _NETWORK.items() if name not in database_url.query},
-        "execution_options": {LIMIT: pool.lock_timeout_seconds},
+        "execution_options": {LIMIT: pool.lock_timeout_seconds, PREPARE: pool.prepare},
     }
     # A statement that has waited for a lock must see the rows that were written meanwhile, whatever the default level
     # of the server is. The driver sends the level in its BEGIN: this costs no message and no state of the session.
@@ -85,38 +83,25 @@ def engine_options(url: str, pool: Pool) -> tuple[dict[str, Any], dict[str, Any]
 
 def open_storage(reading: Engine, writing: Engine) -> SqlStorage:
     """Open the storage on two engines; it connects at the first request."""
+    executor = Executor(prepare=writing.get_execution_options().get(PREPARE, True))
     for engine in (reading, writing):
         event.listen(engine, "connect", _configure)
+        event.listen(engine, "do_execute", executor.execute)
         renew_after_fork(engine)
-    event.listen(writing, "do_execute", _execute_with_lock_timeout)
     return SqlStorage(reading, writing, PostgresqlDialect())
-
-
-def _execute_with_lock_timeout(cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
-    """Execute a statement with a lock timeout where it needs one; return whether it was executed here.
-
-    The first statement of a transaction, and each that locks clocks, sets the timeout in the same message: SET LOCAL
-    costs no round trip and ends with the transaction, so that a pooler may pass the session to another client.
-    """
-    begins = cursor.connection.status == STATUS_READY and not cursor.connection.autocommit
-    seconds = context.execution_options.get(WAIT, context.execution_options.get(LIMIT) if begins else None)
-    if seconds is None:
-        return False
-    # 0 would mean no timeout.
-    milliseconds = min(max(round(seconds * 1000), 1), _LONGEST_MILLISECONDS)
-    cursor.execute(f"SET LOCAL lock_timeout = {milliseconds}; {statement}", parameters)
-    return True
 
 
 def _configure(connection: Any, _: Any) -> None:
     """Switch off sequential scans and JIT, which the planner chooses wrongly; each statement has an index.
+
+    Prepared statements are planned once (`backends.storage.prepared`).
 
     With statistics that are older than the rows (after a purge, an import) it reads whole tables. On big tables JIT
     compilation takes a hundred times as long as the statement. Nothing relies on these settings: a pooler may pass the
     session to another client.
     """
     with connection.cursor() as cursor:
-        cursor.execute("SET enable_seqscan = off; SET jit = off")
+        cursor.execute("SET enable_seqscan = off; SET jit = off; SET plan_cache_mode = force_generic_plan")
     connection.commit()
 
 

@@ -25,7 +25,8 @@ from backends.storage.waits import LIMIT, Waits
 from backends.storage.write_statements import WriteStatements
 from backends.storage.writes import Writer
 
-_DEADLOCK, _SERIALIZATION_FAILURE = "40P01", "40001"
+_RETRIED: Final = ("40P01", "40001", "26000", "42P05")
+"""Deadlock, serialization failure, and a prepared statement that is lost or not ours (`backends.storage.prepared`)."""
 
 _BUCKETS: Final = "/buckets"
 _SELECT_CLOCK = select(clocks.c.list).where(
@@ -52,7 +53,7 @@ def _translate_driver_errors(dialect: Dialect) -> Iterator[None]:
             raise Disconnected(_describe(error), error) from error
         if dialect.is_busy(error.orig):
             raise Busy(_describe(error), error) from error
-        retry = getattr(error.orig, "pgcode", None) in (_DEADLOCK, _SERIALIZATION_FAILURE)
+        retry = getattr(error.orig, "pgcode", None) in _RETRIED
         raise (Conflict if retry else BackendError)(_describe(error), error) from error
     except SQLAlchemyError as error:
         raise BackendError(_describe(error), error) from error

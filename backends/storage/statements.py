@@ -86,5 +86,5 @@ def _compile(query: Any, dialect: Any) -> Sql:
     compiled = query.compile(dialect=dialect)
     binds = compiled.binds
     constants = {name: bind.value for name, bind in binds.items() if not bind.required}
-    types = {name: bind.type.compile(dialect) for name, bind in binds.items()}
+    types = {name: bind.type.compile(dialect).partition(" COLLATE ")[0] for name, bind in binds.items()}
     return Sql(str(compiled), tuple(compiled.positiontup) if compiled.positional else None, constants, types)
