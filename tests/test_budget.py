@@ -268,10 +268,11 @@ def on_sqlite() -> list[Client]:
 
 @pytest.fixture(scope="module")
 def on_postgresql(postgresql_url: str) -> Iterator[tuple[list[Client], Wire]]:
-    """Give the same on PostgreSQL, and what goes to the server."""
+    """Give the same on PostgreSQL, and what goes to the server: without PREPARE, which a connection sends once."""
     keep_app(postgresql_url, WITH_ACCOUNTS)
     with counting_proxy(postgresql_url) as (url, wire):
-        apps = [create_app({**settings, "kinto.storage_url": url}) for settings in (SETTINGS, WITH_ACCOUNTS)]
+        own = {"kinto.storage_url": url, "kinto.storage_prepare": False}
+        apps = [create_app({**settings, **own}) for settings in (SETTINGS, WITH_ACCOUNTS)]
         for app in apps:
             fill(Client(app), READS["GET of an object"])  # which opens the connections
         yield [Client(app) for app in apps], wire

@@ -27,6 +27,7 @@ from app.parsing.ids import NameGenerator
 from app.parsing.parameters import Fields
 from backends.storage import LIVING, Filter, Holdings, Order, Page, Selection, Storage
 from backends.storage.intervals import OBJECT
+from backends.storage.statements import PREPARABLE, Sql
 from backends.storage.tables import grants, metadata
 from tests.support.databases import BASICAUTH, make_app
 from tests.support.services import postgresql_database
@@ -165,15 +166,19 @@ def file_url(tmp_path_factory: pytest.TempPathFactory) -> str:
     return f"sqlite:///{tmp_path_factory.mktemp('plans')}/kinto.sqlite"
 
 
+_Sent = tuple[str, Any, Sql | None]
+"""A statement with its values, and how it can be prepared."""
+
+
 def looked_at(storage: Any, act: Callable[[], object]) -> tuple[int, str]:
     """Return how much of the tables is looked at, in rows or in instructions, and how to show it.
 
     What is written is written once more.
     """
-    sent: list[tuple[str, Any]] = []
+    sent: list[_Sent] = []
 
-    def keep(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
-        sent.append((statement, parameters))
+    def keep(connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, *_: Any) -> None:
+        sent.append((statement, parameters, context.execution_options.get(PREPARABLE)))
 
     for engine in (storage.reading, storage.writing):
         event.listen(engine, "before_cursor_execute", keep)
@@ -189,14 +194,22 @@ def looked_at(storage: Any, act: Callable[[], object]) -> tuple[int, str]:
         raw.close()
 
 
-def _rows_looked_at(raw: Any, sent: Sequence[tuple[str, Any]]) -> tuple[int, str]:
+def _rows_looked_at(raw: Any, sent: Sequence[_Sent]) -> tuple[int, str]:
+    """Count the rows of each statement as it is planned for its values, or prepared for any: whichever are more."""
     total, plans = 0, []
-    for statement, parameters in sent:
-        cursor = raw.cursor()
-        cursor.execute(f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {statement}", parameters)
-        plan = cursor.fetchone()[0][0]["Plan"]
-        total += sum(map(_looked_at, _nodes(plan)))
-        plans.append(json.dumps(plan, indent=1))
+    for statement, parameters, sql in sent:
+        cursor, forms = raw.cursor(), [statement]
+        if sql is not None:
+            cursor.execute(sql.prepare)
+            forms.append(sql.execute)
+        counts = []
+        for form in forms:
+            cursor.execute(f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {form}", parameters)
+            plan = cursor.fetchone()[0][0]["Plan"]
+            counts.append(sum(map(_looked_at, _nodes(plan))))
+            plans.append(json.dumps(plan, indent=1))
+        cursor.execute("DEALLOCATE ALL")
+        total += max(counts)
     return total, "\n".join(plans)
 
 
@@ -226,17 +239,17 @@ def _count_steps(connection: sqlite3.Connection) -> list[int]:
     return steps
 
 
-def _instructions(raw: Any, sent: Sequence[tuple[str, Any]]) -> tuple[int, str]:
+def _instructions(raw: Any, sent: Sequence[_Sent]) -> tuple[int, str]:
     connection = raw.driver_connection
     steps = _count_steps(connection)
     try:
-        for statement, parameters in sent:
+        for statement, parameters, _ in sent:
             connection.execute(statement, parameters).fetchall()
     finally:
         connection.set_progress_handler(None, 0)
     plans = [
         row[3]
-        for statement, parameters in sent
+        for statement, parameters, _ in sent
         for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
     ]
     return len(steps) * 100, "\n".join(plans)

@@ -53,8 +53,10 @@ def pooled_url(postgresql_url: str) -> Iterator[str]:
         cursor.execute(f"ALTER DATABASE {name} RESET default_transaction_isolation")
 
 
-def test_limits_and_isolation_are_those_of_each_transaction(pooled_url: str, postgresql_url: str) -> None:
-    client = Client(make_app(pooled_url, {**BASICAUTH, "kinto.storage_lock_timeout": "2"}))
+@pytest.mark.parametrize("prepare", ["false", "true"])
+def test_limits_and_isolation_are_those_of_each_transaction(pooled_url: str, postgresql_url: str, prepare: str) -> None:
+    settings = {**BASICAUTH, "kinto.storage_lock_timeout": "2", "kinto.storage_prepare": prepare}
+    client = Client(make_app(pooled_url, settings))
     for path in (B, f"{B}/collections/c", f"{LIST}/r"):
         client.put(path)
 
@@ -62,6 +64,7 @@ def test_limits_and_isolation_are_those_of_each_transaction(pooled_url: str, pos
         refused = client.put(f"{LIST}/r")
     with ThreadPoolExecutor(8) as threads:
         written = list(threads.map(lambda _: client.put(f"{LIST}/r").status, range(48)))
+        read = list(threads.map(lambda _: client.get(f"{LIST}/r").status, range(48)))
     with closing(psycopg2.connect(pooled_url)) as other, other.cursor() as cursor:
         cursor.execute("SELECT current_setting('lock_timeout'), current_setting('transaction_isolation')")
         left = cursor.fetchone()
@@ -69,4 +72,5 @@ def test_limits_and_isolation_are_those_of_each_transaction(pooled_url: str, pos
 
     assert refused.status == 503
     assert set(written) == {200}
+    assert set(read) == {200}
     assert left == ("0", "serializable")
