@@ -191,7 +191,7 @@ def looked_at(storage: Any, act: Callable[[], object]) -> tuple[int, str]:
             return _rows_looked_at(raw, sent)
         return _instructions(raw, sent)
     finally:
-        raw.close()
+        raw.invalidate()  # with what was prepared on it
 
 
 def _rows_looked_at(raw: Any, sent: Sequence[_Sent]) -> tuple[int, str]:
@@ -199,6 +199,7 @@ def _rows_looked_at(raw: Any, sent: Sequence[_Sent]) -> tuple[int, str]:
     total, plans = 0, []
     for statement, parameters, sql in sent:
         cursor, forms = raw.cursor(), [statement]
+        cursor.execute("DEALLOCATE ALL")
         if sql is not None:
             cursor.execute(sql.prepare)
             forms.append(sql.execute)
@@ -208,7 +209,6 @@ def _rows_looked_at(raw: Any, sent: Sequence[_Sent]) -> tuple[int, str]:
             plan = cursor.fetchone()[0][0]["Plan"]
             counts.append(sum(map(_looked_at, _nodes(plan))))
             plans.append(json.dumps(plan, indent=1))
-        cursor.execute("DEALLOCATE ALL")
         total += max(counts)
     return total, "\n".join(plans)
 
