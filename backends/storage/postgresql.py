@@ -1,6 +1,6 @@
 """Store objects in PostgreSQL (15 or newer): its engines, and its SQL, in which documents are JSONB.
 
-An expression index serves filters by equality if it is written as in the statements: `(data #> '{name}'::text[])`.
+Filters by equality are written as containment, which a GIN index on `documents.data` serves (`jsonb_path_ops`).
 """
 
 from __future__ import annotations

@@ -72,9 +72,7 @@ def test_pages_that_differ_in_fields_and_values_share_a_statement(watched: tuple
         client.put(f"{LIST}/r{number}", {"n": number, "m": f"text {number}"})
     wire.clear()
 
-    pages = [
-        client.get(f"{LIST}?{query}").json["data"] for query in ("n=0&_sort=m", "m=text 1&_sort=n", "n=2&_sort=x")
-    ]
+    pages = [client.get(f"{LIST}?{query}").json["data"] for query in ("n=0&_sort=m", "m=text 1&_sort=n", "n=2&_sort=x")]
 
     assert [[record["id"] for record in page] for page in pages] == [["r0"], ["r1"], ["r2"]]
     assert sent(wire) == ["SELECT", "PREPARE", "SELECT", "SELECT"]
