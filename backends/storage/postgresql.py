@@ -310,8 +310,8 @@ def _contains(value: ColumnElement[Any], elements: ColumnElement[Any], operator:
     is_array = _type(value) == _ARRAY
     array = case((is_array, value), else_=literal_column("'[]'::jsonb", JSONB))
     element = func.jsonb_array_elements(array, type_=JSONB).column_valued("element")
-    found = func.array(select(element).scalar_subquery(), type_=ARRAY(JSONB))
-    return and_(is_array, found.op(operator, is_comparison=True)(_jsons(elements)))
+    field = func.array(select(element).scalar_subquery(), type_=ARRAY(JSONB))
+    return and_(is_array, field.op(operator, is_comparison=True)(_jsons(elements)))
 
 
 def _within(value: ColumnElement[Any], text: ColumnElement[Any]) -> ColumnElement[bool]:
@@ -322,8 +322,8 @@ _CONDITIONS: Final[Mapping[str, _Build]] = {
     "is": lambda document, _, bound: _within(document, bound[0]),
     "equal": lambda document, value, bound: and_(_within(document, bound[0]), value == _json(bound[1])),
     "in": lambda _, value, bound: value == any_(_jsons(bound[0])),
-    "present": lambda _, value, bound: value.is_not(None),
-    "missing": lambda _, value, bound: value.is_(None),
+    "present": lambda _, value, __: value.is_not(None),
+    "missing": lambda _, value, __: value.is_(None),
     "like": lambda _, value, bound: and_(_type(value) == _STRING, _string(value).ilike(bound[0], escape="!")),
     "contains": lambda _, value, bound: and_(_within(value, bound[1]), _contains(value, bound[0], "@>")),
     "contains_any": lambda _, value, bound: _contains(value, bound[0], "&&"),

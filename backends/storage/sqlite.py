@@ -233,7 +233,12 @@ class SqliteDialect:
         """Return the BLOB of one value."""
         return (order_key(value),)
 
-    def encode(self, operator: str, path: Sequence[str], value: Json) -> tuple[str, Sequence[Typed]]:
+    def encode(
+        self,
+        operator: str,
+        path: Sequence[str],  # noqa: ARG002  # the interface; the field is bound by itself
+        value: Json,
+    ) -> tuple[str, Sequence[Typed]]:
         """Return the form of a condition with the BLOB, or the JSON, that it binds.
 
         A document that has a string has its JSON too, which SQLite finds faster than Python compares: one encoder

@@ -51,7 +51,7 @@ class Sql:
     def prepare(self) -> str:
         """Return the PREPARE of the statement."""
         places = {name: f"${number}" for number, name in enumerate(self._names, 1)}
-        text = _PLACEHOLDER.sub(lambda found: places[found[1]] if found[1] else "%", self.text)
+        text = _PLACEHOLDER.sub(lambda match: places[match[1]] if match[1] else "%", self.text)
         types = ", ".join(self.types[name] for name in self._names)
         return f"PREPARE {self.name} ({types}) AS {text}" if types else f"PREPARE {self.name} AS {text}"
 
@@ -63,7 +63,7 @@ class Sql:
 
     @cached_property
     def _names(self) -> Sequence[str]:
-        return tuple(dict.fromkeys(found for found in _PLACEHOLDER.findall(self.text) if found))
+        return tuple(dict.fromkeys(name for name in _PLACEHOLDER.findall(self.text) if name))
 
 
 class Statement:

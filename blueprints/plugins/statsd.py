@@ -7,5 +7,5 @@ from flask import Flask
 from app.service import Service
 
 
-def attach(app: Flask, service: Service) -> None:  # noqa: ARG001  # the signature of every plugin
+def attach(app: Flask, service: Service) -> None:  # the signature of every plugin
     """Add nothing: no URL, no capability. The settings refuse this plugin if `statsd_url` is not set."""
