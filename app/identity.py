@@ -101,7 +101,7 @@ class VerifyingReader:
 
     def __call__(self, selection: Selection) -> Snapshot:
         """Read. Raises Outdated."""
-        return self.read_with(self._read, selection)
+        return self.read_with(self._read, selection) if self._unverified else self._read(selection)
 
     def read_with(self, read: Callable[[_Selection], Snapshot], selection: _Selection) -> Snapshot:
         """Read by another function, which must also look up the `users` of the selection. Raises Outdated."""

@@ -28,9 +28,10 @@ def read_batch(service: Service, steps: Sequence[Operation | View]) -> list[Answ
     operations = [step for step in steps if isinstance(step, Operation)]
     read = VerifyingReader(service.storage.read, (operation.identity for operation in operations))
     on_objects = [operation for operation in operations if not operation.pages]
-    snapshot = Snapshot()
-    for selection in selections.select_objects(service, on_objects, writing=False):
-        snapshot.add(read(selection))
+    snapshots = [read(selection) for selection in selections.select_objects(service, on_objects, writing=False)]
+    snapshot, *others = snapshots or [Snapshot()]
+    for other in others:
+        snapshot.add(other)
     objects = WorkingSet(snapshot, now_ms())
     answers: list[Answer | None] = []
     outcomes: list[tuple[Operation, Outcome]] = []
