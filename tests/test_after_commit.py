@@ -17,7 +17,6 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from sqlalchemy import text
 
 from app.errors import ApiError
 from app.factory import create_app
@@ -199,7 +198,7 @@ def _inside(client: Client, backend: str) -> Any:
 def _rows(client: Client, statement: Callable[[str], str]) -> Rows:
     with _inside(client, "storage").reading.connect() as connection:
         return {
-            table: sorted(str(tuple(row)) for row in connection.execute(text(statement(table)))) for table in _TABLES
+            table: sorted(str(tuple(row)) for row in connection.exec_driver_sql(statement(table))) for table in _TABLES
         }
 
 
