@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
 from sqlalchemy import Connection
+
+from backends.storage.statements import PREPARABLE, Sql, compile_sql, send
 
 _MAX_ROWS: Final = 1_000
 """The greatest number of rows of one statement: SQLite binds 32,766 values at most."""
@@ -24,56 +25,33 @@ _NAME: Final = re.compile(r"%\((\w+)\)s")
 Row = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class _CompiledInsert:
-    """The SQL of an INSERT of one row, split around the group of its values.
-
-    `order` has the names of the values in the order of their placeholders where the driver binds by position, else
-    nothing.
-    """
-
-    head: str
-    group: str
-    tail: str
-    order: tuple[str, ...]
-
-
 class Inserts:
     """One INSERT statement in one database dialect; every row has all *columns*."""
 
     def __init__(self, statement: Any, columns: Sequence[str]) -> None:
         self._statement = statement
         self._columns = tuple(columns)
-        self._compiled = lru_cache(maxsize=1)(self._compile)
-        self._text = lru_cache(maxsize=64)(self._repeat)
+        self._sql = lru_cache(maxsize=64)(self._compile)
 
     def execute(self, connection: Connection, rows: Sequence[Row]) -> list[Any]:
         """Insert the rows and return the rows of the RETURNING clause; without rows nothing is sent."""
         returned: list[Any] = []
         for start in range(0, len(rows), _MAX_ROWS):
             batch = rows[start : start + _MAX_ROWS]
-            order = self._compiled(connection.dialect).order
-            values: Any = (
-                tuple(row[name] for row in batch for name in order)
-                if order
-                else {f"{name}_{number}": row[name] for number, row in enumerate(batch) for name in self._columns}
-            )
-            result = connection.exec_driver_sql(self._text(connection.dialect, len(batch)), values)
-            if result.returns_rows:
-                returned += result
+            sql = self._sql(connection.dialect, len(batch))
+            values = {f"{name}_{number}": row[name] for number, row in enumerate(batch) for name in self._columns}
+            # The most frequent number of rows; a name for each number would fill the memory of the session.
+            options = {PREPARABLE: sql} if len(batch) == 1 else None
+            returned += send(connection, sql, sql.bind(values), options)
         return returned
 
-    def _compile(self, dialect: Any) -> _CompiledInsert:
-        compiled = self._statement.compile(dialect=dialect, column_keys=self._columns)
-        text = str(compiled)
-        group = _VALUES.search(text)
+    def _compile(self, dialect: Any, count: int) -> Sql:
+        """Return the INSERT of *count* rows, whose values are named `<column>_<number of the row>`."""
+        one = compile_sql(self._statement, dialect, self._columns)
+        group = _VALUES.search(one.text)
         assert group is not None, "an INSERT has values"
-        return _CompiledInsert(
-            text[: group.start(1)], group[1], text[group.end(1) :], tuple(compiled.positiontup or ())
-        )
-
-    def _repeat(self, dialect: Any, count: int) -> str:
-        """Return the SQL of an INSERT of *count* rows."""
-        compiled = self._compiled(dialect)
-        groups = (_NAME.sub(rf"%(\1_{number})s", compiled.group) for number in range(count))
-        return f"{compiled.head}{', '.join(groups)}{compiled.tail}"
+        groups = (_NAME.sub(rf"%(\1_{number})s", group[1]) for number in range(count))
+        text = f"{one.text[: group.start(1)]}{', '.join(groups)}{one.text[group.end(1) :]}"
+        order = None if one.order is None else [f"{name}_{number}" for number in range(count) for name in one.order]
+        types = {f"{name}_{number}": kind for name, kind in one.types.items() for number in range(count)}
+        return Sql(text, order, {}, types)

@@ -70,21 +70,31 @@ class Statement:
     """One statement: its SQL is compiled at its first use and kept."""
 
     def __init__(self, query: Executable) -> None:
-        self._query: Any = query
+        self._query = query
         self._sql: Sql | None = None
 
-    def rows(self, connection: Connection, values: Mapping[str, Any]) -> Sequence[tuple[Any, ...]]:
-        """Execute the statement with *values* by name, and return its rows."""
-        sql = self._sql = self._sql or _compile(self._query, connection.dialect)
-        result = connection.exec_driver_sql(sql.text, sql.bind(values), execution_options={PREPARABLE: sql})
-        rows: Sequence[tuple[Any, ...]] = result.cursor.fetchall()
-        result.close()
-        return rows
+    def rows(
+        self, connection: Connection, values: Mapping[str, Any], options: Mapping[str, Any] | None = None
+    ) -> Sequence[tuple[Any, ...]]:
+        """Execute the statement with *values* by name and execution *options*, and return its rows."""
+        sql = self._sql = self._sql or compile_sql(self._query, connection.dialect)
+        return send(connection, sql, sql.bind(values), {PREPARABLE: sql, **(options or {})})
 
 
-def _compile(query: Any, dialect: Any) -> Sql:
-    compiled = query.compile(dialect=dialect)
+def compile_sql(query: Any, dialect: Any, columns: Sequence[str] | None = None) -> Sql:
+    """Compile a statement for a dialect of SQLAlchemy; an INSERT with its *columns*."""
+    compiled = query.compile(dialect=dialect, column_keys=columns)
     binds = compiled.binds
     constants = {name: bind.value for name, bind in binds.items() if not bind.required}
     types = {name: bind.type.compile(dialect).partition(" COLLATE ")[0] for name, bind in binds.items()}
     return Sql(str(compiled), tuple(compiled.positiontup) if compiled.positional else None, constants, types)
+
+
+def send(
+    connection: Connection, sql: Sql, parameters: Any, options: Mapping[str, Any] | None = None
+) -> Sequence[tuple[Any, ...]]:
+    """Execute SQL with parameters as `Sql.bind` returns them; return its rows, none if it returns nothing."""
+    result = connection.exec_driver_sql(sql.text, parameters, execution_options=options)
+    rows: Sequence[tuple[Any, ...]] = result.cursor.fetchall() if result.returns_rows else ()
+    result.close()
+    return rows

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -28,6 +28,7 @@ from backends.storage import LIVING, at_top, bucket_of
 from backends.storage.dialect import Dialect
 from backends.storage.inserts import Inserts
 from backends.storage.intervals import Intervals
+from backends.storage.statements import Statement
 from backends.storage.tables import clocks, documents, grants, members
 
 GRANTS, MEMBERSHIPS, MEMBERS = range(3)
@@ -43,19 +44,20 @@ class WriteStatements:
     """The statements of writing transactions in one database dialect."""
 
     def __init__(self, dialect: Dialect) -> None:
-        self.lock_clocks = lru_cache(maxsize=64)(_build_lock)
-        self.timestamp_conflicts = _build_timestamp_conflicts(dialect)
+        self.lock_clocks = lru_cache(maxsize=64)(partial(_build_lock, dialect))
+        self.timestamp_conflicts = Statement(_build_timestamp_conflicts(dialect))
         self.move_clocks = _build_move(dialect)
         self.start_clocks = Inserts(dialect.insert(clocks).on_conflict_do_nothing(), _CLOCK_COLUMNS)
         self.put_documents = _build_documents(dialect)
         self.intervals = Intervals(dialect)
-        self.holdings_by_name = _build_holdings_by_name(dialect)
-        self.user_holdings = _build_user_holdings(dialect)
+        self.holdings_by_name = Statement(_build_holdings_by_name(dialect))
+        self.user_holdings = Statement(_build_user_holdings(dialect))
 
 
-def _build_lock(ranges: int) -> Select[Any]:
+def _build_lock(dialect: Dialect, ranges: int) -> Statement:
     """Return the statement that locks the named clocks of a bucket, and all clocks in a number of ranges of URIs."""
-    among_lists = clocks.c.list.in_(bindparam("lists", expanding=True, type_=Text))
+    lists = dialect.bound_rows("lists", [("value", Text())])
+    among_lists = clocks.c.list.in_(select(lists.c.value))
     below = [
         and_(
             clocks.c.list > bindparam(f"above_{number}", type_=Text),
@@ -63,7 +65,7 @@ def _build_lock(ranges: int) -> Select[Any]:
         )
         for number in range(ranges)
     ]
-    return (
+    return Statement(
         select(clocks.c.list, clocks.c.last_modified, clocks.c.count)
         .where(clocks.c.bucket == _BUCKET, or_(among_lists, *below))
         .order_by(clocks.c.list)

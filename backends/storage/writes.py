@@ -111,12 +111,16 @@ class Writer:
         locked: dict[str, Clock] = {}
         for start in range(0, max(len(roots), 1), _MAX_ROOTS):
             batch = roots[start : start + _MAX_ROOTS]
-            parameters: dict[str, Any] = {"of_bucket": bucket, "lists": lists if not start else []}
+            names = [] if start else lists
+            parameters = {
+                "of_bucket": bucket,
+                **self._dialect.bind_rows("lists", ("value",), [(name,) for name in names]),
+            }
             for number, uri in enumerate(batch):
                 parameters |= {f"above_{number}": f"{uri}/", f"below_{number}": f"{uri}0"}
             statement = self._statements.lock_clocks(len(batch))
-            with self._waits.register((*parameters["lists"], *batch)) as seconds:
-                rows = self.connection.execute(statement, parameters, execution_options={WAIT: seconds})
+            with self._waits.register((*names, *batch)) as seconds:
+                rows = statement.rows(self.connection, parameters, {WAIT: seconds})
             locked |= {name: Clock(last_modified, count) for name, last_modified, count in rows}
         return locked
 
@@ -151,7 +155,7 @@ class Writer:
         uris: set[str] = set()
         for bucket, rows in sorted(rows_by_bucket.items()):
             parameters = {"of_bucket": bucket, **self._dialect.bind_rows("asked", ("list", "last_modified"), rows)}
-            uris |= set(self.connection.execute(self._statements.timestamp_conflicts, parameters).scalars())
+            uris.update(uri for (uri,) in self._statements.timestamp_conflicts.rows(self.connection, parameters))
         return uris
 
     def write(self, changes: Sequence[Change], moves: Sequence[Move]) -> None:
@@ -245,7 +249,7 @@ class Writer:
         holdings = Holdings()
         if names:
             parameters = self._dialect.bind_rows("named", ("value",), [(name,) for name in names])
-            holdings |= _collect_holdings(self.connection.execute(self._statements.holdings_by_name, parameters))
+            holdings |= _collect_holdings(self._statements.holdings_by_name.rows(self.connection, parameters))
         roots = sorted(principals.cascade_roots)
         for start in range(0, len(roots), _MAX_ROOTS):
             batch = roots[start : start + _MAX_ROOTS]
@@ -304,7 +308,7 @@ class Writer:
         """Return the objects and groups of one principal."""
         uris: dict[str, set[str]] = {"granted": set(), "sole": set(), "groups": set()}
         parameters = self._dialect.bind_rows("holder", ("value",), [(principal,)])
-        for source, uri in self.connection.execute(self._statements.user_holdings, parameters):
+        for source, uri in self._statements.user_holdings.rows(self.connection, parameters):
             uris[source].add(uri)
         return UserHoldings(frozenset(uris["granted"]), frozenset(uris["sole"]), frozenset(uris["groups"]))
 
