@@ -18,7 +18,7 @@ Theory of operation:
   has no bucket: every machine has a copy.
 - The rows of a page come from up to three branches (`backends/storage/pages.py`). The LIMIT of each is its *gate*: the
   limit of the page in the branch that is open, 0 in the others, which then cost nothing.
-- Statements are built once for each shape and kept. Only filters and orders inside documents are built per request.
+- Statements are compiled once for each shape and kept (`backends/storage/statements.py`), filters and orders included.
 
 One example, shortened: the SQL on PostgreSQL for the record r, of which eve is a reader.
 
