@@ -51,33 +51,39 @@ class Executor:
         begins = cursor.connection.status == STATUS_READY and not cursor.connection.autocommit
         seconds = options.get(WAIT, options.get(LIMIT) if begins else None)
         sql: Sql | None = options.get(PREPARABLE) if self.prepares else None
+        if sql is not None and statement != sql.text:
+            sql = None  # a listener to `before_cursor_execute` has changed it
+        before = "" if seconds is None else _set_lock_timeout(seconds)
         try:
-            prepared = sql is not None and self._is_prepared(sql, cursor, context.root_connection.info)
+            prepared = sql is not None and self._is_prepared(sql, cursor, context.root_connection.info, before)
             if seconds is None and not prepared:
                 return False
-            text = sql.execute if sql is not None and prepared else statement
-            cursor.execute(text if seconds is None else f"{_set_lock_timeout(seconds)}; {text}", parameters)
+            cursor.execute(before + (sql.execute if sql is not None and prepared else statement), parameters)
         except (DuplicatePreparedStatement, InvalidSqlStatementName):
             self.prepares = False
             log.warning("A pooler shares sessions of PostgreSQL, so statements are not prepared: set storage_prepare.")
             raise
         return True
 
-    def _is_prepared(self, sql: Sql, cursor: Any, info: dict[str, Any]) -> bool:
-        """Return whether a statement is prepared on the connection of *info*; prepare it at its second use."""
+    def _is_prepared(self, sql: Sql, cursor: Any, info: dict[str, Any], before: str) -> bool:
+        """Return whether a statement is prepared on the connection of *info*; prepare it at its second use.
+
+        PREPARE waits for locks of tables too, so it has the lock timeout *before* it. It is a separate message: if the
+        statement failed in the same message, PREPARE would be done and not be remembered.
+        """
         uses: dict[str, int] = info.setdefault(_USES, {})
         count = uses.get(sql.name, 0)
         if count == 2:
             return True
         if count == 0 and len(uses) >= _MAX_STATEMENTS:
-            cursor.execute("DEALLOCATE ALL")
+            cursor.execute(f"{before}DEALLOCATE ALL")
             uses.clear()
         if count == 1:
-            cursor.execute(sql.prepare)
+            cursor.execute(before + sql.prepare)
         uses[sql.name] = count + 1
         return count == 1
 
 
 def _set_lock_timeout(seconds: float) -> str:
     # 0 would mean no timeout.
-    return f"SET LOCAL lock_timeout = {min(max(round(seconds * 1000), 1), _LONGEST_MILLISECONDS)}"
+    return f"SET LOCAL lock_timeout = {min(max(round(seconds * 1000), 1), _LONGEST_MILLISECONDS)}; "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache, partial
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -44,7 +43,7 @@ class WriteStatements:
     """The statements of writing transactions in one database dialect."""
 
     def __init__(self, dialect: Dialect) -> None:
-        self.lock_clocks = lru_cache(maxsize=64)(partial(_build_lock, dialect))
+        self.lock_clocks = Statement(_build_lock(dialect))
         self.timestamp_conflicts = Statement(_build_timestamp_conflicts(dialect))
         self.move_clocks = _build_move(dialect)
         self.start_clocks = Inserts(dialect.insert(clocks).on_conflict_do_nothing(), _CLOCK_COLUMNS)
@@ -54,23 +53,16 @@ class WriteStatements:
         self.user_holdings = Statement(_build_user_holdings(dialect))
 
 
-def _build_lock(dialect: Dialect, ranges: int) -> Statement:
-    """Return the statement that locks the named clocks of a bucket, and all clocks in a number of ranges of URIs."""
-    lists = dialect.bound_rows("lists", [("value", Text())])
-    among_lists = clocks.c.list.in_(select(lists.c.value))
-    below = [
-        and_(
-            clocks.c.list > bindparam(f"above_{number}", type_=Text),
-            clocks.c.list < bindparam(f"below_{number}", type_=Text),
-        )
-        for number in range(ranges)
-    ]
-    return Statement(
+def _build_lock(dialect: Dialect) -> Select[Any]:
+    """Return the statement that locks all clocks of a bucket in ranges of URIs, one range after the other."""
+    ranges = dialect.bound_rows("ranges", [("first", Text()), ("last", Text())])
+    in_bucket = (
         select(clocks.c.list, clocks.c.last_modified, clocks.c.count)
-        .where(clocks.c.bucket == _BUCKET, or_(among_lists, *below))
+        .where(clocks.c.bucket == _BUCKET)
         .order_by(clocks.c.list)
         .with_for_update(key_share=True)
     )
+    return dialect.look_up(in_bucket, ranges, clocks.c.list >= ranges.c.first, clocks.c.list <= ranges.c.last)
 
 
 def _build_timestamp_conflicts(dialect: Dialect) -> Select[Any]:

@@ -28,8 +28,9 @@ Theory of operation, on the rules of docs/architecture.md ("What a transaction r
 
 A PUT that creates a record which eve may write, shortened:
 
-    SELECT list, last_modified, count FROM clocks WHERE bucket = '/buckets/b'
-        AND list IN ('/buckets/b/collections/c/records') ORDER BY list FOR NO KEY UPDATE
+    SELECT ... FROM unnest(:ranges_first, :ranges_last) AS ranges(first, last) JOIN LATERAL (SELECT list, last_modified,
+        count FROM clocks WHERE bucket = '/buckets/b' AND list >= first AND list <= last
+        ORDER BY list OFFSET 0 FOR NO KEY UPDATE) AS each ON true
     WITH joined AS ... SELECT ... UNION ALL ...                                     (see backends.storage.reads)
     INSERT INTO clocks (bucket, list, last_modified, floor, count)
         VALUES ('/buckets/b', '/buckets/b/collections/c/records', 1750000000002, 0, 1)
@@ -108,21 +109,12 @@ class Writer:
         return locked
 
     def _lock_bucket(self, bucket: str, lists: list[str], roots: list[str]) -> dict[str, Clock]:
-        locked: dict[str, Clock] = {}
-        for start in range(0, max(len(roots), 1), _MAX_ROOTS):
-            batch = roots[start : start + _MAX_ROOTS]
-            names = [] if start else lists
-            parameters = {
-                "of_bucket": bucket,
-                **self._dialect.bind_rows("lists", ("value",), [(name,) for name in names]),
-            }
-            for number, uri in enumerate(batch):
-                parameters |= {f"above_{number}": f"{uri}/", f"below_{number}": f"{uri}0"}
-            statement = self._statements.lock_clocks(len(batch))
-            with self._waits.register((*names, *batch)) as seconds:
-                rows = statement.rows(self.connection, parameters, {WAIT: seconds})
-            locked |= {name: Clock(last_modified, count) for name, last_modified, count in rows}
-        return locked
+        # The statement locks in the order of the ranges. No list has the name that ends the range of a root.
+        ranges = sorted([*((name, name) for name in lists), *((f"{uri}/", f"{uri}0") for uri in roots)])
+        parameters = {"of_bucket": bucket, **self._dialect.bind_rows("ranges", ("first", "last"), ranges)}
+        with self._waits.register((*lists, *roots)) as seconds:
+            rows = self._statements.lock_clocks.rows(self.connection, parameters, {WAIT: seconds})
+        return {name: Clock(last_modified, count) for name, last_modified, count in rows}
 
     def lock_last(self, name: str) -> dict[str, Clock]:
         """Lock one more list, if it follows all own lists in the lock order."""
