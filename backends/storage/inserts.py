@@ -39,19 +39,25 @@ class Inserts:
         for start in range(0, len(rows), _MAX_ROWS):
             batch = rows[start : start + _MAX_ROWS]
             sql = self._sql(connection.dialect, len(batch))
-            values = {f"{name}_{number}": row[name] for number, row in enumerate(batch) for name in self._columns}
+            parameters: Any = (
+                {f"{name}_{number}": row[name] for number, row in enumerate(batch) for name in self._columns}
+                if sql.order is None
+                else tuple(row[name] for row in batch for name in sql.order)
+            )
             # The most frequent number of rows; a name for each number would fill the memory of the session.
             options = {PREPARABLE: sql} if len(batch) == 1 else None
-            returned += send(connection, sql, sql.bind(values), options)
+            returned += send(connection, sql, parameters, options)
         return returned
 
     def _compile(self, dialect: Any, count: int) -> Sql:
-        """Return the INSERT of *count* rows, whose values are named `<column>_<number of the row>`."""
+        """Return the INSERT of *count* rows.
+
+        Its values are named `<column>_<number of the row>`; `order` has the columns of one row.
+        """
         one = compile_sql(self._statement, dialect, self._columns)
         group = _VALUES.search(one.text)
         assert group is not None, "an INSERT has values"
         groups = (_NAME.sub(rf"%(\1_{number})s", group[1]) for number in range(count))
         text = f"{one.text[: group.start(1)]}{', '.join(groups)}{one.text[group.end(1) :]}"
-        order = None if one.order is None else [f"{name}_{number}" for number in range(count) for name in one.order]
         types = {f"{name}_{number}": kind for name, kind in one.types.items() for number in range(count)}
-        return Sql(text, order, {}, types)
+        return Sql(text, one.order, {}, types)

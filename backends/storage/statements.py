@@ -39,8 +39,8 @@ class Sql:
         """Return the values as the driver takes them; there may be more than the statement has."""
         if self.order is None:
             return {**values, **self.constants} if self.constants else values
-        every = {**values, **self.constants}
-        return tuple([every[name] for name in self.order])
+        named = {**values, **self.constants} if self.constants else values
+        return tuple([named[name] for name in self.order])
 
     @cached_property
     def name(self) -> str:
