@@ -141,7 +141,7 @@ class Pages:
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
         self._frame = lru_cache(maxsize=64)(self._build_frame)
-        self._statements = lru_cache(maxsize=256)(self._build)
+        self._statements = lru_cache(maxsize=64)(self._build)
 
     def statement(
         self, page: Page, *, has_ancestors: bool, ancestor_documents: bool, secret_fields: tuple[str, ...]
