@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from itertools import chain
+from operator import itemgetter
 from typing import Any, Final
 
 from sqlalchemy import Connection
@@ -42,7 +44,7 @@ class Inserts:
             parameters: Any = (
                 {f"{name}_{number}": row[name] for number, row in enumerate(batch) for name in self._columns}
                 if sql.order is None
-                else tuple(row[name] for row in batch for name in sql.order)
+                else tuple(chain.from_iterable(map(itemgetter(*sql.order), batch)))
             )
             # The most frequent number of rows; a name for each number would fill the memory of the session.
             options = {PREPARABLE: sql} if len(batch) == 1 else None
@@ -59,5 +61,7 @@ class Inserts:
         assert group is not None, "an INSERT has values"
         groups = (_NAME.sub(rf"%(\1_{number})s", group[1]) for number in range(count))
         text = f"{one.text[: group.start(1)]}{', '.join(groups)}{one.text[group.end(1) :]}"
-        types = {f"{name}_{number}": kind for name, kind in one.types.items() for number in range(count)}
+        types = (
+            {f"{name}_0": kind for name, kind in one.types.items()} if count == 1 else {}
+        )  # only one row is prepared
         return Sql(text, one.order, {}, types)
