@@ -47,11 +47,11 @@ test: install  ## Run all tests, or those of T (T=tests/api/test_batch.py)
 test-fast: install  ## Run the tests that need no server and no database
 	$(BIN)/pytest -q tests/rules tests/test_architecture.py tests/test_documentation.py tests/test_settings_doc.py
 
-coverage: install  ## Run rules, API and plugins without PostgreSQL; print what of app/ they leave out
+coverage: install  ## Run rules, API and plugins without PostgreSQL; print what of app/ they leave out, 3 % at most
 	$(BIN)/coverage erase
 	COVERAGE_PROCESS_START=pyproject.toml $(BIN)/coverage run -m pytest -q -k "not postgresql" tests/rules tests/api tests/plugins
 	$(BIN)/coverage combine -q
-	$(BIN)/coverage report --include 'app/*'
+	$(BIN)/coverage report --include 'app/*' --fail-under 97
 
 stop: install  ## End the PostgreSQL server that an interrupted run of the tests left
 	$(BIN)/python -m tests.support.stop
