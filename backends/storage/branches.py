@@ -1,16 +1,17 @@
 """The branches that reads are made of, each a SELECT in a UNION ALL with the same columns, and the readers.
 
-Every row has the columns of `COLUMNS`; `source` is the number of the branch that it comes from. The columns mean:
+Every row has the columns of `COLUMNS`; `source` is the number of the branch that it comes from. A column that a source
+does not use is NULL, which costs least. Numbers are literals: each bound value costs time. The columns mean:
 
 | source | columns |
 |---|---|
 | `GROUP` | a: principal, b: group |
 | `GRANT` | a: URI, b: permission, c: principal |
 | `CLOCK` | a: list, n: timestamp, m: number of living objects, d: `former` |
-| `OBJECT` | a: URI, c: JSON text, n: timestamp, m: `born`, d: 1 for a tombstone |
+| `OBJECT` | a: URI, c: JSON text, n: timestamp, m: `born`, d: 1 for a tombstone, else NULL |
 | `ROW` | as `OBJECT`, an object of the page; rank: its place in the page |
 | `TOTAL` | n: a number of objects to add to the total |
-| `FULL`, `SHARES` | n: 1 or 0 |
+| `FULL`, `SHARES` | n: 1 or NULL |
 | `USER` | a: URI, b: field of the secret, c: secret (NULL: not a string), n: `born` |
 | `MEMBER` | a: group, b: user |
 | `PERMISSIONS` | a: URI, b: names of permissions, separated by spaces |
@@ -44,10 +45,18 @@ from backends.storage.tables import clocks, documents, grants, members
 
 GROUP, GRANT, CLOCK, OBJECT, ROW, TOTAL, FULL, SHARES, USER, MEMBER, PERMISSIONS = range(11)
 COLUMNS: Final = ("source", "a", "b", "c", "n", "m", "d", "rank")
-_DEFAULTS: Final = {"a": "''", "b": "''", "c": "''", "n": "0", "m": "0", "d": "0", "rank": "0"}
+_UNUSED: Final[Mapping[str, Any]] = {
+    name: literal_column(f"CAST(NULL AS {'TEXT' if name in 'abc' else 'BIGINT'})").label(name) for name in COLUMNS[1:]
+}
+
+
+def integer(value: int) -> ColumnElement[int]:
+    """Return an integer that is part of a statement."""
+    return literal_column(str(value), BigInteger)
+
 
 BUCKET: Final = bindparam("bucket", type_=Text)
-LIVING_LITERAL: Final = literal_column(str(LIVING), BigInteger)
+LIVING_LITERAL: Final = integer(LIVING)
 
 VALUE: Final = (("value", Text()),)
 RANGE: Final = (("above", Text()), ("below", Text()))
@@ -58,9 +67,14 @@ URI_AND_LIST: Final = (("uri", Text()), ("list", Text()))
 
 
 def branch(source: int, **columns: Any) -> Select[Any]:
-    """Return a SELECT of the rows of one source; the columns that are not passed are empty."""
-    values = {name: columns.get(name, literal_column(blank)) for name, blank in _DEFAULTS.items()}
-    return select(literal_column(str(source)).label("source"), *(values[name].label(name) for name in COLUMNS[1:]))
+    """Return a SELECT of the rows of one source; the columns that are not passed are NULL."""
+    used: dict[str, Any] = {name: column.label(name) for name, column in columns.items()}
+    return select(integer(source).label("source"), *{**_UNUSED, **used}.values())
+
+
+def flag(condition: ColumnElement[bool]) -> ColumnElement[int]:
+    """Return a column that is 1 where a condition is true, else NULL."""
+    return case((condition, integer(1)))
 
 
 def object_columns(row: FromClause, text: ColumnElement[str]) -> dict[str, Any]:
@@ -70,7 +84,7 @@ def object_columns(row: FromClause, text: ColumnElement[str]) -> dict[str, Any]:
         "c": text,
         "n": row.c.last_modified,
         "m": row.c.born,
-        "d": case((row.c.deleted, 1), else_=0),
+        "d": flag(row.c.deleted),
     }
 
 
@@ -93,7 +107,7 @@ def clocks_branch(dialect: Dialect) -> Select[Any]:
 
 
 def _clock_branch() -> Select[Any]:
-    former = func.coalesce(clocks.c.former, literal_column("0"))
+    former = func.coalesce(clocks.c.former, integer(0))
     columns = {"a": clocks.c.list, "n": clocks.c.last_modified, "m": clocks.c.count, "d": former}
     return branch(CLOCK, **columns).where(clocks.c.bucket == BUCKET)
 

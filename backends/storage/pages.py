@@ -54,7 +54,9 @@ from backends.storage.branches import (
     branch,
     clocks_branch,
     documents_branch,
+    flag,
     grant_branch,
+    integer,
     object_columns,
     user_branches,
 )
@@ -185,21 +187,21 @@ class Pages:
             branches += [grant_branch(ancestor_grants), documents_branch(self._dialect, objects, text)]
         limit: Any = bindparam("limit", type_=BigInteger)
         if shape.conditional:
-            limit = case((_newest == bindparam("unless", type_=BigInteger), 0), else_=limit)
+            limit = case((_newest == bindparam("unless", type_=BigInteger), integer(0)), else_=limit)
         if shape.unrestricted:
-            return _Frame((*branches, branch(FULL, n=literal_column("1"))), (_Gate(limit),))
+            return _Frame((*branches, branch(FULL, n=integer(1))), (_Gate(limit),))
         shared = readers.shared_uris(certain_permissions=shape.certain_permissions)
-        branches.append(branch(SHARES, n=case((exists(shared), 1), else_=0)))
+        branches.append(branch(SHARES, n=flag(exists(shared))))
         # A list without ancestors has no object on which a permission for the whole list could be granted.
-        modes = [(self._holds_list_permission(ancestor_grants), 0)] if ancestor_grants is not None else []
+        modes = [(self._holds_list_permission(ancestor_grants), integer(0))] if ancestor_grants is not None else []
         if shape.in_order:
-            modes.append((exists(shared.offset(literal_column(str(FEW)))), 2))
-        gate = select((case(*modes, else_=1) if modes else literal_column("1")).label("mode")).cte("gate")
-        branches.append(branch(FULL, n=case((gate.c.mode == 0, 1), else_=0)).select_from(gate))
+            modes.append((exists(shared.offset(integer(FEW))), integer(2)))
+        gate = select((case(*modes, else_=integer(1)) if modes else integer(1)).label("mode")).cte("gate")
+        branches.append(branch(FULL, n=flag(gate.c.mode == integer(0))).select_from(gate))
         mode = select(gate.c.mode).scalar_subquery()
 
         def limit_in(number: int) -> Any:
-            return case((mode == number, limit), else_=0)
+            return case((mode == integer(number), limit), else_=integer(0))
 
         gates = [_Gate(limit_in(1), shared.distinct().subquery("shared"))]
         if ancestor_grants is not None:

@@ -26,9 +26,10 @@ One example, shortened: the SQL on PostgreSQL for the record r, of which eve is 
            principal FROM members WHERE until = 9223372036854775807 AND user_id = reader.value ... OFFSET 0) ON true),
          principals AS MATERIALIZED (SELECT value FROM unnest(:readers) ... UNION ALL SELECT principal FROM joined),
          held AS MATERIALIZED (SELECT ... FROM principals JOIN unnest(:ancestors_uri, :ancestors_list) ... grants ...)
-    SELECT 0 AS source, user_id AS a, principal AS b, '' AS c, 0 AS n, 0 AS m, 0 AS d, 0 AS rank FROM joined
-    UNION ALL SELECT 1, uri, permission, principal, 0, 0, 0, 0 FROM held
-    UNION ALL SELECT 3, uri, '', data::TEXT, last_modified, born, CASE WHEN deleted ..., 0 FROM unnest(:targets_uri ...)
+    SELECT 0 AS source, user_id AS a, principal AS b, NULL AS c, NULL AS n, ... FROM joined
+    UNION ALL SELECT 1, uri, permission, principal, NULL, NULL, NULL, NULL FROM held
+    UNION ALL SELECT 3, uri, NULL, data::TEXT, last_modified, born, CASE WHEN deleted THEN 1 END, NULL
+           FROM unnest(:targets_uri ...)
            AS target(uri, list) JOIN LATERAL (SELECT ... FROM documents WHERE bucket = :bucket AND uri = target.uri
            AND uri BETWEEN target.uri AND target.uri OFFSET 0) AS each ON true
 
@@ -177,8 +178,8 @@ class Reads:
             if shape.limited_grants:
                 reader_grants = readers.grants_on(objects, "held_on_targets")
                 branches.append(grant_branch(reader_grants))
-                writable = select(reader_grants.c.uri).where(reader_grants.c.permission == "write").distinct()
-                with_all_grants = writable.subquery("written")
+                is_write = reader_grants.c.permission == literal_column("'write'")
+                with_all_grants = select(reader_grants.c.uri).where(is_write).distinct().subquery("written")
             same_uri = grants.c.uri == with_all_grants.c.uri
             granted = dialect.look_up(living_grants(), with_all_grants, same_uri).subquery()
             text = dialect.text(documents.c.data, shape.private)
