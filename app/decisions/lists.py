@@ -6,7 +6,7 @@ from app.decisions.checks import access_of, admit, expect_negotiated, expect_par
 from app.decisions.permissions import Access
 from app.decisions.rules import Rules
 from app.decisions.saving import deletion_effect
-from app.decisions.showing import cache_expires, text_of
+from app.decisions.showing import cache_expires, texts_of
 from app.decisions.working_set import WorkingSet, next_timestamp
 from app.errors import Invalid, Modified, UnknownParent
 from app.operation import Operation, Outcome
@@ -33,7 +33,7 @@ def get(operation: Operation, working_set: WorkingSet, rules: Rules) -> Outcome:
     return Outcome(
         200,
         timestamp,
-        rows=tuple(text_of(operation, stored) for stored in rows),
+        rows=texts_of(operation, rows),
         next=_next_token(query, rows, working_set),
         cache_expires=expires,
         read=tuple(rows),

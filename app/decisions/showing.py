@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from app.decisions.permissions import Access
 from app.decisions.working_set import WorkingSet
 from app.kinds import Data, Kind
@@ -22,10 +24,16 @@ def public_text(kind: Kind, stored: Stored) -> str:
 
 
 def text_of(operation: Operation, stored: Stored) -> str:
-    """Return the object's JSON text, reduced to the fields of the query if it names any (C-LIST-56, C-LIST-57)."""
-    if operation.query and operation.query.fields:
-        return dumps(queries.project(public_document(operation.kind, stored), operation.query.fields))
-    return public_text(operation.kind, stored)
+    """Return the object's JSON text, as `texts_of` does."""
+    return texts_of(operation, (stored,))[0]
+
+
+def texts_of(operation: Operation, objects: Iterable[Stored]) -> tuple[str, ...]:
+    """Return the JSON texts of objects, reduced to the fields of the query if it names any (C-LIST-56, C-LIST-57)."""
+    kind, fields = operation.kind, operation.query and operation.query.fields
+    if fields:
+        return tuple([dumps(queries.project(public_document(kind, stored), fields)) for stored in objects])
+    return tuple([public_text(kind, stored) for stored in objects])
 
 
 def visible_permissions(operation: Operation, working_set: WorkingSet, access: Access, uri: str) -> Permissions:

@@ -136,7 +136,7 @@ class WorkingSet:
         self._stamps[uri] = self.interval_timestamp(list_uri)
         # The next timestamp of the list, whatever the client chose; it outlives the tombstone.
         born = former.born if former else min(self._stamps[uri], next_timestamp(clock_before, self.now))
-        self._effects[uri] = replace(effect, new=replace(effect.new, born=born))
+        self._effects[uri] = replace(effect, new=effect.new._replace(born=born))
         self.snapshot.objects[uri] = self._effects[uri].new
         if effect.action == "create":
             for child_list in child_lists:

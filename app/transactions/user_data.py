@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from app.decisions.saving import deletion_effect
@@ -175,7 +175,7 @@ class _UserDeletion(WriteTransaction):
         permissions = {
             name: principals - {principal} for name, principals in self.working_set.permissions(stored.uri).items()
         }
-        return Effect(kind, replace(stored, timestamp=clock, text=text), stored, permissions, clock)
+        return Effect(kind, stored._replace(timestamp=clock, text=text), stored, permissions, clock)
 
 
 def _deletion(kind: Kind, stored: Stored, clock: int) -> Effect:

@@ -201,15 +201,15 @@ class Reads:
 def collect(rows: Iterable[Any]) -> Snapshot:
     """Sort the rows of a statement into a snapshot."""
     snapshot = Snapshot()
-    page: list[tuple[int, Stored]] = []
+    page: dict[int, Stored] = {}
     for row in rows:
         source, a, b, c, n, m, d, rank = row
-        if source == GRANT:
+        if source == ROW:
+            page[rank] = Stored(a, n, d == 1, m, c)
+        elif source == GRANT:
             snapshot.grants.setdefault(a, {}).setdefault(b, set()).add(c)
         elif source == OBJECT:
             snapshot.objects[a] = Stored(a, n, d == 1, m, c)
-        elif source == ROW:
-            page.append((rank, Stored(a, n, d == 1, m, c)))
         elif source == GROUP:
             snapshot.groups.setdefault(a, set()).add(b)
         elif source == CLOCK:
@@ -220,8 +220,7 @@ def collect(rows: Iterable[Any]) -> Snapshot:
             snapshot.permissions.setdefault(a, set()).update(b.split())
         else:
             _add_single(snapshot, row)
-    page.sort(key=lambda ranked: ranked[0])
-    snapshot.page = [stored for _, stored in page]
+    snapshot.page = [page[rank] for rank in sorted(page)]
     return snapshot
 
 
