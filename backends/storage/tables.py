@@ -1,7 +1,9 @@
 """The tables. Every key begins with the bucket, so that a cluster can store each bucket on one machine.
 
-documents  an object or its tombstone; an object at the top has two rows, under its own bucket and in the directory
+documents  an object or its tombstone; an object at the top has two rows, under its own bucket and in the directory.
+           `k1` to `k4` are its keys in the indexes of its list, NULL where an index does not have it
 grants     a permission of a principal on an object, from `since` until `until` (`LIVING`: not ended)
+indexes    an index of a list (`backends.storage.index_keys`); `slot` is the number of its column in `documents`
 clocks     the newest timestamp of a list (the row is the lock), its `floor`, the number of its living objects, and
            `former`, its highest timestamp before `kinto check --repair` set it back, NULL if that never happened
 members    a membership of a user in a group, from `since` until `until`
@@ -21,7 +23,9 @@ from sqlalchemy import (
     Column,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
+    SmallInteger,
     Table,
     Text,
     func,
@@ -44,6 +48,12 @@ def _index_of_ended(name: str, *columns: str) -> Index:
 
 _Key = Text().with_variant(Text(collation="C"), "postgresql")
 _Json = Text().with_variant(JSONB(), "postgresql")
+
+SLOTS: Final = (1, 2, 3, 4)
+"""The numbers of the columns for keys."""
+
+KEYS: Final = tuple(f"k{slot}" for slot in SLOTS)
+"""The names of the columns for keys."""
 
 
 def last_segment(path: ColumnElement[str]) -> ColumnElement[str]:
@@ -69,8 +79,34 @@ documents: Final = Table(
     Column("last_modified", BigInteger, nullable=False),
     Column("deleted", Boolean, nullable=False),
     Column("data", _Json, nullable=False),
+    *(Column(name, LargeBinary) for name in KEYS),
     CheckConstraint(f"born {_RANGE} AND last_modified {_RANGE}", "documents_range"),
     Index("documents_in_list", "bucket", "list", "deleted", "last_modified", "uri"),
+)
+
+for _name in KEYS:
+    _has_key = text(f"{_name} IS NOT NULL")
+    Index(
+        f"documents_by_{_name}",
+        documents.c.bucket,
+        documents.c[_name],
+        postgresql_where=_has_key,
+        sqlite_where=_has_key,
+    )
+
+indexes: Final = Table(
+    "indexes",
+    metadata,
+    Column("bucket", _Key, primary_key=True),
+    Column("list", _Key, primary_key=True),
+    Column("slot", SmallInteger, primary_key=True),
+    Column("prefix", _Key, nullable=False),
+    Column("definition", _Key, nullable=False),
+    Column("origin", _Key, nullable=False),
+    Column("state", _Key, nullable=False),
+    Column("done", _Key, nullable=False),
+    Column("since", BigInteger, nullable=False),
+    CheckConstraint("slot BETWEEN 1 AND 4", "indexes_slots"),
 )
 
 grants: Final = Table(

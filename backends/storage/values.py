@@ -82,8 +82,8 @@ def contains(value: Json | Missing, keys: frozenset[bytes], *, every: bool) -> b
 
 
 def _text(value: str) -> bytes:
-    # A zero byte ends the string. One inside it is followed by 255, which is greater than any byte after an end.
-    return value.encode().replace(b"\0", b"\0\xff") + b"\0"
+    # A zero byte ends the string; one inside it is written as 1 1, and a one as 1 2.
+    return value.encode().replace(b"\1", b"\1\2").replace(b"\0", b"\1\1") + b"\0"
 
 
 def _number(value: int | float) -> bytes:

@@ -15,6 +15,7 @@ revision = "0001"
 down_revision = None
 
 _TOP_LISTS = ("/accounts", "/buckets")
+_KEYS = ("k1", "k2", "k3", "k4")
 
 _RANGE = "BETWEEN 0 AND 253402300799999"
 _INTERVAL = f"since {_RANGE} AND (until = 9223372036854775807 OR until {_RANGE})"
@@ -34,9 +35,30 @@ def upgrade() -> None:
         sa.Column("last_modified", sa.BigInteger, nullable=False),
         sa.Column("deleted", sa.Boolean, nullable=False),
         sa.Column("data", json, nullable=False),
+        *(sa.Column(name, sa.LargeBinary) for name in _KEYS),
         sa.CheckConstraint(f"born {_RANGE} AND last_modified {_RANGE}", "documents_range"),
     )
     op.create_index("documents_in_list", "documents", ["bucket", "list", "deleted", "last_modified", "uri"])
+
+    for name in _KEYS:
+        has_key = sa.text(f"{name} IS NOT NULL")
+        op.create_index(
+            f"documents_by_{name}", "documents", ["bucket", name], postgresql_where=has_key, sqlite_where=has_key
+        )
+
+    op.create_table(
+        "indexes",
+        sa.Column("bucket", key, primary_key=True),
+        sa.Column("list", key, primary_key=True),
+        sa.Column("slot", sa.SmallInteger, primary_key=True),
+        sa.Column("prefix", key, nullable=False),
+        sa.Column("definition", key, nullable=False),
+        sa.Column("origin", key, nullable=False),
+        sa.Column("state", key, nullable=False),
+        sa.Column("done", key, nullable=False),
+        sa.Column("since", sa.BigInteger, nullable=False),
+        sa.CheckConstraint("slot BETWEEN 1 AND 4", "indexes_slots"),
+    )
 
     op.create_table(
         "grants",

@@ -1,0 +1,81 @@
+"""The values that describe an index of a list: its definition, and how far it is built."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from backends.codec import dumps, loads
+from backends.storage.selections import Order
+
+DECLARED, AUTOMATIC = "declared", "auto"
+"""The origins of an index: a client declared it on the collection, or the service made it."""
+
+WANTED, READY, LONG, REFUSED = "wanted", "ready", "long", "refused"
+"""The states of an index.
+
+- `wanted`: objects may be without their key; the index builder gives them one.
+- `ready`: every living object has its key.
+- `long`: as `ready`, but a value was so long that its key was cut: the keys are no longer in the order of the values.
+- `refused`: two objects have the same values in a unique index.
+"""
+
+FIELDS, UNIQUE, TEXT, CONTAINS = "fields", "unique", "text", "contains"
+"""The kinds of indexes. Those of `KEYED` have keys in the table of documents."""
+
+KEYED: Final = (FIELDS, UNIQUE)
+
+
+@dataclass(frozen=True, slots=True)
+class IndexDefinition:
+    """The fields of an index, in the order of the sort that it serves; the fields of a unique index have no order."""
+
+    kind: str
+    fields: tuple[Order, ...]
+
+    def text(self) -> str:
+        """Return the definition as JSON, as clients declare it: `{"fields":["status","-count"]}`."""
+        names = [("-" if each.descending else "") + ".".join(each.path) for each in self.fields]
+        return dumps({self.kind: names})
+
+
+def read_definition(text: str) -> IndexDefinition:
+    """Return the definition that `IndexDefinition.text` wrote."""
+    [(kind, names)] = loads(text).items()
+    return IndexDefinition(kind, tuple(map(read_field, names)))
+
+
+def read_field(name: str) -> Order:
+    """Return the field of a name, `-` before a descending one."""
+    return Order(tuple(name.removeprefix("-").split(".")), name.startswith("-"))
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """An index of a list as the storage has it.
+
+    - `slot` is the number of the column of its keys, `prefix` the 8 bytes with which they begin.
+    - `done` is the URI of the last object that the builder has given its key; of a refused index the URIs of two
+      objects with the same values, separated by a space.
+    - `since` is the time in ms when it was made; of an automatic index, when it was last noted as used.
+    """
+
+    list: str
+    slot: int
+    prefix: bytes
+    definition: IndexDefinition
+    origin: str = DECLARED
+    state: str = READY
+    done: str = field(default="", compare=False)
+    since: int = field(default=0, compare=False)
+
+    @property
+    def is_built(self) -> bool:
+        """Return whether every living object has its key."""
+        return self.state in (READY, LONG)
+
+
+def duplicates(index: Index) -> Sequence[str]:
+    """Return the URIs of two objects with the same values, for which a unique index is refused."""
+    return index.done.split(" ") if index.state == REFUSED else ()
