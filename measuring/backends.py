@@ -14,9 +14,11 @@ from backends.metrics import calls
 from backends.metrics.calls import Call
 from backends.metrics.observations import BackendCalls, CacheLookup, Observer
 from backends.storage import (
+    NOTHING_DECLARED,
     AccessSelection,
     Change,
     Clock,
+    Declared,
     Holdings,
     Move,
     Principals,
@@ -178,11 +180,11 @@ class TimedTransaction:
         """Return the URIs of objects that already use one of the requested timestamps in the same list."""
         return self._transaction.timestamp_conflicts(timestamps)
 
-    def write(self, changes: Sequence[Change], moves: Sequence[Move]) -> None:
+    def write(self, changes: Sequence[Change], moves: Sequence[Move], declared: Declared = NOTHING_DECLARED) -> None:
         """Write, timed as each of Kinto's calls that the changes would need."""
         backend_calls = dict.fromkeys(call for change in changes for call in self._calls_of_change(change))
         with _time_calls(self._observe, *backend_calls):
-            self._transaction.write(changes, moves)
+            self._transaction.write(changes, moves, declared)
         self._living.update(change.stored.uri for change in changes)
         self._living.difference_update([change.stored.uri for change in changes if change.stored.deleted])
 

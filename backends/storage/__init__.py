@@ -11,7 +11,8 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from backends.storage.changes import Change, Holdings, Move, Principals, UserHoldings
-from backends.storage.errors import Conflict, Disconnected, Uncertain, Unlocked
+from backends.storage.errors import Conflict, Disconnected, NotUnique, Uncertain, Unlocked
+from backends.storage.indexes import NOTHING_DECLARED, Declared, Index, IndexDefinition
 from backends.storage.keys import at_top, bucket_of, is_inside, like_pattern, list_of, read_bucket, write_buckets
 from backends.storage.objects import LATEST, LIVING, Clock, Stored, User, UserState
 from backends.storage.selections import (
@@ -34,18 +35,23 @@ __all__ = [
     "LIVING",
     "MISSING",
     "NEWEST_FIRST",
+    "NOTHING_DECLARED",
     "OPERATORS",
     "AccessSelection",
     "Change",
     "Clock",
     "Conflict",
+    "Declared",
     "Disconnected",
     "Filter",
     "Holdings",
     "IdField",
+    "Index",
+    "IndexDefinition",
     "KindRange",
     "Missing",
     "Move",
+    "NotUnique",
     "Order",
     "Page",
     "Principals",
@@ -104,11 +110,12 @@ class Transaction(Protocol):
         Each of *requested* is the URI of an object and a timestamp.
         """
 
-    def write(self, changes: Sequence[Change], moves: Sequence[Move]) -> None:
+    def write(self, changes: Sequence[Change], moves: Sequence[Move], declared: Declared = NOTHING_DECLARED) -> None:
         """Move the clocks, then write objects and grants, each as one statement.
 
-        Raises Unlocked for a list that is neither locked nor started, and for a list that is to start although it has a
-        clock that the transaction has not read.
+        *declared* are the indexes of lists from then on. Raises NotUnique for an object with the values of another one
+        in a unique index; Unlocked for a list that is neither locked nor started, and for a list that is to start
+        although it has a clock that the transaction has not read.
         """
 
     def holdings_of(self, principals: Principals) -> Holdings:
@@ -124,8 +131,8 @@ class Transaction(Protocol):
         """Delete all rows below deleted objects; below an object at the top the whole bucket. Clocks stay.
 
         Without *copies* the copy of an object at the top in its own bucket stays, which belongs to the list of the
-        object. Raises Unlocked for an object that was not read as one of `Selection.cascade_roots` with all clocks
-        below it locked.
+        object. The indexes of the lists below are deleted too. Raises Unlocked for an object that was not read as one
+        of `Selection.cascade_roots` with all clocks below it locked.
         """
 
     def delete_copies(self, uris: Sequence[str]) -> None:

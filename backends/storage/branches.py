@@ -14,6 +14,7 @@ does not use is NULL, which costs least. Numbers are literals: each bound value 
 | `FULL`, `SHARES` | n: 1 or NULL |
 | `USER` | a: URI, b: field of the secret, c: secret (NULL: not a string), n: `born` |
 | `MEMBER` | a: group, b: user |
+| `INDEX` | a: list, b: definition, c: state, origin, prefix and `done`, n: slot, m: `since` |
 | `PERMISSIONS` | a: URI, b: names of permissions, separated by spaces |
 """
 
@@ -41,9 +42,10 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from backends.storage import LIVING, User, list_of, read_bucket
 from backends.storage.dialect import Dialect
-from backends.storage.tables import clocks, documents, grants, members
+from backends.storage.indexes import Index, read_definition
+from backends.storage.tables import clocks, documents, grants, indexes, members
 
-GROUP, GRANT, CLOCK, OBJECT, ROW, TOTAL, FULL, SHARES, USER, MEMBER, PERMISSIONS = range(11)
+GROUP, GRANT, CLOCK, OBJECT, ROW, TOTAL, FULL, SHARES, USER, MEMBER, PERMISSIONS, INDEX = range(12)
 COLUMNS: Final = ("source", "a", "b", "c", "n", "m", "d", "rank")
 _UNUSED: Final[Mapping[str, Any]] = {
     name: literal_column(f"CAST(NULL AS {'TEXT' if name in 'abc' else 'BIGINT'})").label(name) for name in COLUMNS[1:]
@@ -122,6 +124,38 @@ def clocks_below_branch(dialect: Dialect) -> Select[Any]:
     """Return the branch of all clocks below the objects that are bound as `cascade_roots`."""
     ranges = dialect.bound_rows("cascade_roots", RANGE)
     return dialect.look_up(_clock_branch(), ranges, clocks.c.list > ranges.c.above, clocks.c.list < ranges.c.below)
+
+
+def indexes_branch(dialect: Dialect) -> Select[Any]:
+    """Return the branch of the indexes of the lists that are bound as `indexes`."""
+    lists = dialect.bound_rows("indexes", VALUE)
+    return dialect.look_up(_index_branch(), lists, indexes.c.list == lists.c.value)
+
+
+def indexes_below_branch(dialect: Dialect) -> Select[Any]:
+    """Return the branch of all indexes below the objects that are bound as `cascade_roots`."""
+    ranges = dialect.bound_rows("cascade_roots", RANGE)
+    return dialect.look_up(_index_branch(), ranges, indexes.c.list > ranges.c.above, indexes.c.list < ranges.c.below)
+
+
+def _index_branch() -> Select[Any]:
+    blank = literal_column("' '", Text)
+    state = indexes.c.state.concat(blank).concat(indexes.c.origin)
+    columns = {
+        "a": indexes.c.list,
+        "b": indexes.c.definition,
+        "c": state.concat(blank).concat(indexes.c.prefix).concat(blank).concat(indexes.c.done),
+        "n": indexes.c.slot,
+        "m": indexes.c.since,
+    }
+    return branch(INDEX, **columns).where(indexes.c.bucket == BUCKET)
+
+
+def read_index(row: Any) -> Index:
+    """Return the index of a row of the source `INDEX`."""
+    _, name, definition, text, slot, since, *_ = row
+    state, origin, prefix, done = text.split(" ", 3)
+    return Index(name, slot, bytes.fromhex(prefix), read_definition(definition), origin, state, done, since)
 
 
 def members_branch(dialect: Dialect) -> Select[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from backends import BackendError
 
@@ -25,3 +25,15 @@ class Disconnected(Conflict):
 
 class Uncertain(BackendError):
     """The connection died during the COMMIT: the outcome is unknown. Do not retry, the write might be applied twice."""
+
+
+class NotUnique(Exception):
+    """Two objects of a list would have the same values in a unique index.
+
+    `fields` are the names of its fields, `existing` is the URI of the object that has the values.
+    """
+
+    def __init__(self, fields: Sequence[str], existing: str) -> None:
+        super().__init__(f"{', '.join(fields)}: {existing}")
+        self.fields = fields
+        self.existing = existing

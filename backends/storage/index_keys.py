@@ -2,18 +2,18 @@
 
     key = prefix || field || field ... || reversed(last_modified)        of a unique index without `last_modified`
 
-- The prefix has 8 bytes: the version of this encoding, then 7 random bytes, drawn when the index is made. So all keys of
-  an index are in one range of the column, and those that a former index left behind are outside of it.
+- The prefix has 8 bytes: the version of this encoding, then 7 random bytes, drawn when the index is made. So all keys
+  of an index are in one range of the column, and those that a former index left behind are outside of it.
 - A field is its `values.order_key`, with all bits reversed where the field is descending. No such key is a prefix of
   another one, so that their concatenation compares as the values do, one after the other.
 - A field that would be too long is cut, and the hash of the whole is added: keys are still equal for equal values only,
   and no key is a prefix of another, but two cut keys compare by their hashes where their beginnings are equal.
 - A unique index has no key of an object in which one of its fields is missing or null: these values are free.
 
-With the fields ["status", "-count"], an object with the status "active" and the count 5, of the timestamp 1750000000002:
+With the fields ["status", "-count"], an object whose status is "active" and whose count is 5:
 
     01 5b0e62c1a7d843 | 20 616374697665 00 | cd 7ffffffe f9 ff | fffffe688bdf23fd
-    prefix              text "active"        5, reversed         timestamp, reversed
+    prefix              text "active"        5, reversed         timestamp 1750000000002, reversed
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from backends.storage.selections import Missing
 from backends.storage.values import order_key, reverse_key, value_at
 
 VERSION: Final = 1
-"""The version of the encoding. Indexes of another version are built again (`is_current`)."""
+"""The version of the encoding. A migration that changes it gives all indexes new prefixes, to be built again."""
 
 MAX_BYTES: Final = 1_000
 """The greatest length of a key: PostgreSQL indexes rows of up to 2,704 bytes, which also have the bucket."""
@@ -43,11 +43,6 @@ _NOT_IN_UNIQUE: Final = (type(None), Missing)
 def new_prefix() -> bytes:
     """Return the prefix of the keys of a new index."""
     return bytes([VERSION]) + os.urandom(_PREFIX_BYTES - 1)
-
-
-def is_current(index: Index) -> bool:
-    """Return whether the keys of an index have the encoding of this version of the code."""
-    return index.prefix[0] == VERSION
 
 
 def object_key(index: Index, document: Json) -> tuple[bytes | None, bool]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final
 
 from backends.codec import dumps, loads
@@ -12,10 +13,10 @@ from backends.storage.selections import Order
 DECLARED, AUTOMATIC = "declared", "auto"
 """The origins of an index: a client declared it on the collection, or the service made it."""
 
-WANTED, READY, LONG, REFUSED = "wanted", "ready", "long", "refused"
+WANTED, WANTED_LONG, READY, LONG, REFUSED = "wanted", "wanted-long", "ready", "long", "refused"
 """The states of an index.
 
-- `wanted`: objects may be without their key; the index builder gives them one.
+- `wanted`: objects may be without their key; the index builder gives them one. `wanted-long`: it will be `long`.
 - `ready`: every living object has its key.
 - `long`: as `ready`, but a value was so long that its key was cut: the keys are no longer in the order of the values.
 - `refused`: two objects have the same values in a unique index.
@@ -34,10 +35,19 @@ class IndexDefinition:
     kind: str
     fields: tuple[Order, ...]
 
+    def names(self) -> list[str]:
+        """Return the names of the fields, `-` before a descending one."""
+        return [("-" if each.descending else "") + ".".join(each.path) for each in self.fields]
+
     def text(self) -> str:
         """Return the definition as JSON, as clients declare it: `{"fields":["status","-count"]}`."""
-        names = [("-" if each.descending else "") + ".".join(each.path) for each in self.fields]
-        return dumps({self.kind: names})
+        return dumps({self.kind: self.names()})
+
+
+Declared = Mapping[str, Sequence[IndexDefinition]]
+"""The indexes that clients declared for lists, by list."""
+
+NOTHING_DECLARED: Final[Declared] = MappingProxyType({})
 
 
 def read_definition(text: str) -> IndexDefinition:
@@ -74,6 +84,11 @@ class Index:
     def is_built(self) -> bool:
         """Return whether every living object has its key."""
         return self.state in (READY, LONG)
+
+    @property
+    def is_wanted(self) -> bool:
+        """Return whether the index is being built."""
+        return self.state in (WANTED, WANTED_LONG)
 
 
 def duplicates(index: Index) -> Sequence[str]:

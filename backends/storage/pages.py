@@ -56,6 +56,7 @@ from backends.storage.branches import (
     documents_branch,
     flag,
     grant_branch,
+    indexes_branch,
     integer,
     object_columns,
     user_branches,
@@ -63,11 +64,12 @@ from backends.storage.branches import (
 from backends.storage.dialect import Dialect
 from backends.storage.filters import QueryShape, conditions, describe, in_direction, ordering
 from backends.storage.statements import Statement
-from backends.storage.tables import clocks, documents, grants
+from backends.storage.tables import KEYS, clocks, documents, grants
 
 FEW: Final = 1_000
 """The greatest number of shared objects that a page looks up; for more, the list is read in its order."""
 
+_COLUMNS: Final = [column for column in documents.c if column.name not in KEYS]
 _LIST: Final = bindparam("list", type_=Text)
 _IN_LIST: Final = (documents.c.bucket == BUCKET, documents.c.list == _LIST)
 _newest: Final = (
@@ -108,6 +110,7 @@ class _FrameShape:
     - `conditional`: the page has `unless_timestamp`.
     - `in_order`: the list may be read in its order (mode 2).
     - `secret_fields`: one for each branch of users.
+    - `indexes`: the indexes of lists are read.
     """
 
     unrestricted: bool
@@ -117,6 +120,7 @@ class _FrameShape:
     conditional: bool
     in_order: bool
     secret_fields: tuple[str, ...]
+    indexes: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +150,13 @@ class Pages:
         self._statements = lru_cache(maxsize=64)(self._build)
 
     def statement(
-        self, page: Page, *, has_ancestors: bool, ancestor_documents: bool, secret_fields: tuple[str, ...]
+        self,
+        page: Page,
+        *,
+        has_ancestors: bool,
+        ancestor_documents: bool,
+        secret_fields: tuple[str, ...],
+        indexes: bool,
     ) -> tuple[Statement, dict[str, Any]]:
         """Return the statement of a page and its parameters for filters and position.
 
@@ -162,6 +172,7 @@ class Pages:
             # With a filter inside documents, reading the list in its order might read all of it and find nothing.
             in_order=query.by_time and not page.count_only and query.filters_by_time,
             secret_fields=secret_fields,
+            indexes=indexes,
         )
         return self._statements(_PageShape(frame, query, page.count_only, page.private)), values
 
@@ -178,6 +189,7 @@ class Pages:
             readers.groups_branch(),
             clocks_branch(self._dialect),
             *user_branches(self._dialect, shape.secret_fields),
+            *([indexes_branch(self._dialect)] if shape.indexes else []),
         ]
         ancestor_grants: CTE | None = None
         if shape.has_ancestors:
@@ -226,7 +238,7 @@ class Pages:
         """
         order = ordering(shape.query, documents, self._dialect)
         keys = [(_with_label(key, f"key_{number}"), descending) for number, (key, descending) in enumerate(order)]
-        columns = [*documents.c, *(key for key, _ in keys if key.name not in documents.c)]
+        columns = [*_COLUMNS, *(key for key, _ in keys if key.name not in documents.c)]
 
         def first(rows: FromClause, limit: Any) -> Any:
             sort = [in_direction(rows.c[key.name], descending=descending) for key, descending in keys]

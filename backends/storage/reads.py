@@ -58,6 +58,7 @@ from backends.storage.branches import (
     FULL,
     GRANT,
     GROUP,
+    INDEX,
     MEMBER,
     OBJECT,
     PERMISSIONS,
@@ -75,8 +76,11 @@ from backends.storage.branches import (
     clocks_branch,
     documents_branch,
     grant_branch,
+    indexes_below_branch,
+    indexes_branch,
     living_grants,
     members_branch,
+    read_index,
     user_branches,
 )
 from backends.storage.dialect import Dialect
@@ -89,8 +93,8 @@ from backends.storage.tables import documents, grants
 class _SelectionShape:
     """The parts of a selection without a page that its SQL depends on.
 
-    `present` tells which of the fields `targets`, `ancestors`, `clocks`, `groups` and `cascade_roots` have values;
-    `secret_fields` has one item for each branch of users.
+    `present` tells which of the fields `targets`, `ancestors`, `clocks`, `groups`, `cascade_roots` and `indexes` have
+    values; `secret_fields` has one item for each branch of users.
     """
 
     present: tuple[bool, ...]
@@ -107,6 +111,7 @@ _BINDERS: Final = {
     "readers": bind_values,
     "groups": bind_values,
     "cascade_roots": bind_ranges,
+    "indexes": bind_values,
 }
 """The fields of Selection that are bound as tables, and how."""
 
@@ -138,6 +143,7 @@ class Reads:
                 selection.clocks,
                 selection.groups,
                 selection.cascade_roots,
+                selection.indexes,
             )
             shape = _SelectionShape(
                 tuple(map(bool, tables)),
@@ -161,6 +167,7 @@ class Reads:
             has_ancestors=bool(selection.ancestors),
             ancestor_documents=selection.ancestor_documents,
             secret_fields=secret_fields,
+            indexes=bool(selection.indexes),
         )
         snapshot = collect(statement.rows(connection, parameters | page_parameters))
         if page.count_only and not page.filters and snapshot.full:
@@ -169,7 +176,7 @@ class Reads:
 
     def _build_objects(self, shape: _SelectionShape) -> Statement:
         dialect = self._dialect
-        targets, ancestors, clocks, groups, cascade_roots = shape.present
+        targets, ancestors, clocks, groups, cascade_roots, indexes = shape.present
         readers = Readers(dialect)
         branches = [readers.groups_branch(), *user_branches(dialect, shape.secret_fields)]
         if targets:
@@ -194,7 +201,9 @@ class Reads:
         if groups:
             branches.append(members_branch(dialect))
         if cascade_roots:
-            branches.append(clocks_below_branch(dialect))
+            branches += [clocks_below_branch(dialect), indexes_below_branch(dialect)]
+        if indexes:
+            branches.append(indexes_branch(dialect))
         return Statement(union_all(*branches))
 
 
@@ -233,5 +242,7 @@ def _add_single(snapshot: Snapshot, row: Any) -> None:
         snapshot.full = n == 1
     elif source == SHARES:
         snapshot.has_shared = n == 1
+    elif source == INDEX:
+        snapshot.indexes.append(read_index(row))
     elif source == USER:
         snapshot.users[User(a, b)] = UserState(n, c)

@@ -90,7 +90,8 @@ class Selection:
     - `users`: the objects of users, each in a bucket of its own. A remembered login is valid only while its user is
       unchanged.
     - `groups`: groups whose living members are read.
-    - `cascade_roots`: objects below which all clocks are read.
+    - `cascade_roots`: objects below which all clocks and indexes are read.
+    - `indexes`: lists whose indexes are read. A page reads those of its list by itself where it may use one.
     """
 
     bucket: str
@@ -105,6 +106,7 @@ class Selection:
     users: tuple[User, ...] = ()
     groups: tuple[str, ...] = ()
     cascade_roots: tuple[str, ...] = ()
+    indexes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

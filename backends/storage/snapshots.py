@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from backends.storage.indexes import Index
 from backends.storage.objects import Clock, Stored, User, UserState
 
 
@@ -16,6 +17,7 @@ class Snapshot:
     - `full`: the page is of the whole list. `has_shared`: some object of the list is shared with the readers, whether
       or not it matches the filters.
     - `users`: the state of the users that exist.
+    - `indexes`: the indexes of the lists of the selection.
     - `permissions`: URI to the permissions that the readers hold, for an `AccessSelection`.
     """
 
@@ -30,6 +32,7 @@ class Snapshot:
     has_shared: bool = False
     users: dict[User, UserState] = field(default_factory=dict)
     permissions: dict[str, set[str]] = field(default_factory=dict)
+    indexes: list[Index] = field(default_factory=list)
 
     def add(self, other: Snapshot) -> None:
         """Add the facts of *other*, a read of another bucket."""

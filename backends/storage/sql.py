@@ -20,7 +20,7 @@ from backends.storage.migrations import migrate
 from backends.storage.purge import Purge
 from backends.storage.reads import Reads
 from backends.storage.repair import Repairs
-from backends.storage.tables import clocks, documents, grants, members
+from backends.storage.tables import clocks, documents, grants, indexes, members
 from backends.storage.waits import LIMIT, Waits
 from backends.storage.write_statements import WriteStatements
 from backends.storage.writes import Writer
@@ -208,13 +208,15 @@ class SqlStorage:
         with self.transaction() as writer:
             writer.lock((name,))
             repaired = self._repairs.repair(writer.connection, name, now, latest)
+            if repaired:
+                writer.indexes.rebuild(name)
         if repaired:
             report(f"{name}: repaired: {repaired}.")
 
     def flush(self, lists: Sequence[str] = ()) -> None:
         """Delete all rows; the clocks of *lists* are created in the same transaction."""
         with self.transaction() as writer:
-            for table in (documents, grants, members, clocks):
+            for table in (documents, indexes, grants, members, clocks):
                 writer.connection.execute(delete(table))
             writer.start_clocks(lists, _now_ms())
 

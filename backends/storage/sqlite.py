@@ -159,6 +159,7 @@ def register(connection: sqlite3.Connection) -> None:
         ("document_contains", 4, _contains),
         ("text_like", 2, matches_pattern),
         ("segment", 2, _segment),
+        ("from_hex", 1, _from_hex),
     ):
         connection.create_function(name, arguments, function, deterministic=True)
 
@@ -179,6 +180,11 @@ def _contains(document: str, path: str, values: str, mode: int) -> bool:
 def _segment(path: str, number: int) -> str:
     parts = path.split("/", number + 1)
     return parts[number] if number < len(parts) else ""
+
+
+def _from_hex(digits: str | None) -> bytes | None:
+    """Return the bytes of hexadecimal digits: SQLite has `unhex` from 3.41 on only."""
+    return None if digits is None else bytes.fromhex(digits)
 
 
 _MODES: Final = ("in", "contains", "contains_any")
@@ -298,14 +304,16 @@ class SqliteDialect:
         return func.json_set(document, literal(f'$."{name}"', Text), number, type_=Text)
 
     def bound_rows(self, name: str, columns: Sequence[tuple[str, Any]]) -> FromClause:
-        """Return the elements of one bound JSON array of arrays."""
+        """Return the elements of one bound JSON array of arrays; bytes are in it as hexadecimal digits."""
         each = func.json_each(bindparam(name, type_=Text)).table_valued("value", name=f"{name}_each")
-        return select(
-            *(
-                func.json_extract(each.c.value, literal_column(f"'$[{place}]'"), type_=kind).label(column)
-                for place, (column, kind) in enumerate(columns)
-            )
-        ).subquery(name)
+
+        def element(place: int, kind: Any) -> ColumnElement[Any]:
+            value = func.json_extract(each.c.value, literal_column(f"'$[{place}]'"), type_=kind)
+            return func.from_hex(value, type_=kind) if isinstance(kind, LargeBinary) else value
+
+        return select(*(element(place, kind).label(column) for place, (column, kind) in enumerate(columns))).subquery(
+            name
+        )
 
     def bind_rows(
         self,
@@ -314,7 +322,7 @@ class SqliteDialect:
         rows: Sequence[Sequence[Any]],
     ) -> Mapping[str, Any]:
         """Return the JSON array."""
-        return {name: dumps([list(row) for row in rows])}
+        return {name: dumps([[value.hex() if isinstance(value, bytes) else value for value in row] for row in rows])}
 
     def look_up(self, query: Select[Any], keys: FromClause, *conditions: ColumnElement[bool]) -> Select[Any]:
         """Join with *keys* on the left: SQLite always reads the left side of a CROSS JOIN first."""

@@ -25,10 +25,11 @@ from sqlalchemy import (
 
 from backends.storage import LIVING, at_top, bucket_of
 from backends.storage.dialect import Dialect
+from backends.storage.index_statements import IndexStatements
 from backends.storage.inserts import Inserts
 from backends.storage.intervals import Intervals
 from backends.storage.statements import Statement
-from backends.storage.tables import clocks, documents, grants, members
+from backends.storage.tables import KEYS, clocks, documents, grants, members
 
 GRANTS, MEMBERSHIPS, MEMBERS = range(3)
 """The sources of the rows of holdings: grants to principals, memberships of users, members of groups."""
@@ -47,7 +48,9 @@ class WriteStatements:
         self.timestamp_conflicts = Statement(_build_timestamp_conflicts(dialect))
         self.move_clocks = _build_move(dialect)
         self.start_clocks = Inserts(dialect.insert(clocks).on_conflict_do_nothing(), _CLOCK_COLUMNS)
-        self.put_documents = _build_documents(dialect)
+        self.put_documents = _build_documents(dialect, ("last_modified", "deleted", "data"))
+        self.put_documents_with_keys = _build_documents(dialect, ("last_modified", "deleted", "data", *KEYS))
+        self.indexes = IndexStatements(dialect)
         self.intervals = Intervals(dialect)
         self.holdings_by_name = Statement(_build_holdings_by_name(dialect))
         self.user_holdings = Statement(_build_user_holdings(dialect))
@@ -94,11 +97,12 @@ def _build_move(dialect: Dialect) -> Inserts:
     return Inserts(returning, _CLOCK_COLUMNS)
 
 
-def _build_documents(dialect: Dialect) -> Inserts:
+def _build_documents(dialect: Dialect, columns: Sequence[str]) -> Inserts:
+    """Return the upsert that writes documents; *columns* are those that change when a document is written again."""
     statement = dialect.insert(documents)
-    replaced = {name: statement.excluded[name] for name in ("last_modified", "deleted", "data")}
+    replaced = {name: statement.excluded[name] for name in columns}
     upsert = statement.on_conflict_do_update(index_elements=[documents.c.bucket, documents.c.uri], set_=replaced)
-    return Inserts(upsert, [column.name for column in documents.c])
+    return Inserts(upsert, ("bucket", "uri", "list", "born", *columns))
 
 
 def delete_below(table: Table, uris: Sequence[str], *, copies: bool) -> Delete:

@@ -49,13 +49,16 @@ A PUT that creates a record which eve may write, shortened:
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from sqlalchemy import Connection
 
 from backends.storage import (
+    NOTHING_DECLARED,
     Change,
     Clock,
+    Declared,
     Holdings,
     Move,
     Principals,
@@ -70,6 +73,7 @@ from backends.storage import (
     write_buckets,
 )
 from backends.storage.dialect import Dialect
+from backends.storage.index_writes import IndexWrites
 from backends.storage.intervals import GRANT, MEMBERSHIP, OBJECT
 from backends.storage.reads import Reads
 from backends.storage.tables import documents, grants, members
@@ -91,6 +95,7 @@ class Writer:
         self._reads = reads
         self._statements = statements
         self._waits = waits
+        self.indexes = IndexWrites(connection, dialect, statements.indexes)
         self._own_lists: set[str] = set()
         self._cascade_roots: set[str] = set()
 
@@ -133,10 +138,13 @@ class Writer:
 
     def read(self, selection: Selection) -> Snapshot:
         """Read from one bucket; raise Unlocked when a list below one of its cascade roots is not locked."""
-        snapshot = self._reads.run(self.connection, selection)
+        lists = [name for name in self._own_lists if not is_inside(name, selection.cascade_roots)]
+        unknown = self.indexes.unknown((selection.page.list,) if selection.page else lists, selection.bucket)
+        snapshot = self._reads.run(self.connection, replace(selection, indexes=unknown))
         if selection.cascade_roots:
             self.expect_locked(name for name in snapshot.clocks if is_inside(name, selection.cascade_roots))
             self._cascade_roots |= set(selection.cascade_roots)
+        self.indexes.add((name for name in unknown if name in self._own_lists), snapshot.indexes)
         return snapshot
 
     def timestamp_conflicts(self, requested: Iterable[tuple[str, int]]) -> set[str]:
@@ -150,12 +158,15 @@ class Writer:
             uris.update(uri for (uri,) in self._statements.timestamp_conflicts.rows(self.connection, parameters))
         return uris
 
-    def write(self, changes: Sequence[Change], moves: Sequence[Move]) -> None:
-        """Move clocks, then write documents, then end and begin grants."""
+    def write(self, changes: Sequence[Change], moves: Sequence[Move], declared: Declared = NOTHING_DECLARED) -> None:
+        """Move clocks, then declare indexes and write documents, then end and begin grants."""
         started = {move.list for move in moves if move.starts}
         self.expect_locked({change.list for change in changes} - started)
-        self.expect_locked({move.list for move in moves} - started)
+        self.expect_locked(({move.list for move in moves} | declared.keys()) - started)
         self._move_clocks(moves)
+        self.indexes.start(started)
+        for name, definitions in sorted(declared.items()):
+            self.indexes.declare(name, definitions, starts=name in started)
         self._put_documents(changes)
         self._end_grants(changes)
         self._begin_grants(changes)
@@ -186,6 +197,7 @@ class Writer:
 
     def _put_documents(self, changes: Sequence[Change]) -> None:
         """Write objects under all their buckets, a tombstone only under the bucket of its list."""
+        keys = self.indexes.keys(changes)
         rows = [
             {
                 "bucket": bucket,
@@ -195,11 +207,13 @@ class Writer:
                 "last_modified": change.stored.timestamp,
                 "deleted": change.stored.deleted,
                 "data": change.stored.text,
+                **(keys[change.stored.uri] if keys else {}),
             }
             for change in changes
             for bucket in ((change.read_bucket,) if change.stored.deleted else change.write_buckets)
         ]
-        self._statements.put_documents.execute(self.connection, rows)
+        statement = self._statements.put_documents_with_keys if keys else self._statements.put_documents
+        statement.execute(self.connection, rows)
 
     def _end_grants(self, changes: Sequence[Change]) -> None:
         """End all grants of deleted objects, and the revoked grants of others."""
@@ -279,6 +293,7 @@ class Writer:
             batch = uris[start : start + _MAX_ROOTS]
             for table in (documents, grants):
                 self.connection.execute(delete_below(table, batch, copies=copies))
+        self.indexes.delete_below(uris)
 
     def delete_copies(self, uris: Sequence[str]) -> None:
         """Delete the copies of deleted objects at the top in their own buckets, which hold no lists."""

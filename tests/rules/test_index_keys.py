@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cmp_to_key
+from functools import cmp_to_key, partial
 from typing import Any
 
 from hypothesis import given
@@ -26,7 +26,7 @@ values: st.SearchStrategy[Any] = st.recursive(
     scalars, lambda some: st.lists(some, max_size=3) | st.dictionaries(texts, some, max_size=3), max_leaves=6
 )
 documents = st.fixed_dictionaries(
-    {"last_modified": st.integers(0, 2**48)}, optional={name: values for name in ("a", "b", "c")}
+    {"last_modified": st.integers(0, 2**48)}, optional=dict.fromkeys(("a", "b", "c"), values)
 )
 fields = st.lists(
     st.builds(Order, st.sampled_from([("a",), ("b",), ("c",)]), st.booleans()),
@@ -50,18 +50,18 @@ def test_keys_sort_as_the_fields_and_the_timestamp_do(fields: list[Order], some:
 
     by_key = sorted(some, key=lambda document: object_key(index, document)[0] or b"")
 
-    assert by_key == sorted(some, key=cmp_to_key(lambda one, other: _compare(fields, one, other)))
+    assert by_key == sorted(some, key=cmp_to_key(partial(_compare, fields)))
 
 
 @given(st.lists(values, min_size=2, max_size=8), st.booleans(), st.integers(0, 3))
-def test_no_part_of_a_key_is_the_beginning_of_another(some: list[Any], descending: bool, pad: int) -> None:
+def test_no_part_of_a_key_is_the_beginning_of_another(some: list[Any], is_descending: bool, pad: int) -> None:
     """Cut parts included: a long text ends near the place where parts are cut."""
-    definition = IndexDefinition(FIELDS, (Order(("a",), descending), Order(("b",)), Order(("c",)), Order(("d",))))
+    definition = IndexDefinition(FIELDS, (Order(("a",), is_descending), Order(("b",)), Order(("c",)), Order(("d",))))
     longest = longest_field(definition)
-    long = ["x" * (longest - 2 + pad + more) + tail for more in range(3) for tail in ("", "\0", "y")]
-    parts = {field_key(definition, 0, value)[0] for value in (*some, *long, MISSING)}
+    long_texts = ["x" * (longest - 2 + pad + more) + tail for more in range(3) for tail in ("", "\0", "y")]
+    parts = {field_key(definition, 0, value)[0] for value in (*some, *long_texts, MISSING)}
 
-    assert len(parts) == len({order_key(value) for value in (*some, *long, MISSING)})
+    assert len(parts) == len({order_key(value) for value in (*some, *long_texts, MISSING)})
     assert not [(one, other) for one in parts for other in parts if one != other and other.startswith(one)]
     assert all(part < end_of(part) and not end_of(part).startswith(part) for part in parts)
 

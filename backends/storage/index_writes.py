@@ -1,0 +1,292 @@
+"""The indexes of lists in a writing transaction: which there are, what changes them, and the keys of objects.
+
+Theory of operation:
+
+- A transaction locks the clock of a list before it reads the indexes of the list, and every change of an index is made
+  under that lock too. So whoever writes an object knows all indexes of its list, those that are being built included,
+  and gives the object its keys in the same statement that writes it.
+- An index is built in steps: each locks the clock, gives some objects their keys in the order of their URIs, and notes
+  the last one (`done`). Objects that are written meanwhile have their keys from their writers, before or after the step
+  that reaches them. After the last step every living object has its key, and the index is `ready`.
+- `Writer.read` reads the indexes of the locked lists with everything else: no statement of its own. Only a transaction
+  that writes to a list that it locked later reads them by a statement.
+- Keys that a former index left in its column are not removed: they have another prefix. A write of an object replaces
+  all its keys, and a tombstone has none.
+- Where the list has no index, the columns of the keys are not written at all.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from backends.codec import loads
+from backends.storage.branches import bind_values, read_index
+from backends.storage.changes import Change
+from backends.storage.dialect import Dialect
+from backends.storage.errors import NotUnique
+from backends.storage.index_keys import end_of, keys_of, new_prefix
+from backends.storage.index_statements import IndexStatements
+from backends.storage.indexes import (
+    AUTOMATIC,
+    DECLARED,
+    KEYED,
+    LONG,
+    READY,
+    REFUSED,
+    UNIQUE,
+    WANTED,
+    WANTED_LONG,
+    Index,
+    IndexDefinition,
+)
+from backends.storage.keys import bucket_of, is_inside
+from backends.storage.tables import KEYS, SLOTS
+
+BUILT_AT_ONCE: Final = 2_000
+"""The greatest number of objects for which an index is built by the request that declares it."""
+
+_NO_KEYS: Final[Mapping[str, bytes | None]] = dict.fromkeys(KEYS)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step of the index builder: the indexes that it built, as they are after it, and the number of keyed objects."""
+
+    indexes: tuple[Index, ...]
+    objects: int
+
+
+class IndexWrites:
+    """The indexes of the lists of one writing transaction on a connection."""
+
+    def __init__(self, connection: Connection, dialect: Dialect, statements: IndexStatements) -> None:
+        self._connection = connection
+        self._dialect = dialect
+        self._statements = statements
+        self._by_list: dict[str, tuple[Index, ...]] = {}
+
+    def unknown(self, lists: Iterable[str], bucket: str) -> tuple[str, ...]:
+        """Return the lists in a bucket whose indexes are not known."""
+        return tuple(sorted(name for name in lists if name not in self._by_list and bucket_of(name) == bucket))
+
+    def add(self, lists: Iterable[str], indexes: Iterable[Index]) -> None:
+        """Note the *indexes* that were read of locked *lists*, and others below locked objects."""
+        for name in lists:
+            self._by_list[name] = ()
+        for index in indexes:
+            others = (other for other in self._by_list.get(index.list, ()) if other.slot != index.slot)
+            self._by_list[index.list] = (*others, index)
+
+    def of(self, name: str) -> tuple[Index, ...]:
+        """Return the indexes of a locked list."""
+        if name not in self._by_list:
+            self._load((name,))
+        return self._by_list[name]
+
+    def _load(self, lists: Collection[str]) -> None:
+        for bucket in sorted({bucket_of(name) for name in lists if name not in self._by_list}):
+            names = self.unknown(lists, bucket)
+            parameters = {"bucket": bucket, **bind_values(self._dialect, "indexes", names)}
+            self.add(names, map(read_index, self._statements.select.rows(self._connection, parameters)))
+
+    def start(self, lists: Iterable[str]) -> None:
+        """Note that lists are new and have no indexes."""
+        self.add(lists, ())
+
+    def declare(self, name: str, definitions: Sequence[IndexDefinition], *, starts: bool) -> None:
+        """Make the declared indexes of a locked list those of *definitions*; a list that *starts* has no objects.
+
+        An automatic index with such a definition becomes a declared one; others make room where there are too many.
+        The new ones are built at once where the list is small.
+        """
+        wanted = [definition for definition in definitions if definition.kind in KEYED]
+        former = self.of(name)
+        kept = [index for index in former if index.definition in wanted]
+        automatic = [index for index in former if index.origin == AUTOMATIC and index not in kept]
+        kept += automatic[: len(SLOTS) - len(wanted)]
+        for index in former:
+            if index not in kept:
+                self.drop(index)
+        kept = [
+            self._change(index, origin=DECLARED) if index.definition in wanted and index.origin != DECLARED else index
+            for index in kept
+        ]
+        missing = [definition for definition in wanted if definition not in {index.definition for index in kept}]
+        self._by_list[name] = tuple(kept)
+        for definition in missing:
+            self.create(name, definition, DECLARED, READY if starts else WANTED)
+        if missing and not starts:
+            self.build(name, BUILT_AT_ONCE, only_whole=True)
+
+    def create(self, name: str, definition: IndexDefinition, origin: str, state: str = WANTED) -> bool:
+        """Create an index of a locked list; return whether there was room for it."""
+        used = {index.slot for index in self.of(name)}
+        slot = next((slot for slot in SLOTS if slot not in used), None)
+        if slot is None:
+            return False
+        index = Index(name, slot, new_prefix(), definition, origin, state, since=_now_ms())
+        row = {
+            "bucket": bucket_of(name),
+            "list": name,
+            "slot": slot,
+            "prefix": index.prefix.hex(),
+            "definition": definition.text(),
+            "origin": origin,
+            "state": state,
+            "done": "",
+            "since": index.since,
+        }
+        self._statements.insert.execute(self._connection, [row])
+        self._by_list[name] = (*self._by_list[name], index)
+        return True
+
+    def build(self, name: str, many: int, *, only_whole: bool = False) -> Step:
+        """Give the next *many* objects of a locked list their keys; with *only_whole* all objects or none."""
+        wanted = [index for index in self.of(name) if index.is_wanted]
+        if not wanted:
+            return Step((), 0)
+        bucket, done = bucket_of(name), min(index.done for index in wanted)
+        values = {"of_bucket": bucket, "first": done or f"{name}/", "last": f"{name}0", "many": many + 1}
+        rows = self._statements.objects.rows(self._connection, values)
+        if only_whole and len(rows) > many:
+            return Step(tuple(wanted), 0)
+        batch = [(uri, loads(text)) for uri, in_list, text in rows[:many] if in_list == name]
+        self._mark_cut(name, self._set_keys(name, batch))
+        slots = {index.slot for index in wanted}
+        for index in [index for index in self.of(name) if index.slot in slots]:
+            if len(rows) > many:
+                self._change(index, done=rows[many - 1][0])
+            else:
+                self._finish(index)
+        return Step(tuple(index for index in self.of(name) if index.slot in slots), len(batch))
+
+    def _set_keys(self, name: str, objects: Sequence[tuple[str, Any]]) -> list[Index]:
+        """Set the keys of objects of a list, pairs of URI and document; return the indexes in which a key was cut."""
+        if not objects:
+            return []
+        keyed, cut = [], []
+        for uri, document in objects:
+            keys, cut_in = keys_of(self.of(name), document)
+            keyed.append((uri, *({**_NO_KEYS, **keys}).values()))
+            cut += cut_in
+        values = {
+            **self._dialect.bind_rows("keyed", ("uri", *KEYS), keyed),
+            "of_bucket": bucket_of(name),
+            "first": objects[0][0],
+            "last": objects[-1][0],
+        }
+        self._statements.set_keys.rows(self._connection, values)
+        return cut
+
+    def _finish(self, index: Index) -> None:
+        """End the building of an index; a unique one is refused if two objects have the same values."""
+        state, done = (LONG if index.state == WANTED_LONG else READY), ""
+        if index.definition.kind == UNIQUE:
+            values = {"of_bucket": bucket_of(index.list), "low": index.prefix, "high": end_of(index.prefix)}
+            duplicates = self._statements.duplicates[index.slot].rows(self._connection, values)
+            if duplicates:
+                state, done = REFUSED, " ".join(duplicates[0])
+        self._change(index, state=state, done=done)
+
+    def _mark_cut(self, name: str, indexes: Sequence[Index]) -> None:
+        """Note that a key was cut in *indexes*, which do not sort from then on."""
+        slots = {index.slot for index in indexes}
+        for index in [index for index in self.of(name) if index.slot in slots]:
+            if index.state in (READY, WANTED):
+                self._change(index, state=LONG if index.state == READY else WANTED_LONG)
+
+    def retry(self, name: str) -> None:
+        """Build the refused indexes of a locked list again."""
+        for index in self.of(name):
+            if index.state == REFUSED:
+                self._change(index, state=WANTED, done="")
+
+    def rebuild(self, name: str) -> None:
+        """Have all indexes of a locked list built again: keys are no longer those of the objects."""
+        for index in self.of(name):
+            self._change(index, state=WANTED, done="")
+
+    def touch(self, index: Index) -> None:
+        """Note that an automatic index is in use."""
+        self._change(index, since=_now_ms())
+
+    def _change(self, index: Index, **changes: Any) -> Index:
+        changed = replace(index, **changes)
+        columns = {"origin": changed.origin, "state": changed.state, "done": changed.done, "since": changed.since}
+        values = {f"new_{name}": value for name, value in columns.items()}
+        self._statements.change.rows(self._connection, {**_place(index), **values})
+        self.add((), (changed,))
+        return changed
+
+    def drop(self, index: Index) -> None:
+        """Delete an index of a locked list."""
+        self._statements.delete.rows(self._connection, _place(index))
+        self._by_list[index.list] = tuple(other for other in self.of(index.list) if other.slot != index.slot)
+
+    def delete_below(self, uris: Sequence[str]) -> None:
+        """Delete the indexes of all lists below deleted objects, all of which were read."""
+        names = [name for name, indexes in self._by_list.items() if indexes and is_inside(name, uris)]
+        for uri in uris:
+            if any(name.startswith(f"{uri}/") for name in names):
+                values = {"of_bucket": bucket_of(uri), "first": f"{uri}/", "last": f"{uri}0"}
+                self._statements.delete_below.rows(self._connection, values)
+        for name in names:
+            self._by_list[name] = ()
+
+    def keys(self, changes: Sequence[Change]) -> dict[str, Mapping[str, bytes | None]] | None:
+        """Return the keys of changed objects by URI and column, None if no list of them has an index.
+
+        Raises NotUnique where another object has the same values in a unique index.
+        """
+        lists = {change.list for change in changes}
+        self._load(lists)
+        if not any(self._by_list[name] for name in lists):
+            return None
+        keys: dict[str, Mapping[str, bytes | None]] = {}
+        for change in changes:
+            found: dict[str, bytes | None] = {}
+            if not change.stored.deleted and self._by_list[change.list]:
+                found, cut = keys_of(self._by_list[change.list], change.stored.data())
+                self._mark_cut(change.list, cut)
+            keys[change.stored.uri] = {**_NO_KEYS, **found}
+        for name in sorted(lists):
+            for index in self._by_list[name]:
+                if index.definition.kind == UNIQUE and index.state != REFUSED:
+                    self._expect_unique(index, {uri: keys[uri][f"k{index.slot}"] for uri in _in_list(changes, name)})
+        return keys
+
+    def _expect_unique(self, index: Index, keys: Mapping[str, bytes | None]) -> None:
+        """Raise NotUnique if two of the objects, or one of them and another one, have the same key.
+
+        An object whose key is being built has none; the builder finds it.
+        """
+        owners: dict[bytes, str] = {}
+        for uri, key in keys.items():
+            if key is not None and owners.setdefault(key, uri) != uri:
+                raise NotUnique(index.definition.names(), owners[key])
+        if not owners:
+            return
+        values = self._dialect.bind_rows("keys", ("value",), [(key,) for key in owners])
+        rows = self._statements.same_values[index.slot].rows(
+            self._connection, {"of_bucket": bucket_of(index.list), **values}
+        )
+        others = sorted(uri for uri, _ in rows if uri not in keys)
+        if others:
+            raise NotUnique(index.definition.names(), others[0])
+
+
+def _in_list(changes: Iterable[Change], name: str) -> list[str]:
+    return [change.stored.uri for change in changes if change.list == name]
+
+
+def _place(index: Index) -> dict[str, Any]:
+    return {"of_bucket": bucket_of(index.list), "of_list": index.list, "of_slot": index.slot}
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
