@@ -13,6 +13,7 @@ ApiError
 ├── NoSuchVersion       404  errno 116
 ├── NotAllowed          405  errno 115
 ├── Clash               409  errno 122
+├── Taken               409  errno 122   a value of a unique index that another object has
 ├── TimedOut            408  errno 107   a body did not arrive in time
 ├── Gone                410  errno 202
 ├── LengthRequired      411  errno 112   a body without a length, on a server that cannot find its end
@@ -26,7 +27,7 @@ ApiError
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import ClassVar, Final
@@ -231,6 +232,20 @@ class Clash(ApiError):
     error = "Conflict"
     message = "Integrity constraint violated, please retry."
     retry = True
+
+
+class Taken(ApiError):
+    """Another object has the same values in a unique index; the request is rolled back (docs/queries.md)."""
+
+    status = 409
+    errno = 122
+    error = "Conflict"
+
+    def __init__(self, fields: Sequence[str], existing_id: str) -> None:
+        names = ",".join(fields)
+        super().__init__(names, existing_id)
+        self.message = f"Another object has the same {names}: it must be unique."
+        self.details = {"field": names, "existing": {"id": existing_id}}
 
 
 class Gone(ApiError):

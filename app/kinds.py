@@ -75,7 +75,8 @@ class Kind:
     """One kind of objects. `parent` is the name of the kind that its lists are in, `private` names hidden fields.
 
     With `must_have_parent` a missing parent is reported before any other error (C-ERR-40). With `membership` the users
-    in the attribute `members` get the object's URI as a principal (C-PERM-6).
+    in the attribute `members` get the object's URI as a principal (C-PERM-6). The attribute `indexes` declares those of
+    the lists in the object that `indexed_lists` names.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Kind:
     private: tuple[str, ...] = ()
     must_have_parent: bool = False
     membership: bool = False
+    indexed_lists: tuple[str, ...] = ()
     hooks: KindHooks = field(default_factory=KindHooks)
 
     @property
@@ -209,6 +211,13 @@ class Kinds:
 def core_kinds(generator: Callable[[str], Generator]) -> Iterator[Kind]:
     """Yield the four kinds of the core contract (section 4.1); *generator* returns the id generator of a kind."""
     yield Kind("bucket", "buckets", ("read", "write", "collection:create", "group:create"), generator("bucket"))
-    yield Kind("collection", "collections", ("read", "write", "record:create"), generator("collection"), "bucket")
+    yield Kind(
+        "collection",
+        "collections",
+        ("read", "write", "record:create"),
+        generator("collection"),
+        "bucket",
+        indexed_lists=("records",),
+    )
     yield Kind("group", "groups", ("read", "write"), generator("group"), "bucket", membership=True)
     yield Kind("record", "records", ("read", "write"), generator("record"), "collection", must_have_parent=True)

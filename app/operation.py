@@ -41,7 +41,7 @@ class Operation:
     `credentials` are kept for authentication anew, where an earlier operation of the batch may make them valid or
     invalid. `nonce` goes into the token of the next page of a DELETE, which can be used once.
     `response_behaviour` is the value of the `Response-Behavior` header, `deleted_at` the timestamp in ms that the
-    client wants for a tombstone.
+    client wants for a tombstone. `strict` is set by `Prefer: handling=strict` (RFC 7240).
 
     Derived: `kind` of the list or object; `reads`, whether the operation changes nothing; `pages`, whether it reads a
     page of a list or deletes the matching objects; `target`, the URI of the one object that it names, else None.
@@ -59,6 +59,7 @@ class Operation:
     deleted_at: int | None = None
     credentials: str | None = None
     nonce: str | None = None
+    strict: bool = False
 
     kind: Kind = field(init=False)
     reads: bool = field(init=False)

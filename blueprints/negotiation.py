@@ -26,6 +26,7 @@ _EXTENSION: Final = rf"[ \t]*;[ \t]*{_TOKEN}(?:={_VALUE})?"
 _RANGE: Final = re.compile(
     rf"(?P<range>{_TOKEN}/{_TOKEN})(?P<parameters>(?:{_PARAMETER})*)(?:{_WEIGHT}(?:{_EXTENSION})*)?"
 )
+_STRICT: Final = re.compile(r'(?:^|,)\s*handling\s*=\s*"?strict"?\s*(?:$|[,;])', re.IGNORECASE)
 _SPACE: Final = re.compile(r"[ \t]*")
 
 
@@ -68,6 +69,11 @@ def _end_of_space(text: str, start: int) -> int:
     """Return the end of the white space that begins at *start*."""
     match = _SPACE.match(text, start)
     return match.end() if match else start
+
+
+def prefers_strict_handling(prefer: str | None) -> bool:
+    """Return whether a client prefers an error to lenient handling (RFC 7240, section 4.4)."""
+    return prefer is not None and _STRICT.search(prefer) is not None
 
 
 def media_type(content_type: str | None) -> str:

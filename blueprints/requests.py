@@ -29,6 +29,7 @@ from blueprints.negotiation import (
     charset,
     media_type,
     not_acceptable,
+    prefers_strict_handling,
     unsupported_type,
 )
 from blueprints.schemas import NOT_A_CONTAINER, load, scalar_problems, write_schema
@@ -99,6 +100,7 @@ def parse_operation(service: Service, http_request: HttpRequest, route: Route, i
         problems=tuple(problems),
         response_behaviour=behaviour,
         deleted_at=deleted_at,
+        strict=prefers_strict_handling(http_request.headers.get("Prefer")),
         nonce=f"pagination-token-{uuid.uuid4()}" if route.on_list and http_request.method == "DELETE" else None,
     )
 

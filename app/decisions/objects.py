@@ -14,6 +14,7 @@ from app.decisions.checks import (
     expect_unmodified,
     id_mismatch,
 )
+from app.decisions.declaring import index_problems
 from app.decisions.rules import Rules
 from app.decisions.saving import (
     Draft,
@@ -123,6 +124,7 @@ def patch(operation: Operation, working_set: WorkingSet, rules: Rules) -> Outcom
     data, requested = split_timestamp(after, "")
     old = client_attributes(before)
     attributes, problems = operation.kind.hooks.prepare_attributes(operation.kind.name, data, old, "")
+    problems = [*problems, *index_problems(operation, data, "")]
     if problems:
         raise Invalid(*problems)
     outcome = save(operation, working_set, rules, Draft(uri, attributes or {}, permissions, requested))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from app.decisions.checks import access_of
+from app.decisions.declaring import index_problems
 from app.decisions.rules import Rules
 from app.decisions.showing import public_text
 from app.decisions.working_set import WorkingSet, next_timestamp
@@ -75,6 +76,7 @@ def prepare(
     data, requested = split_timestamp(operation.body.data, "data.")
     data, problems = operation.kind.hooks.prepare_attributes(operation.kind.name, data, old, "data.")
     too_far_ahead = _problem_of_future(requested, former.timestamp if former else None, working_set.now, rules)
+    problems = [*problems, *index_problems(operation, data, "data.")]
     if operation.problems or problems or too_far_ahead:
         raise Invalid(*operation.problems, *([too_far_ahead] if too_far_ahead else []), *problems)
     return data, requested

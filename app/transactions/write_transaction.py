@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+from app.decisions.declaring import changed_indexes
 from app.decisions.working_set import WorkingSet, now_ms
-from app.errors import Clash
+from app.errors import Clash, Taken
 from app.events import Event, collect_events
 from app.operation import Effect, Operation, Outcome
 from app.schemas.cache import NotCompiled, compile_schema
@@ -17,6 +18,8 @@ from app.service import Service
 from backends.storage import (
     Conflict,
     Holdings,
+    IndexDefinition,
+    NotUnique,
     Principals,
     Selection,
     Snapshot,
@@ -75,6 +78,7 @@ class WriteTransaction:
         self.transaction = transaction
         self.working_set = WorkingSet(snapshot, now_ms())
         self.wrote = False
+        self._declared: dict[str, Sequence[IndexDefinition]] = {}
         self._notified_operation: Operation | None = None
         self._listener_outcomes: list[tuple[Operation, Outcome]] = []
 
@@ -111,10 +115,15 @@ class WriteTransaction:
     def apply_effects(self, *effects: Effect) -> None:
         """Apply effects to the working set, and start the lists of new objects.
 
-        The grants to a deleted user or group end, so that a later one of the same name inherits none.
+        The grants to a deleted user or group end, so that a later one of the same name inherits none. The lists whose
+        declared indexes change are locked. Raises Unlocked.
         """
         for effect in effects:
             self.working_set.apply(effect, self.service.kinds.lists_in(effect.kind, effect.new.uri))
+            for list_uri, definitions in changed_indexes(effect):
+                self._declared[list_uri] = definitions
+                if not self.working_set.is_moving(list_uri):
+                    self.working_set.snapshot.clocks |= self.transaction.lock_last(list_uri)
         deletions = [effect for effect in effects if effect.new.deleted]
         principals = Principals(
             users=frozenset(
@@ -144,7 +153,8 @@ class WriteTransaction:
     def flush(self) -> None:
         """Write pending changes, but no memberships of groups that changed.
 
-        Raises Clash when a client chose the timestamp of another object of the list (C-PRE-9).
+        Raises Clash when a client chose the timestamp of another object of the list (C-PRE-9), and Taken when an object
+        has the values of another one in a unique index.
         """
         changes, moves, principals = self.working_set.take_pending()
         if principals:
@@ -163,7 +173,11 @@ class WriteTransaction:
             has_duplicates = len(set(timestamps)) < len(timestamps)
             if has_duplicates or self.transaction.timestamp_conflicts(requested) - changed:
                 raise Clash
-        self.transaction.write(changes, moves)
+        declared, self._declared = self._declared, {}
+        try:
+            self.transaction.write(changes, moves, declared)
+        except NotUnique as error:
+            raise Taken(error.fields, error.existing.rpartition("/")[2]) from error
         self.wrote = True
 
     def notify_listeners(self, outcomes: Sequence[tuple[Operation, Outcome]]) -> list[Event]:

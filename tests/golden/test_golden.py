@@ -61,10 +61,10 @@ class _BoomingTransaction:
         writer = self._opened.__enter__()
         write = writer.write
 
-        def refuse(changes: Any, moves: Any) -> None:
+        def refuse(changes: Any, *more: Any) -> None:
             if any(change.stored.id == "boom" for change in changes):
                 raise BackendError("boom") if self._fault == "storage_refuses_id_boom" else RuntimeError("boom")
-            write(changes, moves)
+            write(changes, *more)
 
         writer.write = refuse
         return writer

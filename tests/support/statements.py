@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from sqlalchemy import Engine, event
 
-BY_BUCKET: Final = ("documents", "grants", "clocks")
+BY_BUCKET: Final = ("documents", "indexes", "grants", "clocks")
 
 EXCEPTIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "SqlStorage.read_accessible": ("bucket",),  # GET /permissions: what somebody holds anywhere
@@ -65,7 +65,7 @@ def breaches(statement: str) -> Iterator[tuple[str, str]]:
             yield rule, match[0]
     if (upsert := _UPSERT.search(text)) and _breaks_upserts(upsert[1], upsert[2]):
         yield "upsert", upsert[2]
-    if re.match(r"INSERT INTO (documents|grants|clocks) .*\) SELECT ", text):
+    if re.match(r"INSERT INTO (documents|indexes|grants|clocks) .*\) SELECT ", text):
         yield "rows", text
     locked = re.search(r"\bFOR (NO KEY UPDATE|UPDATE|SHARE|KEY SHARE)\b", text)
     # OFFSET 0 keeps the subquery of each range as it is; see `Dialect.look_up`.

@@ -11,19 +11,22 @@ from typing import Any
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event, select
 
 from backends.storage import LIVING, at_top, bucket_of, list_of, read_bucket, write_buckets
-from backends.storage.tables import clocks, documents, grants, members
+from backends.storage.index_keys import object_key
+from backends.storage.indexes import REFUSED, Index, read_definition
+from backends.storage.tables import clocks, documents, grants, indexes, members
 
 Rows = dict[tuple[str, ...], Any]
 
 
 @dataclass(frozen=True)
 class Tables:
-    """All rows: documents by (bucket, uri), clocks by (bucket, list), and lists of grants and memberships."""
+    """All rows: documents by (bucket, uri), clocks by (bucket, list), and lists of grants, memberships and indexes."""
 
     documents: Rows
     clocks: Rows
     grants: list[Any]
     members: list[Any]
+    indexes: list[Any]
 
     @property
     def living(self) -> set[str]:
@@ -48,6 +51,7 @@ def read_tables(connection: Connection) -> Tables:
         {(row.bucket, row.list): row for row in connection.execute(select(clocks))},
         list(connection.execute(select(grants))),
         list(connection.execute(select(members))),
+        list(connection.execute(select(indexes))),
     )
 
 
@@ -68,7 +72,7 @@ def _leave_transactions_to_us(connection: Any, _: Any) -> None:
 
 def faults(tables: Tables) -> list[str]:
     """Return the faults of the rows, a line for each."""
-    return [*_of_documents(tables), *_of_clocks(tables), *_of_intervals(tables)]
+    return [*_of_documents(tables), *_of_clocks(tables), *_of_intervals(tables), *_of_indexes(tables)]
 
 
 def _of_documents(tables: Tables) -> Iterator[str]:
@@ -92,6 +96,27 @@ def _of_documents(tables: Tables) -> Iterator[str]:
             yield f"{uri} is an orphan"
         if at_top(uri):
             yield from _of_copies(tables, bucket, uri, row)
+
+
+def _of_indexes(tables: Tables) -> Iterator[str]:
+    """Yield the faults of keys: objects of a built index have theirs, tombstones none."""
+    for row in tables.indexes:
+        parent = list_of(row.list)
+        if parent not in tables.living:
+            yield f"{row.list} has an index although {parent} is gone"
+        index = Index(
+            row.list, row.slot, bytes.fromhex(row.prefix), read_definition(row.definition), row.origin, row.state
+        )
+        if index.state != REFUSED and not index.is_built:
+            continue
+        for (_, uri), document in tables.documents.items():
+            if document.list != row.list:
+                continue
+            data = document.data if isinstance(document.data, dict) else json.loads(document.data)
+            expected = None if document.deleted else object_key(index, data)[0]
+            stored = bytes(getattr(document, f"k{row.slot}") or b"")
+            if (stored if stored.startswith(index.prefix) else None) != expected:
+                yield f"{uri} has a wrong key in {index.definition.text()}"
 
 
 def _of_copies(tables: Tables, bucket: str, uri: str, row: Any) -> Iterator[str]:
