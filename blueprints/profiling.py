@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from werkzeug.middleware.profiler import ProfilerMiddleware
 
-from backends.metrics.names import method_name
+from backends.metrics.limits import method_name
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

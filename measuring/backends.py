@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from functools import cache
 from typing import NamedTuple
 
+from app.observations import BackendCalls, CacheLookup, Observer
 from backends import Json
 from backends.cache import Cache
 from backends.metrics import calls
 from backends.metrics.calls import Call
-from backends.metrics.observations import BackendCalls, CacheLookup, Observer
 from backends.storage import (
     NOTHING_DECLARED,
     AccessSelection,

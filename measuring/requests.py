@@ -15,17 +15,18 @@ from flask.globals import request_ctx
 
 from app.identity import ANONYMOUS
 from app.kinds import Route
+from app.observations import HttpResponse, Observer, observe_with
 from app.service import Service
 from app.settings import SettingError, Settings, convert_errors, import_name
 from backends.cache import Cache
 from backends.metrics import CombinedMetrics, Metrics
-from backends.metrics.names import GuideNames, KintoNames, method_name
-from backends.metrics.observations import HttpResponse, Observer, observe_with
+from backends.metrics.limits import method_name
 from backends.storage import Storage
 from blueprints.batch import MEMBER_ANSWERED, Member
 from blueprints.replies import Reply
 from blueprints.urls import prefix
 from measuring.backends import TimedCache, TimedStorage
+from measuring.names import GuideNames, KintoNames
 from measuring.service import CURRENT_REQUEST, MeasuredService, RunningRequest
 
 _STATSD: Final = ("kinto.core.statsd", "cliquet.statsd")

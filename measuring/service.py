@@ -11,10 +11,10 @@ from typing import Any, Final
 from app.decisions.working_set import WorkingSet
 from app.events import Listener
 from app.identity import ANONYMOUS, Identity, Reader
+from app.observations import Authentication, Decision, Notification, Observer
 from app.operation import Operation, Outcome
 from app.service import Service
 from backends.metrics import Metrics
-from backends.metrics.observations import Authentication, Decision, Notification, Observer
 
 
 @dataclass(slots=True)

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from backends.metrics import Labels
+
 
 # All instances are created here and compared by identity: they are hashed often in each request.
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,3 +57,8 @@ CACHE_PING: Final = Call("cache", "ping", None)
 def calls() -> Iterator[Call]:
     """Yield all calls."""
     yield from (value for value in globals().values() if isinstance(value, Call))
+
+
+def backend_timer(call: Call) -> tuple[str, Labels]:
+    """Return name and labels of the timer of a call in Kinto 26.5."""
+    return f"backend.{call.part}.seconds", (("method", call.kinto or ""),)

@@ -10,7 +10,6 @@ from flask import Blueprint, Flask, Response
 from app.service import Service
 from app.settings import Settings
 from backends.metrics import CombinedMetrics, Metrics, calls
-from backends.metrics.names import backend_timer
 from blueprints.http import to_response
 from blueprints.replies import Reply
 from blueprints.urls import prefix
@@ -29,7 +28,7 @@ def open_metrics(settings: Settings) -> Metrics:
     )
     for call in calls.calls():
         if call.kinto:
-            backend.declare(*backend_timer(call))
+            backend.declare(*calls.backend_timer(call))
     for name in _CACHE_COUNTERS:
         backend.count(name, 0)
     metrics: Metrics = backend

@@ -16,11 +16,7 @@ from typing import Any
 
 import pytest
 
-from backends.cache import Cache
-from backends.metrics import NO_METRICS, CombinedMetrics, Metrics, calls
-from backends.metrics.batcher import DELAY_SECONDS, Batcher
-from backends.metrics.names import GuideNames, KintoNames
-from backends.metrics.observations import (
+from app.observations import (
     Authentication,
     BackendCalls,
     CacheLookup,
@@ -29,10 +25,14 @@ from backends.metrics.observations import (
     Notification,
     observe_with,
 )
+from backends.cache import Cache
+from backends.metrics import NO_METRICS, CombinedMetrics, Metrics, calls
+from backends.metrics.batcher import DELAY_SECONDS, Batcher
 from backends.metrics.prometheus import Prometheus, metric_prefix
 from backends.metrics.statsd import StatsD, open_metrics
 from backends.storage import Storage, Transaction
 from measuring.backends import TimedCache, TimedStorage, TimedTransaction
+from measuring.names import GuideNames, KintoNames
 from tests.support.services import ROOT
 from tests.support.statsd_server import Line, StatsdServer, statsd_server
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from app.factory import create_app
 from app.settings import SettingError
-from backends.metrics.names import LabelLimit
+from backends.metrics.limits import LabelLimit
 from tests.plugins.conftest import ClientMaker
 from tests.support.client import Answer, Client, basic, user_id
 from tests.support.databases import BASICAUTH

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Final
 
-from backends.metrics import Labels, Metrics
-from backends.metrics.calls import Call
-from backends.metrics.observations import (
+from app.observations import (
     Authentication,
     BackendCalls,
     CacheLookup,
@@ -17,6 +14,9 @@ from backends.metrics.observations import (
     Notification,
     Observation,
 )
+from backends.metrics import Metrics
+from backends.metrics.calls import Call, backend_timer
+from backends.metrics.limits import LabelLimit
 
 
 class GuideNames:
@@ -49,42 +49,6 @@ class GuideNames:
 @lru_cache(maxsize=256)
 def _guide_timers(calls: tuple[Call, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(f"{call.part}.{call.guide}" for call in calls if call.guide))
-
-
-OTHER: Final = "other"
-"""The value in labels and names for all values beyond a limit."""
-
-_METHODS: Final = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
-
-
-def method_name(method: str) -> str:
-    """Return an HTTP method of the service, OTHER for any other: clients can send any text."""
-    return method if method in _METHODS else OTHER
-
-
-class LabelLimit:
-    """Limit the number of distinct label values that clients can create, since each is stored until the process ends.
-
-    Values are paths: `("blog", "articles", "42")`. The first *maximum* paths of each depth are unchanged; in any other
-    path the last value is OTHER, so a new record of a known collection is `("blog", "articles", "other")`.
-    """
-
-    def __init__(self, maximum: int) -> None:
-        self._maximum = maximum
-        self._paths: dict[int, set[tuple[str, ...]]] = {}
-
-    def __call__(self, values: Sequence[str]) -> tuple[str, ...]:
-        """Return the values for labels; empty values are unchanged."""
-        path: tuple[str, ...] = ()
-        for depth, value in enumerate(values):
-            path = (*path, value)
-            paths = self._paths.setdefault(depth, set())
-            if value and path not in paths:
-                if len(paths) < self._maximum:
-                    paths.add(path)
-                else:
-                    path = (*path[:-1], OTHER)
-        return path
 
 
 class KintoNames:
@@ -132,8 +96,3 @@ class KintoNames:
             policy, user = self._limit_users((response.policy, user))
             self._metrics.count("users", unique=[("auth", policy), ("userid", user)])
             self._metrics.count("authentication", unique=[("type", response.policy)])
-
-
-def backend_timer(call: Call) -> tuple[str, Labels]:
-    """Return name and labels of the timer of a call in Kinto 26.5."""
-    return f"backend.{call.part}.seconds", (("method", call.kinto or ""),)
