@@ -29,12 +29,12 @@ from backends.logs.formats import Origin, Renderer
 from backends.storage import Storage
 from blueprints.batch import batch
 from blueprints.core import core, read_version_file
+from blueprints.exchanges import Exchanges, note_decision
 from blueprints.heartbeat import heartbeat
 from blueprints.http import register_hooks
 from blueprints.openapi import openapi
 from blueprints.permissions import permissions
 from blueprints.request_bodies import RequestBodies
-from blueprints.request_logging import RequestLogging
 from blueprints.resources import resources
 from blueprints.user_data import user_data
 
@@ -63,11 +63,17 @@ def assemble(app: Flask, settings: Settings, make_storage: Callable[[], Storage]
     with convert_errors("version_json_path", f"{settings.version_json_path!r} is no file with JSON"):
         read_version_file(settings.version_json_path)
     measuring = open_measuring(settings)
-    service = _new_service(settings, make_storage(), measuring.service if measuring else Service)
+    storage, cache = make_storage(), open_cache(settings)
     if measuring:
-        measuring.attach(app, service)
+        storage, cache = measuring.time_backends(storage, cache)
+    service = _new_service(settings, storage, cache)
+    if measuring:
+        service.metrics = measuring.metrics
+        service.observers += [note_decision, measuring.observe]
     register_hooks(app, service)
     _extend(app, service)
+    if measuring:
+        measuring.time_policies_and_listeners(service)
     for make in (resources, core, heartbeat, permissions, user_data, openapi):
         app.register_blueprint(make(service))
     app.register_blueprint(batch(service, app))
@@ -75,7 +81,7 @@ def assemble(app: Flask, settings: Settings, make_storage: Callable[[], Storage]
         check()
     for warning in settings.warnings:
         log.warning(warning)
-    _wrap(app, settings)
+    _wrap(app, service)
     app.extensions["kinto"] = service
     logging.getLogger("kinto.core").info("Running %s %s.", settings.project_name, settings.project_version)
 
@@ -83,7 +89,7 @@ def assemble(app: Flask, settings: Settings, make_storage: Callable[[], Storage]
 def create_service(settings: Settings) -> Service:
     """Make an application's service without its URLs, for commands: nothing is measured. Raises SettingError."""
     app = new_flask()
-    service = _new_service(settings, open_storage(settings, app), Service)
+    service = _new_service(settings, open_storage(settings, app), open_cache(settings))
     _extend(app, service)
     for warning in settings.warnings:
         log.warning(warning)
@@ -109,8 +115,9 @@ def _extend(app: Flask, service: Service) -> None:
         service.start()
 
 
-def _wrap(app: Flask, settings: Settings) -> None:
+def _wrap(app: Flask, service: Service) -> None:
     """Wrap the application in its WSGI middleware."""
+    settings = service.settings
     # Flask documents `wsgi_app` as the place for middleware; mypy sees a method there.
     if settings.newrelic_config:
         _wrap_in_new_relic(app, settings.newrelic_config, settings.newrelic_env)
@@ -120,7 +127,7 @@ def _wrap(app: Flask, settings: Settings) -> None:
             app.wsgi_app = profiling.Profiling(app.wsgi_app, settings.profiler_dir)  # type: ignore[method-assign]
     if settings.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies, x_proto=0, x_host=0)  # type: ignore[method-assign]
-    app.wsgi_app = RequestBodies(RequestLogging(app.wsgi_app))  # type: ignore[method-assign]
+    app.wsgi_app = RequestBodies(Exchanges(app.wsgi_app, service))  # type: ignore[method-assign]
 
 
 _RENDERERS: Final[Mapping[str | None, Renderer]] = {HEKA: "heka", CLASSIC: "classic"}
@@ -160,16 +167,15 @@ def open_sentry(settings: Settings) -> None:
         sentry.send_message(f"Running {running}.")
 
 
-def _new_service(settings: Settings, storage: Storage, service_class: Callable[..., Service]) -> Service:
+def _new_service(settings: Settings, storage: Storage, cache: Cache) -> Service:
     """Make a service on its backends, with the heartbeats and capabilities of every service."""
     _load_generator("id_generator", settings.default_id_generator)
     for kind in settings.kinds_with_generators():
         id_generator(settings, kind)
-    service = service_class(settings, storage, open_cache(settings), lambda kind: id_generator(settings, kind))
-    storage = service.storage
+    service = Service(settings, storage, cache, lambda kind: id_generator(settings, kind))
     service.add_heartbeat("storage", lambda: _ping(storage, write=not settings.readonly))
     service.add_heartbeat("permission", lambda: _ping(storage, write=False))
-    service.add_heartbeat("cache", service.cache.ping)
+    service.add_heartbeat("cache", cache.ping)
     for policy in settings.policies:
         if policy.name == "basicauth":
             service.add_capability("basicauth", _BASICAUTH, f"{_READ_THE_DOCS}/stable/api/1.x/authentication.html")
@@ -265,7 +271,7 @@ def open_measuring(settings: Settings) -> Any:
     modules = [module for module in map(load_plugin, settings.includes) if hasattr(module, "open_metrics")]
     if not settings.statsd_url and not modules:
         return None
-    return importlib.import_module("measuring.requests").open_measuring(settings, modules)
+    return importlib.import_module("measuring.metrics").open_measuring(settings, modules)
 
 
 def _wrap_in_new_relic(app: Flask, config: str, environment: str) -> None:

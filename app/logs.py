@@ -1,17 +1,34 @@
-"""The fields of a request's log line, under the names that log tools filter on (operations contract, 5.5). Pure."""
+"""Write the log lines of requests, of members of batches and of refused operations (operations contract, 5.5).
+
+The names of fields are those on which log tools filter; fields without a value are left out.
+"""
 
 from __future__ import annotations
 
+import logging
 import random
 import re
+import time
+from collections.abc import Iterable
 from datetime import datetime
 from functools import lru_cache
 from typing import Final
 from urllib.parse import parse_qsl
 
-from app.identity import Identity
+from app.errors import ApiError, Forbidden, Unauthenticated
+from app.identity import EVERYONE, Identity
+from app.observations import HttpResponse, RequestHead
+from app.operation import Operation
 from backends import Json
+from backends.logs import REQUEST_ID, SUBREQUEST, SUMMARY
+from backends.logs.records import RequestRecord
 from backends.logs.secrets import redact_query
+from backends.tolerance import tolerate
+
+log: Final = logging.getLogger("kinto.logs")
+_summary: Final = logging.getLogger(SUMMARY)
+_subrequest: Final = logging.getLogger(SUBREQUEST)
+_authorization: Final = logging.getLogger("kinto.core.authorization")
 
 Fields = dict[str, Json]
 
@@ -22,7 +39,7 @@ _RANDOM_BITS: Final = ~(0xF << 76 | 0xC << 60)
 _FORBIDDEN_IN_ID: Final = re.compile(r"[^\w.:+/=@-]", re.ASCII)
 
 
-def request_id(header: str | None) -> str:
+def make_request_id(header: str | None) -> str:
     """Return the id of a request: from its header, without unusual characters and at most 200, else a new one."""
     sanitized = _FORBIDDEN_IN_ID.sub("", header)[:_MAX_ID_LENGTH] if header else ""
     if sanitized:
@@ -32,38 +49,81 @@ def request_id(header: str | None) -> str:
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
-def request_fields(  # noqa: PLR0913  # one argument for each field
-    method: str, path: str, query: str, request_id: str, agent: str | None, languages: str | None
-) -> Fields:
-    """Return the fields of an incoming request; those without a value are left out."""
-    fields: Fields = {"path": path, "method": method, "rid": request_id, "errno": 0}
-    if agent:
-        fields["agent"] = agent
-    if languages:
-        fields["lang"] = languages
-    if query:
-        fields["querystring"] = redact_query(dict(parse_qsl(query, keep_blank_values=True)))
-    return fields
+def are_requests_logged() -> bool:
+    """Return whether lines of requests are written."""
+    return _summary.isEnabledFor(logging.INFO)
 
 
-def identity_fields(identity: Identity) -> Fields:
-    """Return the user id without the prefix of its policy, and the policy; nothing for an anonymous identity."""
-    if identity.user_id is None:
-        return {}
-    return {"uid": identity.user_id.partition(":")[2], "authn_type": identity.policy}
+def are_details_logged() -> bool:
+    """Return whether lines of requests have headers and bodies: if the level of their logger is DEBUG (O-MON-26)."""
+    return _summary.level == logging.DEBUG
 
 
-def response_fields(status: int, started_ns: int, ended_ns: int) -> Fields:
-    """Return the end of a request in local time, its status, and its duration, both times to the millisecond."""
-    seconds, milliseconds = divmod(ended_ns // 1_000_000, 1000)
-    return {
+def log_response(response: HttpResponse) -> None:
+    """Write the log line of a request that is answered (O-MON-20)."""
+    if not are_requests_logged():
+        return
+    seconds, milliseconds = divmod(time.time_ns() // 1_000_000, 1000)
+    fields = {
+        **request_fields(response.head, response.identity),
+        **response.fields,
         "time": f"{_local_time(seconds)}.{milliseconds:03}000",
-        "code": status,
-        "t": (ended_ns - started_ns) // 1_000_000,
+        "code": response.status,
+        "t": int(response.seconds * 1000),
     }
+    _summary.handle(RequestRecord(SUMMARY, "", fields))
 
 
 @lru_cache(maxsize=2)
 def _local_time(seconds: int) -> str:
     """Return a local time to the second; cached, since many requests end in the same second."""
     return datetime.fromtimestamp(seconds).isoformat()
+
+
+def request_fields(head: RequestHead, identity: Identity) -> Fields:
+    """Return the fields of a request before it is answered; those of a path that is not UTF-8 are left out.
+
+    The user id is without the prefix of its policy.
+    """
+    if head.path is None:
+        return {"errno": 0}
+    fields: Fields = {"path": head.path, "method": head.method, "rid": REQUEST_ID.get() or "", "errno": 0}
+    if head.agent:
+        fields["agent"] = head.agent
+    if head.languages:
+        fields["lang"] = head.languages
+    if head.query:
+        fields["querystring"] = redact_query(dict(parse_qsl(head.query, keep_blank_values=True)))
+    if identity.user_id is not None:
+        fields["uid"] = identity.user_id.partition(":")[2]
+        fields["authn_type"] = identity.policy
+    return fields
+
+
+def log_members(members: Iterable[tuple[RequestHead, Identity]]) -> None:
+    """Write the log line of each member of a batch, before it is performed (O-MON-21)."""
+    if not _subrequest.isEnabledFor(logging.INFO):
+        return
+    request_id = REQUEST_ID.get() or make_request_id(None)
+    for head, identity in members:
+        fields = request_fields(head, identity) | {"rid": request_id}
+        _subrequest.handle(RequestRecord(SUBREQUEST, SUBREQUEST, fields))
+
+
+def log_refusal(operation: Operation, error: ApiError) -> None:
+    """Write a log line for an operation that its identity may not perform (O-MON-24)."""
+    if not isinstance(error, Forbidden | Unauthenticated):
+        return
+    user_id = operation.identity.user_id or EVERYONE
+    uri, permission = operation.route.uri, "read" if operation.reads else "write"
+    if operation.method == "POST":
+        parent = operation.route.parent
+        uri, permission = parent.uri if parent else "", f"{operation.kind.name}:create"
+    with tolerate(log, "Unable to write the line of a refused operation"):
+        _authorization.info(
+            "Permission %r on %r not granted to %r.",
+            permission,
+            uri,
+            user_id,
+            extra={"userid": user_id, "uri": uri, "perm": permission},
+        )

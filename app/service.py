@@ -7,15 +7,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, TypeVar
 
-from app.decisions.decide import decide
 from app.decisions.permissions import principals_with_groups
 from app.decisions.rules import Rules
-from app.decisions.working_set import WorkingSet
 from app.errors import ApiError
 from app.events import Context, Event, Listener
 from app.identity import ANONYMOUS, Identity, Outdated, Policy, Reader, VerifyingReader
 from app.kinds import Kind, Kinds, core_kinds
-from app.operation import Operation, Outcome
+from app.observations import Observation, Observer
 from app.parsing.ids import Generator
 from app.settings import PolicySettings, Settings
 from app.settings.values import Reader as ValueReader
@@ -43,7 +41,8 @@ class Service:
     *generator* returns the id generator of a kind by its name. A plugin's `attach(app, service)` uses the methods that
     begin with `add_`, and the Flask application for its URLs. `identity_kinds` are kinds whose objects are users: each
     is the principal `<kind>:<id>`, can log in within the batch that creates it, and loses all grants when it is
-    deleted. `listens_to_reads` is whether a listener has the action `read`.
+    deleted. `listens_to_reads` is whether a listener has the action `read`. `observers` get what is measured: without
+    metrics there are none, and nothing is measured.
     """
 
     def __init__(
@@ -63,6 +62,7 @@ class Service:
             settings.timestamp_max_ahead_seconds * 1000,
         )
         self.metrics: Metrics = NO_METRICS
+        self.observers: list[Observer] = []
         self.policies: list[Policy] = []
         self.policy_classes: dict[str, Callable[[PolicySettings, Service], Policy]] = {}
         self.capabilities: dict[str, dict[str, Json]] = {}
@@ -76,7 +76,7 @@ class Service:
         self.identity_kinds: set[str] = set()
         self.flush_steps: list[Callable[[], None]] = []
         self.start_checks: list[Callable[[], None]] = []
-        self._listeners: list[Listener] = []
+        self.listeners: list[Listener] = []
         self.has_listeners = self.listens_to_reads = False
 
     def add_kind(self, kind: Kind) -> None:
@@ -127,28 +127,29 @@ class Service:
 
     def add_listener(self, listener: Listener) -> None:
         """Add a listener to changes or reads. Listeners are called in the order in which they were added."""
-        self._listeners.append(listener)
+        self.listeners.append(listener)
         self.has_listeners = True
         self.listens_to_reads |= "read" in listener.actions
 
     def notify_before(self, events: Sequence[Event], context: Context) -> None:
         """Call listeners inside the transaction. An ApiError that one raises rolls everything back (C-EVT-6)."""
         for event in events:
-            for listener in self._listeners:
+            for listener in self.listeners:
                 if listener.before and listener.matches(event):
                     listener.before(event, context)
 
     def notify_after(self, events: Sequence[Event]) -> None:
         """Call listeners after the commit. Errors that they raise are logged and change nothing (C-EVT-7)."""
         for event in events:
-            for listener in self._listeners:
+            for listener in self.listeners:
                 with tolerate(log, "Unable to notify", logging.ERROR):
                     if listener.after and listener.matches(event):
                         listener.after(event)
 
-    def decide(self, operation: Operation, working_set: WorkingSet) -> Outcome:
-        """Decide one operation. Raises the ApiError that is its answer."""
-        return decide(operation, working_set, self.rules)
+    def observe(self, observation: Observation) -> None:
+        """Pass a measurement to all observers."""
+        for observer in self.observers:
+            observer(observation)
 
     def authenticate(self, authorization: str | None, read: Reader | None = None) -> Identity:
         """Return the identity of the first policy that accepts these credentials, else `ANONYMOUS` (P-BASIC-7).
@@ -252,5 +253,6 @@ class Service:
         return [f"/{kind.plural}" for kind in self.kinds.at_top()]
 
     def close(self) -> None:
-        """Release the resources of the backends."""
+        """Release the resources of the backends and metrics."""
         self.storage.close()
+        self.metrics.close()

@@ -1,4 +1,4 @@
-"""Authenticate a request by its `Authorization` header, and put its identity into the log line of the request."""
+"""Authenticate a request by its `Authorization` header, and note its identity for what observes the request."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from flask import request
 
 from app.identity import Identity, VerifyingReader
 from app.service import Service
-from blueprints.request_logging import add_log_identity
+from blueprints.exchanges import note_identity
 
 _Answer = TypeVar("_Answer")
 
@@ -17,14 +17,14 @@ _Answer = TypeVar("_Answer")
 def authenticate(service: Service) -> Identity:
     """Return the identity of the sender, for `perform_authenticated`, which verifies it with its first read."""
     identity = service.authenticate(request.headers.get("Authorization"))
-    add_log_identity(identity)
+    note_identity(identity)
     return identity
 
 
 def authenticate_and_verify(service: Service) -> Identity:
     """Return the identity of the sender, verified against the storage (`Service.authenticate_and_verify`)."""
     identity = service.authenticate_and_verify(request.headers.get("Authorization"))
-    add_log_identity(identity)
+    note_identity(identity)
     return identity
 
 
@@ -33,7 +33,7 @@ def authenticate_with_groups(
 ) -> tuple[Identity, frozenset[str]]:
     """Return the identity of the sender and its principals, with groups (`Service.authenticate_with_groups`)."""
     identity, principals = service.authenticate_with_groups(request.headers.get("Authorization"), configured)
-    add_log_identity(identity)
+    note_identity(identity)
     return identity, principals
 
 
@@ -44,8 +44,8 @@ def answer_authenticated(
 ) -> _Answer:
     """Call *answer* with the identity of the sender and return its result (`Service.answer_authenticated`)."""
 
-    def answer_and_log(identity: Identity, principals: frozenset[str], reader: VerifyingReader) -> _Answer:
-        add_log_identity(identity)
+    def note_and_answer(identity: Identity, principals: frozenset[str], reader: VerifyingReader) -> _Answer:
+        note_identity(identity)
         return answer(identity, principals, reader)
 
-    return service.answer_authenticated(request.headers.get("Authorization"), configured, answer_and_log)
+    return service.answer_authenticated(request.headers.get("Authorization"), configured, note_and_answer)

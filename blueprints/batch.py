@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Final
+from functools import partial
 
-from blinker import Namespace
 from flask import Blueprint, Flask, Response, request
 from werkzeug.datastructures import Headers as CaseInsensitiveHeaders
 
 from app.errors import ApiError, Invalid, NotAllowed, Problem, Programmatic
-from app.identity import Identity
+from app.identity import ANONYMOUS, Identity
 from app.kinds import Route
+from app.logs import log_members
+from app.observations import HttpResponse, RequestHead
 from app.operation import Answer, Operation, View
 from app.service import Service
 from app.transactions.perform import perform_authenticated
@@ -24,15 +25,12 @@ from blueprints.batch_body import LINE_BREAK, canonical_name, parse_members
 from blueprints.batch_targets import Target, Targets
 from blueprints.batch_views import is_json, request_view
 from blueprints.cors import ALWAYS_EXPOSED, exposed_by_error, exposed_headers
+from blueprints.exchanges import EXCHANGE, add_log_fields, endpoint_of, note_identity
 from blueprints.http import to_response
 from blueprints.negotiation import JSON_TYPE
 from blueprints.replies import Reply, common_headers, error_reply, member_headers, to_reply
-from blueprints.request_logging import add_log_fields, add_log_identity, log_members
 from blueprints.requests import BODY_METHODS, HttpRequest, parse_operation
 from blueprints.urls import prefix
-
-MEMBER_ANSWERED: Final = Namespace().signal("member-answered")
-"""Sent by the application for each member except those that views answer, with `member` and `reply`."""
 
 # RFC 9110, section 7.6.1, and the headers that describe the body of the batch.
 _CONNECTION_HEADERS = frozenset(
@@ -69,11 +67,21 @@ class Member:
     is_view: bool = False
     exposed: Sequence[str] = ALWAYS_EXPOSED
     seconds: float = 0.0
+    _head: RequestHead | None = None
 
     @property
-    def identity(self) -> Identity | None:
-        """Return the identity of the sender, None before authentication."""
-        return self.operation.identity if self.operation else None
+    def head(self) -> RequestHead:
+        """Return the head of the request, made when it is first observed."""
+        if self._head is None:
+            method, query, headers = self.request.method, self.request.query, self.request.headers
+            agent, languages = headers.get("User-Agent"), headers.get("Accept-Language")
+            self._head = RequestHead(method, self.path, query, agent, languages)
+        return self._head
+
+    @property
+    def identity(self) -> Identity:
+        """Return the identity of the sender, anonymous unless a list or an object is asked for."""
+        return self.operation.identity if self.operation else ANONYMOUS
 
 
 class MemberFailed(Exception):
@@ -123,10 +131,7 @@ class _Batch:
         if any(self._targets.is_batch(target.path) for target in targets):
             raise Invalid(Problem("body", "requests", "Recursive call on /batch endpoint is forbidden."))
         members = [self._parse(value, target) for value, target in zip(values, targets, strict=True)]
-        log_members(
-            (member.request.method, member.path, member.request.query, member.request.headers, member.identity)
-            for member in members
-        )
+        log_members((member.head, member.identity) for member in members)
         steps = [(member, step) for member in members if (step := self._step(member)) is not None]
         performed, answers = perform_authenticated(self._service, [step for _, step in steps])
         for (member, _), step in zip(steps, performed, strict=True):
@@ -139,7 +144,7 @@ class _Batch:
         """Keep the operation as it was performed: if its user changed meanwhile, it has another identity."""
         member.operation = performed
         if member.request.headers.get("Authorization") == self._inherited.get("Authorization"):
-            add_log_identity(performed.identity)
+            note_identity(performed.identity)
 
     def _parse(self, value: Mapping[str, Json], target: Target) -> Member:
         """Parse one member into an operation, or into the reply that refuses it."""
@@ -195,7 +200,7 @@ class _Batch:
         if authorization not in self._identities:
             identity = self._identities[authorization] = self._service.authenticate(authorization)
             if authorization == self._inherited.get("Authorization"):
-                add_log_identity(identity)
+                note_identity(identity)
         return self._identities[authorization]
 
     def _step(self, member: Member) -> Operation | View | None:
@@ -204,7 +209,7 @@ class _Batch:
             return member.operation
 
         def answer_member() -> None:
-            member.reply = request_view(self._app, member.path, member.request)
+            member.reply = request_view(self._service, self._app, member.path, member.request)
             if member.reply.status >= Programmatic.status:
                 raise MemberFailed(member.reply)
 
@@ -217,7 +222,8 @@ class _Batch:
         member.seconds += time.perf_counter() - start
         headers = reply.headers
         if not member.is_view:  # a view is measured, and gets its headers, as a request of its own
-            MEMBER_ANSWERED.send(self._app, member=member, reply=reply)
+            if self._service.observers:
+                self._service.observe(_describe_member(member, reply))
             origin = member.request.headers.get("Origin")
             headers = member_headers(reply, common_headers(self._service, origin, member.exposed))
         body = reply.body if reply.body and is_json(reply) and member.request.method != "HEAD" else '""'
@@ -230,3 +236,22 @@ class _Batch:
         assert member.operation is not None
         assert answer is not None, "every operation has an answer"
         return to_reply(self._service, member.operation, answer, member.path, member.request.query)
+
+
+def _describe_member(member: Member, reply: Reply) -> HttpResponse:
+    """Describe the response to a member; its seconds exclude statements, which belong to the batch."""
+    endpoint, identity, seconds, exchange = None, member.identity, member.seconds, EXCHANGE.get()
+    ids: Callable[[], Mapping[str, str]] = dict
+    if member.operation:
+        route = member.operation.route
+        endpoint, ids = endpoint_of(route), route.matchdict
+        decision = exchange.decisions.get(id(route)) if exchange else None
+        if decision:
+            # The identity may be another than before: an earlier member may have created the account.
+            identity, seconds = decision.operation.identity, seconds + decision.seconds
+    size = partial(_size_of, reply)
+    return HttpResponse(member.head, endpoint, reply.status, seconds, identity, {}, ids, size)
+
+
+def _size_of(reply: Reply) -> int:
+    return len(reply.body.encode())

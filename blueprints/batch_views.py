@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from flask import Flask, request
+from flask import Flask, Response, request
 
 from app.authentication.logins import CALLER
+from app.service import Service
 from backends.codec import dumps, loads
+from blueprints.exchanges import Exchange, describe, head_of
 from blueprints.http import CALLER_KEY
 from blueprints.negotiation import media_type
 from blueprints.replies import Reply
@@ -23,14 +26,18 @@ log: Final = logging.getLogger("kinto.batch")
 _SERVER_KEYS = ("SERVER_NAME", "SERVER_PORT", "SERVER_PROTOCOL", "REMOTE_ADDR", "REMOTE_PORT", "SCRIPT_NAME")
 
 
-def request_view(app: Flask, path: str, http_request: HttpRequest) -> Reply:
+def request_view(service: Service, app: Flask, path: str, http_request: HttpRequest) -> Reply:
     """Call the view of a member by a request of its own, which has only its headers in common with the batch.
 
     *path* is decoded and has the version.
     """
+    environ = _environ(path, http_request)
     # Without a new application context Flask would give the request the `g` of the batch.
-    with app.app_context(), app.request_context(_environ(path, http_request)):
+    with Exchange(head_of(environ)) as exchange, app.app_context(), app.request_context(environ) as context:
         response = app.full_dispatch_request()
+        if service.observers:
+            size = partial(_size_of, response)
+            service.observe(describe(service, exchange, context.request, response.status_code, size))
     response.direct_passthrough = False
     raw = response.get_data()
     response.close()
@@ -45,6 +52,10 @@ def request_view(app: Flask, path: str, http_request: HttpRequest) -> Reply:
         log.warning("The view at %s returned a body that is not valid JSON.", path)
         reply.body = '""'
     return reply
+
+
+def _size_of(response: Response) -> int:
+    return response.calculate_content_length() or 0
 
 
 def _environ(path: str, http_request: HttpRequest) -> WSGIEnvironment:

@@ -30,9 +30,9 @@ from app.service import Service
 from backends import BackendError
 from backends.tolerance import tolerate
 from blueprints.cors import ALWAYS_EXPOSED, exposed_by_error, preflight_headers
+from blueprints.exchanges import add_log_fields, log_context
 from blueprints.replies import Reply, caching_headers, common_headers, error_reply, has_ended, to_api_error
 from blueprints.request_bodies import RequestBody
-from blueprints.request_logging import add_log_fields, log_context
 from blueprints.urls import ROOTED_PATH, expect_host, expect_utf8, is_unversioned, origin_of_urls, prefix, request_path
 
 if TYPE_CHECKING:

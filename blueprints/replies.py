@@ -12,6 +12,7 @@ from email.utils import formatdate
 from urllib.parse import parse_qsl
 
 from app.errors import ApiError, Clash, Contended, NotAllowed, Programmatic, Unauthenticated, Unavailable
+from app.logs import log_refusal
 from app.operation import Answer, Operation, Outcome, Permissions
 from app.parsing import queries
 from app.parsing.queries import Query
@@ -22,7 +23,6 @@ from backends import BackendError, Busy, IntegrityError
 from backends.codec import dumps
 from backends.storage import Conflict, Disconnected
 from blueprints.cors import allowed_origin
-from blueprints.request_logging import log_refusal
 from blueprints.urls import origin_of_urls
 
 Headers = dict[str, str]

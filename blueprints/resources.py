@@ -13,11 +13,11 @@ from app.settings.patterns import Shape
 from app.transactions.perform import perform_single
 from blueprints.authentication import authenticate
 from blueprints.cors import exposed_headers
+from blueprints.exchanges import note_identity
 from blueprints.http import to_response
 from blueprints.replies import to_reply
-from blueprints.request_logging import add_log_identity
 from blueprints.requests import HttpRequest, parse_operation
-from blueprints.urls import prefix
+from blueprints.urls import prefix, rule_name
 
 
 def resources(service: Service) -> Blueprint:
@@ -26,9 +26,9 @@ def resources(service: Service) -> Blueprint:
     for kind in service.kinds:
         for on_list in (True, False):
             methods = enabled_methods(service, kind, on_list=on_list)
-            name = f"{kind.name}-{'plural' if on_list else 'object'}"
             if methods:
                 rule = url_rule(service, kind, on_list=on_list)
+                name = rule_name(kind, on_list=on_list)
                 blueprint.add_url_rule(rule, name, view(service), methods=methods, provide_automatic_options=False)
     return blueprint
 
@@ -61,7 +61,7 @@ def view(service: Service) -> Callable[..., Response]:
         identity = authenticate(service)
         operation, answer = perform_single(service, parse_operation(service, http_request, route, identity))
         if operation.identity is not identity:
-            add_log_identity(operation.identity)
+            note_identity(operation.identity)
         return to_response(to_reply(service, operation, answer, request.path, query))
 
     return resource

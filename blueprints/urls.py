@@ -9,6 +9,7 @@ from urllib.parse import unquote_to_bytes
 from flask import request
 
 from app.errors import Malformed
+from app.kinds import Kind
 from app.parsing import hosts
 from app.service import Service
 
@@ -22,6 +23,11 @@ ROOTED_PATH: Final = re.compile(r"/(?!/)")
 def prefix(service: Service) -> str:
     """Return the prefix of every URL: `/v1` (C-URL-1)."""
     return f"/v{service.settings.http_api_version.split('.')[0]}"
+
+
+def rule_name(kind: Kind, *, on_list: bool) -> str:
+    """Return the name of the URL rule for the lists or objects of a kind: `record-object`."""
+    return f"{kind.name}-{'plural' if on_list else 'object'}"
 
 
 def origin_of_urls(service: Service) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
+from typing import Final
 
 from app.observations import (
+    REDIRECT,
     Authentication,
     BackendCalls,
     CacheLookup,
@@ -16,7 +18,7 @@ from app.observations import (
 )
 from backends.metrics import Metrics
 from backends.metrics.calls import Call, backend_timer
-from backends.metrics.limits import LabelLimit
+from backends.metrics.limits import LabelLimit, method_name
 
 
 class GuideNames:
@@ -31,7 +33,7 @@ class GuideNames:
             case BackendCalls(calls, seconds):
                 for name in _guide_timers(calls):
                     self._metrics.timing(name, seconds)
-            case Decision(seconds):
+            case Decision(_, seconds):
                 self._metrics.timing("authentication.permits", seconds)
             case HttpResponse():
                 self._count_response(observation)
@@ -39,16 +41,47 @@ class GuideNames:
                 self._metrics.timing(listener, seconds)
 
     def _count_response(self, response: HttpResponse) -> None:
-        if response.view is not None:
-            self._metrics.timing(f"view.{response.view}.{response.method}", response.seconds)
-        if response.user_id is not None:
-            self._metrics.count("users", unique=response.user_id.replace(":", "."))
-            self._metrics.count(f"authn_type.{response.policy}")
+        if response.endpoint is not None and response.is_of_view:
+            view, method = _guide_view(response.endpoint), method_name(response.head.method)
+            self._metrics.timing(f"view.{view}.{method}", response.seconds)
+        user_id = _user_id(response)
+        if user_id is not None:
+            self._metrics.count("users", unique=user_id.replace(":", "."))
+            self._metrics.count(f"authn_type.{response.identity.policy}")
+
+
+def _user_id(response: HttpResponse) -> str | None:
+    """Return the user whom a response counts for. A batch itself counts for nobody: each of its members does."""
+    return None if response.endpoint == "batch.batch" else response.identity.user_id
 
 
 @lru_cache(maxsize=256)
 def _guide_timers(calls: tuple[Call, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(f"{call.part}.{call.guide}" for call in calls if call.guide))
+
+
+@cache
+def _guide_view(endpoint: str) -> str:
+    """Return the name of a view in the production guide."""
+    blueprint, _, name = endpoint.rpartition(".")
+    if blueprint == "resources":
+        kind, _, shape = name.rpartition("-")
+        return f"{kind}-{'record' if shape == 'object' else 'collection'}"
+    return blueprint if name in ("object", "plural") else name
+
+
+# Names of views that differ from those of the guide, and names of responses that no view makes, by status (O-MON-18).
+_KINTO_VIEWS: Final = {"contribute": "contribute.json", "metrics": "prometheus_metrics"}
+_VIEWLESS: Final = {404: "unknown", REDIRECT: "redirect_to_version"}
+
+
+@cache
+def _kinto_view(endpoint: str) -> str:
+    """Return the name of a view in Kinto 26.5."""
+    if endpoint.startswith("resources."):
+        return endpoint.removeprefix("resources.")
+    view = _guide_view(endpoint)
+    return _KINTO_VIEWS.get(view, view)
 
 
 class KintoNames:
@@ -82,17 +115,19 @@ class KintoNames:
 
     def _count_response(self, response: HttpResponse) -> None:
         # Scanners invent ids: each rejected id would create a time series (O-MON-18).
-        ids = {} if response.status >= 400 else response.ids()
+        ids = response.ids() if response.is_of_view and response.status < 400 else {}
+        is_viewless = response.endpoint is None or response.status == REDIRECT
         labels = [
-            ("method", response.method.lower()),
-            ("endpoint", response.endpoint),
+            ("method", method_name(response.head.method).lower()),
+            ("endpoint", _VIEWLESS.get(response.status, "unnamed") if is_viewless else _kinto_view(response.endpoint)),
             *zip(self._fields, self._limit_ids([ids.get(name, "") for name in self._fields]), strict=True),
         ]
         self._metrics.timing("request_duration_seconds", response.seconds, labels)
         self._metrics.count("request_summary", unique=[*labels, ("status", str(response.status))])
         self._metrics.observe("request_size", response.size())
-        if response.user_id is not None and response.policy is not None:
-            user = response.user_id.removeprefix(f"{response.policy}:").replace(":", ".")
-            policy, user = self._limit_users((response.policy, user))
-            self._metrics.count("users", unique=[("auth", policy), ("userid", user)])
-            self._metrics.count("authentication", unique=[("type", response.policy)])
+        user_id, policy = _user_id(response), response.identity.policy
+        if user_id is not None and policy is not None:
+            user = user_id.removeprefix(f"{policy}:").replace(":", ".")
+            auth, user = self._limit_users((policy, user))
+            self._metrics.count("users", unique=[("auth", auth), ("userid", user)])
+            self._metrics.count("authentication", unique=[("type", policy)])

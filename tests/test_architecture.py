@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = ("wsgi", "scripts", "app.factory", "measuring", "blueprints", "app", "backends", "servers")
 """From left to right: a module may import what stands in its own layer or further right."""
 
-HTTP = ("measuring", "blueprints", "app.factory")
+HTTP = ("blueprints", "app.factory")
 DATA = ("backends",)
 OWNERS = {
     "flask": HTTP,

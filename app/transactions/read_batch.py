@@ -11,6 +11,7 @@ from app.identity import VerifyingReader
 from app.operation import Answer, Operation, Outcome, View
 from app.service import Service
 from app.transactions import selections
+from app.transactions.deciding import decide_operation
 from app.transactions.enclosing_batch import EnclosingBatch
 from app.transactions.write_transaction import Retry
 from backends.storage import Snapshot
@@ -45,7 +46,7 @@ def read_batch(service: Service, steps: Sequence[Operation | View]) -> list[Answ
             operation, page = selections.read_list(service, step, read)
             working_set = WorkingSet(page, objects.now)
         try:
-            outcome = service.decide(operation, working_set)
+            outcome = decide_operation(service, operation, working_set)
         except ApiError as error:
             answers.append(error)
             continue

@@ -13,6 +13,7 @@ from app.operation import Answer, Effect, Operation, Outcome, View
 from app.service import Service
 from app.slow_results import SlowResults
 from app.transactions import selections
+from app.transactions.deciding import decide_operation
 from app.transactions.enclosing_batch import EnclosingBatch
 from app.transactions.nonces import Nonces
 from app.transactions.write_transaction import WriteTransaction
@@ -179,7 +180,7 @@ class WriteBatch(WriteTransaction):
             self.working_set.snapshot.page, self.working_set.snapshot.total = page.page, page.total
             self.working_set.snapshot.full, self.working_set.snapshot.has_shared = page.full, page.has_shared
         try:
-            outcome = self.service.decide(operation, self.working_set)
+            outcome = decide_operation(self.service, operation, self.working_set)
             self._attempt.nonces.use(operation, outcome)
         except ApiError as error:
             return error

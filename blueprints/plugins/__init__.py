@@ -42,7 +42,7 @@ from backends.storage import Stored as Stored
 from backends.storage import bucket_of as bucket_of
 from backends.storage import list_of as list_of
 from backends.storage import read_bucket as read_bucket
+from blueprints.exchanges import add_log_fields as add_log_fields
 from blueprints.http import to_response as to_response
 from blueprints.replies import Reply as Reply
-from blueprints.request_logging import add_log_fields as add_log_fields
 from blueprints.urls import prefix as prefix

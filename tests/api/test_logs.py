@@ -20,8 +20,8 @@ from app.factory import create_app
 from backends import BackendError
 from backends.logs import StreamHandlerWithRequestID
 from backends.logs.formats import ColorFormatter, MozlogFormatter, Origin, RenderedFormatter
+from blueprints.exchanges import add_log_fields
 from blueprints.heartbeat import run_checks
-from blueprints.request_logging import add_log_fields
 from tests.support.client import Client, user_id
 from tests.support.databases import BASICAUTH, make_app, sqlite_url
 

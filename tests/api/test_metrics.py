@@ -8,6 +8,7 @@ from operator import methodcaller
 from typing import Any
 
 import pytest
+from flask import Response
 
 from app.factory import create_app, create_service
 from app.service import Service
@@ -311,6 +312,17 @@ def test_a_listener_is_timed_under_its_name(client_with: ClientMaker, server: St
     assert "kinto.listeners.mine" in server.names()
 
 
+def test_what_is_measured_stays_as_it_is(client_with: ClientMaker, server: StatsdServer) -> None:
+    """The size of a stream is not known before it is sent: it is not read for that."""
+    client = client_with({"kinto.statsd_url": server.url, "kinto.statsd_names": "kinto"}, kept=False).as_(None)
+    client.app.add_url_rule("/v1/stream", "stream", lambda: Response(iter(["a", "b"])))
+
+    answer = client.get("/stream")
+
+    assert (answer.body, "Content-Length" in answer.headers) == (b"ab", False)
+    assert Line("kinto.request_size", "0", "g") in server.lines()
+
+
 class TestSettings:
     """O-MON-1, O-MON-2, O-MON-13, and what refuses the start."""
 
@@ -463,7 +475,7 @@ class TestSilence:
     def test_nothing_stands_around_service_and_backends(self, client_with: ClientMaker) -> None:
         service = client_with().app.extensions["kinto"]
 
-        assert type(service) is Service
+        assert service.observers == []
         assert type(service.storage) is SqlStorage
 
     def test_a_plugin_may_measure_all_the_same(self, client_with: ClientMaker) -> None:

@@ -10,12 +10,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from queue import Queue
 from typing import Any
 
 import pytest
 
+from app.identity import ANONYMOUS, Identity
+from app.kinds import Kind, Route
 from app.observations import (
     Authentication,
     BackendCalls,
@@ -23,8 +24,11 @@ from app.observations import (
     Decision,
     HttpResponse,
     Notification,
+    RequestHead,
     observe_with,
 )
+from app.operation import Operation
+from app.parsing.ids import NameGenerator
 from backends.cache import Cache
 from backends.metrics import NO_METRICS, CombinedMetrics, Metrics, calls
 from backends.metrics.batcher import DELAY_SECONDS, Batcher
@@ -371,10 +375,21 @@ def _named(names: type[GuideNames] | type[KintoNames], place: Metrics) -> GuideN
     return GuideNames(place) if names is GuideNames else KintoNames(place, ("bucket_id", "record_id"), 1000)
 
 
-RECORD = HttpResponse(
-    "GET", "record-record", "record-object", 200, 0.002, lambda: {"bucket_id": "b", "record_id": "r"}, lambda: 10
+BUCKETS = Kind("bucket", "buckets", (), NameGenerator())
+DECISION = Decision(
+    Operation("GET", Route(BUCKETS, "/buckets", "/buckets", "", "/buckets", True, None, (), (), ())), 0.001
 )
-BOBS = replace(RECORD, user_id="account:bob@x.org", policy="account")
+RECORD = HttpResponse(
+    RequestHead("GET", "/v1/buckets/b/collections/c/records/r", "", None, None),
+    "resources.record-object",
+    200,
+    0.002,
+    ANONYMOUS,
+    {},
+    lambda: {"bucket_id": "b", "record_id": "r"},
+    lambda: 10,
+)
+BOBS = RECORD._replace(identity=Identity("account:bob@x.org", "account"))
 
 
 class TestNames:
@@ -420,7 +435,7 @@ class TestNames:
 
     def test_kinto_leaves_out_the_ids_of_a_refused_request(self, server: StatsdServer, statsd: StatsD) -> None:
         """O-MON-18."""
-        _named(KintoNames, statsd)(replace(RECORD, status=404))
+        _named(KintoNames, statsd)(RECORD._replace(status=404))
 
         assert (
             "kinto.request_duration_seconds.method.get.endpoint.record-object.bucket_id..record_id." in server.names()
@@ -436,7 +451,7 @@ class TestNames:
         both = observe_with([_named(GuideNames, statsd), _named(KintoNames, statsd)])
 
         both(BackendCalls((calls.GET,), 0.001))
-        both(Decision(0.001))
+        both(DECISION)
         both(Authentication("account", 0.001))
         both(CacheLookup(hit=True))
         both(CacheLookup(hit=False))

@@ -1,0 +1,55 @@
+"""Time policies and listeners from outside: they contain no code for that."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from app.events import Listener
+from app.identity import Identity, Policy, Reader
+from app.observations import Authentication, Notification, Observer
+
+
+class TimedPolicy:
+    """A policy whose authentications are timed if they return an identity."""
+
+    def __init__(self, policy: Policy, observe: Observer) -> None:
+        self.name = policy.name
+        self._policy = policy
+        self._observe = observe
+
+    def identify(self, authorization: str, read: Reader) -> Identity | str | None:
+        """Return the identity of these credentials, timed."""
+        start = time.perf_counter()
+        identity = self._policy.identify(authorization, read)
+        name = identity.partition(":")[0] if isinstance(identity, str) else getattr(identity, "policy", None)
+        if name is not None:
+            self._observe(Authentication(name, time.perf_counter() - start))
+        return identity
+
+    def challenge(self) -> str | None:
+        """Return the challenge of the policy."""
+        return self._policy.challenge()
+
+
+def time_listener(listener: Listener, observe: Observer) -> Listener:
+    """Return a listener whose calls are timed if it has a name."""
+    if not listener.name:
+        return listener
+
+    def time_calls(notify: Callable[..., None] | None) -> Callable[..., None] | None:
+        if notify is None:
+            return None
+
+        def notify_timed(*event: Any) -> None:
+            start = time.perf_counter()
+            try:
+                notify(*event)
+            finally:
+                observe(Notification(listener.name, time.perf_counter() - start))
+
+        return notify_timed
+
+    return replace(listener, before=time_calls(listener.before), after=time_calls(listener.after))
