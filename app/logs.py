@@ -26,8 +26,9 @@ from backends.logs.secrets import redact_query
 from backends.tolerance import tolerate
 
 log: Final = logging.getLogger("kinto.logs")
-_summary: Final = logging.getLogger(SUMMARY)
-_subrequest: Final = logging.getLogger(SUBREQUEST)
+REQUESTS: Final = logging.getLogger(SUMMARY)
+"""The logger of the lines of requests; at its own level DEBUG they have headers and bodies."""
+_members: Final = logging.getLogger(SUBREQUEST)
 _authorization: Final = logging.getLogger("kinto.core.authorization")
 
 Fields = dict[str, Json]
@@ -49,19 +50,9 @@ def make_request_id(header: str | None) -> str:
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
-def are_requests_logged() -> bool:
-    """Return whether lines of requests are written."""
-    return _summary.isEnabledFor(logging.INFO)
-
-
-def are_details_logged() -> bool:
-    """Return whether lines of requests have headers and bodies: if the level of their logger is DEBUG (O-MON-26)."""
-    return _summary.level == logging.DEBUG
-
-
 def log_response(response: HttpResponse) -> None:
     """Write the log line of a request that is answered (O-MON-20)."""
-    if not are_requests_logged():
+    if not REQUESTS.isEnabledFor(logging.INFO):
         return
     seconds, milliseconds = divmod(time.time_ns() // 1_000_000, 1000)
     fields = {
@@ -71,7 +62,7 @@ def log_response(response: HttpResponse) -> None:
         "code": response.status,
         "t": int(response.seconds * 1000),
     }
-    _summary.handle(RequestRecord(SUMMARY, "", fields))
+    REQUESTS.handle(RequestRecord(SUMMARY, "", fields))
 
 
 @lru_cache(maxsize=2)
@@ -102,12 +93,12 @@ def request_fields(head: RequestHead, identity: Identity) -> Fields:
 
 def log_members(members: Iterable[tuple[RequestHead, Identity]]) -> None:
     """Write the log line of each member of a batch, before it is performed (O-MON-21)."""
-    if not _subrequest.isEnabledFor(logging.INFO):
+    if not _members.isEnabledFor(logging.INFO):
         return
     request_id = REQUEST_ID.get() or make_request_id(None)
     for head, identity in members:
         fields = request_fields(head, identity) | {"rid": request_id}
-        _subrequest.handle(RequestRecord(SUBREQUEST, SUBREQUEST, fields))
+        _members.handle(RequestRecord(SUBREQUEST, SUBREQUEST, fields))
 
 
 def log_refusal(operation: Operation, error: ApiError) -> None:

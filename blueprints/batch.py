@@ -128,20 +128,20 @@ class _Batch:
         *values* are the requests in the body of the batch. Raises Invalid, MemberFailed.
         """
         targets = [self._targets.resolve(value["path"]) for value in values]
-        if any(self._targets.is_batch(target.path) for target in targets):
+        if any(target.route is None and self._targets.is_batch(target.path) for target in targets):
             raise Invalid(Problem("body", "requests", "Recursive call on /batch endpoint is forbidden."))
         members = [self._parse(value, target) for value, target in zip(values, targets, strict=True)]
         log_members((member.head, member.identity) for member in members)
         steps = [(member, step) for member in members if (step := self._step(member)) is not None]
         performed, answers = perform_authenticated(self._service, [step for _, step in steps])
-        for (member, _), step in zip(steps, performed, strict=True):
-            if isinstance(step, Operation):
+        for (member, former), step in zip(steps, performed, strict=True):
+            if isinstance(step, Operation) and step is not former:
                 self._replace_operation(member, step)
         answer_of = {id(member): answer for (member, _), answer in zip(steps, answers, strict=True)}
         return f'{{"responses":[{",".join(self._json(member, answer_of.get(id(member))) for member in members)}]}}'
 
     def _replace_operation(self, member: Member, performed: Operation) -> None:
-        """Keep the operation as it was performed: if its user changed meanwhile, it has another identity."""
+        """Keep an operation whose user changed meanwhile as it was performed, with another identity."""
         member.operation = performed
         if member.request.headers.get("Authorization") == self._inherited.get("Authorization"):
             note_identity(performed.identity)

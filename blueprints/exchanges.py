@@ -76,7 +76,7 @@ class Exchanges:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a request."""
-        client_id, is_logged = environ.get("HTTP_X_REQUEST_ID"), logs.are_requests_logged()
+        client_id, is_logged = environ.get("HTTP_X_REQUEST_ID"), logs.REQUESTS.isEnabledFor(logging.INFO)
         is_observed = is_logged or self._service.observers
         if not (client_id or is_observed):
             return self._application(environ, start_response)
@@ -99,8 +99,8 @@ class Exchanges:
         return body
 
     def _answer(self, environ: WSGIEnvironment, response: _StartResponse, exchange: Exchange) -> Iterable[bytes]:
-        """Answer a request, and add headers and bodies to a log line that has them."""
-        if not logs.are_details_logged():
+        """Answer a request; at DEBUG its log line gets headers and bodies too (O-MON-26)."""
+        if logs.REQUESTS.level != logging.DEBUG:
             return self._application(environ, response)
         raw = read_raw_body(environ["wsgi.input"])
         body = self._application(environ, response)

@@ -115,7 +115,9 @@ class _Hooks:
         if request.method == "OPTIONS":
             return self._answer_options()
         if request.routing_exception is None:
-            _read_body()
+            body = request.environ["wsgi.input"]
+            if isinstance(body, RequestBody):
+                body.load()  # completely: no view acts on a request that did not arrive as a whole
         return None
 
     def _answer_options(self) -> Response:
@@ -214,10 +216,3 @@ def log_error(level: int, error: Exception, errno: int) -> None:
     """Log why a request failed. The response is the same if a log handler fails too."""
     with tolerate(log, "Unable to log an error"):
         log.log(level, "%s", error, exc_info=error, extra=log_context() | {"errno": errno})
-
-
-def _read_body() -> None:
-    """Read the whole body, so that no view acts on a request that did not arrive completely."""
-    body = request.environ["wsgi.input"]
-    if isinstance(body, RequestBody):
-        body.load()

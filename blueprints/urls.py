@@ -63,15 +63,6 @@ def is_unversioned(path: str) -> bool:
     return not (path.startswith("/v") and path[2:3].isdigit())
 
 
-def expect_path(path: str) -> None:
-    """Raise Malformed for a path that no database can look up.
-
-    Some servers, Werkzeug's own among them, replace bytes that are not UTF-8 by U+FFFD.
-    """
-    if "\0" in path or "\ufffd" in path:
-        raise Malformed("Invalid URL path.")
-
-
 def expect_host() -> None:
     """Raise Malformed for a `Host` that is not valid in a URL (RFC 9112, section 3.2)."""
     try:
@@ -81,11 +72,16 @@ def expect_host() -> None:
 
 
 def expect_utf8(path: bytes, query: bytes) -> None:
-    """Raise Malformed unless path and query are UTF-8, the path without U+0000 (C-URL-24, C-URL-25)."""
+    """Raise Malformed unless path and query are UTF-8, the path without U+0000 (C-URL-24, C-URL-25).
+
+    Some servers, Werkzeug's own among them, replace bytes of the path that are not UTF-8 by U+FFFD.
+    """
     try:
-        expect_path(path.decode())
+        decoded = path.decode()
     except UnicodeDecodeError as error:
         raise Malformed("Invalid URL path.") from error
+    if "\0" in decoded or "\ufffd" in decoded:
+        raise Malformed("Invalid URL path.")
     if b"%" not in query and query.isascii():
         return
     try:

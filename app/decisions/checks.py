@@ -29,7 +29,8 @@ def own_object_id(operation: Operation) -> str | None:
     Raises Unauthenticated for an anonymous identity where there is a limit.
     """
     own = operation.kind.hooks.own_object_id(operation.identity)
-    admit(operation, allowed=own is None or operation.identity.user_id is not None)
+    if own is not None and operation.identity.user_id is None:
+        raise Unauthenticated
     return own
 
 

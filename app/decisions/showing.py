@@ -43,9 +43,11 @@ def visible_permissions(operation: Operation, working_set: WorkingSet, access: A
     entered for it as writer is in `write`.
     """
     permissions = working_set.permissions(uri)
+    if access.may_see_permissions(uri):
+        return permissions
     writer = operation.kind.hooks.writer(operation.identity, uri[uri.rindex("/") + 1 :])
     represents_writer = access.settings_allow("write") and writer in permissions.get("write", ())
-    return permissions if represents_writer or access.may_see_permissions(uri) else {}
+    return permissions if represents_writer else {}
 
 
 def cache_expires(operation: Operation, working_set: WorkingSet) -> int | None:
