@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from backends import BackendError
-from backends.storage import Change, Move
 from tests.api.conftest import ClientMaker
 from tests.support.client import Answer, Client, basic, user_id
 
@@ -154,8 +153,8 @@ def test_a_backend_that_fails_undoes_the_whole_batch(stocked: Client, monkeypatc
             writer = self.inner.__enter__()
             write = writer.write
 
-            def fail_late(changes: list[Change], moves: list[Move]) -> None:
-                write(changes, moves)
+            def fail_late(*parts: Any) -> None:
+                write(*parts)
                 raise BackendError("the disk is full")
 
             writer.write = fail_late
