@@ -38,6 +38,7 @@ MAX_KEYS: Final = 20
 MAX_FIELDS: Final = 100
 """The most fields that one query may select: each is looked up in every object of the page."""
 
+_FIRST_PAGE: Final = tokens.Token(None)
 _INVALID_TOKEN: Final = "_token has invalid content"
 _URI_LAST: Final = (Order(("uri",), descending=True),)
 _DAY_MS: Final = 24 * 60 * 60 * 1000
@@ -109,27 +110,35 @@ def parse(pairs: Pairs, list_uri: str, limits: Limits, now_ms: int, fields: Fiel
     )
     if not fields.have_timestamps:
         filters = tuple(condition for condition in filters if condition.path != ("last_modified",))
-    query = Query(
-        limits.page_size(requested_limit),
-        filters,
-        requested_limit=requested_limit,
-        tombstones=any(condition.path == ("last_modified",) for condition in filters),
-        deprecated_to="_to" in parameters,
-    )
+    paths: Paths | None = None
+    order: tuple[Order, ...] = NEWEST_FIRST
+    token = _FIRST_PAGE
     try:
-        query = replace(query, fields=_read_paths(_parts(parameters.get("_fields", ()))))
-        query = replace(query, order=_read_order(_parts(parameters.get("_sort", ())), fields))
-        token = only_text("_token", parameters.get("_token", [""]))
-        query = _apply_token(query, token, list_uri if fields.have_timestamps else None)
-        _expect_fields(query.fields, fields)
+        paths = _read_paths(_parts(parameters.get("_fields", ())))
+        order = _read_order(_parts(parameters.get("_sort", ())), fields)
+        token_text = only_text("_token", parameters.get("_token", [""]))
+        token = _read_token(token_text, order, list_uri if fields.have_timestamps else None)
+        _expect_fields(paths, fields)
     except InvalidParameter as error:
         errors.append(error)
-    malformed = tuple(error.problem for error in errors if error.malformed)
-    refusal = next((error.problem for error in errors if not error.malformed), None)
+    latest, refusal = None, next((error.problem for error in errors if not error.malformed), None)
     if refusal is None and future_timestamps:
         latest, refusal = max(future_timestamps, key=lambda pair: pair[0])
-        query = replace(query, future_timestamp=latest)
-    return replace(query, problems=malformed, refusal=refusal)
+    return Query(
+        limits.page_size(requested_limit),
+        filters,
+        order,
+        token.after,
+        requested_limit,
+        tombstones=any(condition.path == ("last_modified",) for condition in filters),
+        fields=paths,
+        problems=tuple(error.problem for error in errors if error.malformed),
+        refusal=refusal,
+        deprecated_to="_to" in parameters,
+        token_nonce=token.nonce,
+        anchors=token.anchors,
+        future_timestamp=latest,
+    )
 
 
 def token(query: Query, page: Sequence[Stored], following: Stored, nonce: str | None = None) -> str:
@@ -257,15 +266,14 @@ def _read_order(texts: Sequence[str], fields: Fields) -> tuple[Order, ...]:
     return order if last[0].path in (key.path for key in order) else order + last
 
 
-def _apply_token(query: Query, text: str, list_uri: str | None) -> Query:
-    """Return the query of the page at which the token starts."""
+def _read_token(text: str, order: Sequence[Order], list_uri: str | None) -> tokens.Token:
+    """Read `_token`, the start of a page."""
     if text in ("", "null"):
-        return query
+        return _FIRST_PAGE
     try:
-        token = tokens.decode(text, query.order, list_uri)
+        return tokens.decode(text, order, list_uri)
     except ValueError as error:
         raise InvalidParameter(None, _INVALID_TOKEN) from error
-    return replace(query, after=token.after, token_nonce=token.nonce, anchors=token.anchors)
 
 
 def _read_paths(texts: Sequence[str]) -> Paths | None:
