@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import string
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import quote
 
@@ -50,31 +51,27 @@ _METHOD_ORDER: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTION
 
 
 class ApiResponse(Response):
-    """A response that keeps headers which Werkzeug changes: `Last-Modified` of a 304 (C-PRE-15), case in `Location`.
+    """A response whose headers are sent as they are, with `Content-Length`.
 
-    A response to HEAD that was made without the body of GET has no `Content-Length` (RFC 9110, section 8.6): Werkzeug
-    would send 0.
+    Werkzeug would remove `Last-Modified` of a 304 (C-PRE-15), change case in `Location`, add a `Content-Type`, and for
+    HEAD send the length 0 of a response that was made without the body of GET (RFC 9110, section 8.6).
     """
 
+    default_mimetype = None
+
     def get_wsgi_headers(self, environ: WSGIEnvironment) -> Headers:
-        """Return the headers as they are sent."""
-        headers = super().get_wsgi_headers(environ)
-        if self.status_code == 304 and "Last-Modified" in self.headers:
-            headers["Last-Modified"] = self.headers["Last-Modified"]
-        if environ["REQUEST_METHOD"] == "HEAD" and headers.get("Content-Length") == "0":
-            del headers["Content-Length"]
-        if "Location" in self.headers:
-            headers["Location"] = self.headers["Location"]
-        return headers
+        """Return the headers with the length of the body."""
+        body = self.get_data()
+        if self.status_code != HTTPStatus.NOT_MODIFIED and (body or environ["REQUEST_METHOD"] != "HEAD"):
+            self.headers["Content-Length"] = str(len(body))
+        return self.headers
 
 
 def to_response(reply: Reply) -> Response:
     """Convert a reply to a Flask response, without the headers of every response: `after_request` adds these."""
     if reply.errno:
         add_log_fields(errno=reply.errno)
-    response = ApiResponse(reply.body, reply.status)
-    response.headers.clear()
-    response.headers.update(reply.headers)
+    response = ApiResponse([reply.body.encode()], reply.status, reply.headers)
     for challenge in reply.challenges:
         response.headers.add("WWW-Authenticate", challenge)
     return response
@@ -102,20 +99,21 @@ class _Hooks:
 
     def before_request(self) -> Response | None:
         """Refuse requests that no view may get, and answer OPTIONS."""
-        settings = self._service.settings
-        CALLER.set(request.environ.get(CALLER_KEY) or Caller(request.remote_addr or ""))
+        settings, environ = self._service.settings, request.environ
+        CALLER.set(environ.get(CALLER_KEY) or Caller(request.remote_addr or ""))
         if settings.eos is not None and has_ended(settings):
             raise Gone
         if settings.readonly and request.method not in _SAFE_METHODS:
             raise NotAllowed
-        expect_host()
-        expect_utf8(request.environ.get("PATH_INFO", "").encode("latin-1"), request.query_string)
-        if not ROOTED_PATH.match(request.environ.get("PATH_INFO") or "/"):
+        path = environ.get("PATH_INFO", "")
+        expect_host(environ)
+        expect_utf8(path.encode("latin-1"), request.query_string)
+        if not ROOTED_PATH.match(path or "/"):
             request.url_rule, request.routing_exception = None, NotFound()
         if request.method == "OPTIONS":
             return self._answer_options()
         if request.routing_exception is None:
-            body = request.environ["wsgi.input"]
+            body = environ["wsgi.input"]
             if isinstance(body, RequestBody):
                 body.load()  # completely: no view acts on a request that did not arrive as a whole
         return None
@@ -145,8 +143,7 @@ class _Hooks:
     def after_request(self, response: Response) -> Response:
         """Add the headers of every response."""
         headers = common_headers(self._service, request.headers.get("Origin"), g.get("exposed", ALWAYS_EXPOSED))
-        for name, value in headers.items():
-            response.headers[name] = value
+        response.headers.update(headers)
         return response
 
     def answer_api_error(self, error: ApiError) -> Response:
@@ -209,7 +206,7 @@ class _Hooks:
         headers = {"Location": location, "Content-Type": "text/plain; charset=UTF-8"}
         if ttl_seconds >= 0:
             headers |= caching_headers(ttl_seconds)
-        return ApiResponse("", 307, headers)
+        return to_response(Reply(307, headers=headers))
 
 
 def log_error(level: int, error: Exception, errno: int) -> None:

@@ -63,10 +63,10 @@ def is_unversioned(path: str) -> bool:
     return not (path.startswith("/v") and path[2:3].isdigit())
 
 
-def expect_host() -> None:
+def expect_host(environ: WSGIEnvironment) -> None:
     """Raise Malformed for a `Host` that is not valid in a URL (RFC 9112, section 3.2)."""
     try:
-        hosts.split(_host_of(request.environ))
+        hosts.split(_host_of(environ))
     except ValueError as error:
         raise Malformed("Invalid Host header.") from error
 
