@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 from flask import Blueprint, Flask, Response, request
-from werkzeug.datastructures import Headers as CaseInsensitiveHeaders
 
 from app.errors import ApiError, Invalid, NotAllowed, Problem, Programmatic
 from app.identity import ANONYMOUS, Identity
@@ -49,6 +49,21 @@ _CONNECTION_HEADERS = frozenset(
 )
 _BATCH_HEADERS = _CONNECTION_HEADERS | {"forwarded", "host", "origin", "x-real-ip", "x-request-id"}
 """Headers that a member cannot choose: they describe the sender and the route of the whole batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemberHeaders:
+    """The headers of a member, each with its name and value, by its name in lower case."""
+
+    by_name: Mapping[str, tuple[str, str]]
+
+    def get(self, name: str, default: Any = None, /) -> Any:
+        """Return the value of a header; the case of its name does not matter."""
+        return self.by_name.get(name.lower(), (name, default))[1]
+
+    def items(self) -> Iterable[tuple[str, str]]:
+        """Return the names and values of all headers."""
+        return self.by_name.values()
 
 
 @dataclass(slots=True)
@@ -118,9 +133,13 @@ class _Batch:
         self._targets = Targets(service, app)
         self._version = prefix(service)
         self._identities: dict[str | None, Identity] = {}
-        self._inherited = CaseInsensitiveHeaders(
-            (name, value) for name, value in request.headers.items() if name.lower() not in _CONNECTION_HEADERS
-        )
+        self._authorization = request.headers.get("Authorization")
+        self._inherited = {
+            name.lower(): (name, value)
+            for name, value in request.headers.items()
+            if name.lower() not in _CONNECTION_HEADERS
+        }
+        self._common_headers = {has_body: self._merge({}, has_body=has_body) for has_body in (True, False)}
 
     def perform(self, values: Sequence[Mapping[str, Json]]) -> str:
         """Perform the members in order as one transaction and return the body of the response.
@@ -143,13 +162,13 @@ class _Batch:
     def _replace_operation(self, member: Member, performed: Operation) -> None:
         """Keep an operation whose user changed meanwhile as it was performed, with another identity."""
         member.operation = performed
-        if member.request.headers.get("Authorization") == self._inherited.get("Authorization"):
+        if member.request.headers.get("Authorization") == self._authorization:
             note_identity(performed.identity)
 
     def _parse(self, value: Mapping[str, Json], target: Target) -> Member:
         """Parse one member into an operation, or into the reply that refuses it."""
         method = value.get("method") or "GET"
-        headers = self._headers(value.get("headers", {}), method)
+        headers = self._headers(value.get("headers", {}), has_body=method in BODY_METHODS)
         path = target.path[len(self._version) :]
         start = time.perf_counter()
         member = Member(target.path, HttpRequest(method, path, target.query, headers, decoded=value.get("body")))
@@ -170,18 +189,24 @@ class _Batch:
         member.seconds = time.perf_counter() - start
         return member
 
-    def _headers(self, own: Mapping[str, str], method: str) -> CaseInsensitiveHeaders:
-        """Return the headers of a member: those of the batch, replaced by its *own* where a member may choose."""
+    def _headers(self, own: Mapping[str, str], *, has_body: bool) -> MemberHeaders:
+        """Return the headers of a member; those without headers of their *own* share them."""
+        return self._merge(own, has_body=has_body) if own else self._common_headers[has_body]
+
+    def _merge(self, own: Mapping[str, str], *, has_body: bool) -> MemberHeaders:
+        """Return the headers of the batch, replaced by a member's *own* where it may choose."""
         # RFC 9112, section 5.2: a line break in a value counts as a space.
         chosen = {canonical_name(name): LINE_BREAK.sub(" ", value).strip(" \t") for name, value in own.items()}
-        if method in BODY_METHODS:
+        if has_body:
             chosen.setdefault("content-type", JSON_TYPE)
-        # In a dict first: setting a header of `CaseInsensitiveHeaders` searches all others.
-        headers = {name.lower(): (name, value) for name, value in self._inherited.items()}
-        for name, value in chosen.items():
-            if name not in _BATCH_HEADERS and not name.startswith("x-forwarded-"):
-                headers[name] = (name.title(), value)
-        return CaseInsensitiveHeaders(list(headers.values()))
+        return MemberHeaders(
+            self._inherited
+            | {
+                name: (name.title(), value)
+                for name, value in chosen.items()
+                if name not in _BATCH_HEADERS and not name.startswith("x-forwarded-")
+            }
+        )
 
     def _operation(self, http_request: HttpRequest, route: Route) -> Operation:
         """Parse a member on a list or an object. Raises NotAllowed."""
@@ -199,7 +224,7 @@ class _Batch:
         """Authenticate the sender of a member, once for all members with the same credentials."""
         if authorization not in self._identities:
             identity = self._identities[authorization] = self._service.authenticate(authorization)
-            if authorization == self._inherited.get("Authorization"):
+            if authorization == self._authorization:
                 note_identity(identity)
         return self._identities[authorization]
 

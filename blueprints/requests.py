@@ -82,10 +82,10 @@ def parse_operation(service: Service, http_request: HttpRequest, route: Route, i
         body = _parse_body(http_request, route, problems)
     elif http_request.raw:
         problems += _stray_body_problems(http_request)
-    if route.on_list or http_request.query:
+    pages = route.on_list and http_request.method != "POST"
+    if pages or http_request.query:
         query = _parse_query(service, http_request, route)
-        if route.on_list and http_request.method != "POST":
-            problems += query.problems
+        problems += query.problems if pages else ()
     if http_request.method == "DELETE" and not route.on_list and http_request.query:
         deleted_at = _parse_deletion_time(http_request.query, problems)
     behaviour = _parse_response_behaviour(http_request, problems) if http_request.method == "PATCH" else "full"

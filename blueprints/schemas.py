@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from marshmallow import INCLUDE, Schema, ValidationError, fields, missing, pre_load
+from marshmallow import INCLUDE, Schema, ValidationError, fields, missing
 
 from app.errors import Problem, first_problems
 from app.parsing.bodies import not_a_mapping, not_iterable
@@ -81,17 +81,9 @@ class ClosedSchema(Schema):
     """An object with declared members only. Unknown members are reported together, and no other problem then."""
 
     class Meta:
-        """Let `expect_known` report unknown members: marshmallow would report each of them, beside other problems."""
+        """Let `load` report unknown members: marshmallow would report each of them, beside other problems."""
 
         unknown = INCLUDE
-
-    @pre_load
-    def expect_known(self, body: Mapping[str, Json], **_: Any) -> Mapping[str, Json]:
-        """Raise ValidationError when there are unknown members."""
-        unknown = {name: value for name, value in body.items() if name not in self.fields}
-        if unknown:
-            raise InvalidField(unknown_members_problem("", unknown))
-        return body
 
 
 class WriteBody(ClosedSchema):
@@ -118,13 +110,16 @@ def scalar_problems(body: Json) -> tuple[Problem, ...]:
     return () if isinstance(body, dict | list) else (NOT_A_CONTAINER, Problem("body", "", "Required"))
 
 
-def load(schema: Schema, body: Json) -> tuple[dict[str, Json], tuple[Problem, ...]]:
+def load(schema: ClosedSchema, body: Json) -> tuple[dict[str, Json], tuple[Problem, ...]]:
     """Return the validated members of a body, and its problems; one of the two is empty."""
     problems = scalar_problems(body)
     if problems:
         return {}, problems
     if isinstance(body, list):
         return {}, (not_a_mapping("", body),)
+    unknown = {name: value for name, value in body.items() if name not in schema.fields}
+    if unknown:
+        return {}, (unknown_members_problem("", unknown),)
     try:
         loaded: dict[str, Json] = schema.load(body)
     except ValidationError as error:

@@ -148,7 +148,7 @@ class WorkingSet:
         clock = self.snapshot.clocks.get(list_uri, Clock(0, 0))
         if timestamp > clock.last_modified:
             self.transaction_state.moved_lists.add(list_uri)
-        self.snapshot.clocks[list_uri] = replace(clock, last_modified=timestamp, count=clock.count + count)
+        self.snapshot.clocks[list_uri] = Clock(timestamp, clock.count + count, clock.former)
 
     def interval_timestamp(self, list_uri: str) -> int:
         """Return the timestamp at which a grant or membership in a list begins or ends: one not yet polled.
