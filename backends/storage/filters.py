@@ -6,7 +6,7 @@ names of fields too, so that pages of the same shape share one statement, which 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Final
@@ -144,10 +144,19 @@ def _sort_values(page: Page, path: tuple[str, ...], key: KeyShape, value: Json, 
     return (stored,)
 
 
-def conditions(shape: QueryShape, documents: Table, dialect: Dialect) -> list[ColumnElement[bool]]:
-    """Return the conditions of a page beside its list: living objects, filters, after the last page."""
+def conditions(
+    shape: QueryShape, documents: Table, dialect: Dialect, fulfilled: Collection[int] = ()
+) -> list[ColumnElement[bool]]:
+    """Return the conditions of a page beside its list: living objects, filters, after the last page.
+
+    *fulfilled* are the numbers of filters that need no condition.
+    """
     living = [] if shape.tombstones else [~documents.c.deleted]
-    matching = [_condition(each, f"f{number}", documents, dialect) for number, each in enumerate(shape.filters)]
+    matching = [
+        _condition(each, f"f{number}", documents, dialect)
+        for number, each in enumerate(shape.filters)
+        if number not in fulfilled
+    ]
     following = [_after(shape, documents, dialect)] if shape.has_after else []
     return [*living, *matching, *following]
 

@@ -29,7 +29,9 @@ from sqlalchemy import (
     Column,
     FromClause,
     Label,
+    LargeBinary,
     Select,
+    Subquery,
     Text,
     bindparam,
     case,
@@ -41,7 +43,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.elements import ColumnElement
 
-from backends.storage import Page
+from backends.storage import Page, Selection
 from backends.storage.branches import (
     BUCKET,
     FULL,
@@ -63,6 +65,7 @@ from backends.storage.branches import (
 )
 from backends.storage.dialect import Dialect
 from backends.storage.filters import QueryShape, conditions, describe, in_direction, ordering
+from backends.storage.index_plans import IndexPlan, IndexShape
 from backends.storage.statements import Statement
 from backends.storage.tables import KEYS, clocks, documents, grants
 
@@ -131,6 +134,7 @@ class _PageShape:
     query: QueryShape
     count_only: bool
     private: tuple[str, ...]
+    index: IndexShape | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,31 +154,28 @@ class Pages:
         self._statements = lru_cache(maxsize=64)(self._build)
 
     def statement(
-        self,
-        page: Page,
-        *,
-        has_ancestors: bool,
-        ancestor_documents: bool,
-        secret_fields: tuple[str, ...],
-        indexes: bool,
+        self, page: Page, selection: Selection, secret_fields: tuple[str, ...], plan: IndexPlan | None
     ) -> tuple[Statement, dict[str, Any]]:
-        """Return the statement of a page and its parameters for filters and position.
+        """Return the statement of the page of a selection, and its parameters for filters, position and *plan*.
 
         Pages of one shape share one statement, which is made once.
         """
         query, values = describe(page, self._dialect)
         frame = _FrameShape(
             unrestricted=page.unrestricted,
-            has_ancestors=has_ancestors,
-            ancestor_documents=ancestor_documents,
+            has_ancestors=bool(selection.ancestors),
+            ancestor_documents=selection.ancestor_documents,
             certain_permissions=page.object_permissions is not None,
             conditional=page.unless_timestamp is not None,
             # With a filter inside documents, reading the list in its order might read all of it and find nothing.
             in_order=query.by_time and not page.count_only and query.filters_by_time,
             secret_fields=secret_fields,
-            indexes=indexes,
+            indexes=bool(selection.indexes),
         )
-        return self._statements(_PageShape(frame, query, page.count_only, page.private)), values
+        if plan is not None:
+            values |= plan.values()
+        shape = _PageShape(frame, query, page.count_only, page.private, plan.shape if plan else None)
+        return self._statements(shape), values
 
     def _build(self, shape: _PageShape) -> Statement:
         frame = self._frame(shape.frame)
@@ -245,17 +246,45 @@ class Pages:
             return select(*rows.c).order_by(*sort).limit(limit).subquery()
 
         for gate in gates:
-            states = [
-                ~documents.c.deleted,
-                *([documents.c.deleted] if shape.query.tombstones and gate.whole_list else []),
-            ]
-            parts = []
-            for state in states:
-                rows = gate.restrict(select(*columns).where(*_IN_LIST, state, *matching), self._dialect)
-                parts.append(first(rows.subquery(), gate.limit))
-            rows = parts[0] if len(parts) == 1 else first(union_all(*map(select, parts)).subquery(), gate.limit)
+            if shape.index is not None and gate.whole_list:
+                ranges = self._ranges(shape, shape.index, gate.limit, columns)
+                is_sorted = shape.index.is_sorted and len(ranges) == 1
+                rows = ranges[0] if is_sorted else first(_union(ranges), gate.limit)
+            else:
+                states = [
+                    ~documents.c.deleted,
+                    *([documents.c.deleted] if shape.query.tombstones and gate.whole_list else []),
+                ]
+                parts = []
+                for state in states:
+                    selected = gate.restrict(select(*columns).where(*_IN_LIST, state, *matching), self._dialect)
+                    parts.append(first(selected.subquery(), gate.limit))
+                rows = parts[0] if len(parts) == 1 else first(_union(parts), gate.limit)
             text = self._dialect.text(rows.c.data, shape.private)
             yield branch(ROW, **object_columns(rows, text), rank=func.row_number().over())
+
+    def _ranges(
+        self, shape: _PageShape, index: IndexShape, limit: Any, columns: Sequence[ColumnElement[Any]]
+    ) -> list[Subquery]:
+        """Return the first objects of each range of keys that match the other filters, in the order of the keys.
+
+        Nothing but the bucket and the key leads to them: by the list too, a database without statistics takes the wrong
+        index. Keys are different in a list, as they end in the timestamp, and only living objects have them.
+        """
+        key = documents.c[f"k{index.slot}"]
+        matching = conditions(replace(shape.query, tombstones=True), documents, self._dialect, index.covered)
+        in_range = [
+            (key >= bindparam(f"low_{number}", type_=LargeBinary), key < bindparam(f"high_{number}", type_=LargeBinary))
+            for number in range(index.ranges)
+        ]
+        return [
+            select(*columns)
+            .where(documents.c.bucket == BUCKET, *bounds, *matching)
+            .order_by(key)
+            .limit(limit)
+            .subquery()
+            for bounds in in_range
+        ]
 
     def _counts(
         self, shape: _PageShape, gates: Sequence[_Gate], matching: Sequence[ColumnElement[bool]]
@@ -265,7 +294,10 @@ class Pages:
         Grants end with their object, so shared objects are counted by their grants alone.
         """
         for gate in gates:
-            if shape.query.filters:
+            if shape.index is not None and gate.whole_list:
+                key = documents.c[f"k{shape.index.slot}"]
+                counted = select(_union(self._ranges(shape, shape.index, gate.limit, [key])).c[key.name])
+            elif shape.query.filters:
                 rows = select(documents.c.uri).where(*_IN_LIST, ~documents.c.deleted, *matching)
                 counted = gate.restrict(rows, self._dialect)
             elif gate.shared is not None:
@@ -274,6 +306,11 @@ class Pages:
                 continue
             limited = counted.limit(gate.limit).subquery()
             yield branch(TOTAL, n=select(func.count()).select_from(limited).scalar_subquery())
+
+
+def _union(parts: Sequence[Subquery]) -> Subquery:
+    """Return the rows of all parts."""
+    return parts[0] if len(parts) == 1 else union_all(*map(select, parts)).subquery()
 
 
 def _with_label(key: ColumnElement[Any], name: str) -> Column[Any] | Label[Any]:

@@ -18,6 +18,8 @@ Theory of operation:
   has no bucket: every machine has a copy.
 - The rows of a page come from up to three branches (`backends/storage/pages.py`). The LIMIT of each is its *gate*: the
   limit of the page in the branch that is open, 0 in the others, which then cost nothing.
+- A page with filters or a sort also reads the indexes of its list. It was made for the indexes that the process
+  remembers; if the statement shows that the one it used has changed, its rows are not used and it is made once more.
 - Statements are compiled once for each shape and kept (`backends/storage/statements.py`), filters and orders included.
 
 One example, shortened: the SQL on PostgreSQL for the record r, of which eve is a reader.
@@ -45,14 +47,14 @@ One example, shortened: the SQL on PostgreSQL for the record r, of which eve is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Final
 
 from sqlalchemy import Connection, Text, literal_column, select, union_all
 
-from backends.storage import Clock, Selection, Snapshot, Stored, User, UserState
+from backends.storage import Clock, Index, Page, Selection, Snapshot, Stored, User, UserState
 from backends.storage.branches import (
     CLOCK,
     FULL,
@@ -84,6 +86,7 @@ from backends.storage.branches import (
     user_branches,
 )
 from backends.storage.dialect import Dialect
+from backends.storage.index_plans import choose, may_use_index
 from backends.storage.pages import Pages
 from backends.storage.statements import Statement
 from backends.storage.tables import documents, grants
@@ -104,6 +107,12 @@ class _SelectionShape:
     secret_fields: tuple[str, ...]
 
 
+_TRIES: Final = 2
+"""How many times a page is read by an index that may have changed since the last read of the list."""
+
+_MAX_INDEXED_LISTS: Final = 10_000
+"""The greatest number of lists whose indexes a process remembers."""
+
 _BINDERS: Final = {
     "targets": bind_objects,
     "ancestors": bind_objects,
@@ -123,10 +132,13 @@ class Reads:
         self._dialect = dialect
         self._objects = lru_cache(maxsize=64)(self._build_objects)
         self._pages = Pages(dialect)
+        self._indexes: dict[str, tuple[Index, ...]] = {}
 
     def run(self, connection: Connection, selection: Selection) -> Snapshot:
         """Execute the one statement of a selection."""
         page = selection.page
+        if page is not None and may_use_index(page):
+            selection = replace(selection, indexes=(page.list,))
         parameters: dict[str, Any] = {"bucket": selection.bucket}
         for name, bind in _BINDERS.items():
             values = getattr(selection, name)
@@ -162,17 +174,39 @@ class Reads:
             **bind_values(self._dialect, "above", page.list_permissions),
             **bind_values(self._dialect, "own", page.object_permissions or ()),
         }
-        statement, page_parameters = self._pages.statement(
-            page,
-            has_ancestors=bool(selection.ancestors),
-            ancestor_documents=selection.ancestor_documents,
-            secret_fields=secret_fields,
-            indexes=bool(selection.indexes),
-        )
-        snapshot = collect(statement.rows(connection, parameters | page_parameters))
+        snapshot = self._read_page(connection, selection, page, parameters, secret_fields)
         if page.count_only and not page.filters and snapshot.full:
             snapshot.total = snapshot.clocks[page.list].count if page.list in snapshot.clocks else 0
         return snapshot
+
+    def _read_page(
+        self,
+        connection: Connection,
+        selection: Selection,
+        page: Page,
+        parameters: Mapping[str, Any],
+        secret_fields: tuple[str, ...],
+    ) -> Snapshot:
+        """Read a page by the index that was best at the last read of the list.
+
+        If the statement finds that this index has changed, its rows are not used and the page is read once more.
+        """
+        for number in range(_TRIES + 1):
+            plan = choose(page, self._indexes.get(page.list, ())) if number < _TRIES else None
+            statement, values = self._pages.statement(page, selection, secret_fields, plan)
+            snapshot = collect(statement.rows(connection, {**parameters, **values}))
+            if selection.indexes:
+                self._remember(page.list, snapshot.indexes)
+            if plan is None or plan.index in snapshot.indexes:
+                break
+        return snapshot
+
+    def _remember(self, name: str, indexes: Sequence[Index]) -> None:
+        """Remember the indexes of a list for the next read. Most lists have none."""
+        if not indexes:
+            self._indexes.pop(name, None)
+        elif name in self._indexes or len(self._indexes) < _MAX_INDEXED_LISTS:
+            self._indexes[name] = tuple(indexes)
 
     def _build_objects(self, shape: _SelectionShape) -> Statement:
         dialect = self._dialect

@@ -221,3 +221,35 @@ def test_a_declared_index_makes_room_and_keeps_its_keys(collection: Client) -> N
     declare(collection, *({"fields": [name]} for name in "ebad"))
 
     assert [text for text, _ in expect_right_keys(collection)] == [f'{{"fields":["{name}"]}}' for name in "abde"]
+
+
+def test_an_index_shows_nobody_more_than_the_list_does(collection: Client) -> None:
+    """A reader of single objects, and changes since a time, are not served by it."""
+    declare(collection, {"fields": ["status"]})
+    fill(collection, *({"status": "active"} for _ in range(4)))
+    eve = collection.as_("eve")
+    collection.patch(f"{LIST}/r1", permissions={"read": [eve.id]})
+    collection.delete(f"{LIST}/r3")
+    path = f"{LIST}?status=active"
+    for _ in range(2):
+        assert [record["id"] for record in collection.get(path).data] == ["r1", "r2", "r0"]
+        assert [record["id"] for record in eve.get(path).data] == ["r1"]
+        assert collection.as_(None).get(path).status == 401
+        changed = collection.get(f"{LIST}?_since=1&not_status=done&_sort=status").data
+        assert {record["id"] for record in changed} == {"r0", "r1", "r2", "r3"}
+        assert [client.head(path).headers["Total-Records"] for client in (collection, eve)] == ["3", "1"]
+
+    assert {record["id"] for record in collection.delete(path).data} == {"r0", "r1", "r2"}
+    assert collection.get(path).data == []
+
+
+def test_a_token_is_good_while_indexes_come_and_go(collection: Client) -> None:
+    fill(collection, *({"status": "active", "count": number % 3} for number in range(9)))
+    path, ids = f"{LIST}?status=active&_sort=-count&_limit=2", []
+    for declared in ([{"fields": ["status", "-count"]}], [], [{"fields": ["-count"]}], [], []):
+        declare(collection, *declared)
+        answer = collection.get(path)
+        ids += [record["id"] for record in answer.data]
+        path = "/v1" + answer.headers.get("Next-Page", "").partition("/v1")[2]
+
+    assert ids == ["r8", "r5", "r2", "r7", "r4", "r1", "r6", "r3", "r0"]

@@ -51,7 +51,7 @@ _UNKNOWN_TO_CLUSTERS: Final = re.compile(
 _LOCK: Final = rf"FROM clocks WHERE clocks\.bucket = {_BOUND}.* "
 _UPSERT: Final = re.compile(r"^INSERT INTO (\w+) .* DO UPDATE SET (.*?)( RETURNING .*)?$")
 _IN_UPSERTS: Final = {"greatest", "max", "when"}
-_ALL_KEYS: Final = re.compile(r"\b(uri|list|bucket|user_id|principal|key)( ASC| DESC)?(, \w+\.since)?$")
+_ALL_KEYS: Final = re.compile(r"\b(uri|list|bucket|user_id|principal|key|k[1-4])( ASC| DESC)?(, \w+\.since)?$")
 _BY_GROUP: Final = re.compile(r"GROUP BY (\S+) ORDER BY \1( DESC)?\b")
 
 
