@@ -12,6 +12,7 @@ from app.decisions.rules import Rules
 from app.errors import ApiError
 from app.events import Context, Event, Listener
 from app.identity import ANONYMOUS, Identity, Outdated, Policy, Reader, VerifyingReader
+from app.indexing import Indexing
 from app.kinds import Kind, Kinds, core_kinds
 from app.observations import Observation, Observer
 from app.parsing.ids import Generator
@@ -61,6 +62,7 @@ class Service:
             settings.experimental_collection_schema_validation,
             settings.timestamp_max_ahead_seconds * 1000,
         )
+        self.indexing = Indexing(storage, builds=settings.index_builder and not settings.readonly)
         self.metrics: Metrics = NO_METRICS
         self.observers: list[Observer] = []
         self.policies: list[Policy] = []

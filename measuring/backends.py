@@ -122,6 +122,10 @@ class TimedStorage:
         with _time_calls(self._observe, calls.PURGE):
             return self._storage.purge(lists, keep, before)
 
+    def build_indexes(self, report: Callable[[str], None], pause_seconds: float = 0, *, retry: bool = False) -> None:
+        """Build all indexes that are wanted."""
+        self._storage.build_indexes(report, pause_seconds, retry=retry)
+
     def check(self, now: int, latest: int, report: Callable[[str], None], *, repair: bool) -> int:
         """Report lists with wrong clocks, timestamps or counts, and repair them."""
         return self._storage.check(now, latest, report, repair=repair)
@@ -180,13 +184,14 @@ class TimedTransaction:
         """Return the URIs of objects that already use one of the requested timestamps in the same list."""
         return self._transaction.timestamp_conflicts(timestamps)
 
-    def write(self, changes: Sequence[Change], moves: Sequence[Move], declared: Declared = NOTHING_DECLARED) -> None:
+    def write(self, changes: Sequence[Change], moves: Sequence[Move], declared: Declared = NOTHING_DECLARED) -> bool:
         """Write, timed as each of Kinto's calls that the changes would need."""
         backend_calls = dict.fromkeys(call for change in changes for call in self._calls_of_change(change))
         with _time_calls(self._observe, *backend_calls):
-            self._transaction.write(changes, moves, declared)
+            wants_builder = self._transaction.write(changes, moves, declared)
         self._living.update(change.stored.uri for change in changes)
         self._living.difference_update([change.stored.uri for change in changes if change.stored.deleted])
+        return wants_builder
 
     def _calls_of_change(self, change: Change) -> Iterator[Call]:
         yield self._call_of_object(change.stored)

@@ -23,6 +23,7 @@ _COMMANDS: Final = {
     "check": "Report lists with wrong numbers, and repair them.",
     "create-user": "Create an account, or change its password.",
     "flush-cache": "Empty the cache.",
+    "index": "Build the indexes of large lists.",
     "init": "Write a first ini file.",
     "migrate": "Create or upgrade the tables of the backends.",
     "purge-deleted": "Remove old tombstones.",

@@ -99,7 +99,17 @@ def test_help_names_all_commands() -> None:
     ended = kinto("-h")
 
     assert ended.code == 0
-    for command in ("init", "start", "migrate", "flush-cache", "version", "create-user", "purge-deleted", "check"):
+    for command in (
+        "init",
+        "start",
+        "migrate",
+        "flush-cache",
+        "version",
+        "create-user",
+        "purge-deleted",
+        "check",
+        "index",
+    ):
         assert f"\n  {command} " in ended.out
 
 

@@ -31,6 +31,7 @@ SORTS = {
 ACROSS: Mapping[str, Callable[[Client], Any]] = {
     "purge": lambda c: c.app.extensions["kinto"].storage.purge(["/buckets/%/collections/%/records"], 1),
     "check": lambda c: c.app.extensions["kinto"].storage.check(5, 5, lambda line: None, repair=True),
+    "index": lambda c: c.app.extensions["kinto"].storage.build_indexes(lambda line: None),
     "flush": lambda c: c.app.extensions["kinto"].storage.flush(),
 }
 

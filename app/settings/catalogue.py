@@ -159,6 +159,11 @@ class Backends:
         " transaction mode",
         default=True,
     )
+    index_builder: bool = setting(
+        BOOL,
+        "build the indexes of large lists in a thread of the web workers; `false` where `kinto index --watch` does it",
+        default=True,
+    )
     storage_pool_pre_ping: bool = ineffective(
         BOOL, "a dead connection is detected when a statement fails, and replaced", default=True
     )

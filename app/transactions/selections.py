@@ -113,6 +113,7 @@ def read_list(service: Service, operation: Operation, read: Reader) -> tuple[Ope
     """
     operation = resume_page(operation, read)
     snapshot, query = read(select_page(service, operation, read)), operation.query
+    service.indexing.notice(snapshot.indexes)
     if query is not None and operation.reads:
         whole_query = query.from_beginning(snapshot.clocks.get(operation.route.uri))
         if whole_query is not query:

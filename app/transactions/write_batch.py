@@ -38,6 +38,8 @@ def write_batch(
         nonces.exchange()
         if not batch.wrote:
             transaction.rollback()
+    if batch.wants_index_builder:
+        service.indexing.start()
     service.notify_after(events)
     return answers
 
@@ -165,6 +167,7 @@ class WriteBatch(WriteTransaction):
         inner.flush()
         self.outcomes += inner.outcomes
         self.wrote |= inner.wrote
+        self.wants_index_builder |= inner.wants_index_builder
         self._is_snapshot_outdated |= inner.wrote
         self._changed_users |= inner._changed_users
         return answers

@@ -78,6 +78,7 @@ class WriteTransaction:
         self.transaction = transaction
         self.working_set = WorkingSet(snapshot, now_ms())
         self.wrote = False
+        self.wants_index_builder = False
         self._declared: dict[str, Sequence[IndexDefinition]] = {}
         self._notified_operation: Operation | None = None
         self._listener_outcomes: list[tuple[Operation, Outcome]] = []
@@ -175,7 +176,7 @@ class WriteTransaction:
                 raise Clash
         declared, self._declared = self._declared, {}
         try:
-            self.transaction.write(changes, moves, declared)
+            self.wants_index_builder |= bool(self.transaction.write(changes, moves, declared))
         except NotUnique as error:
             raise Taken(error.fields, error.existing.rpartition("/")[2]) from error
         self.wrote = True

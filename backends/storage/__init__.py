@@ -110,10 +110,11 @@ class Transaction(Protocol):
         Each of *requested* is the URI of an object and a timestamp.
         """
 
-    def write(self, changes: Sequence[Change], moves: Sequence[Move], declared: Declared = NOTHING_DECLARED) -> None:
+    def write(self, changes: Sequence[Change], moves: Sequence[Move], declared: Declared = NOTHING_DECLARED) -> bool:
         """Move the clocks, then write objects and grants, each as one statement.
 
-        *declared* are the indexes of lists from then on. Raises NotUnique for an object with the values of another one
+        *declared* are the indexes of lists from then on. Returns whether one of them is left to the index builder,
+        since its list is large. Raises NotUnique for an object with the values of another one
         in a unique index; Unlocked for a list that is neither locked nor started, and for a list that is to start
         although it has a clock that the transaction has not read.
         """
@@ -187,6 +188,12 @@ class Storage(Protocol):
         Tombstones are removed except the newest *keep*, and those older than *before* (a timestamp in ms, exclusive).
         Grants and memberships are removed with them that had ended by then, and by the same two limits. Commits in
         batches of 1,000 rows; at each commit the `floor` of a list is at or above the timestamps of the removed rows.
+        """
+
+    def build_indexes(self, report: Callable[[str], None], pause_seconds: float = 0, *, retry: bool = False) -> None:
+        """Build all indexes that are wanted, and with *retry* those that were refused; *report* each that is built.
+
+        Commits after every 100 objects, then pauses. Another builder may run at the same time.
         """
 
     def check(self, now: int, latest: int, report: Callable[[str], None], *, repair: bool) -> int:

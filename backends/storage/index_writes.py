@@ -123,6 +123,10 @@ class IndexWrites:
         if missing and not starts:
             self.build(name, BUILT_AT_ONCE, only_whole=True)
 
+    def wants_builder(self, lists: Iterable[str]) -> bool:
+        """Return whether an index of some lists is left to the index builder."""
+        return any(index.is_wanted for name in lists for index in self.of(name))
+
     def create(self, name: str, definition: IndexDefinition, origin: str, state: str = WANTED) -> bool:
         """Create an index of a locked list; return whether there was room for it."""
         used = {index.slot for index in self.of(name)}

@@ -16,6 +16,7 @@ from backends import BackendError, Busy, IntegrityError, Pool
 from backends.storage import AccessSelection, Conflict, Disconnected, Selection, Snapshot, Uncertain, bucket_of
 from backends.storage.accessible import AccessiblePages
 from backends.storage.dialect import Dialect
+from backends.storage.index_builder import IndexBuilder
 from backends.storage.migrations import migrate
 from backends.storage.purge import Purge
 from backends.storage.reads import Reads
@@ -103,6 +104,7 @@ class SqlStorage:
         self._accessible = AccessiblePages(dialect)
         self._write_statements = WriteStatements(dialect)
         self._repairs = Repairs(dialect)
+        self._index_builder = IndexBuilder(self._read_connection, self.transaction)
         self._purge = Purge(dialect, self._read_connection, self.transaction)
         self._turn = turn
         self.waits = Waits(writing.get_execution_options().get(LIMIT, Pool().lock_timeout_seconds))
@@ -190,6 +192,11 @@ class SqlStorage:
         """Remove ended rows, in transactions of 1,000 rows."""
         self._expect_no_transaction()
         return self._purge.run(lists, keep, before)
+
+    def build_indexes(self, report: Callable[[str], None], pause_seconds: float = 0, *, retry: bool = False) -> None:
+        """Build all indexes that are wanted, in transactions of 100 objects."""
+        self._expect_no_transaction()
+        self._index_builder.run(report, pause_seconds, retry=retry)
 
     def check(self, now: int, latest: int, report: Callable[[str], None], *, repair: bool) -> int:
         """Report lists that are wrong, and with *repair* repair them one after the other."""

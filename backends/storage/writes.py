@@ -158,7 +158,7 @@ class Writer:
             uris.update(uri for (uri,) in self._statements.timestamp_conflicts.rows(self.connection, parameters))
         return uris
 
-    def write(self, changes: Sequence[Change], moves: Sequence[Move], declared: Declared = NOTHING_DECLARED) -> None:
+    def write(self, changes: Sequence[Change], moves: Sequence[Move], declared: Declared = NOTHING_DECLARED) -> bool:
         """Move clocks, then declare indexes and write documents, then end and begin grants."""
         started = {move.list for move in moves if move.starts}
         self.expect_locked({change.list for change in changes} - started)
@@ -170,6 +170,7 @@ class Writer:
         self._put_documents(changes)
         self._end_grants(changes)
         self._begin_grants(changes)
+        return self.indexes.wants_builder(declared)
 
     def _move_clocks(self, moves: Sequence[Move]) -> None:
         """Set locked clocks to their new timestamps, and start the clocks of new lists.

@@ -1,0 +1,76 @@
+"""Build indexes while the lists are in use: some objects after the other, each step in a transaction of its own.
+
+The module `backends.storage.index_writes` says why that is right. A step notes how far it came, so that a builder that
+was killed continues there. Two builders do not work on the same list: one that finds that the index has come further
+than it has brought it leaves the list to the other.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Final
+
+from sqlalchemy import Connection, select
+
+from backends.storage.indexes import REFUSED, WANTED, WANTED_LONG, Index, duplicates
+from backends.storage.tables import indexes
+from backends.storage.writes import Writer
+
+STEP: Final = 100
+"""The number of objects that get their keys in one transaction."""
+
+
+class IndexBuilder:
+    """Builds indexes: *read_connection* yields a connection, *transaction* opens a writing transaction."""
+
+    def __init__(
+        self,
+        read_connection: Callable[[], AbstractContextManager[Connection]],
+        transaction: Callable[[], AbstractContextManager[Writer]],
+    ) -> None:
+        self._read_connection = read_connection
+        self._transaction = transaction
+
+    def run(self, report: Callable[[str], None], pause_seconds: float, *, retry: bool) -> None:
+        """Build all indexes that are wanted, and with *retry* those that were refused; report those that are built.
+
+        Between two steps it pauses, so that writers get the lock of the list.
+        """
+        for name in self._lists(WANTED, WANTED_LONG, *([REFUSED] if retry else [])):
+            done: str | None = None
+            while (following := self._step(name, done, report, retry=retry and done is None)) is not None:
+                done = following
+                time.sleep(pause_seconds)
+
+    def _lists(self, *states: str) -> list[str]:
+        """Return the lists with an index in one of the states."""
+        wanted = select(indexes.c.list).where(indexes.c.state.in_(states)).distinct().order_by(indexes.c.list)
+        with self._read_connection() as connection:
+            return list(connection.execute(wanted).scalars())
+
+    def _step(self, name: str, done: str | None, report: Callable[[str], None], *, retry: bool) -> str | None:
+        """Build the next part; return the URI that it came to, None if nothing is left or another builder works on it.
+
+        *done* is the URI that this builder came to; None at its first step.
+        """
+        with self._transaction() as writer:
+            if not writer.lock((name,)):
+                return None
+            if retry:
+                writer.indexes.retry(name)
+            before = [index.done for index in writer.indexes.of(name) if index.is_wanted]
+            if not before or done not in (None, min(before)):
+                return None
+            step = writer.indexes.build(name, STEP)
+        for index in step.indexes:
+            if not index.is_wanted:
+                report(describe(index))
+        return min((index.done for index in step.indexes if index.is_wanted), default=None)
+
+
+def describe(index: Index) -> str:
+    """Return a line with the list, the definition and the state of an index."""
+    text = f"{index.list}: {index.definition.text()}: {index.state}"
+    return f"{text}: {' and '.join(duplicates(index))} have the same values" if index.state == REFUSED else text
