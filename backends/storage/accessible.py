@@ -59,7 +59,7 @@ from backends.storage.branches import (
 )
 from backends.storage.dialect import Dialect
 from backends.storage.reads import collect
-from backends.storage.tables import clocks, documents, grants, last_segment
+from backends.storage.tables import HELD_ANYWHERE, clocks, documents, grants, last_segment
 
 _GRANTED_COLUMNS: Final = ("kind", "name", "pattern", "permissions", "first", "end")
 _ALL_OBJECTS_COLUMNS: Final = ("kind", "list", "first", "end")
@@ -159,7 +159,7 @@ class AccessiblePages:
             .where(
                 grants.c.principal == keys.c.principal,
                 last_segment(grants.c.list) == keys.c.name,
-                grants.c.until == LIVING_LITERAL,
+                HELD_ANYWHERE,
                 grants.c.uri.like(keys.c.pattern, escape="\\"),
                 keys.c.permissions.like(names_permission),
             )

@@ -127,16 +127,20 @@ grants: Final = Table(
     _index_of_ended("grants_ended", "bucket", "list", "until", "uri"),
 )
 
-# Living grants only, by kind of object, in the order of the URIs: for the pages of `GET /permissions`.
-_living: Final = grants.c.until == literal_column(str(LIVING), BigInteger)
+HELD_ANYWHERE: Final = -grants.c.until == literal_column(str(-LIVING), BigInteger)
+"""The condition of living grants in statements that name a principal but no list, and in the index for them.
+
+It is not written as `until = LIVING`, so that no other statement can use this index: to find the grants on one object,
+a scan would pass over all grants of the principal, and without statistics PostgreSQL chooses the smaller index.
+"""
 Index(
     "grants_in_order",
     grants.c.principal,
     last_segment(grants.c.list),
     grants.c.uri,
     grants.c.permission,
-    postgresql_where=_living,
-    sqlite_where=_living,
+    postgresql_where=HELD_ANYWHERE,
+    sqlite_where=HELD_ANYWHERE,
 )
 
 clocks: Final = Table(

@@ -29,7 +29,7 @@ from backends.storage.index_statements import IndexStatements
 from backends.storage.inserts import Inserts
 from backends.storage.intervals import Intervals
 from backends.storage.statements import Statement
-from backends.storage.tables import KEYS, clocks, documents, grants, members
+from backends.storage.tables import HELD_ANYWHERE, KEYS, clocks, documents, grants, members
 
 GRANTS, MEMBERSHIPS, MEMBERS = range(3)
 """The sources of the rows of holdings: grants to principals, memberships of users, members of groups."""
@@ -145,7 +145,7 @@ def _build_holdings_by_name(dialect: Dialect) -> CompoundSelect[Any]:
     principals = dialect.bound_rows("named", [("value", Text())])
     granted, memberships, in_groups = _grants(), _members(MEMBERSHIPS), _members(MEMBERS)
     return union_all(
-        dialect.look_up(granted.where(grants.c.until == LIVING), principals, grants.c.principal == principals.c.value),
+        dialect.look_up(granted.where(HELD_ANYWHERE), principals, grants.c.principal == principals.c.value),
         dialect.look_up(
             memberships.where(members.c.until == LIVING), principals, members.c.user_id == principals.c.value
         ),
@@ -158,7 +158,7 @@ def _build_holdings_by_name(dialect: Dialect) -> CompoundSelect[Any]:
 def holdings_inside(uris: Sequence[str]) -> CompoundSelect[Any]:
     """Return the statement of the holdings of all groups inside objects, and of the members of these groups."""
     return union_all(
-        _grants().where(or_(*(_is_below(grants.c.principal, uri) for uri in uris)), grants.c.until == LIVING),
+        _grants().where(or_(*(_is_below(grants.c.principal, uri) for uri in uris)), HELD_ANYWHERE),
         _members(MEMBERS).where(or_(*(_is_below(members.c.principal, uri) for uri in uris)), members.c.until == LIVING),
     )
 
@@ -169,9 +169,7 @@ def _build_user_holdings(dialect: Dialect) -> CompoundSelect[Any]:
     Rows are ("granted", URI), ("sole", URI) for objects on which no other principal holds `write`, ("groups", URI).
     """
     holder, other = dialect.bound_rows("holder", [("value", Text())]), grants.alias("other")
-    granted = select(grants.c.bucket, grants.c.uri, grants.c.permission, grants.c.principal).where(
-        grants.c.until == LIVING
-    )
+    granted = select(grants.c.bucket, grants.c.uri, grants.c.permission, grants.c.principal).where(HELD_ANYWHERE)
     holder_grants = (
         dialect.look_up(granted, holder, grants.c.principal == holder.c.value).cte("held").prefix_with("MATERIALIZED")
     )

@@ -73,7 +73,7 @@ def upgrade() -> None:
     )
     op.create_index("grants_of_principal", "grants", ["principal", "list", "until", "uri", "bucket"])
     kind = sa.text("substr(list, length(rtrim(list, replace(list, '/', ''))) + 1)")
-    living = sa.text("until = 9223372036854775807")
+    living = sa.text("-until = -9223372036854775807")
     op.create_index(
         "grants_in_order",
         "grants",
