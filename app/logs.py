@@ -5,6 +5,7 @@ The names of fields are those on which log tools filter; fields without a value 
 
 from __future__ import annotations
 
+import json
 import logging
 import random
 import re
@@ -22,7 +23,7 @@ from app.operation import Operation
 from backends import Json
 from backends.logs import REQUEST_ID, SUBREQUEST, SUMMARY
 from backends.logs.records import RequestRecord
-from backends.logs.secrets import redact_query
+from backends.logs.secrets import redact, redact_headers, redact_query
 from backends.tolerance import tolerate
 
 log: Final = logging.getLogger("kinto.logs")
@@ -32,6 +33,7 @@ _members: Final = logging.getLogger(SUBREQUEST)
 _authorization: Final = logging.getLogger("kinto.core.authorization")
 
 Fields = dict[str, Json]
+Headers = Iterable[tuple[str, str]]
 
 _MAX_ID_LENGTH: Final = 200
 # Version and variant in a UUID of version 4.
@@ -89,6 +91,29 @@ def request_fields(head: RequestHead, identity: Identity) -> Fields:
         fields["uid"] = identity.user_id.partition(":")[2]
         fields["authn_type"] = identity.policy
     return fields
+
+
+def detail_fields(
+    request_headers: Headers, request_body: bytes, response_headers: Headers, response_body: bytes
+) -> Fields:
+    """Return headers and bodies without the secrets in them, as the line of a request shows them (O-MON-26)."""
+    response = {"headers": redact_headers(dict(response_headers)), "body": _loggable_body(response_body)}
+    return {
+        "headers": redact_headers(dict(request_headers)),
+        "body": _loggable_body(request_body),
+        "response": response,
+    }
+
+
+def _loggable_body(raw: bytes) -> Json:
+    """Return a body as a log line shows it; one that is not JSON is left out, because its secrets cannot be found."""
+    if not raw:
+        return ""
+    try:
+        # Not orjson, which refuses lone surrogates.
+        return redact(json.loads(raw))
+    except (ValueError, RecursionError):
+        return f"{len(raw)} bytes that are not JSON"
 
 
 def log_members(members: Iterable[tuple[RequestHead, Identity]]) -> None:

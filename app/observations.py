@@ -66,14 +66,14 @@ class RequestHead(NamedTuple):
     languages: str | None
 
 
-REDIRECT: Final = 307
 _NOT_ALLOWED: Final = 405
 
 
 class HttpResponse(NamedTuple):
     """The response to a request, or to a member of a batch.
 
-    `endpoint` is the name of the URL rule to which the path leads, `resources.record-object`; None if it leads to none.
+    `endpoint` is the name of the URL rule to which the path leads, `resources.record-object`; None without one, and for
+    a redirect.
     `fields` are what views and plugins add to the log line, and `errno` of an error. The functions compute values that
     only some observers need: `ids` the ids in the path by name (`bucket_id`), `size` the bytes of the body.
     """
@@ -89,8 +89,8 @@ class HttpResponse(NamedTuple):
 
     @property
     def is_of_view(self) -> bool:
-        """Return whether a view answered: none answers a preflight, a redirect or a method that is not allowed."""
-        return bool(self.endpoint) and self.head.method != "OPTIONS" and self.status not in (REDIRECT, _NOT_ALLOWED)
+        """Return whether a view answered: none answers a preflight or a method that is not allowed."""
+        return self.endpoint is not None and self.head.method != "OPTIONS" and self.status != _NOT_ALLOWED
 
 
 Observation = BackendCalls | CacheLookup | Decision | Authentication | Notification | HttpResponse

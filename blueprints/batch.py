@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any
 
 from flask import Blueprint, Flask, Response, request
@@ -274,9 +273,6 @@ def _describe_member(member: Member, reply: Reply) -> HttpResponse:
         if decision:
             # The identity may be another than before: an earlier member may have created the account.
             identity, seconds = decision.operation.identity, seconds + decision.seconds
-    size = partial(_size_of, reply)
-    return HttpResponse(member.head, endpoint, reply.status, seconds, identity, {}, ids, size)
-
-
-def _size_of(reply: Reply) -> int:
-    return len(reply.body.encode())
+    return HttpResponse(
+        member.head, endpoint, reply.status, seconds, identity, {}, ids, size=lambda: len(reply.body.encode())
+    )

@@ -7,7 +7,7 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from flask import Flask, Response, request
+from flask import Flask, request
 
 from app.authentication.logins import CALLER
 from app.service import Service
@@ -35,12 +35,11 @@ def request_view(service: Service, app: Flask, path: str, http_request: HttpRequ
     # Without a new application context Flask would give the request the `g` of the batch.
     with Exchange(head_of(environ)) as exchange, app.app_context(), app.request_context(environ) as context:
         response = app.full_dispatch_request()
-        if service.observers:
-            size = partial(_size_of, response)
-            service.observe(describe(service, exchange, context.request, response.status_code, size))
     response.direct_passthrough = False
     raw = response.get_data()
     response.close()
+    if service.observers:
+        service.observe(describe(service, exchange, context.request, response.status_code, partial(len, raw)))
     names = {name for name, _ in response.headers if name not in ("Alert", "Content-Length")}
     headers = {name: ", ".join(response.headers.getlist(name)) for name in sorted(names)}
     reply = Reply(response.status_code, "", headers)
@@ -52,10 +51,6 @@ def request_view(service: Service, app: Flask, path: str, http_request: HttpRequ
         log.warning("The view at %s returned a body that is not valid JSON.", path)
         reply.body = '""'
     return reply
-
-
-def _size_of(response: Response) -> int:
-    return response.calculate_content_length() or 0
 
 
 def _environ(path: str, http_request: HttpRequest) -> WSGIEnvironment:

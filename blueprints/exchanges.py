@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from flask import Request, request
+from werkzeug.datastructures import EnvironHeaders
 
 from app import logs
 from app.identity import ANONYMOUS, Identity
@@ -24,7 +25,7 @@ from backends import Json
 from backends.logs import REQUEST_ID
 from backends.logs.records import STANDARD
 from backends.tolerance import tolerate
-from blueprints.log_details import details, read_raw_body
+from blueprints.request_bodies import RequestBody
 from blueprints.urls import prefix, rule_name
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 log: Final = logging.getLogger("kinto.logs")
 
+_REDIRECT: Final = 307
 _NOT_ALLOWED: Final = 405
 
 
@@ -102,11 +104,12 @@ class Exchanges:
         """Answer a request; at DEBUG its log line gets headers and bodies too (O-MON-26)."""
         if logs.REQUESTS.level != logging.DEBUG:
             return self._application(environ, response)
-        raw = read_raw_body(environ["wsgi.input"])
+        stream = environ["wsgi.input"]
+        raw = stream.peek() if isinstance(stream, RequestBody) else b""
         body = self._application(environ, response)
         chunks = list(body)
         getattr(body, "close", lambda: None)()
-        exchange.fields |= details(environ, raw, response.headers, chunks)
+        exchange.fields |= logs.detail_fields(EnvironHeaders(environ), raw, response.headers, b"".join(chunks))
         return chunks
 
 
@@ -162,7 +165,7 @@ def describe(
     if head.method == "OPTIONS" or status == _NOT_ALLOWED:
         route = _match_path(service, head)
         endpoint = endpoint_of(route) if route else None
-    elif http_request is not None and http_request.url_rule is not None:
+    elif http_request is not None and http_request.url_rule is not None and status != _REDIRECT:
         endpoint = http_request.url_rule.endpoint
     ids = partial(_ids_in_path, service, head)
     return HttpResponse(head, endpoint, status, seconds, exchange.identity, exchange.fields, ids, size)

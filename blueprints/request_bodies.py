@@ -12,6 +12,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from app.errors import ApiError, LengthRequired, Malformed, TimedOut
@@ -94,10 +95,11 @@ class RequestBody(io.RawIOBase):
         assert self._content is not None, "the body is loaded"
         return self._content.readinto(buffer)
 
-    def rewind(self) -> None:
-        """Go back to the first byte."""
-        if self._content is not None:
-            self._content.seek(0)
+    def peek(self) -> bytes:
+        """Return the whole body before it is read, empty if it did not arrive completely."""
+        with suppress(ApiError):
+            self.load()
+        return self._content.getvalue() if self._content else b""
 
 
 def _hides_incomplete_bodies(environ: WSGIEnvironment) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterable
 from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -21,12 +22,12 @@ from measuring.policies_and_listeners import TimedPolicy, time_listener
 _STATSD: Final = ("kinto.core.statsd", "cliquet.statsd")
 
 
+@dataclass(frozen=True, slots=True)
 class Measuring:
-    """The metrics of an application: *metrics* is for plugins, *observe* gets every measurement."""
+    """The metrics of an application: `metrics` is for plugins, `observe` gets every measurement."""
 
-    def __init__(self, metrics: Metrics, observe: Observer) -> None:
-        self.metrics = metrics
-        self.observe = observe
+    metrics: Metrics
+    observe: Observer
 
     def time_backends(self, storage: Storage, cache: Cache) -> tuple[Storage, Cache]:
         """Return backends whose methods are timed."""

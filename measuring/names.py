@@ -7,7 +7,6 @@ from functools import cache, lru_cache
 from typing import Final
 
 from app.observations import (
-    REDIRECT,
     Authentication,
     BackendCalls,
     CacheLookup,
@@ -41,7 +40,7 @@ class GuideNames:
                 self._metrics.timing(listener, seconds)
 
     def _count_response(self, response: HttpResponse) -> None:
-        if response.endpoint is not None and response.is_of_view:
+        if response.is_of_view:
             view, method = _guide_view(response.endpoint), method_name(response.head.method)
             self._metrics.timing(f"view.{view}.{method}", response.seconds)
         user_id = _user_id(response)
@@ -72,12 +71,14 @@ def _guide_view(endpoint: str) -> str:
 
 # Names of views that differ from those of the guide, and names of responses that no view makes, by status (O-MON-18).
 _KINTO_VIEWS: Final = {"contribute": "contribute.json", "metrics": "prometheus_metrics"}
-_VIEWLESS: Final = {404: "unknown", REDIRECT: "redirect_to_version"}
+_VIEWLESS: Final = {404: "unknown", 307: "redirect_to_version"}
 
 
 @cache
-def _kinto_view(endpoint: str) -> str:
-    """Return the name of a view in Kinto 26.5."""
+def _kinto_view(endpoint: str | None, status: int) -> str:
+    """Return the name in Kinto 26.5 of the view at an endpoint, or of a response without one."""
+    if endpoint is None:
+        return _VIEWLESS.get(status, "unnamed")
     if endpoint.startswith("resources."):
         return endpoint.removeprefix("resources.")
     view = _guide_view(endpoint)
@@ -116,10 +117,9 @@ class KintoNames:
     def _count_response(self, response: HttpResponse) -> None:
         # Scanners invent ids: each rejected id would create a time series (O-MON-18).
         ids = response.ids() if response.is_of_view and response.status < 400 else {}
-        is_viewless = response.endpoint is None or response.status == REDIRECT
         labels = [
             ("method", method_name(response.head.method).lower()),
-            ("endpoint", _VIEWLESS.get(response.status, "unnamed") if is_viewless else _kinto_view(response.endpoint)),
+            ("endpoint", _kinto_view(response.endpoint, response.status)),
             *zip(self._fields, self._limit_ids([ids.get(name, "") for name in self._fields]), strict=True),
         ]
         self._metrics.timing("request_duration_seconds", response.seconds, labels)
