@@ -172,7 +172,7 @@ class Kinds:
 
     def lists_in(self, kind: Kind, uri: str) -> list[str]:
         """Return the lists in the object *uri* of a kind."""
-        return [f"{uri}/{child.plural}" for child in self.children(kind)]
+        return [f"{uri}/{plural}" for plural in self._children.get(kind.name, ())]
 
     def may_contain_groups(self, kind: Kind) -> bool:
         """Return whether there may be groups below objects of *kind*."""

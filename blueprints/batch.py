@@ -81,16 +81,13 @@ class Member:
     is_view: bool = False
     exposed: Sequence[str] = ALWAYS_EXPOSED
     seconds: float = 0.0
-    _head: RequestHead | None = None
 
     @property
     def head(self) -> RequestHead:
-        """Return the head of the request, made when it is first observed."""
-        if self._head is None:
-            method, query, headers = self.request.method, self.request.query, self.request.headers
-            agent, languages = headers.get("User-Agent"), headers.get("Accept-Language")
-            self._head = RequestHead(method, self.path, query, agent, languages)
-        return self._head
+        """Return the head of the request, as observations have it."""
+        headers = self.request.headers
+        agent, languages = headers.get("User-Agent"), headers.get("Accept-Language")
+        return RequestHead(self.request.method, self.path, self.request.query, agent, languages)
 
     @property
     def identity(self) -> Identity:

@@ -75,7 +75,8 @@ def prepare(
     old = client_attributes(stored.data()) if stored else None
     data, requested = split_timestamp(operation.body.data, "data.")
     data, problems = operation.kind.hooks.prepare_attributes(operation.kind.name, data, old, "data.")
-    too_far_ahead = _problem_of_future(requested, former.timestamp if former else None, working_set.now, rules)
+    current = former.timestamp if former else None
+    too_far_ahead = _problem_of_future(requested, current, working_set.now, rules) if requested else None
     problems = [*problems, *index_problems(operation, data, "data.")]
     if operation.problems or problems or too_far_ahead:
         raise Invalid(*operation.problems, *([too_far_ahead] if too_far_ahead else []), *problems)
@@ -100,17 +101,16 @@ def save(operation: Operation, working_set: WorkingSet, rules: Rules, draft: Dra
         document = _validate(operation, working_set, document)
     stored = Stored(uri, timestamp, deleted=False, born=timestamp, text=dumps(document))
     permissions = {name: frozenset(principals) for name, principals in draft.permissions.items() if principals}
+    writer, writers = kind.hooks.writer(operation.identity, object_id), permissions.get("write", frozenset())
     if rules.explicit_permissions:
-        writer = kind.hooks.writer(operation.identity, object_id)
-        permissions["write"] = permissions.get("write", frozenset()) | {writer}
+        writers = permissions["write"] = writers | {writer}
     effect = Effect(kind, stored, old, permissions, clock)
-    principals = access_of(operation, working_set, rules).principals
-    may_see_permissions = principals | {kind.hooks.writer(operation.identity, object_id)}
+    shows_permissions = writer in writers or bool(writers & access_of(operation, working_set, rules).principals)
     return Outcome(
         201 if old is None else 200,
         timestamp,
         data=public_text(kind, stored),
-        permissions={} if may_see_permissions.isdisjoint(permissions.get("write", ())) else permissions,
+        permissions=permissions if shows_permissions else {},
         effects=(effect,),
     )
 
@@ -122,7 +122,7 @@ def stamp(
 
     Every timestamp that a client chooses is checked here. Raises Invalid for one that is too far ahead (C-PRE-10).
     """
-    too_far_ahead = _problem_of_future(requested, current, now, rules)
+    too_far_ahead = _problem_of_future(requested, current, now, rules) if requested else None
     if too_far_ahead:
         raise Invalid(too_far_ahead)
     if requested is None or requested.timestamp < 0 or (current is not None and requested.timestamp <= current):
@@ -133,16 +133,14 @@ def stamp(
     return requested.timestamp, max(clock, requested.timestamp)
 
 
-def _problem_of_future(
-    requested: RequestedTimestamp | None, current: int | None, now: int, rules: Rules
-) -> Problem | None:
+def _problem_of_future(requested: RequestedTimestamp, current: int | None, now: int, rules: Rules) -> Problem | None:
     """Return the problem of a timestamp that is too far ahead.
 
     A timestamp that will be dropped is no problem: clients may send back the current timestamp of an object, whatever
     its value.
     """
     latest = max(current or 0, min(now + rules.timestamp_max_ahead_ms, LAST_TIMESTAMP))
-    if requested is None or requested.timestamp <= latest:
+    if requested.timestamp <= latest:
         return None
     return Problem(requested.location, requested.name, f"{requested.timestamp} is greater than maximum value {latest}")
 
