@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
 from typing import Final
@@ -32,7 +32,7 @@ class Effort:
     """How much is measured: records in the big list, seconds of a round, rounds, and the workloads by their names."""
 
     records: int = 100_000
-    seconds: float = 1.0
+    seconds: float = 0.8
     rounds: int = 3
     only: Sequence[str] = ()
 
@@ -47,6 +47,7 @@ Report = Callable[[str], None]
 
 def compare(names: Sequence[str], effort: Effort, report: Report) -> Comparison:
     """Measure all workloads on the servers called *names*, under all conditions."""
+    shorter = replace(effort, seconds=effort.seconds / 2)
     with ExitStack() as stack:
         ours = stack.enter_context(postgresql())
         theirs = stack.enter_context(postgresql()) if KINTO in names else ours
@@ -54,16 +55,16 @@ def compare(names: Sequence[str], effort: Effort, report: Report) -> Comparison:
         with ExitStack() as running:
             servers = [running.enter_context(serve(name, databases[name])) for name in names]
             data = _fill(servers, effort.records, report)
-            run = partial(_measure_all, servers, data, effort, report)
-            costs = {conditions(_CONNECTIONS): run(WORKLOADS, _CONNECTIONS)}
+            run = partial(_measure_all, servers, data)
+            costs = {conditions(_CONNECTIONS): run(effort, report, WORKLOADS, _CONNECTIONS)}
             for connections in _OTHER_CONNECTIONS:
-                costs[conditions(connections)] = run(_common(), connections)
+                costs[conditions(connections)] = run(shorter, report, _common(), connections)
             costs[conditions(_CONNECTIONS)] |= _measure_indexed(servers, data, effort, report)
             memory = {server.name: server.memory_bytes() for server in servers}
         with ExitStack() as running:
             servers = [running.enter_context(serve(name, databases[name], lines=True)) for name in names]
             data = {server.name: describe(server.port, effort.records) for server in servers}
-            costs[WITH_LINES] = _measure_all(servers, data, effort, report, _common(), _CONNECTIONS)
+            costs[WITH_LINES] = _measure_all(servers, data, shorter, report, _common(), _CONNECTIONS)
         return Comparison(describe_environment(ours), effort.records, costs, memory, _import_seconds())
 
 

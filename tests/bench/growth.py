@@ -54,7 +54,7 @@ class Subject:
 
 
 def measure_growth(effort: Effort, largest: int, report: Report) -> Curves:
-    """Measure all subjects at their sizes up to the largest, with the seconds and rounds of an effort."""
+    """Measure all subjects at their sizes up to the largest, in rounds of a third of the seconds of an effort."""
     costs: dict[str, dict[str, dict[int, Cost]]] = {}
     with postgresql() as database, serve("gunicorn", database) as server:
         fill(server.port, min(_FIRST_RECORDS, largest), partial(add_records, database.url))
@@ -71,7 +71,7 @@ def measure_growth(effort: Effort, largest: int, report: Report) -> Curves:
 
 
 def _measure(server: Server, requests: Iterator[Request], effort: Effort) -> Cost:
-    count = count_for(server, requests, effort.seconds, _CONNECTIONS)
+    count = count_for(server, requests, effort.seconds / 3, _CONNECTIONS)
     return best([measure(server, requests, count, _CONNECTIONS) for _ in range(effort.rounds)])
 
 

@@ -71,7 +71,10 @@ def add_records(url: str, list_uri: str, numbers: range, record: Record) -> None
             (bucket, list_uri),
         )
         oldest: int = _one(cursor)
-        cursor.execute("SELECT principal FROM grants WHERE bucket = %s AND uri = %s", (bucket, f"{list_uri}/r0"))
+        cursor.execute(
+            "SELECT principal FROM grants WHERE bucket = %s AND uri = %s AND permission = 'write'",
+            (bucket, f"{list_uri}/r0"),
+        )
         writer: str = _one(cursor)
         objects = {number: (f"{list_uri}/r{number}", oldest - 1 - position) for position, number in enumerate(numbers)}
         copy(

@@ -11,6 +11,7 @@ import os
 import pathlib
 import shutil
 import signal
+import socket as socket_module
 import subprocess
 import sys
 import tempfile
@@ -18,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tests.deploy.asking import ask
-from tests.support.services import ROOT, answers, as_environment, free_port, missing, running
+from tests.support.services import ROOT, answers, as_environment, free_port, missing, running, wait_for
 
 DEPLOY = ROOT / "deploy"
 _STOP_SECONDS = 5
@@ -96,6 +97,37 @@ def granian(settings: Mapping[str, Any], *more: str) -> Iterator[str]:
     url = f"http://127.0.0.1:{port}/v1"
     with running(command, lambda: serves(url), as_environment(settings)):
         yield url
+
+
+@contextlib.contextmanager
+def granian_unit(
+    socket: pathlib.Path, ini: pathlib.Path, log: pathlib.Path, **variables: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the line of Granian's systemd unit on *socket*; its standard output goes to *log*. Give the master."""
+    unit = (DEPLOY / "granian.service").read_text(encoding="utf-8")
+    line = next(line for line in unit.splitlines() if line.startswith("ExecStart="))
+    values = {"/srv/kinto/.venv": str(VENV), "/run/kinto/granian.sock": str(socket)}
+    command = put_in(line.removeprefix("ExecStart="), values).split()
+    with (
+        log.open("ab") as output,
+        subprocess.Popen(command, stdout=output, env=environment(KINTO_INI=str(ini), **variables), cwd=ROOT) as process,
+    ):
+        try:
+            wait_for(lambda: _accepts(socket), process, log)
+            yield process
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _accepts(path: pathlib.Path) -> bool:
+    """Return whether the service answers at a Unix socket."""
+    with contextlib.suppress(OSError), socket_module.socket(socket_module.AF_UNIX) as client:
+        client.settimeout(5)
+        client.connect(str(path))
+        client.sendall(b"GET /v1/__lbheartbeat__ HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        return client.recv(65536).startswith(b"HTTP/1.1 200")
+    return False
 
 
 def uwsgi_command(ini: pathlib.Path) -> list[str]:
