@@ -25,6 +25,7 @@ from __future__ import annotations
 import errno
 import importlib
 import json
+import math
 import selectors
 import socket
 import sys
@@ -40,6 +41,7 @@ from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
 
 from servers.connections import Connection
 from servers.incoming import BodyTooLarge, IncomingRequest
+from servers.memory import limit_arenas, trim
 from servers.writers import Writers
 
 HEAD_SECONDS = 10.0
@@ -51,6 +53,8 @@ BODY_MAX_BYTES = 75 * 1024 * 1024
 LINGER_SECONDS = 30.0
 _LINGER_PAUSE_SECONDS = 5.0
 _SWEEP_SECONDS = 0.5
+_TRIM_SECONDS = 5.0
+"""How long after a request free memory is returned to the system, with that of the requests meanwhile."""
 _READ_BYTES = 64 * 1024
 _TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)
 
@@ -67,8 +71,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        limit_arenas()
         self.waiting: dict[Connection, None] = {}
         self._next_sweep = 0.0
+        self._next_trim = math.inf
         self._writers: Writers[Connection] = Writers(self.cfg.threads, self.enqueue_req)
         cfg = self.cfg
         self._reads_requests = not cfg.is_ssl and cfg.proxy_protocol == "off" and cfg.http2_cleartext == "off"
@@ -129,6 +135,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
             return
         if connection.writes:
             self._writers.end()
+        self._next_trim = min(self._next_trim, time.monotonic() + _TRIM_SECONDS)
         connection.keep_alive = not future.cancelled() and future.exception() is None and future.result() is True
         self._send(connection)
 
@@ -149,6 +156,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         self._next_sweep = now + _SWEEP_SECONDS
         for connection in [each for each in self.waiting if each.deadline <= now]:
             connection.expire()
+        if now >= self._next_trim:
+            self._next_trim = math.inf
+            trim()
 
     def _cap_keepalive(self, deadline: float) -> None:
         """While the worker stops, apply *deadline* to clients that have not begun a request."""

@@ -140,7 +140,11 @@ def _gunicorn(port: int, folder: str) -> tuple[list[str], Mapping[str, str], Pat
 
 def _granian(port: int, folder: str) -> tuple[list[str], Mapping[str, str], Path]:
     environment = _run([f"{sys.prefix}/bin/kinto", "migrate"], folder)
-    return _granian_command(f"{sys.prefix}/bin/granian", "wsgi:application", port, 4), environment, ROOT
+    return (
+        _granian_command(f"{sys.prefix}/bin/granian", "wsgi:application", port, 4),
+        {**environment, "MALLOC_ARENA_MAX": "2"},
+        ROOT,
+    )
 
 
 def _kinto(port: int, folder: str) -> tuple[list[str], Mapping[str, str], Path]:

@@ -6,12 +6,14 @@ import contextlib
 import errno
 import math
 import os
+import platform
 import selectors
 import socket
 import struct
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -240,6 +242,33 @@ def test_a_client_that_is_gone_before_100_continue_does_not_end_the_worker(
     worker._feed(worker.only(), EXPECTING)
 
     assert (worker.waiting, worker.nr_conns) == ({}, 0)
+
+
+def _resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries return memory by themselves")
+def test_the_memory_of_long_responses_is_returned_to_the_system(
+    worker: _Worker, listener: socket.socket, client: socket.socket
+) -> None:
+    kept = []
+
+    def application(environ: Any, start_response: Callable[..., Any]) -> Sequence[bytes]:
+        blocks = [b"x" * 60_000 + bytes([number % 256]) for number in range(2_000)]
+        # Free memory below a block that is used.
+        kept.extend(blocks[::50])
+        return _application(environ, start_response)
+
+    worker.wsgi = application
+    keep(worker, listener, client)
+    before = _resident_bytes()
+
+    worker._next_trim = worker._next_sweep = 0
+    worker.murder_pending()
+
+    assert before - _resident_bytes() > 50_000_000
+    assert worker._next_trim == math.inf, "nothing to do until the next request"
 
 
 class _Failing:
