@@ -15,7 +15,7 @@ BUCKET: Final = "/buckets/b"
 COLLECTIONS: Final = f"{BUCKET}/collections"
 BATCH_SIZE: Final = 25
 USER: Final = "bob"
-_OVER_HTTP: Final = 1_000
+_OVER_HTTP: Final = 500
 _LONGEST_PAGE: Final = 9_000
 """Kinto 26.5 has no page of more than 10,000."""
 
