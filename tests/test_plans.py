@@ -38,6 +38,8 @@ LIST = f"{C}/records"
 GROUP = f"{B}/groups/g"
 OBJECTS = 20_000
 TOMBSTONES = 10_000
+EARLY = 1_100
+"""How many of the oldest objects are shared with one reader: more than `pages.FEW`."""
 MOST_ROWS = 2_600
 MOST_INSTRUCTIONS = 60_000
 """Reading all rows of the list, of its grants or of its tombstones would take ten times as many, of either."""
@@ -64,6 +66,7 @@ def _rows() -> dict[str, Iterator[tuple[Any, ...]]]:
         yield from ((B, f"{LIST}/r{n}", LIST, "write", "owner", 1, LIVING) for n in living)
         yield from ((B, f"{LIST}/r{n}", LIST, "read", "crowded", 1, LIVING) for n in living if n % 2)
         yield from ((B, f"{LIST}/r{n * 7}", LIST, "read", "few", 1, LIVING) for n in range(1, 6))
+        yield from ((B, f"{LIST}/r{n}", LIST, "read", "early", 1, LIVING) for n in range(1, EARLY + 1))
         yield from ((B, f"{LIST}/r{n}", LIST, "read", "former", 1, 5) for n in living)
         yield from ((B, f"{LIST}/r5", LIST, "read", f"reader{n}", 1, LIVING) for n in range(3_000))
         yield from ((B, C, f"{B}/collections", "read", f"reader{n}", 1, LIVING) for n in range(3_000))
@@ -285,6 +288,24 @@ def test_a_page_looks_at_few_rows(storage: Any, page: dict[str, Any], reader: st
 
     assert cost <= most, f"{cost}\n{plan}"
     assert OTHER_INDEX not in plan, plan
+
+
+@pytest.mark.parametrize(
+    ("page", "expected"),
+    [({}, range(EARLY, EARLY - 11, -1)), ({"order": (Order(("last_modified",)),)}, range(1, 12))],
+    ids=["last in the order", "first in the order"],
+)
+def test_a_page_does_not_search_the_list_for_objects_at_its_end(
+    storage: Any, page: dict[str, Any], expected: Sequence[int]
+) -> None:
+    """More objects are shared than are looked up in any case, and those are the last ones in the order of the list."""
+    on_postgresql = storage.reading.dialect.name == "postgresql"
+    most = 4 * EARLY + MOST_ROWS if on_postgresql else 150_000
+
+    cost, plan = looked_at(storage, lambda: storage.read(_page("early", **page)))
+
+    assert [stored.uri for stored in storage.read(_page("early", **page)).page] == [f"{LIST}/r{n}" for n in expected]
+    assert cost <= most, f"{cost}\n{plan}"
 
 
 @pytest.mark.parametrize("reader", READERS)

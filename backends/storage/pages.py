@@ -4,9 +4,11 @@ Up to three branches give the rows of a page. The statement computes once, as th
 one is open (`mode`):
 
 - mode 0, the whole list: the readers hold one of the page's `list_permissions` on an ancestor (or are `unrestricted`).
-- mode 1, shared objects: the readers were granted few objects of the list, each of which is looked up.
-- mode 2, the list in its order: the readers were granted more than `FEW` of its objects. The list is read in the order
-  of the page, and the grants of each object are looked up.
+- mode 1, shared objects: each object of the list that the readers were granted is looked up.
+- mode 2, the list in its order: the grants of each object are looked up, until the page is full. The condition: the
+  readers were granted more than `FEW` objects of the list, and the first objects in the order of the page (`FEW` plus
+  four times its limit) fill the page or are all there are, as in a poll. In other cases the shared objects may be at
+  the end of the list, and mode 1 reads less.
 
 A single WHERE with OR would read every object of the list. The *gate* of a branch is its LIMIT: the limit of the page
 in the branch that is open, 0 in the others. It is no condition in WHERE because SQLite skips a branch only by its
@@ -33,17 +35,19 @@ from sqlalchemy import (
     Select,
     Subquery,
     Text,
+    and_,
     bindparam,
     case,
     exists,
     func,
     literal_column,
+    or_,
     select,
     union_all,
 )
 from sqlalchemy.sql.elements import ColumnElement
 
-from backends.storage import Page, Selection
+from backends.storage import LIVING, Page, Selection
 from backends.storage.branches import (
     BUCKET,
     FULL,
@@ -70,7 +74,7 @@ from backends.storage.statements import Statement
 from backends.storage.tables import KEYS, clocks, documents, grants
 
 FEW: Final = 1_000
-"""The greatest number of shared objects that a page looks up; for more, the list is read in its order."""
+"""The number of objects that are cheap to look up for any page."""
 
 _COLUMNS: Final = [column for column in documents.c if column.name not in KEYS]
 _LIST: Final = bindparam("list", type_=Text)
@@ -111,7 +115,7 @@ class _FrameShape:
     - `has_ancestors`, `ancestor_documents`: ancestors are read, with their documents.
     - `certain_permissions`: the page has `object_permissions`.
     - `conditional`: the page has `unless_timestamp`.
-    - `in_order`: the list may be read in its order (mode 2).
+    - `in_order`: the query of the page if the list may be read in its order (mode 2), else None.
     - `secret_fields`: one for each branch of users.
     - `indexes`: the indexes of lists are read.
     """
@@ -121,7 +125,7 @@ class _FrameShape:
     ancestor_documents: bool
     certain_permissions: bool
     conditional: bool
-    in_order: bool
+    in_order: QueryShape | None
     secret_fields: tuple[str, ...]
     indexes: bool
 
@@ -167,11 +171,13 @@ class Pages:
             ancestor_documents=selection.ancestor_documents,
             certain_permissions=page.object_permissions is not None,
             conditional=page.unless_timestamp is not None,
-            # With a filter inside documents, reading the list in its order might read all of it and find nothing.
-            in_order=query.by_time and not page.count_only and query.filters_by_time,
+            # The index in the order of timestamps knows no other field.
+            in_order=query if query.by_time and not page.count_only and query.filters_by_time else None,
             secret_fields=secret_fields,
             indexes=bool(selection.indexes),
         )
+        if frame.in_order:
+            values["first_objects"] = min(FEW + 4 * page.limit, LIVING)
         if plan is not None:
             values |= plan.values()
         shape = _PageShape(frame, query, page.count_only, page.private, plan.shape if plan else None)
@@ -208,7 +214,8 @@ class Pages:
         # A list without ancestors has no object on which a permission for the whole list could be granted.
         modes = [(self._holds_list_permission(ancestor_grants), integer(0))] if ancestor_grants is not None else []
         if shape.in_order:
-            modes.append((exists(shared.offset(integer(FEW))), integer(2)))
+            is_in_order = and_(exists(shared.offset(integer(FEW))), self._first_objects_suffice(shape, readers))
+            modes.append((is_in_order, integer(2)))
         gate = select((case(*modes, else_=integer(1)) if modes else integer(1)).label("mode")).cte("gate")
         branches.append(branch(FULL, n=flag(gate.c.mode == integer(0))).select_from(gate))
         mode = select(gate.c.mode).scalar_subquery()
@@ -224,6 +231,23 @@ class Pages:
             granted = readers.shared_uris(same_object, certain_permissions=shape.certain_permissions)
             gates.append(_Gate(limit_in(2), granted=exists(granted)))
         return _Frame(tuple(branches), tuple(gates))
+
+    def _first_objects_suffice(self, shape: _FrameShape, readers: Readers) -> ColumnElement[bool]:
+        """Return the condition that the first objects of the list fill the page, or that there are no more."""
+        assert shape.in_order is not None
+        living = replace(shape.in_order, tombstones=False)
+        order = ordering(living, documents, self._dialect)
+        number, limit = (bindparam(name, type_=BigInteger) for name in ("first_objects", "limit"))
+        first = (
+            select(documents.c.uri)
+            .where(*_IN_LIST, *conditions(living, documents, self._dialect))
+            .order_by(*(in_direction(key, descending=descending) for key, descending in order))
+            .limit(number)
+            .subquery("first_objects")
+        )
+        granted = readers.shared_uris(grants.c.uri == first.c.uri, certain_permissions=shape.certain_permissions)
+        is_full = exists(select(first.c.uri).where(exists(granted)).offset(limit - integer(1)))
+        return or_(is_full, ~exists(select(first.c.uri).offset(number - integer(1))))
 
     def _holds_list_permission(self, ancestor_grants: CTE) -> ColumnElement[bool]:
         """Return the condition that the readers hold one of the page's `list_permissions` on an ancestor."""
