@@ -42,8 +42,13 @@ def _time_calls(observe: Observer, *backend_calls: Call) -> Iterator[None]:
         observe(BackendCalls(backend_calls, time.perf_counter() - start))
 
 
-def _read(read: Callable[[Selection], Snapshot], selection: Selection, observe: Observer) -> Snapshot:
-    """Read a selection, and observe the read as the calls that Kinto would make (operations contract, 5.1)."""
+def _read(
+    read: Callable[[Selection], Snapshot], selection: Selection, observe: Observer, *, locks: bool = False
+) -> Snapshot:
+    """Read a selection, and observe the read as the calls that Kinto would make (operations contract, 5.1).
+
+    With *locks* it was sent with a lock.
+    """
     start, snapshot = time.perf_counter(), None
     try:
         snapshot = read(selection)
@@ -56,7 +61,7 @@ def _read(read: Callable[[Selection], Snapshot], selection: Selection, observe: 
             page=page is not None,
             counting=page is not None and page.count_only,
             partial=page is not None and not page.unrestricted and not (snapshot and snapshot.full),
-            clocks=bool(selection.clocks),
+            clocks=locks or bool(selection.clocks),
             groups=any(not reader.startswith("system.") for reader in selection.readers),
         )
         observe(BackendCalls(_calls_of_read(shape), seconds))
@@ -101,8 +106,15 @@ class TimedStorage:
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """Open a writing transaction whose statements are timed."""
-        with self._storage.transaction() as transaction:
-            yield TimedTransaction(transaction, self._observe)
+        timed: TimedTransaction | None = None
+        try:
+            with self._storage.transaction() as transaction:
+                timed = TimedTransaction(transaction, self._observe)
+                yield timed
+                timed.begin_commit()
+        finally:
+            if timed is not None:
+                timed.end()
 
     def read_accessible(self, selection: AccessSelection) -> Snapshot:
         """Read a page of `GET /permissions`, timed."""
@@ -148,7 +160,8 @@ class TimedStorage:
 class TimedTransaction:
     """A writing transaction whose statements are timed.
 
-    The objects and pages that it has read decide whether a write is a creation or an update, and whether a deletion is
+    Writes are observed when the transaction has ended: the database may get their statements with the COMMIT only. The
+    objects and pages that it has read decide whether a write is a creation or an update, and whether a deletion is
     that of an object or of a list.
     """
 
@@ -157,11 +170,39 @@ class TimedTransaction:
         self._observe = observe
         self._living: set[str] = set()
         self._emptied: set[str] = set()
+        self._locks_with_read = False
+        self._writes: dict[Call, None] = {}
+        self._write_seconds = 0.0
+        self._commit_started: float | None = None
 
-    def lock(self, lists: Iterable[str], below: Iterable[str] = ()) -> dict[str, Clock]:
-        """Lock clocks, timed as a read of their timestamps."""
-        with _time_calls(self._observe, calls.TIMESTAMP):
-            return self._transaction.lock(lists, below)
+    def begin_commit(self) -> None:
+        """Note that the transaction is about to be committed."""
+        self._commit_started = time.perf_counter()
+
+    def end(self) -> None:
+        """Observe the writes of the transaction, with the duration of its commit."""
+        if self._writes:
+            commit = 0.0 if self._commit_started is None else time.perf_counter() - self._commit_started
+            self._observe(BackendCalls(tuple(self._writes), self._write_seconds + commit))
+
+    @contextmanager
+    def _time_writes(self, *backend_calls: Call) -> Iterator[None]:
+        """Add the duration of a block to that of the writes."""
+        self._writes |= dict.fromkeys(backend_calls)
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._write_seconds += time.perf_counter() - start
+
+    def lock(self, lists: Iterable[str], below: Iterable[str] = (), read_bucket: str | None = None) -> dict[str, Clock]:
+        """Lock clocks, timed as a read of their timestamps, or with the next read."""
+        start = time.perf_counter()
+        clocks = self._transaction.lock(lists, below, read_bucket)
+        self._locks_with_read = read_bucket is not None and not clocks
+        if not self._locks_with_read:
+            self._observe(BackendCalls((calls.TIMESTAMP,), time.perf_counter() - start))
+        return clocks
 
     def lock_last(self, name: str) -> dict[str, Clock]:
         """Lock one more clock, timed as a read of its timestamp."""
@@ -174,7 +215,8 @@ class TimedTransaction:
 
     def read(self, selection: Selection) -> Snapshot:
         """Read, timed."""
-        snapshot = _read(self._transaction.read, selection, self._observe)
+        locks, self._locks_with_read = self._locks_with_read, False
+        snapshot = _read(self._transaction.read, selection, self._observe, locks=locks)
         self._living.update(uri for uri, stored in snapshot.objects.items() if not stored.deleted)
         if selection.page and selection.page.object_permissions is not None:
             self._emptied.add(selection.page.list)
@@ -187,7 +229,7 @@ class TimedTransaction:
     def write(self, changes: Sequence[Change], moves: Sequence[Move], declared: Declared = NOTHING_DECLARED) -> bool:
         """Write, timed as each of Kinto's calls that the changes would need."""
         backend_calls = dict.fromkeys(call for change in changes for call in self._calls_of_change(change))
-        with _time_calls(self._observe, *backend_calls):
+        with self._time_writes(*backend_calls):
             wants_builder = self._transaction.write(changes, moves, declared)
         self._living.update(change.stored.uri for change in changes)
         self._living.difference_update([change.stored.uri for change in changes if change.stored.deleted])
@@ -214,18 +256,18 @@ class TimedTransaction:
 
     def end_holdings(self, holdings: Holdings, stamp: Callable[[str], int]) -> None:
         """End grants and memberships, timed."""
-        with _time_calls(self._observe, *[calls.LEAVE] * bool(holdings.memberships or holdings.members)):
+        with self._time_writes(*[calls.LEAVE] * bool(holdings.memberships or holdings.members)):
             self._transaction.end_holdings(holdings, stamp)
 
     def begin_memberships(self, memberships: Iterable[tuple[str, str]], stamp: Callable[[str], int]) -> None:
         """Begin memberships, timed."""
         distinct = set(memberships)
-        with _time_calls(self._observe, *[calls.JOIN] * bool(distinct)):
+        with self._time_writes(*[calls.JOIN] * bool(distinct)):
             self._transaction.begin_memberships(distinct, stamp)
 
     def delete_below(self, uris: Sequence[str], *, copies: bool = True) -> None:
         """Delete everything below objects, timed."""
-        with _time_calls(self._observe, calls.DELETE_ALL, calls.REVOKE_OBJECT):
+        with self._time_writes(calls.DELETE_ALL, calls.REVOKE_OBJECT):
             self._transaction.delete_below(uris, copies=copies)
 
     def user_holdings(self, principal: str) -> UserHoldings:
@@ -235,7 +277,7 @@ class TimedTransaction:
 
     def delete_copies(self, uris: Sequence[str]) -> None:
         """Delete copies of objects at the top, timed."""
-        with _time_calls(self._observe, calls.DELETE_ALL, calls.REVOKE_OBJECT):
+        with self._time_writes(calls.DELETE_ALL, calls.REVOKE_OBJECT):
             self._transaction.delete_copies(uris)
 
     def start_clocks(self, lists: Collection[str], now: int) -> None:

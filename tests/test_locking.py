@@ -62,9 +62,16 @@ class Others:
     def hold_row(self, uri: str) -> Callable[[], None]:
         """Keep the row of an object from being deleted; return what lets go of it."""
         connection: Connection = self._storage.writing.connect()
+        connection.exec_driver_sql("BEGIN")
         connection.execute(select(documents.c.uri).where(documents.c.uri == uri).with_for_update())
-        self._opened.append(connection.close)
-        return connection.close
+
+        def release() -> None:
+            if not connection.closed:
+                connection.exec_driver_sql("ROLLBACK")
+                connection.close()
+
+        self._opened.append(release)
+        return release
 
     def settle(self, asked: Asked) -> None:
         """Wait until a request is answered or waits for a lock."""

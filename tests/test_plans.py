@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext, suppress
 from functools import partial
 from typing import Any
+from unittest.mock import patch
 from urllib.parse import parse_qsl
 
 import pytest
@@ -26,8 +27,8 @@ from app.parsing import queries
 from app.parsing.ids import NameGenerator
 from app.parsing.parameters import Fields
 from backends.storage import LIVING, Filter, Holdings, Order, Page, Selection, Storage
+from backends.storage.compiled import Sql
 from backends.storage.intervals import OBJECT
-from backends.storage.statements import PREPARABLE, Sql
 from backends.storage.tables import grants, metadata
 from tests.support.databases import BASICAUTH, make_app
 from tests.support.services import postgresql_database
@@ -172,8 +173,8 @@ def file_url(tmp_path_factory: pytest.TempPathFactory) -> str:
     return f"sqlite:///{tmp_path_factory.mktemp('plans')}/kinto.sqlite"
 
 
-_Sent = tuple[str, Any, Sql | None]
-"""A statement with its values, and how it can be prepared."""
+_Sent = tuple[str, Any, Sql | None, Any]
+"""A statement with its values, and how it can be prepared, with the values for that."""
 
 
 def looked_at(storage: Any, act: Callable[[], object]) -> tuple[int, str]:
@@ -182,13 +183,21 @@ def looked_at(storage: Any, act: Callable[[], object]) -> tuple[int, str]:
     What is written is written once more.
     """
     sent: list[_Sent] = []
+    kept: dict[str, tuple[Sql, Any]] = {}
 
-    def keep(connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, *_: Any) -> None:
-        sent.append((statement, parameters, context.execution_options.get(PREPARABLE)))
+    def keep(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        sent.append((statement, parameters, *kept.get(statement, (None, None))))
 
+    def bind(sql: Sql, values: Any) -> Any:
+        if sql.repeats:
+            kept[sql.text] = sql, sql.bind_prepared(values)
+        return bind_values(sql, values)
+
+    bind_values = Sql.bind
     for engine in (storage.reading, storage.writing):
         event.listen(engine, "before_cursor_execute", keep)
-    act()
+    with patch.object(Sql, "bind", bind):
+        act()
     for engine in (storage.reading, storage.writing):
         event.remove(engine, "before_cursor_execute", keep)
     raw = storage.reading.raw_connection()
@@ -203,15 +212,15 @@ def looked_at(storage: Any, act: Callable[[], object]) -> tuple[int, str]:
 def _rows_looked_at(raw: Any, sent: Sequence[_Sent]) -> tuple[int, str]:
     """Count the rows of each statement as it is planned for its values, or prepared for any: whichever are more."""
     total, plans = 0, []
-    for statement, parameters, sql in sent:
-        cursor, forms = raw.cursor(), [statement]
+    for statement, parameters, sql, arguments in sent:
+        cursor, forms = raw.cursor(), [(statement, parameters)]
         cursor.execute("DEALLOCATE ALL")
         if sql is not None:
             cursor.execute(sql.prepare)
-            forms.append(sql.execute)
+            forms.append((sql.execute, arguments))
         counts = []
-        for form in forms:
-            cursor.execute(f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {form}", parameters)
+        for form, bound in forms:
+            cursor.execute(f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {form}", bound)
             plan = cursor.fetchone()[0][0]["Plan"]
             counts.append(sum(map(_looked_at, _nodes(plan))))
             plans.append(json.dumps(plan, indent=1))
@@ -249,13 +258,13 @@ def _instructions(raw: Any, sent: Sequence[_Sent]) -> tuple[int, str]:
     connection = raw.driver_connection
     steps = _count_steps(connection)
     try:
-        for statement, parameters, _ in sent:
+        for statement, parameters, *_ in sent:
             connection.execute(statement, parameters).fetchall()
     finally:
         connection.set_progress_handler(None, 0)
     plans = [
         row[3]
-        for statement, parameters, _ in sent
+        for statement, parameters, *_ in sent
         for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
     ]
     return len(steps) * 100, "\n".join(plans)
@@ -402,7 +411,7 @@ def test_many_grants_end_by_a_plan_that_is_linear(storage: Any) -> None:
 
     with suppress(_Undone), storage.transaction() as transaction:
         event.listen(storage.writing, "before_cursor_execute", keep)
-        storage._write_statements.intervals.end(transaction.connection, grants, OBJECT, ended)
+        storage._write_statements.intervals.end(transaction._session, grants, OBJECT, ended)
         event.remove(storage.writing, "before_cursor_execute", keep)
         raw = transaction.connection.connection
         if storage.writing.dialect.name == "sqlite":

@@ -90,14 +90,20 @@ class WriteBatch(WriteTransaction):
         self._cascade_roots = _cascade_roots(self.service, writes, is_single=self._is_single)
         self._lists_locked_last = {list_of(uri) for uri in self._cascade_roots if self._is_single and at_top(uri)}
         lists = {operation.route.list for operation in writes} | self._attempt.lists
-        clocks = self.transaction.lock(lists - self._lists_locked_last, self._cascade_roots)
-        return self._read_all(clocks, () if self._lists_locked_last else self._cascade_roots)
+        reads = self._select_all(() if self._lists_locked_last else self._cascade_roots)
+        first_bucket = reads[0].bucket if reads else None
+        clocks = self.transaction.lock(lists - self._lists_locked_last, self._cascade_roots, first_bucket)
+        return self._read_all(clocks, reads)
 
-    def _read_all(self, clocks: dict[str, Clock], cascade_roots: Iterable[str]) -> Snapshot:
-        snapshot = Snapshot(clocks=clocks)
+    def _select_all(self, cascade_roots: Iterable[str]) -> list[Selection]:
+        """Return the selections of the operations on objects, with the clocks below *cascade_roots*."""
         on_objects = [operation for operation in self._operations if not operation.pages]
         objects = selections.select_objects(self.service, on_objects, writing=True)
-        for selection in selections.add_cascade_roots(objects, cascade_roots):
+        return list(selections.add_cascade_roots(objects, cascade_roots))
+
+    def _read_all(self, clocks: dict[str, Clock], reads: Iterable[Selection]) -> Snapshot:
+        snapshot = Snapshot(clocks=clocks)
+        for selection in reads:
             snapshot.add(self._read(selection))
         return snapshot
 
@@ -117,7 +123,7 @@ class WriteBatch(WriteTransaction):
             self.transaction.read(selection)
         self.transaction.delete_below([*self._cascade_roots], copies=False)
         clocks = self.working_set.snapshot.clocks | self.transaction.lock(self._lists_locked_last)
-        self._restart_from(self._read_all(clocks, self._cascade_roots))
+        self._restart_from(self._read_all(clocks, self._select_all(self._cascade_roots)))
 
     def _start_lists(self) -> None:
         """Start lists of living parents that have no clock: their kind is newer than the parent (a plugin's).

@@ -81,11 +81,16 @@ class Transaction(Protocol):
     Methods that write raise Unlocked for a list that the transaction neither locked nor started.
     """
 
-    def lock(self, lists: Iterable[str], cascade_roots: Iterable[str] = ()) -> dict[str, Clock]:
+    def lock(
+        self, lists: Iterable[str], cascade_roots: Iterable[str] = (), read_bucket: str | None = None
+    ) -> dict[str, Clock]:
         """Lock the clocks of *lists* and all clocks below the objects *cascade_roots*; return those that exist.
 
         The result is by list. Call this before reading anything that the transaction will write. The rows stay locked
         until the transaction ends.
+
+        If nothing but lists of *read_bucket* is to be locked, this may be left to the next `read`, which must follow:
+        then the result is empty, and the snapshot has the clocks.
         """
 
     def lock_last(self, name: str) -> dict[str, Clock]:

@@ -7,7 +7,7 @@ does not use is NULL, which costs least. Numbers are literals: each bound value 
 |---|---|
 | `GROUP` | a: principal, b: group |
 | `GRANT` | a: URI, b: permission, c: principal |
-| `CLOCK` | a: list, n: timestamp, m: number of living objects, d: `former` |
+| `CLOCK` | a: list, b: 'locked' or NULL, n: timestamp, m: number of living objects, d: `former` |
 | `OBJECT` | a: URI, c: JSON text, n: timestamp, m: `born`, d: 1 for a tombstone, else NULL |
 | `ROW` | as `OBJECT`, an object of the page; rank: its place in the page |
 | `TOTAL` | n: a number of objects to add to the total |
@@ -102,15 +102,16 @@ def living_grants() -> Select[Any]:
     )
 
 
-def clocks_branch(dialect: Dialect) -> Select[Any]:
-    """Return the branch of the clocks of the lists that are bound as `clocks`."""
+def clocks_branch(dialect: Dialect, *, with_lock: bool = False) -> Select[Any]:
+    """Return the branch of the clocks of the lists that are bound as `clocks`, *with_lock* whether they are locked."""
     lists = dialect.bound_rows("clocks", VALUE)
-    return dialect.look_up(_clock_branch(), lists, clocks.c.list == lists.c.value)
+    columns = {"b": case((dialect.is_own_row(clocks), literal_column("'locked'")))} if with_lock else {}
+    return dialect.look_up(_clock_branch(**columns), lists, clocks.c.list == lists.c.value)
 
 
-def _clock_branch() -> Select[Any]:
+def _clock_branch(**columns: Any) -> Select[Any]:
     former = func.coalesce(clocks.c.former, integer(0))
-    columns = {"a": clocks.c.list, "n": clocks.c.last_modified, "m": clocks.c.count, "d": former}
+    columns |= {"a": clocks.c.list, "n": clocks.c.last_modified, "m": clocks.c.count, "d": former}
     return branch(CLOCK, **columns).where(clocks.c.bucket == BUCKET)
 
 

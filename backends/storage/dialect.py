@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from sqlalchemy import Column, FromClause, Select, Table
+from sqlalchemy import Column, Engine, FromClause, Select, Table
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.types import TypeEngine
 
@@ -26,6 +26,9 @@ class Dialect(Protocol):
 
     A condition may be NULL where the field is missing, which WHERE treats as false.
     """
+
+    def transactional(self, engine: Engine, lock_timeout_seconds: float) -> Engine:
+        """Return an engine for statements of SQLAlchemy in its own transactions, for migrations."""
 
     def encode_path(self, path: Sequence[str]) -> tuple[str, ...]:
         """Return the values that are bound for a field: the `path` of `sort_key` and `condition` has as many."""
@@ -107,6 +110,9 @@ class Dialect(Protocol):
 
     def without_index(self, column: Column[Any]) -> ColumnElement[Any]:
         """Return a column for a condition that only a cluster needs, and by which no index should be chosen."""
+
+    def is_own_row(self, table: Table) -> ColumnElement[bool]:
+        """Return the condition that this transaction has locked or written a row of *table*."""
 
     def greatest(self, one: ColumnElement[Any], other: ColumnElement[Any]) -> ColumnElement[Any]:
         """Return the greater of two values."""

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Final
 
-from sqlalchemy import Connection, select
+from sqlalchemy import select
 
 from backends.storage.indexes import REFUSED, WANTED, WANTED_LONG, Index, duplicates
+from backends.storage.sessions import Session
 from backends.storage.tables import indexes
 from backends.storage.writes import Writer
 
@@ -23,14 +24,14 @@ STEP: Final = 100
 
 
 class IndexBuilder:
-    """Builds indexes: *read_connection* yields a connection, *transaction* opens a writing transaction."""
+    """Builds indexes: *read_session* yields a session, *transaction* opens a writing transaction."""
 
     def __init__(
         self,
-        read_connection: Callable[[], AbstractContextManager[Connection]],
+        read_session: Callable[[], AbstractContextManager[Session]],
         transaction: Callable[[], AbstractContextManager[Writer]],
     ) -> None:
-        self._read_connection = read_connection
+        self._read_session = read_session
         self._transaction = transaction
 
     def run(self, report: Callable[[str], None], pause_seconds: float, *, retry: bool) -> None:
@@ -47,8 +48,8 @@ class IndexBuilder:
     def _lists(self, *states: str) -> list[str]:
         """Return the lists with an index in one of the states."""
         wanted = select(indexes.c.list).where(indexes.c.state.in_(states)).distinct().order_by(indexes.c.list)
-        with self._read_connection() as connection:
-            return list(connection.execute(wanted).scalars())
+        with self._read_session() as session:
+            return list(session.connection.execute(wanted).scalars())
 
     def _step(self, name: str, done: str | None, report: Callable[[str], None], *, retry: bool) -> str | None:
         """Build the next part; return the URI that it came to, None if nothing is left or another builder works on it.

@@ -22,8 +22,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from sqlalchemy import Connection
-
 from backends.codec import loads
 from backends.storage.branches import bind_values, read_index
 from backends.storage.changes import Change
@@ -45,6 +43,7 @@ from backends.storage.indexes import (
     IndexDefinition,
 )
 from backends.storage.keys import bucket_of, is_inside
+from backends.storage.sessions import Session
 from backends.storage.tables import KEYS, SLOTS
 
 BUILT_AT_ONCE: Final = 2_000
@@ -62,10 +61,10 @@ class Step:
 
 
 class IndexWrites:
-    """The indexes of the lists of one writing transaction on a connection."""
+    """The indexes of the lists of one writing transaction in a session."""
 
-    def __init__(self, connection: Connection, dialect: Dialect, statements: IndexStatements) -> None:
-        self._connection = connection
+    def __init__(self, session: Session, dialect: Dialect, statements: IndexStatements) -> None:
+        self._session = session
         self._dialect = dialect
         self._statements = statements
         self._by_list: dict[str, tuple[Index, ...]] = {}
@@ -92,7 +91,7 @@ class IndexWrites:
         for bucket in sorted({bucket_of(name) for name in lists if name not in self._by_list}):
             names = self.unknown(lists, bucket)
             parameters = {"bucket": bucket, **bind_values(self._dialect, "indexes", names)}
-            self.add(names, map(read_index, self._statements.select.rows(self._connection, parameters)))
+            self.add(names, map(read_index, self._statements.select.rows(self._session, parameters)))
 
     def start(self, lists: Iterable[str]) -> None:
         """Note that lists are new and have no indexes."""
@@ -145,7 +144,7 @@ class IndexWrites:
             "done": "",
             "since": index.since,
         }
-        self._statements.insert.execute(self._connection, [row])
+        self._statements.insert.later(self._session, [row])
         self._by_list[name] = (*self._by_list[name], index)
         return True
 
@@ -156,7 +155,7 @@ class IndexWrites:
             return Step((), 0)
         bucket, done = bucket_of(name), min(index.done for index in wanted)
         values = {"of_bucket": bucket, "first": done or f"{name}/", "last": f"{name}0", "many": many + 1}
-        rows = self._statements.objects.rows(self._connection, values)
+        rows = self._statements.objects.rows(self._session, values)
         if only_whole and len(rows) > many:
             return Step(tuple(wanted), 0)
         batch = [(uri, loads(text)) for uri, in_list, text in rows[:many] if in_list == name]
@@ -184,7 +183,7 @@ class IndexWrites:
             "first": objects[0][0],
             "last": objects[-1][0],
         }
-        self._statements.set_keys.rows(self._connection, values)
+        self._statements.set_keys.later(self._session, values)
         return cut
 
     def _finish(self, index: Index) -> None:
@@ -192,7 +191,7 @@ class IndexWrites:
         state, done = (LONG if index.state == WANTED_LONG else READY), ""
         if index.definition.kind == UNIQUE:
             values = {"of_bucket": bucket_of(index.list), "low": index.prefix, "high": end_of(index.prefix)}
-            duplicates = self._statements.duplicates[index.slot].rows(self._connection, values)
+            duplicates = self._statements.duplicates[index.slot].rows(self._session, values)
             if duplicates:
                 state, done = REFUSED, " ".join(duplicates[0])
         self._change(index, state=state, done=done)
@@ -223,13 +222,13 @@ class IndexWrites:
         changed = replace(index, **changes)
         columns = {"origin": changed.origin, "state": changed.state, "done": changed.done, "since": changed.since}
         values = {f"new_{name}": value for name, value in columns.items()}
-        self._statements.change.rows(self._connection, {**_place(index), **values})
+        self._statements.change.later(self._session, {**_place(index), **values})
         self.add((), (changed,))
         return changed
 
     def drop(self, index: Index) -> None:
         """Delete an index of a locked list."""
-        self._statements.delete.rows(self._connection, _place(index))
+        self._statements.delete.later(self._session, _place(index))
         self._by_list[index.list] = tuple(other for other in self.of(index.list) if other.slot != index.slot)
 
     def delete_below(self, uris: Sequence[str]) -> None:
@@ -238,7 +237,7 @@ class IndexWrites:
         for uri in uris:
             if any(name.startswith(f"{uri}/") for name in names):
                 values = {"of_bucket": bucket_of(uri), "first": f"{uri}/", "last": f"{uri}0"}
-                self._statements.delete_below.rows(self._connection, values)
+                self._statements.delete_below.later(self._session, values)
         for name in names:
             self._by_list[name] = ()
 
@@ -277,7 +276,7 @@ class IndexWrites:
             return
         values = self._dialect.bind_rows("keys", ("value",), [(key,) for key in owners])
         rows = self._statements.same_values[index.slot].rows(
-            self._connection, {"of_bucket": bucket_of(index.list), **values}
+            self._session, {"of_bucket": bucket_of(index.list), **values}
         )
         others = sorted(uri for uri, _ in rows if uri not in keys)
         if others:

@@ -10,19 +10,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from itertools import chain
-from operator import itemgetter
 from typing import Any, Final
 
-from sqlalchemy import Connection
-
-from backends.storage.statements import PREPARABLE, Sql, compile_sql, send
+from backends.storage.compiled import Sql, compile_sql
+from backends.storage.sessions import Session
 
 _MAX_ROWS: Final = 1_000
 """The greatest number of rows of one statement: SQLite binds 32,766 values at most."""
 
 _VALUES: Final = re.compile(r"VALUES (\((?:[^()]|\([^()]*\))*\))")
-_NAME: Final = re.compile(r"%\((\w+)\)s")
 
 Row = Mapping[str, Any]
 
@@ -35,33 +31,23 @@ class Inserts:
         self._columns = tuple(columns)
         self._sql = lru_cache(maxsize=64)(self._compile)
 
-    def execute(self, connection: Connection, rows: Sequence[Row]) -> list[Any]:
-        """Insert the rows and return the rows of the RETURNING clause; without rows nothing is sent."""
-        returned: list[Any] = []
+    def later(self, session: Session, rows: Sequence[Row]) -> None:
+        """Insert the rows with the next statement of the session that returns rows; without rows nothing is sent."""
         for start in range(0, len(rows), _MAX_ROWS):
             batch = rows[start : start + _MAX_ROWS]
-            sql = self._sql(connection.dialect, len(batch))
-            parameters: Any = (
-                {f"{name}_{number}": row[name] for number, row in enumerate(batch) for name in self._columns}
-                if sql.order is None
-                else tuple(chain.from_iterable(map(itemgetter(*sql.order), batch)))
-            )
-            # The most frequent number of rows; a name for each number would fill the memory of the session.
-            options = {PREPARABLE: sql} if len(batch) == 1 else None
-            returned += send(connection, sql, parameters, options)
-        return returned
+            values = {f"{name}_{number}": row[name] for number, row in enumerate(batch) for name in self._columns}
+            session.later(self._sql(session.dialect, len(batch)), values)
 
     def _compile(self, dialect: Any, count: int) -> Sql:
-        """Return the INSERT of *count* rows.
+        """Return the INSERT of *count* rows, whose values are named `<column>_<number of the row>`.
 
-        Its values are named `<column>_<number of the row>`; `order` has the columns of one row.
+        One row is the most frequent number: only that is prepared, since a name for each number would fill the memory
+        of the session.
         """
         one = compile_sql(self._statement, dialect, self._columns)
         group = _VALUES.search(one.text)
         assert group is not None, "an INSERT has values"
-        groups = (_NAME.sub(rf"%(\1_{number})s", group[1]) for number in range(count))
-        text = f"{one.text[: group.start(1)]}{', '.join(groups)}{one.text[group.end(1) :]}"
-        types = (
-            {f"{name}_0": kind for name, kind in one.types.items()} if count == 1 else {}
-        )  # only one row is prepared
-        return Sql(text, one.order, {}, types)
+        text = f"{one.text[: group.start(1)]}{', '.join([group[1]] * count)}{one.text[group.end(1) :]}"
+        order = [f"{name}_{number}" for number in range(count) for name in one.order]
+        types = {f"{name}_0": kind for name, kind in one.types.items()}
+        return Sql(text, order, {}, types, repeats=count == 1)

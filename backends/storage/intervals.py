@@ -21,11 +21,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Connection, Insert, Table, Text, bindparam, select
+from sqlalchemy import BigInteger, Table, Text, bindparam, literal_column, select
 
 from backends.storage import LIVING
 from backends.storage.dialect import Dialect
 from backends.storage.inserts import Inserts
+from backends.storage.sessions import Session
+from backends.storage.statements import Statement
 from backends.storage.tables import grants, members
 
 GRANT: Final = ("bucket", "uri", "permission", "principal")
@@ -44,32 +46,31 @@ class Intervals:
         self._ending = lru_cache(maxsize=8)(self._build_ending)
         self._beginning = {table.name: self._build_beginning(table) for table in (grants, members)}
 
-    def begin(self, connection: Connection, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
+    def begin(self, session: Session, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
         """Begin intervals; each of *rows* has all columns of the table except `until`."""
-        self._beginning[table.name].execute(connection, [{**row, "until": LIVING} for row in rows])
+        self._beginning[table.name].later(session, [{**row, "until": LIVING} for row in rows])
 
-    def end(self, connection: Connection, table: Table, keys: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    def end(self, session: Session, table: Table, keys: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """End living rows; each of *rows* has the values of the columns *keys*, then the timestamp of the end."""
         names = (*keys, "until")
         for start in range(0, len(rows), _MAX_ROWS):
             batch = rows[start : start + _MAX_ROWS]
-            parameters = dict(self._dialect.bind_rows("ended", names, batch))
-            if "bucket" in keys:
-                parameters["buckets"] = sorted({row[0] for row in batch})
-            connection.execute(self._ending(table, tuple(keys)), parameters)
+            buckets = sorted({row[0] for row in batch}) if "bucket" in keys else []
+            values = {f"in_bucket_{number}": bucket for number, bucket in enumerate(buckets)}
+            values |= self._dialect.bind_rows("ended", names, batch)
+            self._ending(table, tuple(keys), len(buckets)).later(session, values)
 
-    def _build_ending(self, table: Table, keys: tuple[str, ...]) -> Insert:
+    def _build_ending(self, table: Table, keys: tuple[str, ...], bucket_count: int) -> Statement:
         ended = self._dialect.bound_rows("ended", [*((key, Text()) for key in keys), ("until", BigInteger())])
         columns = [ended.c.until if column.name == "until" else column for column in table.c]
-        living = select(*columns).where(table.c.until == LIVING)
-        if "bucket" in keys:
+        living = select(*columns).where(table.c.until == literal_column(str(LIVING), BigInteger))
+        if bucket_count:
             # A literal condition on the bucket, by which a cluster finds the machine.
-            buckets = bindparam("buckets", expanding=True, type_=Text)
+            buckets = [bindparam(f"in_bucket_{number}", type_=Text) for number in range(bucket_count)]
             living = living.where(self._dialect.without_index(table.c.bucket).in_(buckets))
         looked_up = self._dialect.look_up(living, ended, *(table.c[key] == ended.c[key] for key in keys))
         rewrite = self._dialect.insert(table).from_select(list(table.c.keys()), looked_up)
-        statement: Insert = self._replace_until(rewrite, table)
-        return statement
+        return Statement(self._replace_until(rewrite, table))
 
     def _build_beginning(self, table: Table) -> Inserts:
         return Inserts(self._replace_until(self._dialect.insert(table), table), [column.name for column in table.c])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from psycopg2.errorcodes import LOCK_NOT_AVAILABLE
@@ -14,6 +15,7 @@ from sqlalchemy import (
     ARRAY,
     Boolean,
     Column,
+    Connection,
     Engine,
     FromClause,
     Select,
@@ -43,7 +45,7 @@ from backends.codec import dumps
 from backends.engines import pool_options, postgresql_url, renew_after_fork
 from backends.storage import Missing
 from backends.storage.dialect import Typed
-from backends.storage.prepared import PREPARE, Executor
+from backends.storage.prepared import PREPARE, PostgresqlSession, Preparing, set_lock_timeout
 from backends.storage.sql import SqlStorage
 from backends.storage.waits import LIMIT
 
@@ -58,10 +60,11 @@ _NETWORK: Final[Mapping[str, int]] = {
 
 
 def engine_options(url: str, pool: Pool) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the arguments of the engine for reads, in autocommit, and of the engine for writes.
+    """Return the arguments of the engine for reads and of the engine for writes.
 
-    Each gets half of the size of *pool*. A dead connection is detected by the statement that fails on it, which is
-    tried again on a new one: a check before each use (`pool_pre_ping`) would cost a round trip per request.
+    Both are in autocommit: a session begins its transaction itself (`backends.storage.prepared`). Each gets half of the
+    size of *pool*. A dead connection is detected by the statement that fails on it, which is tried again on a new one:
+    a check before each use (`pool_pre_ping`) would cost a round trip per request.
     """
     reads, writes = (replace(pool, size=size, pre_ping=False) for size in ((pool.size + 1) // 2, pool.size // 2 or 1))
     database_url = postgresql_url(url)
@@ -71,24 +74,19 @@ def engine_options(url: str, pool: Pool) -> tuple[dict[str, Any], dict[str, Any]
         # Documents are bound as the JSON text that they are; SQLAlchemy would encode it again.
         "json_serializer": str,
         "connect_args": {name: value for name, value in _NETWORK.items() if name not in database_url.query},
+        "isolation_level": "AUTOCOMMIT",
         "execution_options": {LIMIT: pool.lock_timeout_seconds, PREPARE: pool.prepare},
     }
-    # A statement that has waited for a lock must see the rows that were written meanwhile, whatever the default level
-    # of the server is. The driver sends the level in its BEGIN: this costs no message and no state of the session.
-    return (
-        {**shared, **pool_options(reads), "isolation_level": "AUTOCOMMIT"},
-        {**shared, **pool_options(writes), "isolation_level": "READ COMMITTED"},
-    )
+    return {**shared, **pool_options(reads)}, {**shared, **pool_options(writes)}
 
 
 def open_storage(reading: Engine, writing: Engine) -> SqlStorage:
     """Open the storage on two engines; it connects at the first request."""
-    executor = Executor(prepare=writing.get_execution_options().get(PREPARE, True))
+    preparing = Preparing(enabled=writing.get_execution_options().get(PREPARE, True))
     for engine in (reading, writing):
         event.listen(engine, "connect", _configure)
-        event.listen(engine, "do_execute", executor.execute)
         renew_after_fork(engine)
-    return SqlStorage(reading, writing, PostgresqlDialect())
+    return SqlStorage(reading, writing, PostgresqlDialect(), partial(PostgresqlSession, preparing=preparing))
 
 
 def _configure(connection: Any, _: Any) -> None:
@@ -105,6 +103,7 @@ def _configure(connection: Any, _: Any) -> None:
     connection.commit()
 
 
+_TRANSACTION: Final = "pg_current_xact_id_if_assigned()::xid"
 _NOTHING: Final = literal_column("''", Text)
 _STRING: Final = literal_column("'string'", Text)
 _ARRAY: Final = literal_column("'array'", Text)
@@ -155,6 +154,16 @@ def _texts(values: Iterable[Json]) -> list[str]:
 
 class PostgresqlDialect:
     """The SQL of PostgreSQL."""
+
+    def transactional(self, engine: Engine, lock_timeout_seconds: float) -> Engine:
+        """Return an engine that is not in autocommit and begins by setting the lock timeout."""
+        migrating = engine.execution_options(isolation_level="READ COMMITTED")
+
+        @event.listens_for(migrating, "begin")
+        def begin(connection: Connection) -> None:
+            connection.exec_driver_sql(set_lock_timeout(lock_timeout_seconds))
+
+        return migrating
 
     def encode_path(self, path: Sequence[str]) -> tuple[str, ...]:
         """Return the names, each bound by itself."""
@@ -288,6 +297,13 @@ class PostgresqlDialect:
     def without_index(self, column: Column[Any]) -> ColumnElement[Any]:
         """Return the column: the planner chooses the index that is selective."""
         return column
+
+    def is_own_row(self, table: Table) -> ColumnElement[bool]:
+        """Compare the transaction that has locked the row, and the one that has written it, with this one.
+
+        A row that others have locked as well is nobody's: then the transaction starts again (`Writer.lock`).
+        """
+        return or_(*(literal_column(f"{table.name}.{each} = {_TRANSACTION}", Boolean) for each in ("xmax", "xmin")))
 
     def greatest(self, one: ColumnElement[Any], other: ColumnElement[Any]) -> ColumnElement[Any]:
         """Return the greater value."""

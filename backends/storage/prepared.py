@@ -1,4 +1,4 @@
-"""Prepare statements of PostgreSQL, and limit the time that they wait for locks.
+"""Sessions of PostgreSQL: messages of several statements, prepared statements, a limit to the wait for locks.
 
 Theory of operation. To parse and plan a read takes PostgreSQL several times as long as to execute it. A statement that
 is sent a second time on a connection is prepared there, under a name that is derived from its text, with a generic plan
@@ -16,13 +16,18 @@ transaction, which is tried again, and from then on nothing is prepared in this 
 from __future__ import annotations
 
 import logging
-from typing import Any, Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
-from psycopg2.errors import DuplicatePreparedStatement, InvalidSqlStatementName
-from psycopg2.extensions import STATUS_READY
+from psycopg2 import IntegrityError as ViolatedConstraint
+from psycopg2 import errorcodes
+from sqlalchemy import Connection
 
-from backends.storage.statements import PREPARABLE, Sql
-from backends.storage.waits import LIMIT, WAIT
+from backends import BackendError, Busy, IntegrityError
+from backends.storage.compiled import Sql
+from backends.storage.errors import Conflict, Disconnected, Uncertain, Unlocked
+from backends.storage.sessions import Notice, Row, Session
+from backends.storage.waits import LIMIT
 
 log: Final = logging.getLogger("kinto.storage")
 
@@ -30,60 +35,151 @@ PREPARE: Final = "prepare_statements"
 """The execution option of an engine: whether statements are prepared."""
 _LONGEST_MILLISECONDS: Final = 2**31 - 1
 _USES: Final = "uses of statements"
-"""Where a pooled connection remembers how often each statement was sent: once, or again and prepared."""
+"""Where a pooled connection remembers the statements that it was sent, and whether each is prepared."""
 _MAX_STATEMENTS: Final = 30
 """How many statements a connection remembers: PostgreSQL 18 keeps 0.4 MB for a read of an object, 0.8 for a page."""
+_LOST: Final = (errorcodes.INVALID_SQL_STATEMENT_NAME, errorcodes.DUPLICATE_PREPARED_STATEMENT)
+_CONFLICTS: Final = (errorcodes.DEADLOCK_DETECTED, errorcodes.SERIALIZATION_FAILURE, *_LOST)
 
 
-class Executor:
-    """The listener to `do_execute` of the engines of one storage; *prepare* is the setting `storage_prepare`."""
+class Preparing:
+    """Whether the statements of one storage are prepared: the setting, until a pooler is met."""
 
-    def __init__(self, *, prepare: bool) -> None:
-        self.prepares = prepare
+    def __init__(self, *, enabled: bool) -> None:
+        self.enabled = enabled
 
-    def execute(self, cursor: Any, statement: str, parameters: Any, context: Any) -> bool:
-        """Execute a statement if there is more to do than to send it; return whether it was executed here.
 
-        The first statement of a transaction, and each that locks clocks, sets the lock timeout in the same message:
-        SET LOCAL costs no round trip and ends with the transaction, so that a pooler may pass the session on.
+class _Waiting(NamedTuple):
+    """A statement that waits to be sent: `sql` and `values` where it may be sent by the name of a prepared one."""
+
+    notice: Notice
+    sql: Sql | None
+    values: Mapping[str, Any]
+
+
+class PostgresqlSession(Session):
+    """A session of PostgreSQL."""
+
+    def __init__(self, connection: Connection, preparing: Preparing) -> None:
+        super().__init__(connection)
+        self._preparing = preparing
+        self._opening = ""
+        self._is_open = False
+        self._waiting: list[_Waiting] = []
+        self._lock_timeout: float = connection.engine.get_execution_options()[LIMIT]
+
+    def begin(self) -> None:
+        """Begin with the first message. The level is that of the lock order, whatever the server's default is."""
+        self._opening = f"BEGIN ISOLATION LEVEL READ COMMITTED; {set_lock_timeout(self._lock_timeout)}"
+
+    def limit_lock_waits(self, seconds: float) -> None:
+        """Set the timeout in the next message.
+
+        SET LOCAL ends with the transaction, so that a pooler may pass the session on.
         """
-        options = context.execution_options
-        begins = cursor.connection.status == STATUS_READY and not cursor.connection.autocommit
-        seconds = options.get(WAIT, options.get(LIMIT) if begins else None)
-        sql: Sql | None = options.get(PREPARABLE) if self.prepares else None
-        if sql is not None and statement != sql.text:
-            sql = None  # a listener to `before_cursor_execute` has changed it
-        before = "" if seconds is None else _set_lock_timeout(seconds)
+        if seconds != self._lock_timeout:
+            if self._waiting:
+                self._send()
+            self._opening += set_lock_timeout(seconds)
+            self._lock_timeout = seconds
+
+    def later(self, sql: Sql, values: Mapping[str, Any]) -> None:
+        """Keep a statement for the next message."""
+        notice = self.notify_before(sql.text, sql.bind(values))
+        kept = sql if notice.text == sql.text else None  # a listener has changed it
+        self._waiting.append(_Waiting(notice, kept, values))
+
+    def rows(self, sql: Sql, values: Mapping[str, Any]) -> Sequence[Row]:
+        """Send one message; the driver returns the rows of its last statement."""
+        self.later(sql, values)
+        return self._send()
+
+    def send_waiting(self) -> None:
+        """Send one message, if there is anything to send."""
+        if self._waiting or self._opening:
+            self._send()
+
+    def commit(self) -> None:
+        """Commit in the message of the statements that wait."""
+        self.notify_commit()
+        if not (self._is_open or self._waiting):
+            return
         try:
-            prepared = sql is not None and self._is_prepared(sql, cursor, context.root_connection.info, before)
-            if seconds is None and not prepared:
-                return False
-            cursor.execute(before + (sql.execute if sql is not None and prepared else statement), parameters)
-        except (DuplicatePreparedStatement, InvalidSqlStatementName):
-            self.prepares = False
-            log.warning("A pooler shares sessions of PostgreSQL, so statements are not prepared: set storage_prepare.")
-            raise
-        return True
+            self._send("COMMIT")
+        except Disconnected as error:
+            raise Uncertain(str(error), error.original) from error
+        self._is_open = False
 
-    def _is_prepared(self, sql: Sql, cursor: Any, info: dict[str, Any], before: str) -> bool:
-        """Return whether a statement is prepared on the connection of *info*; prepare it at its second use.
+    def rollback(self) -> None:
+        """Roll back if anything was sent."""
+        self._waiting.clear()
+        self._opening = ""
+        if self._is_open and not self._connection.invalidated:
+            self.execute("ROLLBACK")
+        self._is_open = False
 
-        PREPARE waits for locks of tables too, so it has the lock timeout *before* it. It is a separate message: if the
-        statement failed in the same message, PREPARE would be done and not be remembered.
+    def _send(self, ending: str = "") -> Sequence[Row]:
+        """Send the statements that wait, then *ending*, as one message; return the rows of the last statement."""
+        waiting, self._waiting = self._waiting, []
+        prepared = self._prepare(waiting) if self._preparing.enabled else {}
+        texts: list[str] = []
+        arguments: list[Any] = []
+        for statement in waiting:
+            sql = statement.sql
+            if sql is not None and prepared.get(sql.name):
+                texts.append(sql.execute)
+                arguments += sql.bind_prepared(statement.values)
+            else:
+                texts.append(statement.notice.text)
+                arguments += statement.notice.arguments
+        rows = self._execute_first("; ".join([*texts, ending] if ending else texts), arguments)
+        for statement in waiting:
+            self.notify_after(statement.notice)
+        return rows
+
+    def _execute_first(self, text: str, arguments: Sequence[Any] = ()) -> Sequence[Row]:
+        """Execute the text, after the BEGIN if that was not sent yet."""
+        opening, self._opening = self._opening, ""
+        self._is_open = self._is_open or bool(opening)
+        return self.execute(opening + text, arguments)
+
+    def _prepare(self, statements: Iterable[_Waiting]) -> Mapping[str, bool]:
+        """Prepare the statements that are sent again on this connection; return by name which are prepared.
+
+        PREPARE waits for locks of tables too, so it follows the lock timeout. It is a separate message: if a statement
+        failed in the same message, PREPARE would be done and not be remembered.
         """
-        uses: dict[str, int] = info.setdefault(_USES, {})
-        count = uses.get(sql.name, 0)
-        if count == 2:
-            return True
-        if count == 0 and len(uses) >= _MAX_STATEMENTS:
-            cursor.execute(f"{before}DEALLOCATE ALL")
+        uses: dict[str, bool] = self._connection.info.setdefault(_USES, {})
+        repeating = [each.sql for each in statements if each.sql is not None and each.sql.repeats]
+        new = {sql.name for sql in repeating} - uses.keys()
+        if len(uses) + len(new) > _MAX_STATEMENTS:
+            self._execute_first("DEALLOCATE ALL")
             uses.clear()
-        if count == 1:
-            cursor.execute(before + sql.prepare)
-        uses[sql.name] = count + 1
-        return count == 1
+            new = {sql.name for sql in repeating}
+        for sql in repeating:
+            if sql.name in new:
+                uses[sql.name] = False
+            elif not uses[sql.name]:
+                self._execute_first(sql.prepare)
+                uses[sql.name] = True
+        return uses
+
+    def classify(self, error: Any) -> type[BackendError]:
+        """Classify an error by its SQLSTATE; stop preparing where a prepared statement is lost, or not ours."""
+        code = error.pgcode
+        if code in _LOST and self._preparing.enabled:
+            self._preparing.enabled = False
+            log.warning("A pooler shares sessions of PostgreSQL, so statements are not prepared: set storage_prepare.")
+        if code == errorcodes.NOT_NULL_VIOLATION and self.starting:
+            return Unlocked
+        if isinstance(error, ViolatedConstraint):
+            return IntegrityError
+        if code == errorcodes.LOCK_NOT_AVAILABLE:
+            return Busy
+        return Conflict if code in _CONFLICTS else BackendError
 
 
-def _set_lock_timeout(seconds: float) -> str:
+def set_lock_timeout(seconds: float) -> str:
+    """Return the statement that limits the waits of this transaction, and a separator."""
     # 0 would mean no timeout.
     return f"SET LOCAL lock_timeout = {min(max(round(seconds * 1000), 1), _LONGEST_MILLISECONDS)}; "

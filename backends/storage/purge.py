@@ -33,7 +33,6 @@ from sqlalchemy import (
     BigInteger,
     BindParameter,
     Column,
-    Connection,
     Delete,
     ScalarSelect,
     Select,
@@ -52,6 +51,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from backends.storage import LIVING, write_buckets
 from backends.storage.dialect import Dialect
+from backends.storage.sessions import Session
 from backends.storage.tables import clocks, documents, grants, members
 from backends.storage.writes import Writer
 
@@ -125,16 +125,16 @@ class _Limits:
 
 
 class Purge:
-    """The purge of one storage: *read_connection* yields a connection, *transaction* opens a writing transaction."""
+    """The purge of one storage: *read_session* yields a session, *transaction* opens a writing transaction."""
 
     def __init__(
         self,
         dialect: Dialect,
-        read_connection: Callable[[], AbstractContextManager[Connection]],
+        read_session: Callable[[], AbstractContextManager[Session]],
         transaction: Callable[[], AbstractContextManager[Writer]],
     ) -> None:
         self._dialect = dialect
-        self._read_connection = read_connection
+        self._read_session = read_session
         self._transaction = transaction
         self._select_batch = lru_cache(_build_select_batch)
         self._delete_batch = lru_cache(self._build_delete_batch)
@@ -161,8 +161,8 @@ class Purge:
         statement = _build_limits(counted=keep is not None, dated=before is not None)
         for bucket, lists in self._lists(patterns):
             parameters = {"of_bucket": bucket, "lists": lists, "keep": keep, "before": before}
-            with self._read_connection() as connection:
-                rows = connection.execute(statement, parameters).all()
+            with self._read_session() as session:
+                rows = session.connection.execute(statement, parameters).all()
             for name, *newest in rows:
                 ends = [-1 if end is None else end for end in newest]
                 per_table = len(ends) // len(_ALL)
@@ -174,8 +174,8 @@ class Purge:
         statement = _build_lists(patterns)
         bucket = name = ""
         while True:
-            with self._read_connection() as connection:
-                rows = connection.execute(statement, {"after_bucket": bucket, "after_list": name}).all()
+            with self._read_session() as session:
+                rows = session.connection.execute(statement, {"after_bucket": bucket, "after_list": name}).all()
             for group_bucket, group in groupby(rows, key=lambda row: str(row[0])):
                 yield group_bucket, [row[1] for row in group]
             if len(rows) < _MAX_ROWS:
@@ -188,9 +188,9 @@ class Purge:
         where = {"of_bucket": limits.bucket, "of_list": limits.list}
         size = _MAX_ROWS if limit >= 0 else 0
         while size == _MAX_ROWS:
-            with self._read_connection() as connection:
+            with self._read_session() as session:
                 parameters = {**where, "start": start, "through": limit}
-                rows = connection.execute(self._select_batch(ended), parameters).all()
+                rows = session.connection.execute(self._select_batch(ended), parameters).all()
             size = len(rows)
             if rows:
                 start = rows[-1].start

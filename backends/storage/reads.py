@@ -52,7 +52,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import Connection, Text, literal_column, select, union_all
+from sqlalchemy import Text, literal_column, select, union_all
 
 from backends.storage import Clock, Index, Page, Selection, Snapshot, Stored, User, UserState
 from backends.storage.branches import (
@@ -88,6 +88,7 @@ from backends.storage.branches import (
 from backends.storage.dialect import Dialect
 from backends.storage.index_plans import choose, may_use_index
 from backends.storage.pages import Pages
+from backends.storage.sessions import Session
 from backends.storage.statements import Statement
 from backends.storage.tables import documents, grants
 
@@ -105,6 +106,7 @@ class _SelectionShape:
     limited_grants: bool
     private: tuple[str, ...]
     secret_fields: tuple[str, ...]
+    with_lock: bool
 
 
 _TRIES: Final = 2
@@ -134,8 +136,8 @@ class Reads:
         self._pages = Pages(dialect)
         self._indexes: dict[str, tuple[Index, ...]] = {}
 
-    def run(self, connection: Connection, selection: Selection) -> Snapshot:
-        """Execute the one statement of a selection."""
+    def run(self, session: Session, selection: Selection, *, with_lock: bool = False) -> Snapshot:
+        """Execute the one statement of a selection; *with_lock* the snapshot has `locked`, for one without a page."""
         page = selection.page
         if page is not None and may_use_index(page):
             selection = replace(selection, indexes=(page.list,))
@@ -163,8 +165,9 @@ class Reads:
                 selection.limited_grants,
                 selection.private,
                 secret_fields,
+                with_lock,
             )
-            snapshot = collect(self._objects(shape).rows(connection, parameters))
+            snapshot = collect(self._objects(shape).rows(session, parameters))
             snapshot.members = {group: snapshot.members.get(group, set()) for group in selection.groups}
             return snapshot
         parameters |= {
@@ -174,14 +177,14 @@ class Reads:
             **bind_values(self._dialect, "above", page.list_permissions),
             **bind_values(self._dialect, "own", page.object_permissions or ()),
         }
-        snapshot = self._read_page(connection, selection, page, parameters, secret_fields)
+        snapshot = self._read_page(session, selection, page, parameters, secret_fields)
         if page.count_only and not page.filters and snapshot.full:
             snapshot.total = snapshot.clocks[page.list].count if page.list in snapshot.clocks else 0
         return snapshot
 
     def _read_page(
         self,
-        connection: Connection,
+        session: Session,
         selection: Selection,
         page: Page,
         parameters: Mapping[str, Any],
@@ -194,7 +197,7 @@ class Reads:
         for number in range(_TRIES + 1):
             plan = choose(page, self._indexes.get(page.list, ())) if number < _TRIES else None
             statement, values = self._pages.statement(page, selection, secret_fields, plan)
-            snapshot = collect(statement.rows(connection, {**parameters, **values}))
+            snapshot = collect(statement.rows(session, {**parameters, **values}))
             if selection.indexes:
                 self._remember(page.list, snapshot.indexes)
             if plan is None or plan.index in snapshot.indexes:
@@ -231,7 +234,7 @@ class Reads:
             branches.append(grant_branch(readers.grants_on(objects, "held")))
             branches.append(documents_branch(dialect, objects, text))
         if clocks:
-            branches.append(clocks_branch(dialect))
+            branches.append(clocks_branch(dialect, with_lock=shape.with_lock))
         if groups:
             branches.append(members_branch(dialect))
         if cascade_roots:
@@ -257,6 +260,8 @@ def collect(rows: Iterable[Any]) -> Snapshot:
             snapshot.groups.setdefault(a, set()).add(b)
         elif source == CLOCK:
             snapshot.clocks[a] = Clock(n, m, d)
+            if b:
+                snapshot.locked.add(a)
         elif source == MEMBER:
             snapshot.members.setdefault(a, set()).add(b)
         elif source == PERMISSIONS:

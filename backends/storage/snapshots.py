@@ -16,6 +16,7 @@ class Snapshot:
     - `members`: group to its members, for each group of the selection, also one without members.
     - `full`: the page is of the whole list. `has_shared`: some object of the list is shared with the readers, whether
       or not it matches the filters.
+    - `locked`: the lists whose clocks this transaction has locked, for a read that was sent with their lock.
     - `users`: the state of the users that exist.
     - `indexes`: the indexes of the lists of the selection.
     - `permissions`: URI to the permissions that the readers hold, for an `AccessSelection`.
@@ -25,6 +26,7 @@ class Snapshot:
     grants: dict[str, dict[str, set[str]]] = field(default_factory=dict)
     groups: dict[str, set[str]] = field(default_factory=dict)
     clocks: dict[str, Clock] = field(default_factory=dict)
+    locked: set[str] = field(default_factory=set)
     members: dict[str, set[str]] = field(default_factory=dict)
     page: list[Stored] = field(default_factory=list)
     total: int = 0

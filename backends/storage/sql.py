@@ -1,4 +1,4 @@
-"""The storage on SQL: two engines of one database, one for reads in autocommit, one for writing transactions."""
+"""The storage on SQL: two engines of one database, one for reads, one for writing transactions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import IntegrityError as DriverIntegrityError
 
 from backends import BackendError, Busy, IntegrityError, Pool
-from backends.storage import AccessSelection, Conflict, Disconnected, Selection, Snapshot, Uncertain, bucket_of
+from backends.storage import AccessSelection, Conflict, Disconnected, Selection, Snapshot, bucket_of
 from backends.storage.accessible import AccessiblePages
 from backends.storage.dialect import Dialect
 from backends.storage.index_builder import IndexBuilder
@@ -21,6 +21,7 @@ from backends.storage.migrations import migrate
 from backends.storage.purge import Purge
 from backends.storage.reads import Reads
 from backends.storage.repair import Repairs
+from backends.storage.sessions import Session
 from backends.storage.tables import clocks, documents, grants, indexes, members
 from backends.storage.waits import LIMIT, Waits
 from backends.storage.write_statements import WriteStatements
@@ -44,7 +45,7 @@ _WHOLE_DATABASE: Final = "/"
 
 @contextmanager
 def _translate_driver_errors(dialect: Dialect) -> Iterator[None]:
-    """Raise `BackendError`, `IntegrityError` or, where another try helps, `Conflict` for an error of the driver."""
+    """Raise `BackendError`, `IntegrityError` or, where another try helps, `Conflict` for an error of SQLAlchemy."""
     try:
         yield
     except DriverIntegrityError as error:
@@ -60,17 +61,6 @@ def _translate_driver_errors(dialect: Dialect) -> Iterator[None]:
         raise BackendError(_describe(error), error) from error
 
 
-@contextmanager
-def _detect_uncertain_commit() -> Iterator[None]:
-    """Raise Uncertain when the connection dies during COMMIT. Do not retry: the write might be applied twice."""
-    try:
-        yield
-    except DBAPIError as error:
-        if error.connection_invalidated:
-            raise Uncertain(_describe(error), error) from error
-        raise
-
-
 def _describe(error: SQLAlchemyError) -> str:
     """Return the message of an error without the statement and its values."""
     return f"{type(error).__name__}: {error.orig if isinstance(error, DBAPIError) else type(error).__doc__}"
@@ -83,8 +73,9 @@ def _now_ms() -> int:
 class SqlStorage:
     """See `backends.storage.Storage` for what its methods promise.
 
-    *reading* is an engine in autocommit: a read is one round trip. For a database that does not queue its writers,
-    *turn* returns a context manager that waits for the turn to write, up to a number of seconds, and holds it.
+    Both engines are in autocommit: a read is one round trip, a transaction is that of a session. For an embedded
+    database, which does not queue its writers, *turn* returns a context manager that waits for the turn to write, up to
+    a number of seconds, and holds it.
     """
 
     def __init__(
@@ -92,49 +83,53 @@ class SqlStorage:
         reading: Engine,
         writing: Engine,
         dialect: Dialect,
-        turn: Callable[[float], AbstractContextManager[Any]] = nullcontext,
-        *,
-        embedded: bool = False,
+        make_session: Callable[[Connection], Session],
+        turn: Callable[[float], AbstractContextManager[Any]] | None = None,
     ) -> None:
-        self.embedded = embedded
+        self.embedded = turn is not None
         self.reading = reading
         self.writing = writing
         self._dialect = dialect
+        self._make_session = make_session
         self._reads = Reads(dialect)
         self._accessible = AccessiblePages(dialect)
         self._write_statements = WriteStatements(dialect)
         self._repairs = Repairs(dialect)
-        self._index_builder = IndexBuilder(self._read_connection, self.transaction)
-        self._purge = Purge(dialect, self._read_connection, self.transaction)
-        self._turn = turn
+        self._index_builder = IndexBuilder(self._read_session, self.transaction)
+        self._purge = Purge(dialect, self._read_session, self.transaction)
+        self._turn = turn or nullcontext
         self.waits = Waits(writing.get_execution_options().get(LIMIT, Pool().lock_timeout_seconds))
-        self._open_connection: ContextVar[Connection | None] = ContextVar("open_connection", default=None)
+        self._open_session: ContextVar[Session | None] = ContextVar("open_session", default=None)
 
     def read(self, selection: Selection) -> Snapshot:
-        """Read from one bucket; retry once on a fresh connection if the first was dead."""
-        try:
-            return self._read(selection)
-        except Conflict:
-            return self._read(selection)
+        """Read from one bucket."""
+        return self._read(lambda session: self._reads.run(session, selection))
 
-    def _read(self, selection: Selection) -> Snapshot:
-        with self._read_connection() as connection:
-            return self._reads.run(connection, selection)
+    def _read(self, read: Callable[[Session], Snapshot]) -> Snapshot:
+        """Read; try once more on a fresh connection if the first was dead, unless a transaction was lost with it."""
+        try:
+            with self._read_session() as session:
+                return read(session)
+        except Conflict:
+            if self._open_session.get() is not None:
+                raise
+            with self._read_session() as session:
+                return read(session)
 
     @contextmanager
-    def _read_connection(self) -> Iterator[Connection]:
-        """Yield the connection of this thread's open transaction, else one for reads."""
+    def _read_session(self) -> Iterator[Session]:
+        """Yield the session of this thread's open transaction, else one for reads."""
         with _translate_driver_errors(self._dialect):
-            connection = self._open_connection.get()
-            if connection is not None:
-                yield connection
+            session = self._open_session.get()
+            if session is not None:
+                yield session
                 return
             with self.reading.connect() as connection:
-                yield connection
+                yield self._make_session(connection)
 
     def _expect_no_transaction(self) -> None:
         """Raise RuntimeError in a transaction of this thread: a second one would wait for the first for ever."""
-        if self._open_connection.get() is not None:
+        if self._open_session.get() is not None:
             raise RuntimeError("A writing transaction is open already in this request; use perform().")
 
     @contextmanager
@@ -147,32 +142,37 @@ class SqlStorage:
             yield
 
     @contextmanager
+    def _write_session(self) -> Iterator[Session]:
+        """Yield a session in a transaction, which is rolled back unless the block commits it."""
+        with _translate_driver_errors(self._dialect), self._wait_for_turn(), self.writing.connect() as connection:
+            session = self._make_session(connection)
+            session.begin()
+            try:
+                yield session
+            finally:
+                session.end()
+
+    @contextmanager
     def transaction(self) -> Iterator[Writer]:
         """Open a writing transaction."""
-        with _translate_driver_errors(self._dialect), self._wait_for_turn(), self.writing.connect() as connection:
-            token = self._open_connection.set(connection)
+        with self._write_session() as session:
+            token = self._open_session.set(session)
             try:
-                yield Writer(connection, self._dialect, self._reads, self._write_statements, self.waits)
+                yield Writer(session, self._dialect, self._reads, self._write_statements, self.waits)
             finally:
-                self._open_connection.reset(token)
-            with _detect_uncertain_commit():
-                connection.commit()
+                self._open_session.reset(token)
+            session.commit()
 
     def read_accessible(self, selection: AccessSelection) -> Snapshot:
-        """Read a page of `GET /permissions`; retry once on a fresh connection if the first was dead."""
-        try:
-            return self._read_accessible(selection)
-        except Conflict:
-            return self._read_accessible(selection)
-
-    def _read_accessible(self, selection: AccessSelection) -> Snapshot:
-        with self._read_connection() as connection:
-            return self._accessible.run(connection, selection)
+        """Read a page of `GET /permissions`."""
+        return self._read(lambda session: self._accessible.run(session.connection, selection))
 
     def migrate(self, report: Callable[[str], None], *, dry_run: bool) -> None:
         """Create or upgrade the tables."""
         with _translate_driver_errors(self._dialect):
-            migrate(self.writing, report, lambda: self._turn(self.waits.limit_seconds), dry_run=dry_run)
+            seconds = self.waits.limit_seconds
+            engine = self._dialect.transactional(self.writing, seconds)
+            migrate(engine, report, lambda: self._turn(seconds), dry_run=dry_run)
 
     def start_clocks(self, lists: Sequence[str]) -> None:
         """Create the clocks of the lists at the top that have none yet.
@@ -234,9 +234,8 @@ class SqlStorage:
             connection.execute(_SELECT_CLOCK, row).first()
         if not write:
             return
-        with _translate_driver_errors(self._dialect), self._wait_for_turn(), self.writing.connect() as connection:
-            connection.execute(_LOCK_CLOCK, row).first()
-            connection.rollback()
+        with self._write_session() as session:
+            session.connection.execute(_LOCK_CLOCK, row).first()
 
     def close(self) -> None:
         """Close all connections."""

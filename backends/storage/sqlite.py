@@ -21,6 +21,7 @@ from typing import Any, Final
 from sqlalchemy import (
     Boolean,
     Column,
+    Connection,
     Engine,
     FromClause,
     Join,
@@ -37,6 +38,7 @@ from sqlalchemy import (
     literal_column,
     make_url,
     select,
+    true,
     tuple_,
 )
 from sqlalchemy.dialects.sqlite import Insert, insert
@@ -44,11 +46,13 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import operators
 from sqlalchemy.sql.elements import ColumnElement
 
-from backends import BackendError, Busy, Json, Pool
+from backends import BackendError, Busy, IntegrityError, Json, Pool
 from backends.codec import dumps, loads
 from backends.engines import renew_after_fork
-from backends.storage import MISSING, Missing
+from backends.storage import MISSING, Missing, Unlocked
+from backends.storage.compiled import Sql
 from backends.storage.dialect import Typed
+from backends.storage.sessions import Row, Session
 from backends.storage.sql import SqlStorage
 from backends.storage.turn import Turn
 from backends.storage.values import contains, matches_pattern, order_key, order_keys, value_at
@@ -97,10 +101,9 @@ def open_storage(reading: Engine, writing: Engine) -> SqlStorage:
     for engine in (reading, writing):
         event.listen(engine, "connect", _configure)
         renew_after_fork(engine)
-    event.listen(writing, "begin", _begin)
     file = writing.url.database or ""
     turn = Turn(f"{file}.lock")
-    storage = SqlStorage(reading, writing, _DIALECT, turn, embedded=True)
+    storage = SqlStorage(reading, writing, _DIALECT, SqliteSession, turn)
     with turn(storage.waits.limit_seconds):
         _prepare_file(file, storage.waits.limit_seconds)
     storage.migrate(lambda _: None, dry_run=False)
@@ -130,9 +133,9 @@ def _configure(connection: sqlite3.Connection, _: Any) -> None:
 
 
 def _begin(connection: Any) -> None:
-    """Take the write lock at once: a transaction that reads first and writes later would fail instead of waiting."""
+    """Take the write lock."""
     with _translate_driver_errors():
-        connection.connection.driver_connection.execute("BEGIN IMMEDIATE")
+        connection.connection.driver_connection.execute(_BEGIN)
 
 
 @contextmanager
@@ -143,6 +146,63 @@ def _translate_driver_errors() -> Iterator[None]:
     except sqlite3.Error as error:
         failure = Busy if _DIALECT.is_busy(error) else BackendError
         raise failure(f"{type(error).__name__}: {error}", error) from error
+
+
+_BEGIN: Final = "BEGIN IMMEDIATE"
+"""Takes the write lock at once: a transaction that reads first and writes later would fail instead of waiting."""
+
+
+class SqliteSession(Session):
+    """A session of SQLite, which executes each statement at once."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(connection)
+        self._must_begin = False
+
+    def begin(self) -> None:
+        """Begin with the first statement, which waits for the write lock."""
+        self._must_begin = True
+
+    def later(self, sql: Sql, values: Mapping[str, Any]) -> None:
+        """Execute the statement."""
+        self.rows(sql, values)
+
+    def rows(self, sql: Sql, values: Mapping[str, Any]) -> Sequence[Row]:
+        """Execute the statement and return its rows."""
+        self.send_waiting()
+        sent = self.notify_before(sql.text, sql.bind(values))
+        rows = self.execute(sent.text, sent.arguments)
+        self.notify_after(sent)
+        return rows
+
+    def send_waiting(self) -> None:
+        """Send the BEGIN."""
+        if self._must_begin:
+            self._must_begin = False
+            self.execute(_BEGIN)
+
+    def limit_lock_waits(self, seconds: float) -> None:
+        """Do nothing: the transaction has the only lock."""
+
+    def commit(self) -> None:
+        """Commit, unless the transaction was rolled back."""
+        self.notify_commit()
+        if self._cursor.connection.in_transaction:
+            self.execute("COMMIT")
+
+    def rollback(self) -> None:
+        """Roll back if a transaction has begun."""
+        self._must_begin = False
+        if self._cursor.connection.in_transaction:
+            self.execute("ROLLBACK")
+
+    def classify(self, error: Any) -> type[BackendError]:
+        """Classify an error by its name."""
+        if error.sqlite_errorname == "SQLITE_CONSTRAINT_NOTNULL" and self.starting:
+            return Unlocked
+        if isinstance(error, sqlite3.IntegrityError):
+            return IntegrityError
+        return Busy if _DIALECT.is_busy(error) else BackendError
 
 
 # A statement reads several fields of each row, and the same paths and values in all rows.
@@ -220,6 +280,12 @@ def _compile_cross_join(join: _CrossJoin, compiler: Any, **options: Any) -> str:
 
 class SqliteDialect:
     """The SQL of SQLite."""
+
+    def transactional(self, engine: Engine, lock_timeout_seconds: float) -> Engine:  # noqa: ARG002  # the driver's own
+        """Return an engine whose transactions begin with the write lock."""
+        migrating = engine.execution_options()
+        event.listen(migrating, "begin", _begin)
+        return migrating
 
     def encode_path(self, path: Sequence[str]) -> tuple[str, ...]:
         """Return the names as one JSON array."""
@@ -354,6 +420,10 @@ class SqliteDialect:
     def without_index(self, column: Column[Any]) -> ColumnElement[Any]:
         """Return the column with a unary plus, which makes it an expression for which SQLite uses no index."""
         return literal_column(f"+{column.table.name}.{column.name}", column.type)
+
+    def is_own_row(self, table: Table) -> ColumnElement[bool]:  # noqa: ARG002  # as in Dialect
+        """Return true: a transaction has locked the whole database."""
+        return true()
 
     def greatest(self, one: ColumnElement[Any], other: ColumnElement[Any]) -> ColumnElement[Any]:
         """Return the greater value: SQLite's `max` with two arguments is PostgreSQL's `greatest`."""

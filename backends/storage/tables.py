@@ -109,7 +109,7 @@ indexes: Final = Table(
     Column("state", _Key, nullable=False),
     Column("done", _Key, nullable=False),
     Column("since", BigInteger, nullable=False),
-    CheckConstraint("slot BETWEEN 1 AND 4", "indexes_slots"),
+    CheckConstraint(f"slot BETWEEN 1 AND 4 AND since {_RANGE}", "indexes_range"),
 )
 
 grants: Final = Table(

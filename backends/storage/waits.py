@@ -28,8 +28,6 @@ from backends.forks import renew_in_children
 
 LIMIT: Final = "lock_timeout_seconds"
 """The execution option of an engine: the lock timeout of its transactions."""
-WAIT: Final = "lock_wait_seconds"
-"""The execution option of a statement: the lock timeout of this statement and of those that follow."""
 PATIENT: Final = 2
 """How many threads of a process may wait for the whole limit."""
 BRIEF_SECONDS: Final = 5.0

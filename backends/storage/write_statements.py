@@ -18,6 +18,7 @@ from sqlalchemy import (
     delete,
     literal,
     literal_column,
+    not_,
     or_,
     select,
     union_all,
@@ -35,7 +36,7 @@ GRANTS, MEMBERSHIPS, MEMBERS = range(3)
 """The sources of the rows of holdings: grants to principals, memberships of users, members of groups."""
 
 # Literals: in an INSERT of many rows only the values of the rows can be bound.
-_ZERO, _ONE, _LAST = (literal_column(str(number), BigInteger) for number in (0, 1, LIVING - 1))
+_ZERO, _LAST = (literal_column(str(number), BigInteger) for number in (0, LIVING - 1))
 _CLOCK_COLUMNS: Final = ("bucket", "list", "last_modified", "floor", "count")
 _BUCKET: Final = bindparam("of_bucket", type_=Text)
 
@@ -79,22 +80,24 @@ def _build_timestamp_conflicts(dialect: Dialect) -> Select[Any]:
 
 
 def _build_move(dialect: Dialect) -> Inserts:
-    """Return the upsert that moves clocks forward, and starts those of new lists: rows whose floor is not 0."""
+    """Return the upsert that moves clocks forward, and starts those of new lists: rows whose floor is not 0.
+
+    A list that starts at a timestamp that its clock has passed meanwhile was started by another transaction: its
+    timestamp becomes NULL, which the column refuses. So the statement can be sent with the COMMIT.
+    """
     statement = dialect.insert(clocks)
     new, starts = statement.excluded, statement.excluded.floor > _ZERO
-    # A clock at the end of the range has no next value: the list starts at the proposed timestamp.
-    advanced = dialect.greatest(clocks.c.last_modified + _ONE, new.last_modified)
-    started = case((clocks.c.last_modified < _LAST, advanced), else_=new.last_modified)
+    # A clock at the end of the range has no next value: the list starts at the same timestamp.
+    passed = and_(starts, clocks.c.last_modified >= new.last_modified, clocks.c.last_modified < _LAST)
     # Never below 0: objects can be deleted although a count is wrong (`kinto check` reports that).
     count = dialect.greatest(clocks.c.count + new.count, _ZERO)
     moved = {
-        "last_modified": case((starts, started), else_=new.last_modified),
-        "floor": case((starts, started), else_=clocks.c.floor),
+        "last_modified": case((not_(passed), new.last_modified)),
+        "floor": case((starts, new.last_modified), else_=clocks.c.floor),
         "count": case((starts, new.count), else_=count),
     }
     upsert = statement.on_conflict_do_update(index_elements=[clocks.c.bucket, clocks.c.list], set_=moved)
-    returning = upsert.returning(clocks.c.list, clocks.c.last_modified)
-    return Inserts(returning, _CLOCK_COLUMNS)
+    return Inserts(upsert, _CLOCK_COLUMNS)
 
 
 def _build_documents(dialect: Dialect, columns: Sequence[str]) -> Inserts:

@@ -12,6 +12,8 @@ Theory of operation, on the rules of docs/architecture.md ("What a transaction r
   transaction's own. A `lock` that waited returns the newest values of the rows that existed when it began; a list that
   was created meanwhile is missing. `read` is a later statement and sees it. On SQLite a transaction begins with the
   write lock of the database, and `lock` is a plain SELECT.
+- **Messages.** Statements that write wait and are sent with the COMMIT or the next read (`backends.storage.sessions`).
+  The lock of lists in one bucket waits for the read of that bucket, which tells which of them are locked.
 - **Own lists.** A `Writer` knows the lists that it has locked or started, and raises Unlocked instead of writing or
   emptying any other list. The next try locks it from the start.
 - **Order of writes.** Clocks; documents; ends of grants; begins of grants; rows below deleted objects; memberships
@@ -19,9 +21,9 @@ Theory of operation, on the rules of docs/architecture.md ("What a transaction r
   (`backends.storage.inserts`).
 - **What would break.** `read` before `lock`: decisions on values that another transaction is changing, so the same
   timestamp twice. Documents before clocks: a list that starts has no row to lock, the upsert of its clock is what makes
-  a second transaction wait; it returns the stored timestamp, and one that is later than proposed reveals a clock that
-  nobody read (Unlocked). Begins before ends: the end of all grants of an object would end those that have just begun.
-  `delete_below` before a read of the clocks below: a list that was created meanwhile would stay without its parent.
+  a second transaction wait; it fails for a clock that nobody read (Unlocked). Begins before ends: the end of all grants
+  of an object would end those that have just begun. `delete_below` before a read of the clocks below: a list that was
+  created meanwhile would stay without its parent.
 - **Errors.** `app.transactions.write_transaction` tries again on Conflict (deadlock, serialization failure),
   Disconnected (the connection died before COMMIT) and Unlocked. It does not on Uncertain (the connection died during
   COMMIT: the write may have been applied) and Busy (a lock timeout): the client gets a 503.
@@ -34,7 +36,7 @@ A PUT that creates a record which eve may write, shortened:
     WITH joined AS ... SELECT ... UNION ALL ...                                     (see backends.storage.reads)
     INSERT INTO clocks (bucket, list, last_modified, floor, count)
         VALUES ('/buckets/b', '/buckets/b/collections/c/records', 1750000000002, 0, 1)
-        ON CONFLICT (bucket, list) DO UPDATE SET ... RETURNING list, last_modified
+        ON CONFLICT (bucket, list) DO UPDATE SET ...
     INSERT INTO documents (bucket, uri, list, born, last_modified, deleted, data) VALUES (...), (...)
         ON CONFLICT (bucket, uri) DO UPDATE SET last_modified = excluded.last_modified, deleted = ..., data = ...
     INSERT INTO grants (bucket, uri, list, permission, principal, since, until) VALUES (...) ON CONFLICT ...
@@ -52,7 +54,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Executable
 
 from backends.storage import (
     NOTHING_DECLARED,
@@ -72,12 +74,14 @@ from backends.storage import (
     read_bucket,
     write_buckets,
 )
+from backends.storage.compiled import compile_sql
 from backends.storage.dialect import Dialect
 from backends.storage.index_writes import IndexWrites
 from backends.storage.intervals import GRANT, MEMBERSHIP, OBJECT
 from backends.storage.reads import Reads
+from backends.storage.sessions import Row, Session
 from backends.storage.tables import documents, grants, members
-from backends.storage.waits import WAIT, Waits
+from backends.storage.waits import Waits
 from backends.storage.write_statements import GRANTS, WriteStatements, delete_below, delete_copies, holdings_inside
 
 _MAX_ROOTS: Final = 200
@@ -88,25 +92,31 @@ class Writer:
     """One writing transaction on a connection. See `backends.storage.Transaction` for what its methods promise."""
 
     def __init__(
-        self, connection: Connection, dialect: Dialect, reads: Reads, statements: WriteStatements, waits: Waits
+        self, session: Session, dialect: Dialect, reads: Reads, statements: WriteStatements, waits: Waits
     ) -> None:
-        self.connection = connection
+        self._session = session
         self._dialect = dialect
         self._reads = reads
         self._statements = statements
         self._waits = waits
-        self.indexes = IndexWrites(connection, dialect, statements.indexes)
+        self.indexes = IndexWrites(session, dialect, statements.indexes)
         self._own_lists: set[str] = set()
+        self._lists_to_lock: list[str] = []
         self._cascade_roots: set[str] = set()
 
-    def lock(self, lists: Iterable[str], cascade_roots: Iterable[str] = ()) -> dict[str, Clock]:
-        """Lock one bucket after the other, the lists at the top last."""
+    def lock(
+        self, lists: Iterable[str], cascade_roots: Iterable[str] = (), read_bucket: str | None = None
+    ) -> dict[str, Clock]:
+        """Lock one bucket after the other, the lists at the top last; lists of *read_bucket* alone with the read."""
         lists_by_bucket: dict[str, list[str]] = {}
         for name in sorted(lists):
             lists_by_bucket.setdefault(bucket_of(name), []).append(name)
         roots_by_bucket: dict[str, list[str]] = {}
         for uri in sorted(cascade_roots):
             roots_by_bucket.setdefault(bucket_of(uri), []).append(uri)
+        if not roots_by_bucket and lists_by_bucket.keys() == {read_bucket}:
+            [self._lists_to_lock] = lists_by_bucket.values()
+            return {}
         locked: dict[str, Clock] = {}
         for bucket in sorted(lists_by_bucket.keys() | roots_by_bucket, key=_lock_order):
             locked |= self._lock_bucket(bucket, lists_by_bucket.get(bucket, []), roots_by_bucket.get(bucket, []))
@@ -114,12 +124,32 @@ class Writer:
         return locked
 
     def _lock_bucket(self, bucket: str, lists: list[str], roots: list[str]) -> dict[str, Clock]:
+        if self._own_lists:
+            self._session.send_waiting()  # which may take long, and does not wait for these lists
+        with self._waits.register((*lists, *roots)) as seconds:
+            self._session.limit_lock_waits(seconds)
+            rows = self._statements.lock_clocks.rows(self._session, self._bind_lock(bucket, lists, roots))
+        return {name: Clock(last_modified, count) for name, last_modified, count in rows}
+
+    def _bind_lock(self, bucket: str, lists: Iterable[str], roots: Iterable[str] = ()) -> dict[str, Any]:
         # The statement locks in the order of the ranges. No list has the name that ends the range of a root.
         ranges = sorted([*((name, name) for name in lists), *((f"{uri}/", f"{uri}0") for uri in roots)])
-        parameters = {"of_bucket": bucket, **self._dialect.bind_rows("ranges", ("first", "last"), ranges)}
-        with self._waits.register((*lists, *roots)) as seconds:
-            rows = self._statements.lock_clocks.rows(self.connection, parameters, {WAIT: seconds})
-        return {name: Clock(last_modified, count) for name, last_modified, count in rows}
+        return {"of_bucket": bucket, **self._dialect.bind_rows("ranges", ("first", "last"), ranges)}
+
+    def _lock_and_read(self, selection: Selection) -> Snapshot:
+        """Send the lock that was left to this read, and the read, as one message.
+
+        Each statement of a message has a snapshot of its own, so the read sees what was committed before the lock was
+        granted. The lock returns no rows: the read tells which clocks it has locked.
+        """
+        lists, self._lists_to_lock = self._lists_to_lock, []
+        selection = replace(selection, clocks=tuple(dict.fromkeys((*selection.clocks, *lists))))
+        with self._waits.register(lists) as seconds:
+            self._session.limit_lock_waits(seconds)
+            self._statements.lock_clocks.later(self._session, self._bind_lock(selection.bucket, lists))
+            snapshot = self._reads.run(self._session, selection, with_lock=True)
+        self._own_lists |= snapshot.locked
+        return snapshot
 
     def lock_last(self, name: str) -> dict[str, Clock]:
         """Lock one more list, if it follows all own lists in the lock order."""
@@ -138,9 +168,11 @@ class Writer:
 
     def read(self, selection: Selection) -> Snapshot:
         """Read from one bucket; raise Unlocked when a list below one of its cascade roots is not locked."""
-        lists = [name for name in self._own_lists if not is_inside(name, selection.cascade_roots)]
+        own_lists = self._own_lists.union(self._lists_to_lock)
+        lists = [name for name in own_lists if not is_inside(name, selection.cascade_roots)]
         unknown = self.indexes.unknown((selection.page.list,) if selection.page else lists, selection.bucket)
-        snapshot = self._reads.run(self.connection, replace(selection, indexes=unknown))
+        selection = replace(selection, indexes=unknown)
+        snapshot = self._lock_and_read(selection) if self._lists_to_lock else self._reads.run(self._session, selection)
         if selection.cascade_roots:
             self.expect_locked(name for name in snapshot.clocks if is_inside(name, selection.cascade_roots))
             self._cascade_roots |= set(selection.cascade_roots)
@@ -155,7 +187,7 @@ class Writer:
         uris: set[str] = set()
         for bucket, rows in sorted(rows_by_bucket.items()):
             parameters = {"of_bucket": bucket, **self._dialect.bind_rows("asked", ("list", "last_modified"), rows)}
-            uris.update(uri for (uri,) in self._statements.timestamp_conflicts.rows(self.connection, parameters))
+            uris.update(uri for (uri,) in self._statements.timestamp_conflicts.rows(self._session, parameters))
         return uris
 
     def write(self, changes: Sequence[Change], moves: Sequence[Move], declared: Declared = NOTHING_DECLARED) -> bool:
@@ -175,8 +207,8 @@ class Writer:
     def _move_clocks(self, moves: Sequence[Move]) -> None:
         """Set locked clocks to their new timestamps, and start the clocks of new lists.
 
-        A list starts later than proposed if it had a clock that this transaction has not read: for instance, another
-        transaction created the list meanwhile. Raises Unlocked for such lists, so that the next try locks them.
+        If a list that starts has a later clock, which this transaction has not read, another one has created the list
+        meanwhile. Then the statement fails when it is sent: Unlocked, so that the next try locks the list.
         """
         ordered = sorted(moves, key=lambda move: (*_lock_order(bucket_of(move.list)), move.list))
         rows = [
@@ -189,12 +221,9 @@ class Writer:
             }
             for move in ordered
         ]
-        expected = {move.list: move.last_modified for move in moves}
-        moved: dict[str, int] = dict(self._statements.move_clocks.execute(self.connection, rows))
-        later = {name for name, timestamp in moved.items() if timestamp != expected[name]}
-        if later:
-            raise Unlocked(later)
-        self._own_lists |= expected.keys()
+        self._session.starting |= {move.list for move in moves if move.starts}
+        self._statements.move_clocks.later(self._session, rows)
+        self._own_lists |= {move.list for move in moves}
 
     def _put_documents(self, changes: Sequence[Change]) -> None:
         """Write objects under all their buckets, a tombstone only under the bucket of its list."""
@@ -214,7 +243,7 @@ class Writer:
             for bucket in ((change.read_bucket,) if change.stored.deleted else change.write_buckets)
         ]
         statement = self._statements.put_documents_with_keys if keys else self._statements.put_documents
-        statement.execute(self.connection, rows)
+        statement.later(self._session, rows)
 
     def _end_grants(self, changes: Sequence[Change]) -> None:
         """End all grants of deleted objects, and the revoked grants of others."""
@@ -231,8 +260,8 @@ class Writer:
             for bucket in change.write_buckets
             for pair in sorted(change.revoked)
         ]
-        self._statements.intervals.end(self.connection, grants, OBJECT, deleted)
-        self._statements.intervals.end(self.connection, grants, GRANT, revoked)
+        self._statements.intervals.end(self._session, grants, OBJECT, deleted)
+        self._statements.intervals.end(self._session, grants, GRANT, revoked)
 
     def _begin_grants(self, changes: Sequence[Change]) -> None:
         rows = [
@@ -248,7 +277,7 @@ class Writer:
             for bucket in change.write_buckets
             for permission, principal in sorted(change.granted)
         ]
-        self._statements.intervals.begin(self.connection, grants, rows)
+        self._statements.intervals.begin(self._session, grants, rows)
 
     def holdings_of(self, principals: Principals) -> Holdings:
         """Return the living grants to principals, the memberships of users, and those in groups."""
@@ -256,11 +285,11 @@ class Writer:
         holdings = Holdings()
         if names:
             parameters = self._dialect.bind_rows("named", ("value",), [(name,) for name in names])
-            holdings |= _collect_holdings(self._statements.holdings_by_name.rows(self.connection, parameters))
+            holdings |= _collect_holdings(self._statements.holdings_by_name.rows(self._session, parameters))
         roots = sorted(principals.cascade_roots)
         for start in range(0, len(roots), _MAX_ROOTS):
             batch = roots[start : start + _MAX_ROOTS]
-            holdings |= _collect_holdings(self.connection.execute(holdings_inside(batch)))
+            holdings |= _collect_holdings(self._rows_once(holdings_inside(batch)))
         return holdings
 
     def end_holdings(self, holdings: Holdings, timestamp_of: Callable[[str], int]) -> None:
@@ -275,15 +304,15 @@ class Writer:
         membership_ends = [
             (user, group, timestamps[list_of(group)]) for user, group in sorted(holdings.memberships | holdings.members)
         ]
-        self._statements.intervals.end(self.connection, grants, GRANT, grant_ends)
-        self._statements.intervals.end(self.connection, members, MEMBERSHIP, membership_ends)
+        self._statements.intervals.end(self._session, grants, GRANT, grant_ends)
+        self._statements.intervals.end(self._session, members, MEMBERSHIP, membership_ends)
 
     def begin_memberships(self, memberships: Iterable[tuple[str, str]], timestamp_of: Callable[[str], int]) -> None:
         """Begin memberships, pairs of a user and a group."""
         pairs = sorted(memberships)
         self.expect_locked({list_of(group) for _, group in pairs})
         rows = [{"user_id": user, "principal": group, "since": timestamp_of(list_of(group))} for user, group in pairs]
-        self._statements.intervals.begin(self.connection, members, rows)
+        self._statements.intervals.begin(self._session, members, rows)
 
     def delete_below(self, uris: Sequence[str], *, copies: bool = True) -> None:
         """Delete the rows below deleted objects, and the *copies* of those at the top in their own buckets."""
@@ -293,7 +322,7 @@ class Writer:
         for start in range(0, len(uris), _MAX_ROOTS):
             batch = uris[start : start + _MAX_ROOTS]
             for table in (documents, grants):
-                self.connection.execute(delete_below(table, batch, copies=copies))
+                self._send_once(delete_below(table, batch, copies=copies))
         self.indexes.delete_below(uris)
 
     def delete_copies(self, uris: Sequence[str]) -> None:
@@ -301,7 +330,7 @@ class Writer:
         for start in range(0, len(uris), _MAX_ROOTS):
             batch = uris[start : start + _MAX_ROOTS]
             for table in (documents, grants):
-                self.connection.execute(delete_copies(table, batch))
+                self._send_once(delete_copies(table, batch))
 
     def start_clocks(self, lists: Collection[str], now: int) -> None:
         """Create the clocks of lists that have none."""
@@ -309,20 +338,33 @@ class Writer:
             {"bucket": bucket_of(name), "list": name, "last_modified": now, "floor": now, "count": 0}
             for name in sorted(lists)
         ]
-        self._statements.start_clocks.execute(self.connection, rows)
+        self._statements.start_clocks.later(self._session, rows)
         self._own_lists |= set(lists)
 
     def user_holdings(self, principal: str) -> UserHoldings:
         """Return the objects and groups of one principal."""
         uris: dict[str, set[str]] = {"granted": set(), "sole": set(), "groups": set()}
         parameters = self._dialect.bind_rows("holder", ("value",), [(principal,)])
-        for source, uri in self._statements.user_holdings.rows(self.connection, parameters):
+        for source, uri in self._statements.user_holdings.rows(self._session, parameters):
             uris[source].add(uri)
         return UserHoldings(frozenset(uris["granted"]), frozenset(uris["sole"]), frozenset(uris["groups"]))
 
     def rollback(self) -> None:
         """Undo all writes."""
-        self.connection.rollback()
+        self._session.rollback()
+
+    @property
+    def connection(self) -> Connection:
+        """Return the connection of the transaction, for statements of SQLAlchemy."""
+        return self._session.connection
+
+    def _rows_once(self, query: Executable) -> Sequence[Row]:
+        """Execute a statement that is not kept, and return its rows."""
+        return self._session.rows(compile_sql(query, self._session.dialect, repeats=False), {})
+
+    def _send_once(self, query: Executable) -> None:
+        """Send a statement that is not kept, with the next one that returns rows."""
+        self._session.later(compile_sql(query, self._session.dialect, repeats=False), {})
 
 
 def _lock_order(bucket: str) -> tuple[bool, str]:

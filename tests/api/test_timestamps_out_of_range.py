@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, insert, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DataError, IntegrityError
 
 from backends.storage import LATEST, LIVING, Change, Move, Stored
-from backends.storage.tables import clocks, documents, grants, members, metadata
+from backends.storage.tables import clocks, documents, grants, indexes, members, metadata
 from tests.support.client import Answer, Client
 from tests.support.databases import BASICAUTH, DATABASES, make_app
 from tests.support.unchecked import drop_constraints, own_database
@@ -44,12 +44,24 @@ ROWS: Mapping[Any, Mapping[str, Any]] = {
     },
     members: {"user_id": "u", "principal": "/x/y", "since": 1, "until": LIVING},
     clocks: {"bucket": "/x", "list": "/x", "last_modified": 1, "floor": 1, "count": 0},
+    indexes: {
+        "bucket": "/x",
+        "list": "/x",
+        "slot": 1,
+        "prefix": "",
+        "definition": "{}",
+        "origin": "declared",
+        "state": "ready",
+        "done": "",
+        "since": 1,
+    },
 }
 BOUNDS: Mapping[str, tuple[int, int]] = {
     **dict.fromkeys(("born", "last_modified", "since", "floor"), (0, LATEST)),
     "until": (0, LIVING),
     "count": (0, LIVING),
     "former": (0, LIVING),
+    "slot": (1, 4),
 }
 
 
@@ -63,7 +75,9 @@ def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 def _engine(client: Client) -> Engine:
-    engine: Engine = client.app.extensions["kinto"].storage.writing
+    """Return an engine in transactions: that of the storage is in autocommit."""
+    storage = client.app.extensions["kinto"].storage
+    engine: Engine = storage._dialect.transactional(storage.writing, 1)
     return engine
 
 
@@ -81,7 +95,7 @@ def _fails(engine: Engine, *statements: Any) -> bool:
         try:
             for statement in statements:
                 connection.execute(statement)
-        except IntegrityError:
+        except (DataError, IntegrityError):
             return True
         finally:
             connection.rollback()

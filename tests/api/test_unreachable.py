@@ -215,12 +215,12 @@ def test_a_write_is_not_tried_again_when_its_commit_was_lost(running: Client, po
 
 @contextmanager
 def _failing(engine: Engine, code: str, times: int) -> Iterator[list[int]]:
-    """Let the first statements of *engine* fail with an SQLSTATE; give a list with a 1 for each statement."""
+    """Let the first locks of *engine* fail with an SQLSTATE; give a list with a 1 for each lock."""
     sent: list[int] = []
 
     def fail(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> tuple[str, Any]:
-        sent.append(1)
-        if len(sent) > times:
+        sent.extend([1] * ("FOR NO KEY UPDATE" in statement))
+        if len(sent) > times or "FOR NO KEY UPDATE" not in statement:
             return statement, parameters
         return f"DO $$ BEGIN RAISE EXCEPTION 'no luck' USING ERRCODE = '{code}'; END $$", {}
 

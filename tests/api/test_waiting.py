@@ -213,8 +213,11 @@ def test_a_statement_that_the_server_ends_is_unavailable(postgresql: Client) -> 
     assert postgresql.put(R, {"n": 2}).status == 200
 
 
-def test_a_transaction_that_the_server_ends_is_tried_again_and_then_unavailable(postgresql: Client) -> None:
-    """C-ERR-11: a listener took longer than `idle_in_transaction_session_timeout`."""
+def test_a_transaction_that_the_server_ends_is_unavailable(postgresql: Client) -> None:
+    """C-ERR-11: a listener took longer than `idle_in_transaction_session_timeout`.
+
+    It is not tried again: the connection died under a message with the COMMIT, whose outcome nobody knows.
+    """
     sessions: list[int] = []
 
     def wait_for_end(event: Event, context: Any) -> None:
@@ -227,7 +230,7 @@ def test_a_transaction_that_the_server_ends_is_tried_again_and_then_unavailable(
         postgresql.app.extensions["kinto"].storage.close()
 
     assert (answer.status, answer.json["errno"], answer.headers["Retry-After"]) == (503, 201, "3")
-    assert len(set(sessions)) == len(sessions) > 1
+    assert len(sessions) == 1
     assert postgresql.get(R).data["n"] == 1
 
 

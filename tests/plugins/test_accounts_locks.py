@@ -138,7 +138,7 @@ def _observed(
 
     def observed(*arguments: Any) -> Any:
         run.append(name)
-        if storage._open_connection.get() is not None:
+        if storage._open_session.get() is not None:
             held.append(name)
         return function(*arguments)
 

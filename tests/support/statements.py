@@ -36,7 +36,7 @@ EXCEPTIONS: Final[Mapping[str, tuple[str, ...]]] = {
 """Which method may break which rules."""
 
 _BRACKET: Final = re.compile(r"[()]")
-_BOUND: Final = r"(?:%\(|:|\?|\$)"
+_BOUND: Final = r"(?:%[s(]|:|\?|\$)"
 _SUBQUERY: Final = re.compile(r"\s*(SELECT|WITH|PARTITION BY|ORDER BY)\b")
 _TABLE: Final = re.compile(rf"(?:\b(?:FROM|JOIN|UPDATE|INTO)|,)\s+({'|'.join(BY_BUCKET)})\b(?!\.)(?:\s+AS\s+(\w+))?")
 _TIME_AND_CHANCE: Final = re.compile(

@@ -57,7 +57,7 @@ def upgrade() -> None:
         sa.Column("state", key, nullable=False),
         sa.Column("done", key, nullable=False),
         sa.Column("since", sa.BigInteger, nullable=False),
-        sa.CheckConstraint("slot BETWEEN 1 AND 4", "indexes_slots"),
+        sa.CheckConstraint(f"slot BETWEEN 1 AND 4 AND since {_RANGE}", "indexes_range"),
     )
 
     op.create_table(

@@ -1,0 +1,74 @@
+"""The SQL of a statement, compiled by SQLAlchemy for one driver."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+_NAMED: Final = re.compile(r"%\((\w+)\)s")
+_PLACEHOLDER: Final = re.compile(r"%[s%]")
+
+
+@dataclass(frozen=True)
+class Sql:
+    """The text of a statement for one driver, with placeholders without names.
+
+    `names` has the names of the arguments, each once; `order` those of the placeholders, where a name may be repeated.
+    `constants` are values that belong to the statement; `types` are SQL types by name. `repeats` is whether the text is
+    sent often enough to be prepared.
+    """
+
+    text: str
+    order: Sequence[str]
+    constants: Mapping[str, Any]
+    types: Mapping[str, str]
+    repeats: bool = True
+
+    @cached_property
+    def names(self) -> Sequence[str]:
+        """Return the names of the arguments."""
+        return tuple(dict.fromkeys(self.order))
+
+    def bind(self, values: Mapping[str, Any]) -> Sequence[Any]:
+        """Return the arguments of the text; there may be more *values* than it has names."""
+        named = {**values, **self.constants} if self.constants else values
+        return [named[name] for name in self.order]
+
+    def bind_prepared(self, values: Mapping[str, Any]) -> Sequence[Any]:
+        """Return the arguments of `execute`."""
+        named = {**values, **self.constants} if self.constants else values
+        return [named[name] for name in self.names]
+
+    @cached_property
+    def name(self) -> str:
+        """Return a name that only this text has, for a prepared statement."""
+        return f"kinto_{hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()}"
+
+    @cached_property
+    def prepare(self) -> str:
+        """Return the PREPARE of the statement."""
+        places, order = {name: f"${number}" for number, name in enumerate(self.names, 1)}, iter(self.order)
+        text = _PLACEHOLDER.sub(lambda match: places[next(order)] if match[0] == "%s" else "%", self.text)
+        types = ", ".join(self.types[name] for name in self.names)
+        return f"PREPARE {self.name} ({types}) AS {text}" if types else f"PREPARE {self.name} AS {text}"
+
+    @cached_property
+    def execute(self) -> str:
+        """Return the EXECUTE of the prepared statement."""
+        values = ", ".join(["%s"] * len(self.names))
+        return f"EXECUTE {self.name} ({values})" if values else f"EXECUTE {self.name}"
+
+
+def compile_sql(query: Any, dialect: Any, columns: Sequence[str] | None = None, *, repeats: bool = True) -> Sql:
+    """Compile a statement for a dialect of SQLAlchemy; an INSERT with its *columns*."""
+    compiled = query.compile(dialect=dialect, column_keys=columns, compile_kwargs={"render_postcompile": True})
+    text, values = str(compiled), compiled.params
+    order = compiled.positiontup if compiled.positional else _NAMED.findall(text)
+    unbound = {name for name, bind in compiled.binds.items() if bind.required}
+    types = {name: bind.type.compile(dialect).partition(" COLLATE ")[0] for name, bind in compiled.binds.items()}
+    constants = {name: values[name] for name in order if name not in unbound}
+    return Sql(_NAMED.sub("%s", text), tuple(order), constants, types, repeats)

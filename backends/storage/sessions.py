@@ -1,0 +1,150 @@
+"""A session: a connection that one read or one writing transaction has borrowed from the pool.
+
+Theory of operation. A session sends the text of kept statements (`backends.storage.statements`) by the cursor of the
+driver; SQLAlchemy's own execution costs as much again as the rest of a small read. The connection is in autocommit, and
+a transaction says BEGIN, COMMIT and ROLLBACK itself. So a database server gets several statements in one message:
+`later` adds a statement to those that wait, `rows` sends them all with its own, `commit` sends them with the COMMIT.
+
+    begin(); later(lock); rows(read)      BEGIN; SET LOCAL ...; SELECT ... FOR NO KEY UPDATE; WITH ... SELECT ...
+    later(move); later(put); commit()     INSERT INTO clocks ...; INSERT INTO documents ...; COMMIT
+
+Errors of a statement that waits are raised by the call that sends it. An embedded database has no round trips: there
+`later` executes at once. Listeners to `before_cursor_execute`, `after_cursor_execute` and `commit` of SQLAlchemy's
+engine are called for each statement, and `echo` logs it.
+"""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import Connection, Dialect
+
+from backends import BackendError
+from backends.storage.compiled import Sql
+from backends.storage.errors import Disconnected, Unlocked
+
+Row = tuple[Any, ...]
+
+NO_ROWS: Final[Sequence[Row]] = ()
+_MANY: Final = False
+"""The last argument of listeners: whether it is an `executemany`."""
+
+
+class Notice(NamedTuple):
+    """A statement as the listeners to it left it; `context` is theirs, for attributes that they set."""
+
+    text: str
+    arguments: Sequence[Any]
+    context: Any
+
+
+class Session(ABC):
+    """A session on one connection; `starting` are the lists that this transaction starts (see `Unlocked`)."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.dialect: Dialect = connection.dialect
+        self.starting: set[str] = set()
+        self._driver = connection.connection
+        self._cursor: Any = self._driver.cursor()
+        self._events = connection.engine.dispatch
+        self._logger = connection.engine.logger
+        self._error_class: Any = connection.dialect.loaded_dbapi.Error
+
+    @abstractmethod
+    def begin(self) -> None:
+        """Begin a transaction."""
+
+    @abstractmethod
+    def later(self, sql: Sql, values: Mapping[str, Any]) -> None:
+        """Send a statement with the next `rows` or `commit`; it returns no rows."""
+
+    @abstractmethod
+    def rows(self, sql: Sql, values: Mapping[str, Any]) -> Sequence[Row]:
+        """Send a statement after those that wait, and return its rows."""
+
+    @abstractmethod
+    def send_waiting(self) -> None:
+        """Send the statements that wait."""
+
+    @abstractmethod
+    def commit(self) -> None:
+        """Commit, after the statements that wait. Raises Uncertain when the connection dies meanwhile."""
+
+    @abstractmethod
+    def rollback(self) -> None:
+        """Roll back what was sent, and forget the statements that wait."""
+
+    @abstractmethod
+    def limit_lock_waits(self, seconds: float) -> None:
+        """Limit the time that the statements after those that wait may wait for a lock."""
+
+    def end(self) -> None:
+        """Roll back what was not committed, or close the connection where that is not possible."""
+        try:
+            self.rollback()
+        except (BackendError, self._error_class):
+            self._connection.invalidate()
+
+    @property
+    def connection(self) -> Connection:
+        """Return the connection for statements of SQLAlchemy, after the statements that wait."""
+        self.send_waiting()
+        return self._connection
+
+    def notify_before(self, text: str, arguments: Any) -> Notice:
+        """Call the listeners to a statement, which may change it, and log it."""
+        context = None
+        if self._events.before_cursor_execute:
+            context = SimpleNamespace(dialect=self.dialect)
+            for listen in self._events.before_cursor_execute:
+                text, arguments = listen(self._connection, self._cursor, text, arguments, context, _MANY)
+        if self._logger.isEnabledFor(logging.INFO):
+            self._logger.info(text)
+        return Notice(text, arguments, context)
+
+    def notify_after(self, notice: Notice) -> None:
+        """Call the listeners to a statement that was executed."""
+        for listen in self._events.after_cursor_execute:
+            listen(self._connection, self._cursor, notice.text, notice.arguments, notice.context, _MANY)
+
+    def notify_commit(self) -> None:
+        """Call the listeners to a COMMIT that is about to be sent."""
+        for listen in self._events.commit:
+            listen(self._connection)
+
+    def execute(self, text: str, arguments: Any = ()) -> Sequence[Row]:
+        """Execute SQL and return its rows. Raises the errors of `translate`."""
+        try:
+            self._cursor.execute(text, arguments)
+            return self._cursor.fetchall() if self._cursor.description else NO_ROWS
+        except self._error_class as error:
+            raise self.translate(error) from error
+
+    def translate(self, error: Any) -> BackendError:
+        """Return the error of this package for one of the driver, without values of the statement.
+
+        A dead connection is closed, and with it those in the pool that are as old: the server was probably restarted.
+        """
+        message = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        if self.dialect.is_disconnect(error, self._driver, self._cursor):
+            # As SQLAlchemy's Connection does for such an error.
+            self._connection.engine.pool._invalidate(self._driver, error)  # noqa: SLF001
+            self._connection.invalidate(error)
+            return Disconnected(message, error)
+        kind = self.classify(error)
+        if kind is Unlocked:
+            return Unlocked(self.starting)
+        return kind(message, error)
+
+    @abstractmethod
+    def classify(self, error: Any) -> type[BackendError]:
+        """Return Busy, Conflict or IntegrityError for an error of the driver, else BackendError.
+
+        Return Unlocked where the database refuses a clock without a timestamp: a list that this transaction starts has
+        been started by another one (`backends.storage.write_statements`).
+        """
