@@ -179,6 +179,8 @@ def _new_service(settings: Settings, storage: Storage, cache: Cache) -> Service:
     for policy in settings.policies:
         if policy.name == "basicauth":
             service.add_capability("basicauth", _BASICAUTH, f"{_READ_THE_DOCS}/stable/api/1.x/authentication.html")
+    if settings.announce_indexes:
+        service.add_capability("indexes", _INDEXES, settings.project_docs)
     if settings.experimental_collection_schema_validation:
         url = "https://kinto.readthedocs.io/en/latest/api/1.x/collections.html#collection-json-schema"
         service.add_capability("schema", "Validates collection records with JSON schemas.", url)
@@ -190,6 +192,7 @@ def _new_service(settings: Settings, storage: Storage, cache: Cache) -> Service:
 
 _READ_THE_DOCS: Final = "http://kinto.readthedocs.io/en"
 _BASICAUTH: Final = "Very basic authentication sessions. Not for production use."
+_INDEXES: Final = "Collections declare indexes for queries of their records."
 _PERMISSIONS: Final = "The permissions endpoint can be used to list all user objects permissions."
 
 

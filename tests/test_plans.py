@@ -26,8 +26,10 @@ from app.kinds import Kinds, core_kinds
 from app.parsing import queries
 from app.parsing.ids import NameGenerator
 from app.parsing.parameters import Fields
-from backends.storage import LIVING, Filter, Holdings, Order, Page, Selection, Storage
+from backends.storage import LIVING, NEWEST_FIRST, Filter, Holdings, Index, Order, Page, Selection, Storage
 from backends.storage.compiled import Sql
+from backends.storage.index_keys import object_key
+from backends.storage.indexes import read_definition
 from backends.storage.intervals import OBJECT
 from backends.storage.tables import grants, metadata
 from tests.support.databases import BASICAUTH, make_app
@@ -51,15 +53,26 @@ OTHER_INDEX = "grants_in_order"
 NEWEST = 1_000 + OBJECTS + TOMBSTONES
 
 
+INDEX = Index(LIST, 2, bytes.fromhex("0100000000000001"), read_definition('{"fields":["n"]}'))
+"""The index of the list: one object in fifty has each of its values."""
+
+
 def _rows() -> dict[str, Iterator[tuple[Any, ...]]]:
     living = range(1, OBJECTS + 1)
     text = '{"id":"x","last_modified":1,"n":1}'
 
+    def key(number: int) -> bytes | None:
+        return object_key(INDEX, {"n": number % 50, "last_modified": 1_000 + number})[0]
+
     def documents() -> Iterator[tuple[Any, ...]]:
-        yield B, B, "/buckets", 1, 1, False, text
-        yield B, C, f"{B}/collections", 1, 1, False, text
-        yield from ((B, f"{LIST}/r{n}", LIST, 1, 1_000 + n, False, text) for n in living)
-        yield from ((B, f"{LIST}/gone{n}", LIST, 1, 1_000 + OBJECTS + n, True, text) for n in range(1, TOMBSTONES + 1))
+        yield B, B, "/buckets", 1, 1, False, text, None, None
+        yield B, C, f"{B}/collections", 1, 1, False, text, None, None
+        yield from ((B, f"{LIST}/r{n}", LIST, 1, 1_000 + n, False, f'{{"n":{n % 50}}}', None, key(n)) for n in living)
+        gone = ((f"{LIST}/gone{n}", 1_000 + OBJECTS + n) for n in range(1, TOMBSTONES + 1))
+        yield from ((B, uri, LIST, 1, timestamp, True, text, None, None) for uri, timestamp in gone)
+
+    def indexes() -> Iterator[tuple[Any, ...]]:
+        yield B, LIST, 2, INDEX.prefix.hex(), INDEX.definition.text(), "declared", "ready", "", 1
 
     def grants() -> Iterator[tuple[Any, ...]]:
         yield B, B, "/buckets", "write", "owner", 1, LIVING
@@ -78,7 +91,13 @@ def _rows() -> dict[str, Iterator[tuple[Any, ...]]]:
     def clocks() -> Iterator[tuple[Any, ...]]:
         yield B, LIST, NEWEST, 1, OBJECTS
 
-    return {"documents": documents(), "grants": grants(), "members": members(), "clocks": clocks()}
+    return {
+        "documents": documents(),
+        "indexes": indexes(),
+        "grants": grants(),
+        "members": members(),
+        "clocks": clocks(),
+    }
 
 
 def _fill(storage: Any) -> None:
@@ -270,6 +289,17 @@ def _instructions(raw: Any, sent: Sequence[_Sent]) -> tuple[int, str]:
     return len(steps) * 100, "\n".join(plans)
 
 
+INDEXED: dict[str, dict[str, Any]] = {
+    "an equality": {"filters": (Filter(("n",), "eq", 7),)},
+    "ten values": {"filters": (Filter(("n",), "in", tuple(range(10))),)},
+    "a sort": {"order": (Order(("n",)), *NEWEST_FIRST)},
+    "a deep page of a sort": {
+        "order": (Order(("n",)), *NEWEST_FIRST),
+        "after": (25, 1_000 + OBJECTS // 2 + 25, f"{LIST}/r{OBJECTS // 2 + 25}"),
+    },
+    "a range": {"filters": (Filter(("n",), "min", 48),), "order": (Order(("n",)), *NEWEST_FIRST)},
+}
+
 READERS = ("owner", "member7", "reader7", "few", "crowded", "former", "nobody")
 PAGES: dict[str, dict[str, Any]] = {
     "the first page": {},
@@ -315,6 +345,28 @@ def test_a_page_does_not_search_the_list_for_objects_at_its_end(
 
     assert [stored.uri for stored in storage.read(_page("early", **page)).page] == [f"{LIST}/r{n}" for n in expected]
     assert cost <= most, f"{cost}\n{plan}"
+
+
+@pytest.mark.parametrize("page", INDEXED.values(), ids=INDEXED.keys())
+def test_a_page_by_an_index_looks_at_its_own_rows(storage: Any, page: dict[str, Any]) -> None:
+    """The first read of a list finds out that it has the index, the second one uses it."""
+    most = 150 if storage.reading.dialect.name == "postgresql" else 12_000
+    storage.read(_page("owner", **page))
+
+    cost, plan = looked_at(storage, lambda: storage.read(_page("owner", **page)))
+
+    assert "documents_by_k2" in plan
+    assert cost <= most, f"{cost}\n{plan}"
+
+
+def test_a_total_is_counted_by_the_keys_of_an_index(storage: Any) -> None:
+    counted = _page("owner", filters=(Filter(("n",), "eq", 7),), limit=LIVING, count_only=True)
+    storage.read(counted)
+
+    cost, plan = looked_at(storage, lambda: storage.read(counted))
+
+    assert storage.read(counted).total == OBJECTS // 50
+    assert cost <= (OBJECTS // 50 + 50 if storage.reading.dialect.name == "postgresql" else 30_000), f"{cost}\n{plan}"
 
 
 @pytest.mark.parametrize("reader", READERS)

@@ -164,6 +164,11 @@ class Backends:
         "build the indexes of large lists in a thread of the web workers; `false` where `kinto index --watch` does it",
         default=True,
     )
+    announce_indexes: bool = setting(
+        BOOL,
+        "show the capability `indexes` in the hello view; collections declare indexes in any case",
+        default=False,
+    )
     storage_pool_pre_ping: bool = ineffective(
         BOOL, "a dead connection is detected when a statement fails, and replaced", default=True
     )

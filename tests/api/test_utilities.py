@@ -85,8 +85,9 @@ def test_hello_shows_public_settings_with_their_types(client_with: ClientMaker) 
     [
         ({"kinto.experimental_collection_schema_validation": "true"}, "schema"),
         ({"kinto.experimental_permissions_endpoint": "true"}, "permissions_endpoint"),
+        ({"kinto.announce_indexes": "true"}, "indexes"),
     ],
-    ids=["schema", "permissions_endpoint"],
+    ids=["schema", "permissions_endpoint", "indexes"],
 )
 def test_hello_names_a_capability_that_is_switched_on(
     client_with: ClientMaker, settings: dict[str, Any], capability: str
