@@ -94,14 +94,14 @@ def _configure(connection: Any, _: Any) -> None:
 
     Prepared statements are planned once (`backends.storage.prepared`).
 
-    With statistics that are older than the rows (after a purge, an import) it reads whole tables, or sorts all rows of a
-    range whose first rows an index gives in order. On big tables JIT
-    compilation takes a hundred times as long as the statement. Nothing relies on these settings: a pooler may pass the
-    session to another client.
+    With statistics that are older than the rows (after a purge, an import) it reads whole tables, or sorts all rows of
+    a range whose first rows an index gives in order. On big tables JIT compilation takes a hundred times as long as the
+    statement. Nothing relies on these settings: a pooler may pass the session to another client.
     """
     with connection.cursor() as cursor:
         cursor.execute(
-            "SET enable_seqscan = off; SET enable_bitmapscan = off; SET jit = off; SET plan_cache_mode = force_generic_plan"
+            "SET enable_seqscan = off; SET enable_bitmapscan = off; SET jit = off; "
+            "SET plan_cache_mode = force_generic_plan"
         )
     connection.commit()
 
