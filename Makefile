@@ -62,7 +62,8 @@ check: install  ## Lint, format and types
 	$(BIN)/mypy
 
 bench: install  ## Measure what requests cost and how costs grow; write docs/performance.md (BENCH_KINTO=1: beside Kinto 26.5)
-	$(BIN)/python -m tests.bench gunicorn granian growth --write
+	$(BIN)/python -m tests.bench gunicorn granian --write
+	$(BIN)/python -m tests.bench growth --write
 
 bench-quick: install  ## The servers on less data, in two minutes; nothing is written
 	$(BIN)/python -m tests.bench gunicorn granian --records 1000 --seconds 0.2 --rounds 1

@@ -35,6 +35,7 @@ kinto.cache_url = {url}
 kinto.userid_hmac_secret = measured
 kinto.bucket_create_principals = system.Authenticated
 kinto.automatic_indexes = false
+kinto.index_builder = false
 kinto.experimental_permissions_endpoint = true
 multiauth.policies = basicauth
 multiauth.policy.basicauth.use = kinto.core.authentication.BasicAuthAuthenticationPolicy
