@@ -7,9 +7,8 @@ names of fields too, so that pages of the same shape share one statement, which 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import BigInteger, Column, Table, Text, and_, bindparam, false, func, not_, or_, select, tuple_
 from sqlalchemy.sql.elements import ColumnElement
@@ -34,8 +33,7 @@ _COMPARE: Final[Mapping[str, Callable[[Any, Any], ColumnElement[bool]]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class FilterShape:
+class FilterShape(NamedTuple):
     """A filter without its values.
 
     `column` is the one that it compares, None for a field inside documents, whose SQL the dialect makes by `form`.
@@ -49,8 +47,7 @@ class FilterShape:
     path_length: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class KeyShape:
+class KeyShape(NamedTuple):
     """A key of the sort without the name of its field, and its direction."""
 
     descending: bool
@@ -58,8 +55,7 @@ class KeyShape:
     path_length: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class QueryShape:
+class QueryShape(NamedTuple):
     """The filters and the sort of a page without values: what their SQL depends on."""
 
     filters: tuple[FilterShape, ...]

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from backends.storage.index_keys import end_of, field_key, timestamp_key
 from backends.storage.indexes import LONG, UNIQUE, Index
@@ -30,8 +30,7 @@ Range = tuple[bytes, bytes]
 """The first key of a range, and the first key after it."""
 
 
-@dataclass(frozen=True, slots=True)
-class IndexShape:
+class IndexShape(NamedTuple):
     """The parts of a plan that the SQL of a page depends on.
 
     `covered` are the numbers of the filters that the ranges fulfil. `is_sorted`: the keys are in the order of the page.

@@ -21,9 +21,9 @@ with both is composed of two SELECTs.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
     CTE,
@@ -107,8 +107,7 @@ class _Gate:
         return self.shared is None and self.granted is None
 
 
-@dataclass(frozen=True, slots=True)
-class _FrameShape:
+class _FrameShape(NamedTuple):
     """The parts of a page that the SQL of its frame depends on.
 
     - `unrestricted`: as in `Page`.
@@ -130,15 +129,14 @@ class _FrameShape:
     indexes: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _PageShape:
+class _PageShape(NamedTuple):
     """Everything that the SQL of a page depends on."""
 
     frame: _FrameShape
     query: QueryShape
     count_only: bool
     private: tuple[str, ...]
-    index: IndexShape | None
+    index_shape: IndexShape | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +183,7 @@ class Pages:
 
     def _build(self, shape: _PageShape) -> Statement:
         frame = self._frame(shape.frame)
-        matching = conditions(replace(shape.query, tombstones=True), documents, self._dialect)
+        matching = conditions(shape.query._replace(tombstones=True), documents, self._dialect)
         make_rows = self._counts if shape.count_only else self._rows
         return Statement(union_all(*frame.branches, *make_rows(shape, frame.gates, matching)))
 
@@ -270,9 +268,9 @@ class Pages:
             return select(*rows.c).order_by(*sort).limit(limit).subquery()
 
         for gate in gates:
-            if shape.index is not None and gate.whole_list:
-                ranges = self._ranges(shape, shape.index, gate.limit, columns)
-                is_sorted = shape.index.is_sorted and len(ranges) == 1
+            if shape.index_shape is not None and gate.whole_list:
+                ranges = self._ranges(shape, shape.index_shape, gate.limit, columns)
+                is_sorted = shape.index_shape.is_sorted and len(ranges) == 1
                 rows = ranges[0] if is_sorted else first(_union(ranges), gate.limit)
             else:
                 states = [
@@ -296,7 +294,7 @@ class Pages:
         index. Keys are different in a list, as they end in the timestamp, and only living objects have them.
         """
         key = documents.c[f"k{index.slot}"]
-        matching = conditions(replace(shape.query, tombstones=True), documents, self._dialect, index.covered)
+        matching = conditions(shape.query._replace(tombstones=True), documents, self._dialect, index.covered)
         in_range = [
             (key >= bindparam(f"low_{number}", type_=LargeBinary), key < bindparam(f"high_{number}", type_=LargeBinary))
             for number in range(index.ranges)
@@ -318,9 +316,9 @@ class Pages:
         Grants end with their object, so shared objects are counted by their grants alone.
         """
         for gate in gates:
-            if shape.index is not None and gate.whole_list:
-                key = documents.c[f"k{shape.index.slot}"]
-                counted = select(_union(self._ranges(shape, shape.index, gate.limit, [key])).c[key.name])
+            if shape.index_shape is not None and gate.whole_list:
+                key = documents.c[f"k{shape.index_shape.slot}"]
+                counted = select(_union(self._ranges(shape, shape.index_shape, gate.limit, [key])).c[key.name])
             elif shape.query.filters:
                 rows = select(documents.c.uri).where(*_IN_LIST, ~documents.c.deleted, *matching)
                 counted = gate.restrict(rows, self._dialect)

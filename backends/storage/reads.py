@@ -48,9 +48,9 @@ One example, shortened: the SQL on PostgreSQL for the record r, of which eve is 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Text, literal_column, select, union_all
 
@@ -93,8 +93,7 @@ from backends.storage.statements import Statement
 from backends.storage.tables import documents, grants
 
 
-@dataclass(frozen=True, slots=True)
-class _SelectionShape:
+class _SelectionShape(NamedTuple):
     """The parts of a selection without a page that its SQL depends on.
 
     `present` tells which of the fields `targets`, `ancestors`, `clocks`, `groups`, `cascade_roots` and `indexes` have
