@@ -233,7 +233,7 @@ class Pages:
     def _first_objects_suffice(self, shape: _FrameShape, readers: Readers) -> ColumnElement[bool]:
         """Return the condition that the first objects of the list fill the page, or that there are no more."""
         assert shape.in_order is not None
-        living = replace(shape.in_order, tombstones=False)
+        living = shape.in_order._replace(tombstones=False)
         order = ordering(living, documents, self._dialect)
         number, limit = (bindparam(name, type_=BigInteger) for name in ("first_objects", "limit"))
         first = (
