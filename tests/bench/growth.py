@@ -123,7 +123,8 @@ def _ask_records(server: Server, size: int) -> Requests:
         f"list, {_SHARED} shared": _get(_BIG, _READER_OF_FEW),
     }
     if declare_indexes(server.port):
-        asked |= {workload.name: workload.requests(data, 0) for workload in INDEXED}
+        names = ("filter, indexed", "match, indexed")
+        asked |= {name: each.requests(data, 0) for name, each in zip(names, INDEXED, strict=True)}
     elif size <= _LONGEST_UNINDEXED:
         asked["filter and sort"] = _get(f"{_BIG}?status=active&_sort=-count&_limit=20")
     return asked
@@ -141,8 +142,8 @@ def _ask_buckets(server: Server, size: int) -> Requests:
     return {
         "GET a record": _gets(_SMALL, _SMALL_RECORDS),
         "PUT a record": _puts(),
-        "page of 20 buckets, the owner": _get("/buckets?_limit=20", "alice"),
-        "list of 1 bucket, a member": _get("/buckets"),
+        "page of own buckets": _get("/buckets?_limit=20", "alice"),
+        "list of 1 bucket": _get("/buckets"),
         "GET a bucket": _get("/buckets/n", "alice"),
     }
 

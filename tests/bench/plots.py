@@ -81,7 +81,7 @@ def _panel(x_axis: str, y_axis: str, panel: Mapping[str, Points]) -> list[str]:
     ]
     for tick in across.decades():
         x = across.at(tick)
-        shapes += [_line(x, 20, x, bottom, "grid"), _text(x, bottom + 16, f"{tick:,.0f}", anchor="middle")]
+        shapes += [_line(x, 20, x, bottom, "grid"), _text(x, bottom + 16, _shorten(tick), anchor="middle")]
     for tick in up.ticks():
         y = up.at(tick)
         shapes += [_line(_PLOT_LEFT, y, _PLOT_LEFT + _PLOT_WIDTH, y, "grid")]
@@ -97,6 +97,14 @@ def _panel(x_axis: str, y_axis: str, panel: Mapping[str, Points]) -> list[str]:
     for index, name in enumerate(names):
         shapes += _legend([name], _PLOT_LEFT + _PLOT_WIDTH + 14, 36 + 17 * index, first=index)
     return shapes
+
+
+def _shorten(count: float) -> str:
+    """Return a count with k for thousands and M for millions."""
+    for size, letter in ((1_000_000, "M"), (1_000, "k")):
+        if count >= size:
+            return f"{count / size:g}{letter}"
+    return f"{count:g}"
 
 
 class _Scale:
