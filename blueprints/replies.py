@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 
 from app.errors import ApiError, Clash, Contended, NotAllowed, Programmatic, Unauthenticated, Unavailable
 from app.logs import log_refusal
-from app.operation import Answer, Operation, Outcome, Permissions
+from app.operation import Answer, Operation, Outcome
 from app.parsing import queries
 from app.parsing.queries import Query
 from app.schemas.attributes import MAX_AGE_SECONDS
@@ -79,7 +79,7 @@ def to_reply(service: Service, operation: Operation, answer: Answer, path: str, 
         log_refusal(operation, answer)
         return error_reply(service, answer)
     headers = {"ETag": f'"{answer.timestamp}"', "Last-Modified": http_date(answer.timestamp)}
-    alert = deprecation_headers(operation.query)
+    alert = deprecation_headers(operation.query) if operation.query else {}
     if answer.fresh:
         return Reply(304, "", headers | alert)
     headers["Content-Type"] = "application/json"
@@ -101,11 +101,8 @@ def _body(operation: Operation, outcome: Outcome) -> str:
         return f'{{"data":[{",".join(outcome.rows)}]}}'
     if outcome.permissions is None or operation.method == "DELETE":
         return f'{{"data":{outcome.data}}}'
-    return f'{{"data":{outcome.data},"permissions":{_permissions_json(outcome.permissions)}}}'
-
-
-def _permissions_json(permissions: Permissions) -> str:
-    return dumps({name: sorted(principals) for name, principals in permissions.items() if principals})
+    permissions = {name: sorted(principals) for name, principals in outcome.permissions.items() if principals}
+    return f'{{"data":{outcome.data},"permissions":{dumps(permissions)}}}'
 
 
 def deprecation_headers(query: Query | None) -> Headers:
@@ -177,7 +174,7 @@ def common_headers(service: Service, origin: str | None, exposed: Sequence[str])
     headers["Content-Security-Policy"] = _CONTENT_POLICY
     if exposed:
         headers["Access-Control-Expose-Headers"] = ", ".join(exposed)
-    allowed = allowed_origin(settings, origin)
+    allowed = allowed_origin(settings, origin) if origin else None
     if allowed:
         headers["Access-Control-Allow-Origin"] = allowed
     if "*" not in settings.cors_origins:

@@ -76,7 +76,8 @@ class HttpRequest:
 def parse_operation(service: Service, http_request: HttpRequest, route: Route, identity: Identity) -> Operation:
     """Parse a request on a list or an object."""
     preconditions, header_problems = conditions.parse(http_request.headers)
-    problems = [*header_problems, *origin_problems(service.settings, http_request.headers.get("Origin"))]
+    accept, origin, prefer = (http_request.headers.get(name) for name in ("Accept", "Origin", "Prefer"))
+    problems = [*header_problems, *(origin_problems(service.settings, origin) if origin else ())]
     body, query, deleted_at = Body(), None, None
     if http_request.method in BODY_METHODS:
         body = _parse_body(http_request, route, problems)
@@ -96,11 +97,11 @@ def parse_operation(service: Service, http_request: HttpRequest, route: Route, i
         conditions=preconditions,
         query=query,
         body=body,
-        negotiation=not_acceptable(http_request.headers.get("Accept")) or http_request.unsupported_type,
+        negotiation=(not_acceptable(accept) if accept is not None else None) or http_request.unsupported_type,
         problems=tuple(problems),
         response_behaviour=behaviour,
         deleted_at=deleted_at,
-        strict=prefers_strict_handling(http_request.headers.get("Prefer")),
+        strict=prefer is not None and prefers_strict_handling(prefer),
         nonce=f"pagination-token-{uuid.uuid4()}" if route.on_list and http_request.method == "DELETE" else None,
     )
 
