@@ -218,6 +218,20 @@ def test_a_collection_that_is_deleted_while_it_is_created_leaves_no_record(clien
     assert others.living(R) == set()
 
 
+def test_a_flush_leaves_nothing_of_a_writer_that_it_waited_for(client: Client, others: Others) -> None:
+    """Plugins contract, 8.1: it locks all clocks before it deletes objects."""
+    client.put(f"{COLLECTIONS}/c")
+    writer, commit = others.begin(RECORDS)
+    writer.write([_created(R, FAR)], [Move(RECORDS, FAR, 1)])
+
+    flush = Asked(client.app.extensions["kinto"].flush)
+    others.settle(flush)
+    commit()
+    flush.answer()
+
+    assert others.living(B, f"{COLLECTIONS}/c", R) == set()
+
+
 def test_buckets_are_written_while_another_is_emptied(client: Client, others: Others) -> None:
     """A deletion that is busy with what lies below a bucket holds neither the list of buckets nor the bucket itself.
 

@@ -223,7 +223,8 @@ class SqlStorage:
     def flush(self, lists: Sequence[str] = ()) -> None:
         """Delete all rows; the clocks of *lists* are created in the same transaction."""
         with self.transaction() as writer:
-            for table in (documents, indexes, grants, members, clocks):
+            # The clocks first: that locks all lists, so that no other transaction writes behind the deletion.
+            for table in (clocks, documents, indexes, grants, members):
                 writer.connection.execute(delete(table))
             writer.start_clocks(lists, _now_ms())
 
