@@ -1,13 +1,20 @@
-"""Build the indexes of large lists in a thread of this process, as soon as a request meets one that is wanted."""
+"""Build the indexes of large lists in a thread of this process, and find those that pages want and no client declared.
+
+Requests only read and count (`IndexDemand`). What is to be written is left to the thread, which starts as soon as there
+is work: an index that is wanted, a page that came often enough, an automatic index whose use was not noted for a day.
+"""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable
+import time
+from collections.abc import Collection
 from typing import Final
 
-from backends.storage import Index, Storage
+from app.index_demand import IndexDemand
+from backends.storage import Index, IndexDefinition, Page, Snapshot, Storage
+from backends.storage.index_suggestions import missing_index, used_automatic
 from backends.tolerance import tolerate
 
 log: Final = logging.getLogger("kinto.indexes")
@@ -15,35 +22,84 @@ log: Final = logging.getLogger("kinto.indexes")
 _PAUSE_SECONDS: Final = 0.01
 """How long the builder pauses between two steps, so that requests get locks and time of the processor."""
 
+_DAY_SECONDS: Final = 24 * 3600
+
 
 class Indexing:
-    """The index builder of one process. Without *builds* nothing is built here (setting `index_builder`)."""
+    """The index builder of one process. Without *builds* nothing is built here (setting `index_builder`).
 
-    def __init__(self, storage: Storage, *, builds: bool) -> None:
+    With *automatic* it also wants indexes for pages that are read often, and drops those that are not used any more
+    (setting `automatic_indexes`).
+    """
+
+    def __init__(self, storage: Storage, *, builds: bool, automatic: bool) -> None:
         self._storage = storage
         self._builds = builds
+        self._automatic = automatic and builds
+        self._demand = IndexDemand()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._wanted: set[tuple[str, IndexDefinition]] = set()
+        self._used: dict[bytes, Index] = {}
+        self._has_work = False
+        self._looked_at = time.monotonic()
 
-    def notice(self, indexes: Iterable[Index]) -> None:
-        """Start the builder if one of the *indexes* that a request has read is wanted."""
-        if any(index.is_wanted for index in indexes):
+    def notice(self, page: Page, snapshot: Snapshot) -> None:
+        """Start the builder if a page that was read has work for it."""
+        has_work = any(index.is_wanted for index in snapshot.indexes)
+        if self._automatic:
+            has_work |= self._notice_automatic(page, snapshot) or time.monotonic() > self._looked_at + _DAY_SECONDS
+        if has_work:
             self.start()
 
+    def _notice_automatic(self, page: Page, snapshot: Snapshot) -> bool:
+        """Return whether a page wants an index to be created, or used one whose last noted use is a day ago."""
+        used = used_automatic(page, snapshot)
+        if used is not None and used.since < _now_ms() - _DAY_SECONDS * 1000:
+            with self._lock:
+                self._used[used.prefix] = used
+            return True
+        definition = missing_index(page, snapshot)
+        if definition is None or not self._demand.count((page.list, definition), time.monotonic()):
+            return False
+        with self._lock:
+            self._wanted.add((page.list, definition))
+        return True
+
     def start(self) -> None:
-        """Start the builder unless it runs. A thread does not survive a fork, so a worker starts its own."""
+        """Have the builder look for work. A thread does not survive a fork, so a worker starts its own."""
         if not self._builds:
             return
         with self._lock:
+            self._has_work = True
             if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._build, name="index-builder", daemon=True)
+                self._thread = threading.Thread(target=self._run, name="index-builder", daemon=True)
                 self._thread.start()
 
     def join(self) -> None:
         """Wait until the builder has built all indexes."""
-        if self._thread is not None:
-            self._thread.join()
+        thread = self._thread
+        if thread is not None:
+            thread.join()
 
-    def _build(self) -> None:
-        with tolerate(log, "Unable to build an index"):
-            self._storage.build_indexes(lambda line: log.info("%s", line), _PAUSE_SECONDS)
+    def _run(self) -> None:
+        while (work := self._take_work()) is not None:
+            with tolerate(log, "Unable to build an index"):
+                if self._automatic:
+                    self._storage.change_automatic_indexes(*work, _now_ms())
+                self._storage.build_indexes(lambda line: log.info("%s", line), _PAUSE_SECONDS)
+
+    def _take_work(self) -> tuple[Collection[tuple[str, IndexDefinition]], Collection[Index]] | None:
+        """Return the automatic indexes to create and those in use; None ends the thread, as nothing came meanwhile."""
+        with self._lock:
+            if not self._has_work:
+                self._thread = None
+                return None
+            wanted, used = self._wanted, self._used
+            self._has_work, self._wanted, self._used = False, set(), {}
+            self._looked_at = time.monotonic()
+        return wanted, used.values()
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

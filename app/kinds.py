@@ -127,6 +127,11 @@ class Route:
     kinds: tuple[Kind, ...]
     ids: tuple[str, ...]
 
+    @property
+    def may_have_indexes(self) -> bool:
+        """Return whether the list is one whose indexes are declared on its parent."""
+        return self.parent is not None and self.kind.plural in self.parent.kind.indexed_lists
+
     def matchdict(self) -> dict[str, str]:
         """Return the ids of the path by name (`bucket_id`, ...)."""
         return {f"{kind.name}_id": object_id for kind, object_id in zip(self.kinds, self.ids, strict=False)}

@@ -62,7 +62,11 @@ class Service:
             settings.experimental_collection_schema_validation,
             settings.timestamp_max_ahead_seconds * 1000,
         )
-        self.indexing = Indexing(storage, builds=settings.index_builder and not settings.readonly)
+        self.indexing = Indexing(
+            storage,
+            builds=settings.index_builder and not settings.readonly,
+            automatic=settings.automatic_indexes,
+        )
         self.metrics: Metrics = NO_METRICS
         self.observers: list[Observer] = []
         self.policies: list[Policy] = []

@@ -20,6 +20,8 @@ from backends.storage import (
     Clock,
     Declared,
     Holdings,
+    Index,
+    IndexDefinition,
     Move,
     Principals,
     Selection,
@@ -137,6 +139,12 @@ class TimedStorage:
     def build_indexes(self, report: Callable[[str], None], pause_seconds: float = 0, *, retry: bool = False) -> None:
         """Build all indexes that are wanted."""
         self._storage.build_indexes(report, pause_seconds, retry=retry)
+
+    def change_automatic_indexes(
+        self, wanted: Iterable[tuple[str, IndexDefinition]], used: Iterable[Index], now: int
+    ) -> None:
+        """Create, touch and drop automatic indexes."""
+        self._storage.change_automatic_indexes(wanted, used, now)
 
     def check(self, now: int, latest: int, report: Callable[[str], None], *, repair: bool) -> int:
         """Report lists with wrong clocks, timestamps or counts, and repair them."""

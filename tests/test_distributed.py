@@ -32,6 +32,7 @@ ACROSS: Mapping[str, Callable[[Client], Any]] = {
     "purge": lambda c: c.app.extensions["kinto"].storage.purge(["/buckets/%/collections/%/records"], 1),
     "check": lambda c: c.app.extensions["kinto"].storage.check(5, 5, lambda line: None, repair=True),
     "index": lambda c: c.app.extensions["kinto"].storage.build_indexes(lambda line: None),
+    "automatic indexes": lambda c: c.app.extensions["kinto"].storage.change_automatic_indexes((), (), 5),
     "flush": lambda c: c.app.extensions["kinto"].storage.flush(),
 }
 

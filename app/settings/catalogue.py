@@ -164,6 +164,12 @@ class Backends:
         "build the indexes of large lists in a thread of the web workers; `false` where `kinto index --watch` does it",
         default=True,
     )
+    automatic_indexes: bool = setting(
+        BOOL,
+        "create an index for a query that lists of more than 5,000 records are often read by, and drop it after 30 days"
+        " without use; needs `index_builder`",
+        default=True,
+    )
     announce_indexes: bool = setting(
         BOOL,
         "show the capability `indexes` in the hello view; collections declare indexes in any case",

@@ -112,8 +112,10 @@ def read_list(service: Service, operation: Operation, read: Reader) -> tuple[Ope
     If the client synchronised before the clock of the list was set back, the list is read again from its beginning.
     """
     operation = resume_page(operation, read)
-    snapshot, query = read(select_page(service, operation, read)), operation.query
-    service.indexing.notice(snapshot.indexes)
+    selection, query = select_page(service, operation, read), operation.query
+    snapshot = read(selection)
+    if selection.page is not None and operation.route.may_have_indexes:
+        service.indexing.notice(selection.page, snapshot)
     if query is not None and operation.reads:
         whole_query = query.from_beginning(snapshot.clocks.get(operation.route.uri))
         if whole_query is not query:

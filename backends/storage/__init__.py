@@ -201,6 +201,15 @@ class Storage(Protocol):
         Commits after every 100 objects, then pauses. Another builder may run at the same time.
         """
 
+    def change_automatic_indexes(
+        self, wanted: Iterable[tuple[str, IndexDefinition]], used: Iterable[Index], now: int
+    ) -> None:
+        """Create the automatic indexes that are *wanted*, pairs of a list and a definition, where lists have room.
+
+        They are left to `build_indexes`. Those that are *used* are noted as such; others that were not noted for 30
+        days are dropped. *now* is in ms. Each is a transaction of its own.
+        """
+
     def check(self, now: int, latest: int, report: Callable[[str], None], *, repair: bool) -> int:
         """Report each list whose clock, timestamps or count are wrong; return the number of these lists.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any, Final
@@ -13,8 +13,18 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import IntegrityError as DriverIntegrityError
 
 from backends import BackendError, Busy, IntegrityError, Pool
-from backends.storage import AccessSelection, Conflict, Disconnected, Selection, Snapshot, bucket_of
+from backends.storage import (
+    AccessSelection,
+    Conflict,
+    Disconnected,
+    Index,
+    IndexDefinition,
+    Selection,
+    Snapshot,
+    bucket_of,
+)
 from backends.storage.accessible import AccessiblePages
+from backends.storage.automatic_indexes import AutomaticIndexes
 from backends.storage.dialect import Dialect
 from backends.storage.index_builder import IndexBuilder
 from backends.storage.migrations import migrate
@@ -95,6 +105,7 @@ class SqlStorage:
         self._accessible = AccessiblePages(dialect)
         self._write_statements = WriteStatements(dialect)
         self._repairs = Repairs(dialect)
+        self._automatic_indexes = AutomaticIndexes(self._read_session, self.transaction)
         self._index_builder = IndexBuilder(self._read_session, self.transaction)
         self._purge = Purge(dialect, self._read_session, self.transaction)
         self._turn = turn or nullcontext
@@ -197,6 +208,17 @@ class SqlStorage:
         """Build all indexes that are wanted, in transactions of 100 objects."""
         self._expect_no_transaction()
         self._index_builder.run(report, pause_seconds, retry=retry)
+
+    def change_automatic_indexes(
+        self, wanted: Iterable[tuple[str, IndexDefinition]], used: Iterable[Index], now: int
+    ) -> None:
+        """Create, touch and drop automatic indexes."""
+        self._expect_no_transaction()
+        for name, definition in wanted:
+            self._automatic_indexes.create(name, definition)
+        for index in used:
+            self._automatic_indexes.touch(index)
+        self._automatic_indexes.drop_unused(now)
 
     def check(self, now: int, latest: int, report: Callable[[str], None], *, repair: bool) -> int:
         """Report lists that are wrong, and with *repair* repair them one after the other."""

@@ -24,6 +24,7 @@ EXCEPTIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "SqlStorage.purge": ("bucket",),
     "SqlStorage.flush": ("bucket",),
     "SqlStorage.build_indexes": ("bucket",),  # it looks for the lists whose indexes are wanted
+    "SqlStorage.change_automatic_indexes": ("bucket",),  # it looks for the lists with unused ones
     "Writer.holdings_of": ("bucket",),  # what deleted users and groups hold is in all buckets
     "Writer.user_holdings": ("bucket",),  # what a user to forget holds is in all buckets
     "Intervals.end": ("rows",),  # its rows come from the same table, by their buckets

@@ -1,0 +1,74 @@
+"""Create the indexes that pages of large lists want, and drop those that no page has used for a month.
+
+All of it is decided under the lock of the list, so that several processes that want the same index make one, and a list
+whose collection was deleted meanwhile gets none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from typing import Final
+
+from sqlalchemy import select
+
+from backends.storage.index_suggestions import has_room
+from backends.storage.indexes import AUTOMATIC, Index, IndexDefinition
+from backends.storage.keys import bucket_of, list_of
+from backends.storage.selections import Selection
+from backends.storage.sessions import Session
+from backends.storage.tables import indexes
+from backends.storage.writes import Writer
+
+UNUSED_MS: Final = 30 * 24 * 3_600_000
+"""How long an automatic index may be without use."""
+
+
+class AutomaticIndexes:
+    """Creates and drops automatic indexes: *read_session* yields a session, *transaction* a writing transaction."""
+
+    def __init__(
+        self,
+        read_session: Callable[[], AbstractContextManager[Session]],
+        transaction: Callable[[], AbstractContextManager[Writer]],
+    ) -> None:
+        self._read_session = read_session
+        self._transaction = transaction
+
+    def create(self, name: str, definition: IndexDefinition) -> None:
+        """Create an index of a list, to be built, if the list is still large and has room for it."""
+        with self._transaction() as writer:
+            clock = writer.lock((name,)).get(name)
+            parent = writer.read(Selection(bucket_of(name), targets=(list_of(name),))).objects.get(list_of(name))
+            # The clock stays, with its count, when the parent of the list is deleted.
+            if clock is None or parent is None or parent.deleted:
+                return
+            if has_room(definition, clock.count, writer.indexes.of(name)):
+                writer.indexes.create(name, definition, AUTOMATIC)
+
+    def touch(self, used: Index) -> None:
+        """Note that an index is in use, if it still exists."""
+        with self._transaction() as writer:
+            writer.lock((used.list,))
+            for index in writer.indexes.of(used.list):
+                if (index.prefix, index.origin) == (used.prefix, AUTOMATIC):
+                    writer.indexes.touch(index)
+
+    def drop_unused(self, now: int) -> None:
+        """Drop the indexes that were not noted as used for long, at the time *now* in ms."""
+        for name in self._lists_with_unused(now - UNUSED_MS):
+            with self._transaction() as writer:
+                writer.lock((name,))
+                for index in writer.indexes.of(name):
+                    if index.origin == AUTOMATIC and index.since < now - UNUSED_MS:
+                        writer.indexes.drop(index)
+
+    def _lists_with_unused(self, before: int) -> Iterable[str]:
+        unused = (
+            select(indexes.c.list)
+            .where(indexes.c.origin == AUTOMATIC, indexes.c.since < before)
+            .distinct()
+            .order_by(indexes.c.list)
+        )
+        with self._read_session() as session:
+            return list(session.connection.execute(unused).scalars())
