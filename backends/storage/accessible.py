@@ -9,21 +9,20 @@ read all rows.
 Grants end with their object, so no document is read. Where the settings grant a permission on every object of a kind,
 the objects are read from `documents`: objects at the top in the order of their URIs, others list by list.
 
-All fields of an entry are derived from its URI. They are text, or missing where the kind has no such field.
+All fields of an entry are derived from its URI. They are text, or missing where the kind has no such field. Values of
+filters and of the last page are bound, so that pages of the same shape share one statement, which is made once.
 """
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
     CTE,
     BigInteger,
-    Connection,
     FromClause,
     Integer,
     Select,
@@ -36,6 +35,7 @@ from sqlalchemy import (
     func,
     literal,
     literal_column,
+    not_,
     or_,
     select,
     true,
@@ -43,22 +43,25 @@ from sqlalchemy import (
     union_all,
 )
 from sqlalchemy.sql.elements import ColumnElement
-from sqlalchemy.sql.selectable import CompoundSelect
 
 from backends import Json
-from backends.storage import AccessSelection, Filter, KindRange, Missing, Order, Snapshot, like_pattern
+from backends.storage import AccessSelection, Filter, IdField, KindRange, Missing, Order, Snapshot, like_pattern
 from backends.storage.branches import (
     LIVING_LITERAL,
     PERMISSIONS,
     TOTAL,
+    VALUE,
     Readers,
     bind_users,
     bind_values,
     branch,
+    integer,
     user_branches,
 )
 from backends.storage.dialect import Dialect
 from backends.storage.reads import collect
+from backends.storage.sessions import Session
+from backends.storage.statements import Statement
 from backends.storage.tables import HELD_ANYWHERE, clocks, documents, grants, last_segment
 
 _GRANTED_COLUMNS: Final = ("kind", "name", "pattern", "permissions", "first", "end")
@@ -76,46 +79,97 @@ _Value = ColumnElement[Any]
 """The text of a field, NULL where the field is missing."""
 
 
+class _FilterShape(NamedTuple):
+    """A filter without its value: the name of the field, and a form of condition, which may be negated."""
+
+    field: str
+    form: str
+    negated: bool = False
+
+
+class _Shape(NamedTuple):
+    """The parts of a selection that its SQL depends on.
+
+    `top` and `inside` tell whether all objects count in ranges of objects at the top, and in other ranges;
+    `secret_fields` has one item for each branch of users.
+    """
+
+    filters: tuple[_FilterShape, ...]
+    order: tuple[Order, ...]
+    has_after: bool
+    count_only: bool
+    id_fields: tuple[IdField, ...]
+    secret_fields: tuple[str, ...]
+    top: bool
+    inside: bool
+
+
 class AccessiblePages:
     """The statements of these pages, in one database dialect."""
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
-        self._cached = lru_cache(maxsize=16)(self._build)
+        self._statements = lru_cache(maxsize=64)(self._build)
 
-    def run(self, connection: Connection, selection: AccessSelection) -> Snapshot:
+    def run(self, session: Session, selection: AccessSelection) -> Snapshot:
         """Execute the one statement of a selection."""
         secret_fields, parameters = bind_users(self._dialect, selection.users)
         all_objects = [each for each in selection.ranges if each.all_objects]
         top = [_all_objects_range(each) for each in all_objects if len(each.lists) == 1]
         inside = [_all_objects_range(each) for each in all_objects if len(each.lists) > 1]
+        page = selection.page
         parameters |= {
-            "limit": selection.page.limit,
+            "limit": page.limit,
             **bind_values(self._dialect, "readers", selection.readers),
             **self._dialect.bind_rows("granted", _GRANTED_COLUMNS, list(map(_granted_range, selection.ranges))),
             **self._dialect.bind_rows("top", _ALL_OBJECTS_COLUMNS, top),
             **self._dialect.bind_rows("inside", _ALL_OBJECTS_COLUMNS, inside),
         }
-        build = self._build if selection.page.filters or selection.page.after else self._cached
-        shape = replace(selection, readers=(), ranges=(), users=(), page=replace(selection.page, limit=0))
-        statement = build(shape, secret_fields, top=bool(top), inside=bool(inside))
-        return collect(connection.execute(statement, parameters))
+        filters = tuple(self._describe(each, f"f{number}", parameters) for number, each in enumerate(page.filters))
+        for number, value in enumerate(page.after or ()):
+            parameters |= _bind_key(f"a{number}", value)
+        shape = _Shape(
+            filters,
+            page.order,
+            page.after is not None,
+            page.count_only,
+            selection.id_fields,
+            secret_fields,
+            bool(top),
+            bool(inside),
+        )
+        return collect(self._statements(shape).rows(session, parameters))
 
-    def _build(
-        self, selection: AccessSelection, secret_fields: tuple[str, ...], *, top: bool, inside: bool
-    ) -> CompoundSelect[Any]:
-        """Return the statement: the permissions on the objects of the page, or the number of objects.
+    def _describe(self, page_filter: Filter, name: str, parameters: dict[str, Any]) -> _FilterShape:
+        """Return the shape of a filter, and add the values that it binds to *parameters* (core contract, 6.3)."""
+        field, value, form = page_filter.path[0], page_filter.value, page_filter.operator
+        if form in _COMPARISONS:
+            parameters |= _bind_key(name, value)
+        elif form == "has":
+            return _FilterShape(field, form, negated=not value)
+        elif form == "like":
+            parameters[name] = self._dialect.encode_pattern(value)
+        elif form in ("contains", "contains_any"):
+            return _FilterShape(field, "never")
+        else:
+            values = value if isinstance(value, tuple) else (value,)
+            texts = [(each,) for each in values if isinstance(each, str)]
+            parameters |= self._dialect.bind_rows(name, ("value",), texts)
+            return _FilterShape(field, "in", negated=form in ("not", "exclude"))
+        return _FilterShape(field, form)
 
-        *top* and *inside* tell whether all objects count in ranges of objects at the top, and in other ranges.
-        """
-        candidates, page = self._candidates(selection, top=top, inside=inside), selection.page
-        branches = list(user_branches(self._dialect, secret_fields))
-        if page.count_only:
+    def _build(self, shape: _Shape) -> Statement:
+        """Return the statement: the permissions on the objects of the page, or the number of objects."""
+        candidates = self._candidates(shape)
+        branches = list(user_branches(self._dialect, shape.secret_fields))
+        if shape.count_only:
             total = select(func.count(distinct(candidates.c.uri))).scalar_subquery()
-            return union_all(branch(TOTAL, n=total), *branches)
-        fields = self._fields(selection, candidates.c.uri, candidates.c.kind)
+            return Statement(union_all(branch(TOTAL, n=total), *branches))
+        fields = self._fields(shape, candidates.c.uri, candidates.c.kind)
         sort = [
-            key.desc() if order.descending else key.asc() for order in page.order for key in _key(fields[order.path[0]])
+            key.desc() if order.descending else key.asc()
+            for order in shape.order
+            for key in _key(fields[order.path[0]])
         ]
         chosen = (
             select(candidates.c.uri)
@@ -127,15 +181,15 @@ class AccessiblePages:
         rows = branch(PERMISSIONS, a=candidates.c.uri, b=candidates.c.names).where(
             candidates.c.uri.in_(select(chosen.c.uri))
         )
-        return union_all(rows, *branches)
+        return Statement(union_all(rows, *branches))
 
-    def _candidates(self, selection: AccessSelection, *, top: bool, inside: bool) -> CTE:
+    def _candidates(self, shape: _Shape) -> CTE:
         """Return the objects that the page is taken from: kind, URI, names of permissions separated by spaces."""
-        parts = [self._granted_objects(selection)]
-        if top:
+        parts = [self._granted_objects(shape)]
+        if shape.top:
             ranges = self._dialect.bound_rows("top", [(name, Text()) for name in _ALL_OBJECTS_COLUMNS])
-            parts.append(self._living_objects(selection, ranges, documents.c.bucket == ranges.c.list))
-        if inside:
+            parts.append(self._living_objects(shape, ranges, documents.c.bucket == ranges.c.list))
+        if shape.inside:
             patterns = self._dialect.bound_rows("inside", [(name, Text()) for name in _ALL_OBJECTS_COLUMNS])
             lists = (
                 select(clocks.c.bucket, clocks.c.list, patterns.c.kind, patterns.c.first, patterns.c.end)
@@ -143,17 +197,19 @@ class AccessiblePages:
                 .subquery("lists")
             )
             same = documents.c.bucket == lists.c.bucket, documents.c.list == lists.c.list
-            parts.append(self._living_objects(selection, lists, *same))
+            parts.append(self._living_objects(shape, lists, *same))
         return union_all(*parts).cte("found").prefix_with("MATERIALIZED")
 
-    def _granted_objects(self, selection: AccessSelection) -> Select[Any]:
+    def _granted_objects(self, shape: _Shape) -> Select[Any]:
         """Return the objects on which a reader holds a permission, once for each principal that holds one."""
         ranges = self._dialect.bound_rows("granted", [(name, Text()) for name in _GRANTED_COLUMNS])
         principals = Readers(self._dialect).principals
         pairs = select(principals.c.value.label("principal"), *ranges.c).join_from(principals, ranges, true())
         keys = pairs.subquery("holders")
         names_permission = literal_column("'% '", Text) + grants.c.permission + literal_column("' %'", Text)
-        names = func.aggregate_strings(grants.c.permission, " ").label("names")
+        # SQLAlchemy renders a separator that is a str only with all values of a statement.
+        separator: Any = literal_column("' '", Text)
+        names = func.aggregate_strings(grants.c.permission, separator).label("names")
         granted = (
             select(grants.c.uri, names)
             .where(
@@ -165,37 +221,51 @@ class AccessiblePages:
             )
             .group_by(grants.c.uri)
         )
-        return self._first_objects(selection, granted, grants.c.uri, keys)
+        return self._first_objects(shape, granted, grants.c.uri, keys)
 
-    def _living_objects(
-        self, selection: AccessSelection, keys: FromClause, *conditions: ColumnElement[bool]
-    ) -> Select[Any]:
+    def _living_objects(self, shape: _Shape, keys: FromClause, *conditions: ColumnElement[bool]) -> Select[Any]:
         """Return the living objects for each row of *keys*."""
         living = select(documents.c.uri, literal_column("''", Text).label("names"))
-        return self._first_objects(selection, living.where(*conditions, ~documents.c.deleted), documents.c.uri, keys)
+        return self._first_objects(shape, living.where(*conditions, ~documents.c.deleted), documents.c.uri, keys)
 
     def _first_objects(
-        self, selection: AccessSelection, query: Select[Any], uri: ColumnElement[str], keys: FromClause
+        self, shape: _Shape, query: Select[Any], uri: ColumnElement[str], keys: FromClause
     ) -> Select[Any]:
         """Return the first objects of each range that match, all if the page is not in the order of the URIs."""
-        page, fields = selection.page, self._fields(selection, uri, keys.c.kind)
-        matching = [_condition(each, fields[each.path[0]], self._dialect) for each in page.filters]
-        following = [] if page.after is None else [_after(page.order, page.after, fields)]
+        fields = self._fields(shape, uri, keys.c.kind)
+        matching = [
+            self._condition(each, fields[each.field], f"f{number}") for number, each in enumerate(shape.filters)
+        ]
+        following = [_after(shape.order, fields)] if shape.has_after else []
         in_range = query.where(uri >= keys.c.first, uri < keys.c.end, *matching, *following)
-        direction = by_uri(page.order)
-        limit: Any = LIVING_LITERAL if direction is None or page.count_only else bindparam("limit", type_=BigInteger)
+        direction = by_uri(shape.order)
+        limit: Any = LIVING_LITERAL if direction is None or shape.count_only else bindparam("limit", type_=BigInteger)
         order = uri.asc() if direction is not None and not direction.descending else uri.desc()
         each = self._dialect.look_up_first(in_range, keys, order, limit).subquery()
         return select(each.c.kind, each.c.uri, each.c.names)
 
-    def _fields(
-        self, selection: AccessSelection, uri: ColumnElement[str], kind: ColumnElement[str]
-    ) -> Mapping[str, _Value]:
+    def _condition(self, shape: _FilterShape, value: _Value, name: str) -> ColumnElement[bool]:
+        """Return the condition of a filter on a text that may be missing. It is never NULL."""
+        condition: ColumnElement[bool]
+        if shape.form in _COMPARISONS:
+            condition = _COMPARISONS[shape.form](tuple_(*_key(value)), tuple_(*_bound_key(name)))
+        elif shape.form == "has":
+            condition = value.is_not(None)
+        elif shape.form == "like":
+            condition = and_(value.is_not(None), self._dialect.like(value, bindparam(name, type_=Text)))
+        elif shape.form == "in":
+            texts = self._dialect.bound_rows(name, VALUE)
+            condition = and_(value.is_not(None), value.in_(select(texts.c.value)))
+        else:
+            condition = false()
+        return not_(condition) if shape.negated else condition
+
+    def _fields(self, shape: _Shape, uri: ColumnElement[str], kind: ColumnElement[str]) -> Mapping[str, _Value]:
         """Return the fields of an entry by name."""
-        ids = {
-            field.name: case((kind.in_(sorted(field.kinds)), self._dialect.segment(uri, 2 * field.position)))
-            for field in selection.id_fields
-        }
+        ids = {}
+        for field in shape.id_fields:
+            has_field = or_(*(kind == literal(name, Text) for name in sorted(field.kinds)))
+            ids[field.name] = case((has_field, self._dialect.segment(uri, 2 * field.position)))
         return {"uri": uri, "resource_name": kind, "id": last_segment(uri), **ids}
 
 
@@ -221,37 +291,28 @@ def _all_objects_range(kind_range: KindRange) -> tuple[str, ...]:
 
 def _key(value: _Value) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
     """Return the sort key of a field: the rank of its type, and the text. Text sorts before a missing field."""
-    return case((value.is_(None), _RANKS[Missing]), else_=_RANKS[str]), func.coalesce(value, literal_column("''"))
+    rank = case((value.is_(None), integer(_RANKS[Missing])), else_=integer(_RANKS[str]))
+    return rank, func.coalesce(value, literal_column("''"))
 
 
-def _key_of(value: Json | Missing) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
-    """Return the sort key of a field with this value; values of types other than text are equal within their rank."""
-    text = value if isinstance(value, str) else ""
-    return literal(_RANKS.get(type(value), _RANK_OF_OTHERS), Integer), literal(text, Text)
+def _bind_key(name: str, value: Json | Missing) -> dict[str, Any]:
+    """Return the values of `_bound_key` for a field; values of types other than text are equal within their rank."""
+    return {
+        f"{name}_rank": _RANKS.get(type(value), _RANK_OF_OTHERS),
+        f"{name}_text": value if isinstance(value, str) else "",
+    }
 
 
-def _after(order: Sequence[Order], after: Sequence[Json], fields: Mapping[str, _Value]) -> ColumnElement[bool]:
+def _bound_key(name: str) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
+    """Return the bound values that are compared with `_key`."""
+    return bindparam(f"{name}_rank", type_=Integer), bindparam(f"{name}_text", type_=Text)
+
+
+def _after(order: Sequence[Order], fields: Mapping[str, _Value]) -> ColumnElement[bool]:
     """Return the condition of the entries after the last one of the page before."""
     following: ColumnElement[bool] = false()
-    for key, value in reversed(list(zip(order, after, strict=False))):
-        left, right = tuple_(*_key(fields[key.path[0]])), tuple_(*_key_of(value))
+    for number, key in reversed([*enumerate(order)]):
+        left, right = tuple_(*_key(fields[key.path[0]])), tuple_(*_bound_key(f"a{number}"))
         beyond = left < right if key.descending else left > right
         following = or_(beyond, and_(left == right, following))
     return following
-
-
-def _condition(page_filter: Filter, value: _Value, dialect: Dialect) -> ColumnElement[bool]:
-    """Return the condition of a filter on a text that may be missing (core contract, 6.3)."""
-    expected = page_filter.value
-    if page_filter.operator in _COMPARISONS:
-        return _COMPARISONS[page_filter.operator](tuple_(*_key(value)), tuple_(*_key_of(expected)))
-    if page_filter.operator == "has":
-        return value.is_not(None) if expected else value.is_(None)
-    if page_filter.operator == "like":
-        return and_(value.is_not(None), dialect.like(value, literal(dialect.encode_pattern(expected), Text)))
-    if page_filter.operator in ("contains", "contains_any"):
-        return false()
-    texts = [text for text in (expected if isinstance(expected, tuple) else (expected,)) if isinstance(text, str)]
-    if page_filter.operator in ("eq", "in"):
-        return value.in_(texts)
-    return or_(value.is_(None), value.not_in(texts))

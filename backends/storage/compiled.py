@@ -50,9 +50,9 @@ class Sql:
 
     @cached_property
     def prepare(self) -> str:
-        """Return the PREPARE of the statement."""
+        """Return the PREPARE of the statement; the driver formats it, so that `%%` stays."""
         places, order = {name: f"${number}" for number, name in enumerate(self.names, 1)}, iter(self.order)
-        text = _PLACEHOLDER.sub(lambda match: places[next(order)] if match[0] == "%s" else "%", self.text)
+        text = _PLACEHOLDER.sub(lambda match: places[next(order)] if match[0] == "%s" else match[0], self.text)
         types = ", ".join(self.types[name] for name in self.names)
         return f"PREPARE {self.name} ({types}) AS {text}" if types else f"PREPARE {self.name} AS {text}"
 

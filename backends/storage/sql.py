@@ -176,7 +176,7 @@ class SqlStorage:
 
     def read_accessible(self, selection: AccessSelection) -> Snapshot:
         """Read a page of `GET /permissions`."""
-        return self._read(lambda session: self._accessible.run(session.connection, selection))
+        return self._read(lambda session: self._accessible.run(session, selection))
 
     def migrate(self, report: Callable[[str], None], *, dry_run: bool) -> None:
         """Create or upgrade the tables."""

@@ -142,3 +142,23 @@ def test_pages_are_cut_from_the_whole_list(client_with: ClientMaker, given: dict
     with counted(alice) as counter:
         alice.get("/permissions?_limit=2")
     assert len(counter.statements) == 1 + groups
+
+
+def test_requests_of_one_shape_share_a_statement(client_with: ClientMaker) -> None:
+    """Whatever the values of their filters, and on whichever page, the statement is made once."""
+    alice = client_with(SETTINGS)
+    _share(alice)
+    statements = alice.app.extensions["kinto"].storage._accessible._statements
+    pages = [alice.get(f"/permissions?_sort=resource_name,-id&_limit={limit}").headers["Next-Page"] for limit in (2, 5)]
+    filtered = [
+        f"/permissions?in_bucket_id={ids}&gt_id={text}&like_uri={text}&not_id={text}"
+        for ids, text in (("b,B", "c"), ("z", "%25"))
+    ]
+
+    for shape in (filtered, [page.removeprefix("http://localhost") for page in pages]):
+        before = statements.cache_info()
+        answers = [alice.get(path) for path in shape * 2]
+        after = statements.cache_info()
+
+        assert [answer.status for answer in answers] == [200] * 4
+        assert (after.misses - before.misses, after.hits - before.hits) == (1, 3)
