@@ -108,15 +108,13 @@ class TimedStorage:
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """Open a writing transaction whose statements are timed."""
-        timed: TimedTransaction | None = None
+        writes = _Writes()
         try:
             with self._storage.transaction() as transaction:
-                timed = TimedTransaction(transaction, self._observe)
-                yield timed
-                timed.begin_commit()
+                yield TimedTransaction(transaction, self._observe, writes)
+                writes.begin_commit()
         finally:
-            if timed is not None:
-                timed.end()
+            writes.observe(self._observe)
 
     def read_accessible(self, selection: AccessSelection) -> Snapshot:
         """Read a page of `GET /permissions`, timed."""
@@ -165,6 +163,35 @@ class TimedStorage:
         self._storage.close()
 
 
+class _Writes:
+    """The writes of a transaction, and their duration."""
+
+    def __init__(self) -> None:
+        self._calls: dict[Call, None] = {}
+        self._seconds = 0.0
+        self._commit_started: float | None = None
+
+    @contextmanager
+    def time(self, *backend_calls: Call) -> Iterator[None]:
+        """Add some calls, and the duration of a block."""
+        self._calls |= dict.fromkeys(backend_calls)
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._seconds += time.perf_counter() - start
+
+    def begin_commit(self) -> None:
+        """Note that the transaction is about to be committed."""
+        self._commit_started = time.perf_counter()
+
+    def observe(self, observe: Observer) -> None:
+        """Observe the calls with their duration and that of the commit."""
+        if self._calls:
+            commit = 0.0 if self._commit_started is None else time.perf_counter() - self._commit_started
+            observe(BackendCalls(tuple(self._calls), self._seconds + commit))
+
+
 class TimedTransaction:
     """A writing transaction whose statements are timed.
 
@@ -173,35 +200,13 @@ class TimedTransaction:
     that of an object or of a list.
     """
 
-    def __init__(self, transaction: Transaction, observe: Observer) -> None:
+    def __init__(self, transaction: Transaction, observe: Observer, writes: _Writes) -> None:
         self._transaction = transaction
         self._observe = observe
         self._living: set[str] = set()
         self._emptied: set[str] = set()
         self._locks_with_read = False
-        self._writes: dict[Call, None] = {}
-        self._write_seconds = 0.0
-        self._commit_started: float | None = None
-
-    def begin_commit(self) -> None:
-        """Note that the transaction is about to be committed."""
-        self._commit_started = time.perf_counter()
-
-    def end(self) -> None:
-        """Observe the writes of the transaction, with the duration of its commit."""
-        if self._writes:
-            commit = 0.0 if self._commit_started is None else time.perf_counter() - self._commit_started
-            self._observe(BackendCalls(tuple(self._writes), self._write_seconds + commit))
-
-    @contextmanager
-    def _time_writes(self, *backend_calls: Call) -> Iterator[None]:
-        """Add the duration of a block to that of the writes."""
-        self._writes |= dict.fromkeys(backend_calls)
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self._write_seconds += time.perf_counter() - start
+        self._writes = writes
 
     def lock(self, lists: Iterable[str], below: Iterable[str] = (), read_bucket: str | None = None) -> dict[str, Clock]:
         """Lock clocks, timed as a read of their timestamps, or with the next read."""
@@ -237,7 +242,7 @@ class TimedTransaction:
     def write(self, changes: Sequence[Change], moves: Sequence[Move], declared: Declared = NOTHING_DECLARED) -> bool:
         """Write, timed as each of Kinto's calls that the changes would need."""
         backend_calls = dict.fromkeys(call for change in changes for call in self._calls_of_change(change))
-        with self._time_writes(*backend_calls):
+        with self._writes.time(*backend_calls):
             wants_builder = self._transaction.write(changes, moves, declared)
         self._living.update(change.stored.uri for change in changes)
         self._living.difference_update([change.stored.uri for change in changes if change.stored.deleted])
@@ -264,18 +269,18 @@ class TimedTransaction:
 
     def end_holdings(self, holdings: Holdings, stamp: Callable[[str], int]) -> None:
         """End grants and memberships, timed."""
-        with self._time_writes(*[calls.LEAVE] * bool(holdings.memberships or holdings.members)):
+        with self._writes.time(*[calls.LEAVE] * bool(holdings.memberships or holdings.members)):
             self._transaction.end_holdings(holdings, stamp)
 
     def begin_memberships(self, memberships: Iterable[tuple[str, str]], stamp: Callable[[str], int]) -> None:
         """Begin memberships, timed."""
         distinct = set(memberships)
-        with self._time_writes(*[calls.JOIN] * bool(distinct)):
+        with self._writes.time(*[calls.JOIN] * bool(distinct)):
             self._transaction.begin_memberships(distinct, stamp)
 
     def delete_below(self, uris: Sequence[str], *, copies: bool = True) -> None:
         """Delete everything below objects, timed."""
-        with self._time_writes(calls.DELETE_ALL, calls.REVOKE_OBJECT):
+        with self._writes.time(calls.DELETE_ALL, calls.REVOKE_OBJECT):
             self._transaction.delete_below(uris, copies=copies)
 
     def user_holdings(self, principal: str) -> UserHoldings:
@@ -285,7 +290,7 @@ class TimedTransaction:
 
     def delete_copies(self, uris: Sequence[str]) -> None:
         """Delete copies of objects at the top, timed."""
-        with self._time_writes(calls.DELETE_ALL, calls.REVOKE_OBJECT):
+        with self._writes.time(calls.DELETE_ALL, calls.REVOKE_OBJECT):
             self._transaction.delete_copies(uris)
 
     def start_clocks(self, lists: Collection[str], now: int) -> None:

@@ -387,7 +387,10 @@ def parameters_counted(app: Flask, cost: Cost) -> Iterator[None]:
 
     def note(connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
         if not many:
-            cost.parameters = max(cost.parameters, len(parameters))
+            # PostgreSQL numbers the parameters of a statement: where one is repeated, it is the same object.
+            on_postgresql = connection.dialect.name == "postgresql"
+            values = {id(value) for value in parameters} if on_postgresql else parameters
+            cost.parameters = max(cost.parameters, len(values))
 
     for engine in (storage.reading, storage.writing):
         event.listen(engine, "before_cursor_execute", note)

@@ -15,7 +15,11 @@ from tests.production.conftest import Place
 from tests.support import services
 from tests.support.services import ROOT, as_environment
 
-PROCFILE = dict(line.split(": ", 1) for line in (ROOT / "Procfile").read_text(encoding="utf-8").splitlines())
+PROCFILE = dict(
+    line.split(": ", 1)
+    for line in (ROOT / "Procfile").read_text(encoding="utf-8").splitlines()
+    if not line.startswith("#")
+)
 
 _ASK_TWICE = """
 import sys

@@ -537,7 +537,7 @@ def _end_of(run: Run) -> dict[str, Any]:
     lists += [f"{bucket}/collections/{object_id}/records" for bucket in BUCKETS for object_id in "cd"]
     return {
         "documents": {
-            key: (*tuple(row)[2:-1], json.dumps(_document(row), sort_keys=True))
+            key: (row.list, row.born, row.last_modified, row.deleted, json.dumps(_document(row), sort_keys=True))
             for key, row in tables.documents.items()
         },
         "grants": tables.granted,
