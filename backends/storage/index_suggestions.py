@@ -33,10 +33,12 @@ Path = tuple[str, ...]
 def missing_index(page: Page, snapshot: Snapshot) -> IndexDefinition | None:
     """Return the index that a page of a whole list wants, None if it needs none or the list has no room for it.
 
-    Indexes that are being built count as built.
+    Indexes that are being built count as built. A page that the client has already reads no objects.
     """
     clock = snapshot.clocks.get(page.list)
-    if clock is None or not snapshot.full or not page.limit or clock.count <= MIN_OBJECTS:
+    if clock is None or not snapshot.full or clock.count <= MIN_OBJECTS:
+        return None
+    if not page.limit or page.unless_timestamp == clock.last_modified:
         return None
     existing = [replace(index, state=READY) if index.is_wanted else index for index in snapshot.indexes]
     if choose(page, existing) is not None:

@@ -11,7 +11,7 @@ from sqlalchemy import select, update
 
 from app import index_demand
 from app.settings import load
-from backends.storage import index_suggestions, index_writes
+from backends.storage import index_builder, index_suggestions, index_writes
 from backends.storage.indexes import READY, WANTED, read_definition
 from backends.storage.tables import indexes
 from tests.api.conftest import ClientMaker
@@ -166,6 +166,32 @@ def test_nothing_is_made_where_a_setting_forbids_it(large: Client, setting: str)
     read(large, PAGE)
 
     assert (of_limited, definitions(large)) == ([], [FIELDS])
+
+
+def test_a_collection_that_is_deleted_while_its_index_is_built_leaves_nothing(
+    large: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[list[tuple[str, str]]] = []
+
+    def delete(seconds: float) -> None:
+        pauses.append(expect_right_keys(large))
+        large.delete(COLLECTION)
+
+    monkeypatch.setattr(index_builder, "STEP", 7)
+    monkeypatch.setattr("backends.storage.index_builder.time.sleep", delete)
+    storage = large.app.extensions["kinto"].storage
+    storage.change_automatic_indexes([(LIST, read_definition(FIELDS))], (), 0)
+    storage.build_indexes(lambda line: None)
+
+    assert (pauses, definitions(large)) == ([[(FIELDS, WANTED)]], [])
+
+
+def test_pages_that_the_client_has_want_no_index(large: Client) -> None:
+    etag = large.get(PAGE).headers["ETag"]
+    statuses = {large.ask("GET", PAGE, headers={"If-None-Match": etag}).status for _ in range(4)}
+    large.app.extensions["kinto"].indexing.join()
+
+    assert (statuses, definitions(large)) == ({304}, [])
 
 
 def test_small_lists_and_readers_of_single_records_get_no_index(client_with: ClientMaker) -> None:
