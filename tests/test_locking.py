@@ -19,7 +19,7 @@ import pytest
 from sqlalchemy import Connection, select
 
 from backends.storage import Change, Move, Selection, Stored, Transaction
-from backends.storage.tables import documents
+from backends.storage.tables import clocks, documents
 from tests.support.client import Answer, Client
 from tests.support.databases import BASICAUTH, make_app
 
@@ -61,9 +61,18 @@ class Others:
 
     def hold_row(self, uri: str) -> Callable[[], None]:
         """Keep the row of an object from being deleted; return what lets go of it."""
+        return self._hold(select(documents.c.uri).where(documents.c.uri == uri).with_for_update())
+
+    def hold_clock(self, list_uri: str) -> Callable[[], None]:
+        """Keep the clock of a list from being deleted, but not from being moved; return what lets go of it."""
+        return self._hold(
+            select(clocks.c.list).where(clocks.c.list == list_uri).with_for_update(read=True, key_share=True)
+        )
+
+    def _hold(self, statement: Any) -> Callable[[], None]:
         connection: Connection = self._storage.writing.connect()
         connection.exec_driver_sql("BEGIN")
-        connection.execute(select(documents.c.uri).where(documents.c.uri == uri).with_for_update())
+        connection.execute(statement)
 
         def release() -> None:
             if not connection.closed:
@@ -216,6 +225,15 @@ def test_a_collection_that_is_deleted_while_it_is_created_leaves_no_record(clien
 
     assert deleted.answer().status == 200
     assert others.living(R) == set()
+
+
+def test_a_list_whose_clock_another_session_locks_too_is_written(client: Client, others: Others) -> None:
+    """A weak lock, as `__heartbeat__` takes it, hinders no writer."""
+    client.put(f"{COLLECTIONS}/c")
+    release = others.hold_clock(RECORDS)
+
+    assert client.put(R).status == 201
+    release()
 
 
 def test_a_flush_leaves_nothing_of_a_writer_that_it_waited_for(client: Client, others: Others) -> None:

@@ -91,7 +91,8 @@ class WriteBatch(WriteTransaction):
         self._lists_locked_last = {list_of(uri) for uri in self._cascade_roots if self._is_single and at_top(uri)}
         lists = {operation.route.list for operation in writes} | self._attempt.lists
         reads = self._select_all(() if self._lists_locked_last else self._cascade_roots)
-        first_bucket = reads[0].bucket if reads else None
+        # Not in a second try: a read cannot tell its own lock from that of several sessions.
+        first_bucket = reads[0].bucket if reads and not self._attempt.lists else None
         clocks = self.transaction.lock(lists - self._lists_locked_last, self._cascade_roots, first_bucket)
         return self._read_all(clocks, reads)
 
