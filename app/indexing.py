@@ -23,6 +23,8 @@ _PAUSE_SECONDS: Final = 0.01
 """How long the builder pauses between two steps, so that requests get locks and time of the processor."""
 
 _DAY_SECONDS: Final = 24 * 3600
+_MAX_WAITING: Final = 1_000
+"""The most indexes to create, and to note as used, that wait for the builder; others are noticed again."""
 
 
 class Indexing:
@@ -57,13 +59,15 @@ class Indexing:
         used = used_automatic(page, snapshot)
         if used is not None and used.since < _now_ms() - _DAY_SECONDS * 1000:
             with self._lock:
-                self._used[used.prefix] = used
+                if len(self._used) < _MAX_WAITING:
+                    self._used[used.prefix] = used
             return True
         definition = missing_index(page, snapshot)
         if definition is None or not self._demand.count((page.list, definition), time.monotonic()):
             return False
         with self._lock:
-            self._wanted.add((page.list, definition))
+            if len(self._wanted) < _MAX_WAITING:
+                self._wanted.add((page.list, definition))
         return True
 
     def start(self) -> None:

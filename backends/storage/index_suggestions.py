@@ -1,6 +1,7 @@
 """Suggest the index that would serve a page, and decide which pages of large lists want an automatic one.
 
-Page(filters=(status = "active", kind = 5, count >= 5), order=(-count, -last_modified))    ["kind", "status", "-count"]
+Page(filters=(status = "active", kind = 5, count >= 5), order=(-count, -last_modified)):
+{"fields": ["kind", "status", "-count"]}
 """
 
 from __future__ import annotations
