@@ -124,7 +124,7 @@ class Outcome:
     not show any. `next` is the token of the next page, `total` the count that a HEAD asks for. `fresh` is true if the
     client has the current state already (304). `cache_expires` is the collection's attribute of that name in seconds.
     `read` are the objects that were read. `clock` is the timestamp of the list of an object that was read, known if a
-    listener listens to reads.
+    listener listens to reads. `explanation` describes how the rows were read.
     """
 
     status: int
@@ -136,6 +136,7 @@ class Outcome:
     total: int | None = None
     fresh: bool = False
     cache_expires: int | None = None
+    explanation: Data | None = None
     effects: tuple[Effect, ...] = ()
     read: tuple[Stored, ...] = ()
     clock: int = 0

@@ -98,7 +98,8 @@ def _body(operation: Operation, outcome: Outcome) -> str:
     if operation.method == "HEAD":
         return ""
     if outcome.data is None:
-        return f'{{"data":[{",".join(outcome.rows)}]}}'
+        explain = "" if outcome.explanation is None else f',"explain":{dumps(outcome.explanation)}'
+        return f'{{"data":[{",".join(outcome.rows)}]{explain}}}'
     if outcome.permissions is None or operation.method == "DELETE":
         return f'{{"data":{outcome.data}}}'
     permissions = {name: sorted(principals) for name, principals in outcome.permissions.items() if principals}

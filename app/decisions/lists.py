@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from app.decisions.checks import access_of, admit, expect_negotiated, expect_parent, expect_valid, own_object_id
+from app.decisions.explaining import describe
 from app.decisions.permissions import Access
 from app.decisions.rules import Rules
 from app.decisions.saving import deletion_effect
 from app.decisions.showing import cache_expires, texts_of
 from app.decisions.working_set import WorkingSet, next_timestamp
 from app.errors import Invalid, Modified, UnknownParent
+from app.kinds import Data
 from app.operation import Operation, Outcome
 from app.parsing import queries
 from backends.storage import Stored
@@ -36,8 +38,17 @@ def get(operation: Operation, working_set: WorkingSet, rules: Rules) -> Outcome:
         rows=texts_of(operation, rows),
         next=_next_token(query, rows, working_set),
         cache_expires=expires,
+        explanation=_explanation(working_set, access),
         read=tuple(rows),
     )
+
+
+def _explanation(working_set: WorkingSet, access: Access) -> Data | None:
+    """Return how the page was read if an explanation was asked for by an identity that may write the whole list."""
+    explanation = working_set.snapshot.explanation
+    if explanation is None or not access.may_write_all():
+        return None
+    return describe(explanation)
 
 
 def delete(operation: Operation, working_set: WorkingSet, rules: Rules) -> Outcome:

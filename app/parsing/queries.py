@@ -64,7 +64,7 @@ class Query:
     `problems` belong to step 11 of C-URL-28, `refusal` to step 14. `fields` are paths, None for whole objects.
     `future_timestamp` is set if the only reason of the refusal is this timestamp, more than a day ahead.
     `token_nonce` is from the token of a DELETE, `anchors` are from the token of long sort values: `resume` turns them
-    into `after`. `deprecated_to`: the query uses `_to` (C-LIST-26).
+    into `after`. `deprecated_to`: the query uses `_to` (C-LIST-26). `explain`: the answer tells how the page was read.
     """
 
     limit: int
@@ -80,6 +80,7 @@ class Query:
     token_nonce: str | None = None
     anchors: tuple[tokens.Anchor, ...] = ()
     future_timestamp: int | None = None
+    explain: bool = False
 
     def refusal_for(self, latest: int) -> Problem | None:
         """Return the refusal of the query on a list whose highest timestamp was *latest*, else None (C-LIST-28).
@@ -138,6 +139,7 @@ def parse(pairs: Pairs, list_uri: str, limits: Limits, now_ms: int, fields: Fiel
         token_nonce=token.nonce,
         anchors=token.anchors,
         future_timestamp=latest,
+        explain=parameters.get("_explain") == ["true"],
     )
 
 

@@ -151,6 +151,7 @@ def select_page(service: Service, operation: Operation, read: Reader) -> Selecti
         list_permissions=permissions,
         object_permissions=("write",) if operation.writes_many else None,
         private=() if operation.writes_many else route.kind.private,
+        explain=query.explain and operation.method == "GET" and route.may_have_indexes,
         unless_timestamp=none_match if isinstance(none_match, int) and none_match < LIVING else None,
     )
     return Selection(

@@ -189,6 +189,7 @@ class WriteBatch(WriteTransaction):
             self.working_set.snapshot.add(page)
             self.working_set.snapshot.page, self.working_set.snapshot.total = page.page, page.total
             self.working_set.snapshot.full, self.working_set.snapshot.has_shared = page.full, page.has_shared
+            self.working_set.snapshot.explanation = page.explanation
         try:
             outcome = decide_operation(self.service, operation, self.working_set)
             self._attempt.nonces.use(operation, outcome)

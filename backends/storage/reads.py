@@ -47,6 +47,7 @@ One example, shortened: the SQL on PostgreSQL for the record r, of which eve is 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -86,7 +87,8 @@ from backends.storage.branches import (
     user_branches,
 )
 from backends.storage.dialect import Dialect
-from backends.storage.index_plans import choose, may_use_index
+from backends.storage.explanations import MAX_COUNTED, counting, explain
+from backends.storage.index_plans import IndexPlan, choose, may_use_index
 from backends.storage.pages import Pages
 from backends.storage.sessions import Session
 from backends.storage.statements import Statement
@@ -138,7 +140,7 @@ class Reads:
     def run(self, session: Session, selection: Selection, *, with_lock: bool = False) -> Snapshot:
         """Execute the one statement of a selection; *with_lock* the snapshot has `locked`, for one without a page."""
         page = selection.page
-        if page is not None and may_use_index(page):
+        if page is not None and (may_use_index(page) or page.explain):
             selection = replace(selection, indexes=(page.list,))
         parameters: dict[str, Any] = {"bucket": selection.bucket}
         for name, bind in _BINDERS.items():
@@ -191,16 +193,28 @@ class Reads:
     ) -> Snapshot:
         """Read a page by the index that was best at the last read of the list.
 
-        If the statement finds that this index has changed, its rows are not used and the page is read once more.
+        If the statement finds that this index has changed, its rows are not used and the page is read once more. The
+        keys in the ranges of the index are counted for an explanation.
         """
         for number in range(_TRIES + 1):
             plan = choose(page, self._indexes.get(page.list, ())) if number < _TRIES else None
             statement, values = self._pages.statement(page, selection, secret_fields, plan)
-            snapshot = collect(statement.rows(session, {**parameters, **values}))
+            sql = statement.sql(session)
+            started = time.perf_counter() if page.explain else 0.0
+            rows = session.rows(sql, {**parameters, **values})
+            seconds = time.perf_counter() - started if page.explain else 0.0
+            snapshot = collect(rows)
             if selection.indexes:
                 self._remember(page.list, snapshot.indexes)
-            if plan is None or plan.index in snapshot.indexes:
+            if _is_current(page, plan, snapshot.indexes):
                 break
+        if page.explain:
+            total = snapshot.clocks[page.list].count if page.list in snapshot.clocks else 0
+            if plan is not None:
+                counted_page, counting_plan = counting(page, plan)
+                statement, values = self._pages.statement(counted_page, selection, secret_fields, counting_plan)
+                total = collect(statement.rows(session, {**parameters, **values, "limit": MAX_COUNTED})).total
+            snapshot.explanation = explain(page, plan, snapshot.indexes, total, seconds * 1000)
         return snapshot
 
     def _remember(self, name: str, indexes: Sequence[Index]) -> None:
@@ -241,6 +255,16 @@ class Reads:
         if indexes:
             branches.append(indexes_branch(dialect))
         return Statement(union_all(*branches))
+
+
+def _is_current(page: Page, plan: IndexPlan | None, indexes: Sequence[Index]) -> bool:
+    """Return whether the *indexes* of a list allow the plan that its page was read by.
+
+    The process may not know a new index yet; then only an explained page is read again.
+    """
+    if page.explain:
+        return plan == choose(page, indexes)
+    return plan is None or plan.index in indexes
 
 
 def collect(rows: Iterable[Any]) -> Snapshot:

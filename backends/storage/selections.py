@@ -60,6 +60,7 @@ class Page:
       of `object_permissions` (None: any permission).
     - `private` names the fields that must not leave the storage.
     - No rows are returned when the timestamp of the list equals `unless_timestamp`.
+    - `explain`: the snapshot has `explanation`, which may cost one more statement.
     """
 
     list: str
@@ -74,6 +75,7 @@ class Page:
     object_permissions: tuple[str, ...] | None = None
     private: tuple[str, ...] = ()
     unless_timestamp: int | None = None
+    explain: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from backends.storage.indexes import Index
+from backends.storage.indexes import Index, IndexDefinition
 from backends.storage.objects import Clock, Stored, User, UserState
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """How a page was read.
+
+    - `index` is None if none was used, for the `reason`. `suggestion` is an index that would serve the page. `indexes`
+      are all of the list.
+    - `rows` is the number of objects that were looked at, at most.
+    - `milliseconds` is the time from the statement to its rows.
+    """
+
+    index: Index | None
+    reason: str | None
+    suggestion: IndexDefinition | None
+    rows: int
+    milliseconds: float
+    indexes: tuple[Index, ...]
 
 
 @dataclass(slots=True)
@@ -19,6 +37,7 @@ class Snapshot:
     - `locked`: the lists whose clocks this transaction has locked, for a read that was sent with their lock.
     - `users`: the state of the users that exist.
     - `indexes`: the indexes of the lists of the selection.
+    - `explanation`: how the page was read, for a page with `explain`.
     - `permissions`: URI to the permissions that the readers hold, for an `AccessSelection`.
     """
 
@@ -35,6 +54,7 @@ class Snapshot:
     users: dict[User, UserState] = field(default_factory=dict)
     permissions: dict[str, set[str]] = field(default_factory=dict)
     indexes: list[Index] = field(default_factory=list)
+    explanation: Explanation | None = None
 
     def add(self, other: Snapshot) -> None:
         """Add the facts of *other*, a read of another bucket."""
