@@ -132,13 +132,14 @@ def _analyze(storage: Any) -> None:
 
 
 def _fill_with_other_data(storage: Any) -> None:
-    """Leave the statistics of data that are gone: one user in every group, a list with few objects."""
+    """Leave the statistics of data that are gone: small buckets, one user in all groups, a list with few objects."""
     connection = storage.writing.raw_connection()
     cursor = connection.cursor()
     members = [("robot", f"{B}/groups/g{n}", 1, LIVING) for n in range(3_000)]
     execute_values(cursor, "INSERT INTO members VALUES %s", members)
     grants = [(B, f"{LIST}/r{n}", LIST, "write", "robot", 1, LIVING) for n in range(3_000)]
-    execute_values(cursor, "INSERT INTO grants VALUES %s", grants)
+    grants += [(f"{B}{n}", f"{B}{n}", "/buckets", "write", "robot", 1, LIVING) for n in range(30_000)]
+    execute_values(cursor, "INSERT INTO grants VALUES %s", grants, page_size=5_000)
     connection.commit()
     connection.close()
     _analyze(storage)

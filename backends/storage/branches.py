@@ -254,12 +254,12 @@ class Readers:
 
         With *certain_permissions* one of those that are bound as `own`, else any.
         """
-        rows = select(grants.c.uri).where(
-            grants.c.bucket == BUCKET, grants.c.list == bindparam("list", type_=Text), grants.c.until == LIVING_LITERAL
-        )
+        rows = select(grants.c.uri).where(grants.c.bucket == BUCKET, grants.c.until == LIVING_LITERAL)
         if certain_permissions:
             own = self._dialect.bound_rows("own", VALUE)
             rows = rows.where(grants.c.permission.in_(select(own.c.value)))
         matching = rows.where(*conditions).correlate_except(grants)
-        by_principal = grants.c.principal == self._principals.c.value
-        return self._dialect.look_up(matching, self._principals, by_principal)
+        # Few rows are expected of what is looked up (`look_up`). Where most buckets are small, PostgreSQL would expect
+        # fewer in the bucket than in the list, and read all grants of a big one.
+        same = (grants.c.principal == self._principals.c.value, grants.c.list == bindparam("list", type_=Text))
+        return self._dialect.look_up(matching, self._principals, *same)
