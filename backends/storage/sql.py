@@ -179,7 +179,8 @@ class SqlStorage:
         return self._read(lambda session: self._accessible.run(session, selection))
 
     def migrate(self, report: Callable[[str], None], *, dry_run: bool) -> None:
-        """Create or upgrade the tables."""
+        """Create or upgrade the tables, on new connections: the pool may have dead ones."""
+        self.writing.dispose()
         with _translate_driver_errors(self._dialect):
             seconds = self.waits.limit_seconds
             engine = self._dialect.transactional(self.writing, seconds)

@@ -169,6 +169,17 @@ def test_a_request_succeeds_when_its_kept_connection_was_cut(running: Client, po
     assert running.ask(method, OBJECT).status == 200
 
 
+def test_the_tables_are_looked_at_when_the_kept_connections_were_cut(running: Client, postgresql_url: str) -> None:
+    running.put(OBJECT)
+    with _administration(postgresql_url) as cursor:
+        _disconnect(cursor, postgresql_url)
+    lines: list[str] = []
+
+    running.app.extensions["kinto"].storage.migrate(lines.append, dry_run=False)
+
+    assert any("up-to-date" in line for line in lines)
+
+
 def test_requests_succeed_again_when_the_database_is_back(running: Client, postgresql_url: str) -> None:
     """O-PG-23: without a restart of the service."""
     name = psycopg2.extensions.parse_dsn(postgresql_url)["dbname"]
