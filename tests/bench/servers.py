@@ -34,6 +34,7 @@ kinto.cache_backend = kinto.core.cache.postgresql
 kinto.cache_url = {url}
 kinto.userid_hmac_secret = measured
 kinto.bucket_create_principals = system.Authenticated
+kinto.announce_indexes = true
 kinto.automatic_indexes = false
 kinto.index_builder = false
 kinto.experimental_permissions_endpoint = true
