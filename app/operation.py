@@ -42,6 +42,8 @@ class Operation:
     invalid. `nonce` goes into the token of the next page of a DELETE, which can be used once.
     `response_behaviour` is the value of the `Response-Behavior` header, `deleted_at` the timestamp in ms that the
     client wants for a tombstone. `strict` is set by `Prefer: handling=strict` (RFC 7240).
+    `implied` are the routes of objects that must exist before the operation is performed (`app.aliases`). `implicit`
+    marks the operation that creates such an object: it needs no permission, and nothing happens if the object exists.
 
     Derived: `kind` of the list or object; `reads`, whether the operation changes nothing; `pages`, whether it reads a
     page of a list or deletes the matching objects; `target`, the URI of the one object that it names, else None.
@@ -60,6 +62,8 @@ class Operation:
     credentials: str | None = None
     nonce: str | None = None
     strict: bool = False
+    implied: tuple[Route, ...] = ()
+    implicit: bool = False
 
     kind: Kind = field(init=False)
     reads: bool = field(init=False)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, TypeVar
 
+from app.aliases import Alias, Aliases
 from app.decisions.permissions import principals_with_groups
 from app.decisions.rules import Rules
 from app.errors import ApiError
@@ -56,6 +57,7 @@ class Service:
         self.kinds = Kinds()
         for kind in core_kinds(generator):
             self.kinds.add(kind)
+        self.aliases = Aliases(self.kinds, readonly=settings.readonly)
         self.rules = Rules(
             settings.principals,
             settings.explicit_permissions,
@@ -88,6 +90,10 @@ class Service:
     def add_kind(self, kind: Kind) -> None:
         """Add a kind of objects, with lists, permissions and URLs of its own."""
         self.kinds.add(kind)
+
+    def add_alias(self, alias: Alias) -> None:
+        """Add an id that stands for an object of each user."""
+        self.aliases.add(alias)
 
     def add_identity_kind(self, name: str) -> None:
         """Declare that objects of a kind are users: each is the principal `<kind>:<id>`."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from flask import Blueprint, Flask, Response, request
 
-from app.errors import ApiError, Invalid, NotAllowed, Problem, Programmatic
+from app.errors import ApiError, Invalid, NotAllowed, Problem, Programmatic, Unauthenticated
 from app.identity import ANONYMOUS, Identity
 from app.kinds import Route
 from app.logs import log_members
@@ -180,8 +180,12 @@ class _Batch:
                 with suppress(ApiError):
                     self._identity(headers.get("Authorization"))
         except ApiError as error:
-            member.reply = error_reply(self._service, error)
-            member.exposed = exposed_by_error(error, member.exposed)
+            if isinstance(error, Unauthenticated) and headers.get("Authorization"):
+                # An earlier member may create the account: its alias leads nowhere before.
+                member.is_view = True
+            else:
+                member.reply = error_reply(self._service, error)
+                member.exposed = exposed_by_error(error, member.exposed)
         member.seconds = time.perf_counter() - start
         return member
 
@@ -256,7 +260,7 @@ class _Batch:
             return member.reply
         assert member.operation is not None
         assert answer is not None, "every operation has an answer"
-        return to_reply(self._service, member.operation, answer, member.path, member.request.query)
+        return to_reply(self._service, member.operation, answer, member.request.query)
 
 
 def _describe_member(member: Member, reply: Reply) -> HttpResponse:

@@ -23,7 +23,7 @@ from backends import BackendError, Busy, IntegrityError
 from backends.codec import dumps
 from backends.storage import Conflict, Disconnected
 from blueprints.cors import allowed_origin
-from blueprints.urls import origin_of_urls
+from blueprints.urls import origin_of_urls, prefix
 
 Headers = dict[str, str]
 
@@ -73,8 +73,8 @@ def anonymous_caching_headers(seconds: int) -> Headers:
     return {**caching_headers(seconds), "Vary": "Authorization"}
 
 
-def to_reply(service: Service, operation: Operation, answer: Answer, path: str, query: str) -> Reply:
-    """Return the reply to an operation. `Next-Page` is made of *path*, with the version, and *query*."""
+def to_reply(service: Service, operation: Operation, answer: Answer, query: str) -> Reply:
+    """Return the reply to an operation. *query* is that of the request, for `Next-Page`."""
     if isinstance(answer, ApiError):
         log_refusal(operation, answer)
         return error_reply(service, answer)
@@ -89,7 +89,7 @@ def to_reply(service: Service, operation: Operation, answer: Answer, path: str, 
         headers |= {"Total-Objects": str(answer.total), "Total-Records": str(answer.total)}
     if answer.next is not None and operation.query is not None:
         pairs = parse_qsl(query, keep_blank_values=True)
-        url = f"{origin_of_urls(service)}{path}"
+        url = f"{origin_of_urls(service)}{prefix(service)}{operation.route.uri}"
         headers["Next-Page"] = f"{url}?{queries.next_query(pairs, operation.query.limit, answer.next)}"
     return Reply(answer.status, _body(operation, answer), headers | alert)
 

@@ -74,13 +74,17 @@ class HttpRequest:
 
 
 def parse_operation(service: Service, http_request: HttpRequest, route: Route, identity: Identity) -> Operation:
-    """Parse a request on a list or an object."""
+    """Parse a request on a list or an object; *route* is that of its path.
+
+    Raises Unauthenticated, NotAllowed or Invalid for an alias that cannot be used (`app.aliases`).
+    """
+    route, implied = service.aliases.resolve(route, http_request.method, identity)
     preconditions, header_problems = conditions.parse(http_request.headers)
     accept, origin, prefer = (http_request.headers.get(name) for name in ("Accept", "Origin", "Prefer"))
     problems = [*header_problems, *(origin_problems(service.settings, origin) if origin else ())]
     body, query, deleted_at = Body(), None, None
     if http_request.method in BODY_METHODS:
-        body = _parse_body(http_request, route, problems)
+        body = _parse_body(service, http_request, route, identity, problems)
     elif http_request.raw:
         problems += _stray_body_problems(http_request)
     pages = route.on_list and http_request.method != "POST"
@@ -103,6 +107,7 @@ def parse_operation(service: Service, http_request: HttpRequest, route: Route, i
         deleted_at=deleted_at,
         strict=prefer is not None and prefers_strict_handling(prefer),
         nonce=f"pagination-token-{uuid.uuid4()}" if route.on_list and http_request.method == "DELETE" else None,
+        implied=implied,
     )
 
 
@@ -139,7 +144,9 @@ def decode_body(http_request: HttpRequest) -> tuple[Json, tuple[Problem, ...]]:
         return None, (*error.problems, Problem("body", "", "Required")) if unreadable else tuple(error.problems)
 
 
-def _parse_body(http_request: HttpRequest, route: Route, problems: list[Problem]) -> Body:
+def _parse_body(
+    service: Service, http_request: HttpRequest, route: Route, identity: Identity, problems: list[Problem]
+) -> Body:
     """Parse the body of a write and add its *problems*. A new object without an id gets a generated one."""
     kind, content_type = route.kind, media_type(http_request.content_type)
     value, body_problems = decode_body(http_request)
@@ -154,6 +161,8 @@ def _parse_body(http_request: HttpRequest, route: Route, problems: list[Problem]
     if body_problems:
         return _ensure_id(Body(id=_requested_id(value)), route)
     data = loaded.get("data")
+    if data and isinstance(data.get("id"), str):
+        data["id"] = service.aliases.own_object_id(kind.name, data["id"], identity)
     if http_request.method == "PATCH":
         return Body(patch=(parse_merge if content_type == MERGE_TYPE else parse_shallow)(loaded))
     permissions = {

@@ -62,6 +62,6 @@ def view(service: Service) -> Callable[..., Response]:
         operation, answer = perform_single(service, parse_operation(service, http_request, route, identity))
         if operation.identity is not identity:
             note_identity(operation.identity)
-        return to_response(to_reply(service, operation, answer, request.path, query))
+        return to_response(to_reply(service, operation, answer, query))
 
     return resource

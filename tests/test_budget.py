@@ -37,6 +37,13 @@ WITH_ACCOUNTS = {
     "kinto.account_create_principals": "system.Everyone",
     "kinto.account_bcrypt_rounds": 4,
 }
+WITH_DEFAULT_BUCKET = {
+    **SETTINGS,
+    "kinto.includes": "kinto.plugins.default_bucket",
+    "kinto.default_bucket_hmac_secret": "salt",
+}
+DEFAULT_LIST = "/buckets/default/collections/c/records"
+DEFAULT_RECORD = f"{DEFAULT_LIST}/r"
 
 
 class Counter:
@@ -261,13 +268,36 @@ ACCOUNTS: dict[str, Budget] = {
 }
 """Requests of a service with accounts, to which the credentials are known."""
 
-BUDGETS: dict[str, Budget] = {**READS, **WRITES, **REFUSED, **ACCOUNTS}
+
+def _use_default_bucket(client: Client) -> None:
+    client.put(DEFAULT_RECORD, {"n": 1})
+
+
+DEFAULT_BUCKET: dict[str, Budget] = {
+    "GET of an object in the default bucket": Budget(lambda c: c.get(DEFAULT_RECORD), 1, _use_default_bucket),
+    "GET of a list in the default bucket": Budget(lambda c: c.get(DEFAULT_LIST), 1, _use_default_bucket),
+    "PUT that replaces in the default bucket": Budget(
+        lambda c: c.put(DEFAULT_RECORD, {"n": 2}), 4, _use_default_bucket, round_trips=2
+    ),
+    "a batch of 25 PUTs in the default bucket": Budget(
+        lambda c: _batch(c, *_puts(DEFAULT_LIST, 25)), 5, _use_default_bucket, round_trips=2
+    ),
+}
+"""Requests of a service with default buckets: as many statements as elsewhere, once bucket and collection exist."""
+
+SERVICES = (
+    (SETTINGS, {**READS, **WRITES, **REFUSED}),
+    (WITH_ACCOUNTS, ACCOUNTS),
+    (WITH_DEFAULT_BUCKET, DEFAULT_BUCKET),
+)
+BUDGETS: dict[str, Budget] = {name: budget for _, table in SERVICES for name, budget in table.items()}
+SERVICE_OF = {name: number for number, (_, table) in enumerate(SERVICES) for name in table}
 
 
 @pytest.fixture(scope="module")
 def on_sqlite() -> list[Client]:
-    """Return alice's clients of two services on SQLite that all requests share, the second with accounts."""
-    return [Client(keep_app(sqlite_url(), settings)) for settings in (SETTINGS, WITH_ACCOUNTS)]
+    """Return alice's clients of `SERVICES` on SQLite that all requests share."""
+    return [Client(keep_app(sqlite_url(), settings)) for settings, _ in SERVICES]
 
 
 @pytest.fixture(scope="module")
@@ -276,7 +306,7 @@ def on_postgresql(postgresql_url: str) -> Iterator[tuple[list[Client], Wire]]:
     keep_app(postgresql_url, WITH_ACCOUNTS)
     with counting_proxy(postgresql_url) as (url, wire):
         own = {"kinto.storage_url": url, "kinto.storage_prepare": False}
-        apps = [create_app({**settings, **own}) for settings in (SETTINGS, WITH_ACCOUNTS)]
+        apps = [create_app({**settings, **own}) for settings, _ in SERVICES]
         for app in apps:
             fill(Client(app), READS["GET of an object"])  # which opens the connections
         yield [Client(app) for app in apps], wire
@@ -300,7 +330,7 @@ def fill(client: Client, budget: Budget) -> None:
 
 @pytest.mark.parametrize("name", BUDGETS)
 def test_sqlite_executes_as_many_statements_as_the_table_says(on_sqlite: list[Client], name: str) -> None:
-    client = on_sqlite[name in ACCOUNTS]
+    client = on_sqlite[SERVICE_OF[name]]
     fill(client, BUDGETS[name])
 
     with counted(client) as counter:
@@ -315,7 +345,7 @@ def test_postgresql_gets_as_many_statements_as_the_table_says(
     on_postgresql: tuple[list[Client], Wire], name: str
 ) -> None:
     clients, wire = on_postgresql
-    client = clients[name in ACCOUNTS]
+    client = clients[SERVICE_OF[name]]
     fill(client, BUDGETS[name])
     wire.clear()
 

@@ -25,4 +25,6 @@ _DECISIONS: Mapping[tuple[str, bool], Callable[[Operation, WorkingSet, Rules], O
 
 def decide(operation: Operation, working_set: WorkingSet, rules: Rules) -> Outcome:
     """Decide one operation. Raises the ApiError that is its answer."""
+    if operation.implicit:
+        return objects.create_implicitly(operation, working_set, rules)
     return _DECISIONS[operation.method, operation.route.on_list](operation, working_set, rules)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from app.decisions.checks import (
     access_of,
     admit,
@@ -110,6 +112,18 @@ def put(operation: Operation, working_set: WorkingSet, rules: Rules) -> Outcome:
         expect_parent_to_create_in(operation, working_set)
     permissions = operation.body.permissions or working_set.permissions(uri)
     return save(operation, working_set, rules, Draft(uri, attributes, permissions, requested))
+
+
+def create_implicitly(operation: Operation, working_set: WorkingSet, rules: Rules) -> Outcome:
+    """Create an object without attributes unless it exists, whatever its user may do (plugins contract, 6.2).
+
+    The schemas of its bucket do not apply (P-DEF-18).
+    """
+    stored = working_set.living(operation.route.uri)
+    if stored is not None:
+        return Outcome(200, stored.timestamp, fresh=True)
+    draft = Draft(operation.route.uri, {}, working_set.permissions(operation.route.uri), None)
+    return save(operation, working_set, replace(rules, schema_validation=False), draft)
 
 
 def patch(operation: Operation, working_set: WorkingSet, rules: Rules) -> Outcome:

@@ -212,8 +212,8 @@ class Identification:
     userid_hmac_secret: str = setting(
         SECRET, "key for the HMAC of user ids (basicauth) and of cache keys (accounts, OpenID)", default=""
     )
-    default_bucket_hmac_secret: str = ineffective(
-        SECRET, "this service has no plugin `kinto.plugins.default_bucket`", default=""
+    default_bucket_hmac_secret: str = setting(
+        SECRET, "key for the HMAC of the ids of default buckets; another key gives users other buckets", default=""
     )
     multiauth_policies: tuple[str, ...] = setting(
         NAMES, "names of policies, in the order in which they are tried", default=(), names=("multiauth.policies",)

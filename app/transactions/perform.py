@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from app.errors import Clash
@@ -15,6 +16,7 @@ from app.operation import Answer, Operation, View
 from app.service import Service
 from app.slow_results import ResultsMissing, SlowResults
 from app.transactions.enclosing_batch import enclosing_batch
+from app.transactions.implied import perform_with_implied
 from app.transactions.read_batch import ViewWrites, read_batch
 from app.transactions.write_batch import write_batch
 from app.transactions.write_transaction import run_with_retries
@@ -40,9 +42,13 @@ def perform_batch(service: Service, steps: Sequence[Operation | View]) -> list[A
     A view sees the changes of the steps before it. An error that it raises undoes the whole batch. It may run again
     when the transaction is retried, or when slow results were computed.
     """
+    return perform_with_implied(partial(_perform_steps, service), steps)
+
+
+def _perform_steps(service: Service, steps: Sequence[Operation | View]) -> Sequence[Answer | None]:
     batch = enclosing_batch.get()
     if batch is not None and batch.service is service:
-        return [*batch.join([step for step in steps if isinstance(step, Operation)])]
+        return batch.join([step for step in steps if isinstance(step, Operation)])
     if all(step.reads for step in steps):
         try:
             return read_batch(service, steps)

@@ -13,6 +13,7 @@ from app.service import Service
 from app.transactions import selections
 from app.transactions.deciding import decide_operation
 from app.transactions.enclosing_batch import EnclosingBatch
+from app.transactions.implied import expect_implied
 from app.transactions.write_transaction import Retry
 from backends.storage import Snapshot
 
@@ -24,7 +25,7 @@ class ViewWrites(Retry):
 def read_batch(service: Service, steps: Sequence[Operation | View]) -> list[Answer | None]:
     """Answer operations that only read: on objects by one statement for each bucket, on lists by one for each list.
 
-    Raises Outdated, BackendError, ViewWrites, and errors of views and of listeners.
+    Raises Outdated, BackendError, ViewWrites, ImpliedMissing, and errors of views and of listeners.
     """
     operations = [step for step in steps if isinstance(step, Operation)]
     read = VerifyingReader(service.storage.read, (operation.identity for operation in operations))
@@ -45,6 +46,7 @@ def read_batch(service: Service, steps: Sequence[Operation | View]) -> list[Answ
         if step.pages:
             operation, page = selections.read_list(service, step, read)
             working_set = WorkingSet(page, objects.now)
+        expect_implied(operation, working_set)
         try:
             outcome = decide_operation(service, operation, working_set)
         except ApiError as error:

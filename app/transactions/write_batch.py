@@ -15,6 +15,7 @@ from app.slow_results import SlowResults
 from app.transactions import selections
 from app.transactions.deciding import decide_operation
 from app.transactions.enclosing_batch import EnclosingBatch
+from app.transactions.implied import expect_implied
 from app.transactions.nonces import Nonces
 from app.transactions.write_transaction import WriteTransaction
 from backends.storage import Clock, Selection, Snapshot, Transaction, Unlocked, at_top, is_inside, list_of
@@ -25,8 +26,8 @@ def write_batch(
 ) -> list[Answer | None]:
     """Perform a batch in one transaction, which also locks *lists*; return the answers, None for views.
 
-    Raises the exceptions of `run_with_retries` and Outdated, ResultsMissing, Clash, BackendError, and errors of views
-    and of listeners before the commit.
+    Raises the exceptions of `run_with_retries` and Outdated, ResultsMissing, ImpliedMissing, Clash, BackendError, and
+    errors of views and of listeners before the commit.
     """
     with Nonces(service) as nonces, service.storage.transaction() as transaction:
         batch = WriteBatch(service, Attempt(transaction, slow_results, nonces, lists), steps)
@@ -190,6 +191,7 @@ class WriteBatch(WriteTransaction):
             self.working_set.snapshot.page, self.working_set.snapshot.total = page.page, page.total
             self.working_set.snapshot.full, self.working_set.snapshot.has_shared = page.full, page.has_shared
             self.working_set.snapshot.explanation = page.explanation
+        expect_implied(operation, self.working_set)
         try:
             outcome = decide_operation(self.service, operation, self.working_set)
             self._attempt.nonces.use(operation, outcome)

@@ -4,6 +4,7 @@ Other modules of the service may change with any version; these names do not cha
 (docs/plugins.md). Plugins of the service are modules of this package, one for each name in `kinto.plugins.`.
 """
 
+from app.aliases import Alias as Alias
 from app.errors import ApiError as ApiError
 from app.errors import Forbidden as Forbidden
 from app.errors import Invalid as Invalid
