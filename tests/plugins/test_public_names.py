@@ -26,7 +26,15 @@ NAMES = {
     *("Reply", "add_log_fields", "prefix", "to_response"),
 }
 METHODS = {
-    *("add_capability", "add_flush_step", "add_heartbeat", "add_identity_kind", "add_kind", "add_listener"),
+    *(
+        "add_alias",
+        "add_capability",
+        "add_flush_step",
+        "add_heartbeat",
+        "add_identity_kind",
+        "add_kind",
+        "add_listener",
+    ),
     *("add_policy", "add_policy_class", "add_public_setting", "add_setting", "add_start_check", "add_user_info"),
 }
 
