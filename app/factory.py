@@ -320,7 +320,7 @@ def open_policy(policy: PolicySettings, service: Service) -> Policy:
     if policy.use == BASIC_POLICY:
         return BasicAuth(policy.name, service.settings.userid_hmac_secret, realm)
     setting = f"multiauth.policy.{policy.name}.use"
-    policy_class = service.policy_classes.get(policy.use) or import_name(setting, policy.use)
+    policy_class = service.policy_classes.get(policy.use) or _import_policy_class(setting, policy.use)
     if not callable(policy_class):
         raise SettingError(setting, "the dotted name of a class is expected.")
     with convert_errors(setting, f"{policy.use!r} cannot be set up", policy.options.values()):
@@ -328,3 +328,16 @@ def open_policy(policy: PolicySettings, service: Service) -> Policy:
     if not callable(getattr(opened, "identify", None)):
         raise SettingError(setting, f"{policy.use!r} is no policy: it has no identify(...).")
     return opened
+
+
+def _import_policy_class(setting: str, dotted: str) -> object:
+    """Import a policy class. A plugin of this service need not be included for those in its `__all__`.
+
+    Raises SettingError.
+    """
+    plugin, _, class_name = dotted.rpartition(".")
+    if plugin.startswith(_PLUGIN_FOLDER) and plugin.removeprefix(_PLUGIN_FOLDER) in _BUILT_IN:
+        module = load_plugin(plugin)
+        if class_name in getattr(module, "__all__", ()):
+            return getattr(module, class_name)
+    return import_name(setting, dotted)

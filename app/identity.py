@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
+from backends import Json
 from backends.storage import AccessSelection, Selection, Snapshot, User, UserState, read_bucket
 
 EVERYONE = "system.Everyone"
@@ -141,3 +142,11 @@ class Policy(Protocol):
 
     def challenge(self) -> str | None:
         """Return the value of `WWW-Authenticate` that asks for such credentials."""
+
+
+@runtime_checkable
+class DescribedPolicy(Protocol):
+    """A policy that has its own description for OpenAPI."""
+
+    def security_definition(self) -> Mapping[str, Json]:
+        """Return the policy's entry in `securityDefinitions`."""

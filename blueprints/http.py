@@ -77,6 +77,11 @@ def to_response(reply: Reply) -> Response:
     return response
 
 
+def is_batch_member() -> bool:
+    """Return whether the request is a member of a batch, so that locks may be held."""
+    return CALLER_KEY in request.environ
+
+
 def register_hooks(app: Flask, service: Service) -> None:
     """Register the hooks and error handlers that apply to every URL of the application."""
     hooks = _Hooks(service)

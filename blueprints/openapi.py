@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from apispec import APISpec
@@ -12,10 +12,9 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 from flask import Blueprint, Response
 from marshmallow import Schema, fields
 
-from app.identity import Policy
+from app.identity import DescribedPolicy, Policy
 from app.kinds import Kind
 from app.service import Service
-from backends import Json
 from backends.codec import dumps
 from blueprints.batch_body import BatchBody, Defaults, Requests
 from blueprints.http import to_response
@@ -85,14 +84,6 @@ _FIELD_TYPES: Final[Mapping[type, Part]] = {
     Requests: {"type": "array", "items": _BATCHED},
     Defaults: _BATCHED,
 }
-
-
-@runtime_checkable
-class DescribedPolicy(Protocol):
-    """A policy that has its own description for OpenAPI."""
-
-    def security_definition(self) -> Mapping[str, Json]:
-        """Return the policy's entry in `securityDefinitions`."""
 
 
 class ErrorBody(Schema):

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from app.events import Listener
-from app.identity import Identity, Policy, Reader
+from app.identity import DescribedPolicy, Identity, Policy, Reader
 from app.observations import Authentication, Notification, Observer
 
 
@@ -19,6 +19,8 @@ class TimedPolicy:
         self.name = policy.name
         self._policy = policy
         self._observe = observe
+        if isinstance(policy, DescribedPolicy):
+            self.security_definition = policy.security_definition
 
     def identify(self, authorization: str, read: Reader) -> Identity | str | None:
         """Return the identity of these credentials, timed."""

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hmac
 import logging
+from collections.abc import Callable, Hashable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar, cast
 
 from app.authentication.basicauth import digest
 from app.identity import Proof
@@ -20,6 +21,8 @@ from backends import BackendError
 from backends.cache import Cache
 
 log: Final = logging.getLogger("kinto.logins")
+
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +38,15 @@ class Caller:
     """The address of a request, and the results of its password comparisons, so that each is done once.
 
     `results` has for the value of a Login and a hash whether they match, `created_hashes` for a hash that the request
-    created the value of the matching Login, `recalled` the values of Logins that were found in the cache.
+    created the value of the matching Login, `recalled` the values of Logins that were found in the cache, and
+    `computed` the results of `compute_once`.
     """
 
     address: str = ""
     results: dict[tuple[str, str | None], bool] = field(default_factory=dict)
     created_hashes: dict[str, str] = field(default_factory=dict)
     recalled: set[str] = field(default_factory=set)
+    computed: dict[Hashable, object] = field(default_factory=dict)
 
     def result_of(self, login: Login, secret: str | None) -> bool | None:
         """Return whether a login matches a hash, None if they have not been compared.
@@ -65,6 +70,18 @@ CALLER: Final[ContextVar[Caller | None]] = ContextVar("caller", default=None)
 def current_caller() -> Caller:
     """Return the caller of this request; outside of requests, a new one."""
     return CALLER.get() or Caller()
+
+
+def compute_once(key: Hashable, compute: Callable[[], _Result]) -> _Result:
+    """Return the result of *compute*, which is called once in a request, and once for all members of a batch.
+
+    A policy that verifies credentials slowly uses it: a batch verifies the credentials of all members before its
+    transaction begins, and no later check of them waits while locks are held.
+    """
+    computed = current_caller().computed
+    if key not in computed:
+        computed[key] = compute()
+    return cast(_Result, computed[key])
 
 
 class Logins:

@@ -3,14 +3,17 @@
 import importlib.util
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from app.settings import aliases
 from app.settings.databases import expect_redis
 from app.settings.sources import ABSENT, Sources
-from app.settings.values import SettingError, distinct_words, read, text
+from app.settings.values import Reader, SettingError, distinct_words, read, text
 
 _ACTIONS = ("create", "read", "update", "delete")
 _DEFAULT_ACTIONS = "create update delete"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,11 @@ class PolicySettings:
     use: str
     # May contain secrets: never printed.
     options: Mapping[str, object] = field(repr=False)
+
+    def option(self, name: str, reader: Reader[T], default: T) -> T:
+        """Return the value of `multiauth.policy.<policy>.<name>`. Raises SettingError."""
+        raw = self.options.get(name, ABSENT)
+        return default if raw is ABSENT else read(f"multiauth.policy.{self.name}.{name}", reader, raw)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ Other modules of the service may change with any version; these names do not cha
 """
 
 from app.aliases import Alias as Alias
+from app.authentication.logins import compute_once as compute_once
 from app.errors import ApiError as ApiError
 from app.errors import Forbidden as Forbidden
 from app.errors import Invalid as Invalid
@@ -15,6 +16,7 @@ from app.events import Context as Context
 from app.events import Event as Event
 from app.events import Listener as Listener
 from app.identity import EVERYONE as EVERYONE
+from app.identity import DescribedPolicy as DescribedPolicy
 from app.identity import Identity as Identity
 from app.identity import Policy as Policy
 from app.identity import Reader as Reader
@@ -36,6 +38,7 @@ from app.settings.values import words as words
 from app.transactions.perform import perform as perform
 from backends import BackendError as BackendError
 from backends import Json as Json
+from backends.breaker import Breaker as Breaker
 from backends.metrics import Metrics as Metrics
 from backends.storage import Selection as Selection
 from backends.storage import Snapshot as Snapshot
@@ -44,6 +47,8 @@ from backends.storage import bucket_of as bucket_of
 from backends.storage import list_of as list_of
 from backends.storage import read_bucket as read_bucket
 from blueprints.exchanges import add_log_fields as add_log_fields
+from blueprints.http import is_batch_member as is_batch_member
 from blueprints.http import to_response as to_response
 from blueprints.replies import Reply as Reply
+from blueprints.urls import origin_of_urls as origin_of_urls
 from blueprints.urls import prefix as prefix

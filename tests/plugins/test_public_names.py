@@ -17,13 +17,13 @@ TEXT = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
 NAMES = {
     *("Alias", "ApiError", "Forbidden", "Invalid", "Problem", "Unauthenticated", "Unknown"),
     *("Context", "Event", "Listener"),
-    *("EVERYONE", "Identity", "Policy", "PolicySettings", "Reader"),
+    *("DescribedPolicy", "EVERYONE", "Identity", "Policy", "PolicySettings", "Reader"),
     *("Kind", "KindHooks"),
     *("Body", "Effect", "Operation", "Outcome", "perform"),
     *("BackendError", "Json", "Selection", "Snapshot", "Stored", "bucket_of", "list_of", "read_bucket"),
-    *("Metrics", "Service", "SettingError", "Settings"),
+    *("Breaker", "Metrics", "Service", "SettingError", "Settings"),
     *("boolean", "number", "text", "whole", "words"),
-    *("Reply", "add_log_fields", "prefix", "to_response"),
+    *("Reply", "add_log_fields", "compute_once", "is_batch_member", "origin_of_urls", "prefix", "to_response"),
 }
 METHODS = {
     *(
