@@ -29,12 +29,13 @@ $(DATA)/secret:
 
 # Anyone may sign up, whoever has an account may create buckets. A variable that is already set wins.
 serve: export KINTO_STORAGE_URL ?= sqlite:///$(CURDIR)/$(DATA)/kinto.sqlite
-serve: export KINTO_INCLUDES ?= kinto.plugins.accounts
+serve: export KINTO_INCLUDES ?= kinto.plugins.accounts kinto.plugins.default_bucket kinto.plugins.admin
 serve: export MULTIAUTH_POLICIES ?= account
 serve: export MULTIAUTH_POLICY_ACCOUNT_USE ?= kinto.plugins.accounts.AccountsPolicy
 serve: export KINTO_ACCOUNT_CREATE_PRINCIPALS ?= system.Everyone
 serve: export KINTO_BUCKET_CREATE_PRINCIPALS ?= system.Authenticated
 serve: export KINTO_USERID_HMAC_SECRET ?= $(shell cat $(DATA)/secret 2>/dev/null)
+serve: export KINTO_DEFAULT_BUCKET_HMAC_SECRET ?= $(shell cat $(DATA)/secret 2>/dev/null)
 serve: install $(DATA)/secret  ## Serve http://127.0.0.1:8888/v1/ from an embedded database (PORT=8888)
 	$(BIN)/gunicorn wsgi:app --bind 127.0.0.1:$(PORT)
 

@@ -46,6 +46,7 @@ CALLER_KEY: Final = "kinto.caller"
 """The key in the WSGI environment of a member of a batch under which it finds the caller of the batch."""
 
 _SAFE_METHODS: Final = ("GET", "HEAD", "OPTIONS")
+_CONTENT_POLICY: Final = "Content-Security-Policy"
 _BODY_HEADERS: Final = ("content-type", "content-length")
 _METHOD_ORDER: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
@@ -148,6 +149,8 @@ class _Hooks:
     def after_request(self, response: Response) -> Response:
         """Add the headers of every response."""
         headers = common_headers(self._service, request.headers.get("Origin"), g.get("exposed", ALWAYS_EXPOSED))
+        if _CONTENT_POLICY in response.headers:  # a page of a plugin has one of its own
+            del headers[_CONTENT_POLICY]
         response.headers.update(headers)
         return response
 

@@ -307,7 +307,11 @@ class Project:
         API_VERSION, "API version in the hello view; its first number is the prefix of URLs", default="1.23"
     )
     version_json_path: str = setting(FILE, "file that `/__version__` serves", default="version.json")
-    admin_assets_path: str | None = ineffective(PATH, "this service has no plugin `kinto.plugins.admin`", default=None)
+    admin_assets_path: str | None = setting(
+        PATH,
+        "folder of the admin console, with `VERSION` and `index.html`; without one a page explains it",
+        default=None,
+    )
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)

@@ -9,6 +9,7 @@ from app.authentication.logins import compute_once as compute_once
 from app.errors import ApiError as ApiError
 from app.errors import Forbidden as Forbidden
 from app.errors import Invalid as Invalid
+from app.errors import NoSuchUrl as NoSuchUrl
 from app.errors import Problem as Problem
 from app.errors import Unauthenticated as Unauthenticated
 from app.errors import Unknown as Unknown

@@ -15,7 +15,7 @@ from tests.support.services import ROOT
 TEXT = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
 
 NAMES = {
-    *("Alias", "ApiError", "Forbidden", "Invalid", "Problem", "Unauthenticated", "Unknown"),
+    *("Alias", "ApiError", "Forbidden", "Invalid", "NoSuchUrl", "Problem", "Unauthenticated", "Unknown"),
     *("Context", "Event", "Listener"),
     *("DescribedPolicy", "EVERYONE", "Identity", "Policy", "PolicySettings", "Reader"),
     *("Kind", "KindHooks"),
