@@ -8,7 +8,7 @@ from typing import Protocol
 
 from app.decisions.showing import public_document
 from app.kinds import Data, Kind
-from app.operation import Effect, Operation, Outcome
+from app.operation import Effect, Operation, Outcome, Permissions
 from backends import Json
 from backends.storage import list_of
 
@@ -69,6 +69,13 @@ class Context(Protocol):
     def apply(self, effect: Effect) -> None:
         """Write one more object in the same transaction. `effect.clock` and its timestamp come from `stamp`."""
 
+    def append(self, list_uri: str, object_id: str, attributes: Data, permissions: Permissions) -> None:
+        """Write a new object to a derived list (`Kind.derived`) when the request is written; no event tells of it.
+
+        It gets `id` and `last_modified`, in the order of the calls. Nothing else waits for the lock of the list before
+        that. If the object that the list is in does not exist at the end of the request, nothing is written.
+        """
+
     def revoke(self, principal: str) -> None:
         """End all grants to a principal and its memberships."""
 
@@ -83,6 +90,10 @@ class ReadContext:
     def apply(self, effect: Effect) -> None:
         """Raise TypeError."""
         raise TypeError(f"A request that only reads cannot write {effect.new.uri}")
+
+    def append(self, list_uri: str, object_id: str, attributes: Data, permissions: Permissions) -> None:  # noqa: ARG002
+        """Raise TypeError."""
+        raise TypeError(f"A request that only reads cannot write to {list_uri}")
 
     def revoke(self, principal: str) -> None:
         """Raise TypeError."""

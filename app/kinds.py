@@ -6,7 +6,7 @@ the same way (`Service.add_kind`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from app.errors import ApiError, Problem
@@ -76,7 +76,8 @@ class Kind:
 
     With `must_have_parent` a missing parent is reported before any other error (C-ERR-40). With `membership` the users
     in the attribute `members` get the object's URI as a principal (C-PERM-6). The attribute `indexes` declares those of
-    the lists in the object that `indexed_lists` names.
+    the lists in the object that `indexed_lists` names. `derived` lists get objects by `app.events.Context.append`; they
+    are in objects at the top, and are locked after all others.
     """
 
     name: str
@@ -90,6 +91,7 @@ class Kind:
     must_have_parent: bool = False
     membership: bool = False
     indexed_lists: tuple[str, ...] = ()
+    derived: bool = False
     hooks: KindHooks = field(default_factory=KindHooks)
 
     @property
@@ -149,16 +151,25 @@ class Route:
 
 
 class Kinds:
-    """All kinds of one service, by name and by path."""
+    """All kinds of one service, by name and by path.
+
+    `derived` has the derived lists: ("buckets", "history") is the list of this name in each bucket.
+    """
 
     def __init__(self) -> None:
         self._by_name: dict[str, Kind] = {}
         self._children: dict[str | None, dict[str, Kind]] = {}
+        self.derived: set[tuple[str, str]] = set()
 
     def add(self, kind: Kind) -> None:
-        """Add a kind. Raises ValueError when another kind has its name or its URL."""
+        """Add a kind. Raises ValueError when another kind has its name or its URL, or when it cannot be derived."""
         if kind.name in self._by_name or kind.plural in self._children.get(kind.parent, {}):
             raise ValueError(f"The kind {kind.name!r} was already registered.")
+        if kind.derived:
+            parent = self._by_name.get(kind.parent or "")
+            if parent is None or parent.parent is not None or kind.plural in parent.indexed_lists:
+                raise ValueError(f"The lists of {kind.name!r} cannot be derived: they are not in an object at the top.")
+            self.derived.add((parent.plural, kind.plural))
         self._by_name[kind.name] = kind
         self._children.setdefault(kind.parent, {})[kind.plural] = kind
 
@@ -178,6 +189,10 @@ class Kinds:
     def lists_in(self, kind: Kind, uri: str) -> list[str]:
         """Return the lists in the object *uri* of a kind."""
         return [f"{uri}/{plural}" for plural in self._children.get(kind.name, ())]
+
+    def derived_lists_in(self, uris: Iterable[str]) -> set[str]:
+        """Return the derived lists in the objects *uris*."""
+        return {f"{uri}/{plural}" for uri in uris for top, plural in self.derived if uri.split("/")[1::2] == [top]}
 
     def may_contain_groups(self, kind: Kind) -> bool:
         """Return whether there may be groups below objects of *kind*."""

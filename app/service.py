@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Final, TypeVar
 
@@ -22,7 +23,7 @@ from app.settings.values import Reader as ValueReader
 from backends import Json
 from backends.cache import Cache
 from backends.metrics import NO_METRICS, Metrics
-from backends.storage import Storage
+from backends.storage import Storage, Transaction
 from backends.tolerance import tolerate
 
 log: Final = logging.getLogger("kinto.core.events")
@@ -142,6 +143,10 @@ class Service:
         self.listeners.append(listener)
         self.has_listeners = True
         self.listens_to_reads |= "read" in listener.actions
+
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        """Open a writing transaction of the storage, which locks the lists of the kinds of this service in order."""
+        return self.storage.transaction(self.kinds.derived)
 
     def notify_before(self, events: Sequence[Event], context: Context) -> None:
         """Call listeners inside the transaction. An ApiError that one raises rolls everything back (C-EVT-6)."""

@@ -16,6 +16,7 @@ from backends.metrics.calls import Call
 from backends.storage import (
     NOTHING_DECLARED,
     AccessSelection,
+    Append,
     Change,
     Clock,
     Declared,
@@ -106,11 +107,11 @@ class TimedStorage:
         return _read(self._storage.read, selection, self._observe)
 
     @contextmanager
-    def transaction(self) -> Iterator[Transaction]:
+    def transaction(self, derived: Collection[tuple[str, str]] = ()) -> Iterator[Transaction]:
         """Open a writing transaction whose statements are timed."""
         writes = _Writes()
         try:
-            with self._storage.transaction() as transaction:
+            with self._storage.transaction(derived) as transaction:
                 yield TimedTransaction(transaction, self._observe, writes)
                 writes.begin_commit()
         finally:
@@ -161,6 +162,10 @@ class TimedStorage:
     def close(self) -> None:
         """Close the connections."""
         self._storage.close()
+
+
+def _calls_of_append(append: Append) -> Sequence[Call]:
+    return (calls.CREATE, calls.GRANT) if append.granted else (calls.CREATE,)
 
 
 class _Writes:
@@ -239,11 +244,18 @@ class TimedTransaction:
         """Return the URIs of objects that already use one of the requested timestamps in the same list."""
         return self._transaction.timestamp_conflicts(timestamps)
 
-    def write(self, changes: Sequence[Change], moves: Sequence[Move], declared: Declared = NOTHING_DECLARED) -> bool:
+    def write(
+        self,
+        changes: Sequence[Change],
+        moves: Sequence[Move],
+        declared: Declared = NOTHING_DECLARED,
+        appends: Sequence[Append] = (),
+    ) -> bool:
         """Write, timed as each of Kinto's calls that the changes would need."""
         backend_calls = dict.fromkeys(call for change in changes for call in self._calls_of_change(change))
+        backend_calls |= dict.fromkeys(call for append in appends for call in _calls_of_append(append))
         with self._writes.time(*backend_calls):
-            wants_builder = self._transaction.write(changes, moves, declared)
+            wants_builder = self._transaction.write(changes, moves, declared, appends)
         self._living.update(change.stored.uri for change in changes)
         self._living.difference_update([change.stored.uri for change in changes if change.stored.deleted])
         return wants_builder

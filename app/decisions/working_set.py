@@ -226,7 +226,7 @@ class WorkingSet:
         return joined, self.transaction_state.ended_memberships | Holdings(members=frozenset(left))
 
     def _change(self, uri: str, effect: Effect) -> Change:
-        before, after = _pairs(self._stored_permissions[uri]), _pairs(effect.permissions)
+        before, after = pairs(self._stored_permissions[uri]), pairs(effect.permissions)
         return Change(effect.new, self._stamps[uri], before - after, after - before)
 
     def discard_below(self, uris: Collection[str]) -> None:
@@ -242,7 +242,8 @@ class WorkingSet:
             self.snapshot.grants.pop(uri, None)
 
 
-def _pairs(permissions: Permissions) -> frozenset[tuple[str, str]]:
+def pairs(permissions: Permissions) -> frozenset[tuple[str, str]]:
+    """Return the grants on an object as pairs of a permission and a principal."""
     return frozenset((name, principal) for name, principals in permissions.items() for principal in principals)
 
 

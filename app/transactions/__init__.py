@@ -13,7 +13,8 @@ SELECT is consistent by itself. Any other batch is one transaction (`write_batch
    before which the pending changes are written (`flush`): the page of a list is read, the lists below a deleted object
    are emptied, credentials are checked again because the batch has changed users, a view runs.
 4. **Notify** listeners before the commit. Their effects join the pending changes.
-5. **Move** the clocks to the timestamps given out, then **write** documents and grants, memberships last.
+5. **Move** the clocks to the timestamps given out, then **write** documents and grants, memberships last. The move also
+   locks and moves the clocks of derived lists, and gives their new objects timestamps (`WriteTransaction.append`).
 6. Exchange the nonces of page tokens in the cache, then **commit**; roll back if nothing was written.
 7. Notify listeners after the commit.
 

@@ -84,7 +84,7 @@ def _lists_in(service: Service, uri: str) -> list[str]:
 def _delete(
     service: Service, principal: str, identity: Identity, reader: VerifyingReader, lists: frozenset[str]
 ) -> None:
-    with service.storage.transaction() as transaction:
+    with service.transaction() as transaction:
         reader.reset()
         deletion = _prepare(service, transaction, principal, reader, lists)
         events = deletion.notify_listeners(deletion.delete(identity))
@@ -97,7 +97,8 @@ def _prepare(
 ) -> _UserDeletion:
     """Look up the holdings of a user, lock their lists, and look them up again. Raises Unlocked and Outdated."""
     first_plan = plan_deletion(service, principal, transaction.user_holdings(principal))
-    clocks = transaction.lock(first_plan.lists | lists, _with_lists(service, first_plan.deletions))
+    roots = _with_lists(service, first_plan.deletions)
+    clocks = transaction.lock(first_plan.lists | lists | service.kinds.derived_lists_in(roots), roots)
     plan = plan_deletion(service, principal, transaction.user_holdings(principal))
     transaction.expect_locked(plan.lists)
     snapshot = Snapshot(clocks=clocks)

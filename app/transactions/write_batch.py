@@ -29,7 +29,7 @@ def write_batch(
     Raises the exceptions of `run_with_retries` and Outdated, ResultsMissing, ImpliedMissing, Clash, BackendError, and
     errors of views and of listeners before the commit.
     """
-    with Nonces(service) as nonces, service.storage.transaction() as transaction:
+    with Nonces(service) as nonces, service.transaction() as transaction:
         batch = WriteBatch(service, Attempt(transaction, slow_results, nonces, lists), steps)
         batch.prepare()
         answers = [batch.perform(step) for step in steps]
@@ -89,8 +89,11 @@ class WriteBatch(WriteTransaction):
         """Lock the lists that the operations may write or empty, then read everything that they name."""
         writes = [operation for operation in self._operations if not operation.reads]
         self._cascade_roots = _cascade_roots(self.service, writes, is_single=self._is_single)
+        derived = self.service.kinds.derived_lists_in(self._cascade_roots)
         self._lists_locked_last = {list_of(uri) for uri in self._cascade_roots if self._is_single and at_top(uri)}
-        lists = {operation.route.list for operation in writes} | self._attempt.lists
+        if self._lists_locked_last:
+            self._lists_locked_last |= derived
+        lists = {operation.route.list for operation in writes} | derived | self._attempt.lists
         reads = self._select_all(() if self._lists_locked_last else self._cascade_roots)
         # Not in a second try: a read cannot tell its own lock from that of several sessions.
         first_bucket = reads[0].bucket if reads and not self._attempt.lists else None
@@ -259,7 +262,8 @@ class WriteBatch(WriteTransaction):
         """Lock the lists below deleted objects, unless they were locked from the start."""
         unlocked = [uri for uri in uris if uri not in self._cascade_roots and not is_inside(uri, self._cascade_roots)]
         if unlocked:
-            self.working_set.snapshot.clocks |= self.transaction.lock((), unlocked)
+            derived = self.service.kinds.derived_lists_in(unlocked)
+            self.working_set.snapshot.clocks |= self.transaction.lock(derived, unlocked)
             for selection in selections.add_cascade_roots([], unlocked):
                 self.working_set.snapshot.add(self.transaction.read(selection))
 

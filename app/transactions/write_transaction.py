@@ -9,13 +9,15 @@ from dataclasses import replace
 from typing import TypeVar
 
 from app.decisions.declaring import changed_indexes
-from app.decisions.working_set import WorkingSet, now_ms
+from app.decisions.working_set import WorkingSet, now_ms, pairs
 from app.errors import Clash, Taken
 from app.events import Event, collect_events
-from app.operation import Effect, Operation, Outcome
+from app.kinds import Data
+from app.operation import Effect, Operation, Outcome, Permissions
 from app.schemas.cache import NotCompiled, compile_schema
 from app.service import Service
 from backends.storage import (
+    Append,
     Conflict,
     Holdings,
     IndexDefinition,
@@ -79,6 +81,7 @@ class WriteTransaction:
         self.working_set = WorkingSet(snapshot, now_ms())
         self.wrote = False
         self.wants_index_builder = False
+        self._appends: list[Append] = []
         self._declared: dict[str, Sequence[IndexDefinition]] = {}
         self._notified_operation: Operation | None = None
         self._listener_outcomes: list[tuple[Operation, Outcome]] = []
@@ -93,14 +96,26 @@ class WriteTransaction:
         if not self.working_set.is_moving(list_uri):
             self.working_set.snapshot.clocks |= self.transaction.lock_last(list_uri)
         parent = list_of(list_uri)
-        if parent and parent not in self.working_set.snapshot.objects:
-            self.working_set.snapshot.add(self.transaction.read(Selection(read_bucket(parent), ancestors=(parent,))))
-        if parent and self.working_set.living(parent) is None:
+        if parent and not self._exists(parent):
             return None
         if list_uri not in self.working_set.snapshot.clocks:
             self.transaction.expect_locked((list_of(parent),))
             self.working_set.start_list(list_uri)
         return self.working_set.allocate_timestamp(list_uri)
+
+    def _exists(self, uri: str) -> bool:
+        """Return whether an object exists now; one that the request has not read is read."""
+        if uri not in self.working_set.snapshot.objects:
+            self.working_set.snapshot.add(self.transaction.read(Selection(read_bucket(uri), ancestors=(uri,))))
+        return self.working_set.living(uri) is not None
+
+    def append(self, list_uri: str, object_id: str, attributes: Data, permissions: Permissions) -> None:
+        """Write one more object to a derived list at the end of the transaction. Raises ValueError for other lists."""
+        parent = list_of(list_uri)
+        if list_uri not in self.service.kinds.derived_lists_in((parent,)):
+            raise ValueError(f"{list_uri} is no derived list")
+        document = {"id": object_id, **attributes}
+        self._appends.append(Append(f"{list_uri}/{object_id}", document, self.working_set.now, pairs(permissions)))
 
     def apply(self, effect: Effect) -> None:
         """Write one more object for a listener. Listeners are notified of it by a separate event (P-EVT-6).
@@ -145,14 +160,16 @@ class WriteTransaction:
         self.working_set.revoke(Principals(users=frozenset((principal,))))
 
     def finish(self) -> None:
-        """Write all pending changes, then begin and end memberships: once, after all operations."""
-        self.flush()
+        """Write all pending changes and what was appended, then begin and end memberships: after all operations."""
+        parents = {list_of(list_of(append.uri)) for append in self._appends}
+        living = {uri for uri in parents if self._exists(uri)}
+        self.flush([append for append in self._appends if list_of(list_of(append.uri)) in living])
         joined, left = self.working_set.membership_changes()
         self.transaction.end_holdings(left, self.working_set.interval_timestamp)
         self.transaction.begin_memberships(joined, self.working_set.interval_timestamp)
 
-    def flush(self) -> None:
-        """Write pending changes, but no memberships of groups that changed.
+    def flush(self, appends: Sequence[Append] = ()) -> None:
+        """Write pending changes and *appends*, but no memberships of groups that changed.
 
         Raises Clash when a client chose the timestamp of another object of the list (C-PRE-9), and Taken when an object
         has the values of another one in a unique index.
@@ -165,7 +182,7 @@ class WriteTransaction:
             )
             self.working_set.transaction_state.ended_memberships |= Holdings(members=holdings.members)
             self.wrote = True
-        if not changes and not moves:
+        if not changes and not moves and not appends:
             return
         requested = [(change.stored.uri, change.stored.timestamp) for change in changes if change.backdated]
         if requested:
@@ -176,7 +193,7 @@ class WriteTransaction:
                 raise Clash
         declared, self._declared = self._declared, {}
         try:
-            self.wants_index_builder |= bool(self.transaction.write(changes, moves, declared))
+            self.wants_index_builder |= bool(self.transaction.write(changes, moves, declared, appends))
         except NotUnique as error:
             raise Taken(error.fields, error.existing.rpartition("/")[2]) from error
         self.wrote = True

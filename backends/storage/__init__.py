@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from backends.storage.changes import Change, Holdings, Move, Principals, UserHoldings
+from backends.storage.changes import Append, Change, Holdings, Move, Principals, UserHoldings
 from backends.storage.errors import Conflict, Disconnected, NotUnique, Uncertain, Unlocked
 from backends.storage.indexes import NOTHING_DECLARED, Declared, Index, IndexDefinition
 from backends.storage.keys import at_top, bucket_of, is_inside, like_pattern, list_of, read_bucket, write_buckets
@@ -38,6 +38,7 @@ __all__ = [
     "NOTHING_DECLARED",
     "OPERATORS",
     "AccessSelection",
+    "Append",
     "Change",
     "Clock",
     "Conflict",
@@ -84,7 +85,7 @@ class Transaction(Protocol):
     def lock(
         self, lists: Iterable[str], cascade_roots: Iterable[str] = (), read_bucket: str | None = None
     ) -> dict[str, Clock]:
-        """Lock the clocks of *lists* and all clocks below the objects *cascade_roots*; return those that exist.
+        """Lock the clocks of *lists* and those below the objects *cascade_roots* that are not derived; return them.
 
         The result is by list. Call this before reading anything that the transaction will write. The rows stay locked
         until the transaction ends.
@@ -106,7 +107,7 @@ class Transaction(Protocol):
     def read(self, selection: Selection) -> Snapshot:
         """Read from one bucket inside the transaction, as `Storage.read` does.
 
-        Raises Unlocked when a list below one of `selection.cascade_roots` is not locked.
+        Raises Unlocked when a list below one of `selection.cascade_roots` is neither locked nor derived.
         """
 
     def timestamp_conflicts(self, requested: Iterable[tuple[str, int]]) -> set[str]:
@@ -115,9 +116,16 @@ class Transaction(Protocol):
         Each of *requested* is the URI of an object and a timestamp.
         """
 
-    def write(self, changes: Sequence[Change], moves: Sequence[Move], declared: Declared = NOTHING_DECLARED) -> bool:
+    def write(
+        self,
+        changes: Sequence[Change],
+        moves: Sequence[Move],
+        declared: Declared = NOTHING_DECLARED,
+        appends: Sequence[Append] = (),
+    ) -> bool:
         """Move the clocks, then write objects and grants, each as one statement.
 
+        *appends* are objects of derived lists, which are locked by the move, and get timestamps in this order.
         *declared* are the indexes of lists from then on. Returns whether one of them is left to the index builder,
         since its list is large. Raises NotUnique for an object with the values of another one
         in a unique index; Unlocked for a list that is neither locked nor started, and for a list that is to start
@@ -137,8 +145,9 @@ class Transaction(Protocol):
         """Delete all rows below deleted objects; below an object at the top the whole bucket. Clocks stay.
 
         Without *copies* the copy of an object at the top in its own bucket stays, which belongs to the list of the
-        object. The indexes of the lists below are deleted too. Raises Unlocked for an object that was not read as one
-        of `Selection.cascade_roots` with all clocks below it locked.
+        object, and derived lists need not be locked: this is done once more when they are. The indexes of the lists
+        below are deleted too. Raises Unlocked for an object that was not read as one of `Selection.cascade_roots` with
+        all clocks below it locked.
         """
 
     def delete_copies(self, uris: Sequence[str]) -> None:
@@ -165,8 +174,10 @@ class Storage(Protocol):
     def read(self, selection: Selection) -> Snapshot:
         """Read from one bucket in one statement, so that all facts are of the same moment."""
 
-    def transaction(self) -> AbstractContextManager[Transaction]:
+    def transaction(self, derived: Collection[tuple[str, str]] = ()) -> AbstractContextManager[Transaction]:
         """Open a writing transaction: committed when the block ends, rolled back when it raises.
+
+        *derived* has the lists that are locked after all others: ("buckets", "history") is that of every bucket.
 
         In the block, `read` and `read_accessible` of this thread see the rows that it wrote, and the other methods that
         write raise RuntimeError.

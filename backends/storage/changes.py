@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
+from backends import Json
+from backends.codec import dumps
 from backends.storage.keys import is_inside, list_of, write_buckets
 from backends.storage.objects import Stored
 
@@ -49,6 +52,25 @@ class Move:
     last_modified: int
     count: int = 0
     starts: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """A new object of a derived list, whose timestamp the storage gives out when it moves the clock of the list.
+
+    `document` lacks `last_modified`. The timestamp is `earliest` in ms or later. `granted` as in `Change`.
+    """
+
+    uri: str
+    document: Mapping[str, Json]
+    earliest: int
+    granted: frozenset[tuple[str, str]] = frozenset()
+
+    def at(self, timestamp: int) -> Change:
+        """Return the change that writes the object with its timestamp."""
+        text = dumps({**self.document, "last_modified": timestamp})
+        stored = Stored(self.uri, timestamp, deleted=False, born=timestamp, text=text)
+        return Change(stored, timestamp, granted=self.granted)
 
 
 @dataclass(frozen=True, slots=True)

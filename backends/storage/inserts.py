@@ -8,11 +8,12 @@ list to the machines that keep them, unlike the rows of a `SELECT FROM unnest(..
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
 from backends.storage.compiled import Sql, compile_sql
+from backends.storage.sessions import Row as Returned
 from backends.storage.sessions import Session
 
 _MAX_ROWS: Final = 1_000
@@ -33,10 +34,18 @@ class Inserts:
 
     def later(self, session: Session, rows: Sequence[Row]) -> None:
         """Insert the rows with the next statement of the session that returns rows; without rows nothing is sent."""
+        for sql, values in self._statements(session, rows):
+            session.later(sql, values)
+
+    def rows(self, session: Session, rows: Sequence[Row]) -> list[Returned]:
+        """Insert the rows at once, and return those of a RETURNING clause."""
+        return [row for sql, values in self._statements(session, rows) for row in session.rows(sql, values)]
+
+    def _statements(self, session: Session, rows: Sequence[Row]) -> Iterator[tuple[Sql, Row]]:
         for start in range(0, len(rows), _MAX_ROWS):
             batch = rows[start : start + _MAX_ROWS]
             values = {f"{name}_{number}": row[name] for number, row in enumerate(batch) for name in self._columns}
-            session.later(self._sql(session.dialect, len(batch)), values)
+            yield self._sql(session.dialect, len(batch)), values
 
     def _compile(self, dialect: Any, count: int) -> Sql:
         """Return the INSERT of *count* rows, whose values are named `<column>_<number of the row>`.

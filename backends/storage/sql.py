@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any, Final
@@ -164,12 +164,12 @@ class SqlStorage:
                 session.end()
 
     @contextmanager
-    def transaction(self) -> Iterator[Writer]:
+    def transaction(self, derived: Collection[tuple[str, str]] = ()) -> Iterator[Writer]:
         """Open a writing transaction."""
         with self._write_session() as session:
             token = self._open_session.set(session)
             try:
-                yield Writer(session, self._dialect, self._reads, self._write_statements, self.waits)
+                yield Writer(session, self._reads, self._write_statements, self.waits, derived)
             finally:
                 self._open_session.reset(token)
             session.commit()

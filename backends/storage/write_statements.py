@@ -45,9 +45,12 @@ class WriteStatements:
     """The statements of writing transactions in one database dialect."""
 
     def __init__(self, dialect: Dialect) -> None:
+        self.dialect = dialect
         self.lock_clocks = Statement(_build_lock(dialect))
         self.timestamp_conflicts = Statement(_build_timestamp_conflicts(dialect))
-        self.move_clocks = _build_move(dialect)
+        move = _build_move(dialect)
+        self.move_clocks = Inserts(move, _CLOCK_COLUMNS)
+        self.move_derived_clocks = Inserts(move.returning(clocks.c.list, clocks.c.last_modified), _CLOCK_COLUMNS)
         self.start_clocks = Inserts(dialect.insert(clocks).on_conflict_do_nothing(), _CLOCK_COLUMNS)
         self.put_documents = _build_documents(dialect, ("last_modified", "deleted", "data"))
         self.put_documents_with_keys = _build_documents(dialect, ("last_modified", "deleted", "data", *KEYS))
@@ -58,15 +61,18 @@ class WriteStatements:
 
 
 def _build_lock(dialect: Dialect) -> Select[Any]:
-    """Return the statement that locks all clocks of a bucket in ranges of URIs, one range after the other."""
-    ranges = dialect.bound_rows("ranges", [("first", Text()), ("last", Text())])
+    """Return the statement that locks all clocks of a bucket in ranges of URIs, one range after the other.
+
+    The end of a range is excluded.
+    """
+    ranges = dialect.bound_rows("ranges", [("first", Text()), ("end", Text())])
     in_bucket = (
         select(clocks.c.list, clocks.c.last_modified, clocks.c.count)
         .where(clocks.c.bucket == _BUCKET)
         .order_by(clocks.c.list)
         .with_for_update(key_share=True)
     )
-    return dialect.look_up(in_bucket, ranges, clocks.c.list >= ranges.c.first, clocks.c.list <= ranges.c.last)
+    return dialect.look_up(in_bucket, ranges, clocks.c.list >= ranges.c.first, clocks.c.list < ranges.c.end)
 
 
 def _build_timestamp_conflicts(dialect: Dialect) -> Select[Any]:
@@ -79,25 +85,32 @@ def _build_timestamp_conflicts(dialect: Dialect) -> Select[Any]:
     return dialect.look_up(in_bucket, requested, *same)
 
 
-def _build_move(dialect: Dialect) -> Inserts:
-    """Return the upsert that moves clocks forward, and starts those of new lists: rows whose floor is not 0.
+def _build_move(dialect: Dialect) -> Any:
+    """Return the upsert that moves clocks forward. The floor of its row tells what happens to a list:
 
-    A list that starts at a timestamp that its clock has passed meanwhile was started by another transaction: its
-    timestamp becomes NULL, which the column refuses. So the statement can be sent with the COMMIT.
+    - 0: the list is locked, and its clock becomes that of the row.
+    - the timestamp of the row: the list starts. If its clock has passed that timestamp meanwhile, another transaction
+      has started it: the timestamp becomes NULL, which the column refuses. So the statement can be sent with the
+      COMMIT.
+    - below the timestamp of the row: the list is derived, and locked from here on. Its clock goes on by as many ms as
+      it gets objects, at least to the timestamp of the row. A list without a clock starts at the floor.
     """
     statement = dialect.insert(clocks)
-    new, starts = statement.excluded, statement.excluded.floor > _ZERO
+    new, starts = statement.excluded, statement.excluded.floor == statement.excluded.last_modified
+    derived = and_(new.floor > _ZERO, new.floor < new.last_modified)
     # A clock at the end of the range has no next value: the list starts at the same timestamp.
     passed = and_(starts, clocks.c.last_modified >= new.last_modified, clocks.c.last_modified < _LAST)
     # Never below 0: objects can be deleted although a count is wrong (`kinto check` reports that).
     count = dialect.greatest(clocks.c.count + new.count, _ZERO)
     moved = {
-        "last_modified": case((not_(passed), new.last_modified)),
+        "last_modified": case(
+            (derived, dialect.greatest(new.last_modified, clocks.c.last_modified + new.count)),
+            (not_(passed), new.last_modified),
+        ),
         "floor": case((starts, new.last_modified), else_=clocks.c.floor),
         "count": case((starts, new.count), else_=count),
     }
-    upsert = statement.on_conflict_do_update(index_elements=[clocks.c.bucket, clocks.c.list], set_=moved)
-    return Inserts(upsert, _CLOCK_COLUMNS)
+    return statement.on_conflict_do_update(index_elements=[clocks.c.bucket, clocks.c.list], set_=moved)
 
 
 def _build_documents(dialect: Dialect, columns: Sequence[str]) -> Inserts:

@@ -4,10 +4,14 @@ Theory of operation, on the rules of docs/architecture.md ("What a transaction r
 
 - **Locks.** The row of a list's clock is the lock of the list; no other row is locked before it is written. `lock`
   sends one statement for each bucket, buckets in ascending order, the lists of a bucket in the order of their names,
-  and the lists at the top (`/accounts`, `/buckets`) last (`_lock_order`). So a request that deletes a bucket empties it
-  before it locks the list that all buckets share, and two transactions that lock at their start never wait for each
-  other in a circle. One circle is left: the lists that a DELETE of all buckets empties are known only under the lock of
-  their list. PostgreSQL then ends one of the two transactions as a deadlock.
+  then the lists at the top (`/accounts`, `/buckets`), and derived lists last (`_place`). So a request that deletes a
+  bucket empties it before it locks the list that all buckets share, and two transactions that lock at their start never
+  wait for each other in a circle. One circle is left: the lists that a DELETE of all buckets empties are known only
+  under the lock of their list. PostgreSQL then ends one of the two transactions as a deadlock.
+- **Derived lists** get an object for each change of other lists of their bucket (a history). Nothing locks them before:
+  the upsert that moves the clocks moves theirs too, in its last rows, and returns the timestamps that it gave out. So
+  writers of different lists of a bucket wait for each other from there to the COMMIT only. A list below a cascade root
+  may be derived: its rows are deleted before it is locked too, and once more afterwards.
 - **Visibility.** The level is READ COMMITTED: a statement sees the rows that were committed before it began, and the
   transaction's own. A `lock` that waited returns the newest values of the rows that existed when it began; a list that
   was created meanwhile is missing. `read` is a later statement and sees it. On SQLite a transaction begins with the
@@ -50,7 +54,7 @@ A PUT that creates a record which eve may write, shortened:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -58,6 +62,7 @@ from sqlalchemy import Connection, Executable
 
 from backends.storage import (
     NOTHING_DECLARED,
+    Append,
     Change,
     Clock,
     Declared,
@@ -68,6 +73,7 @@ from backends.storage import (
     Snapshot,
     Unlocked,
     UserHoldings,
+    at_top,
     bucket_of,
     is_inside,
     list_of,
@@ -75,7 +81,6 @@ from backends.storage import (
     write_buckets,
 )
 from backends.storage.compiled import compile_sql
-from backends.storage.dialect import Dialect
 from backends.storage.index_writes import IndexWrites
 from backends.storage.intervals import GRANT, MEMBERSHIP, OBJECT
 from backends.storage.reads import Reads
@@ -83,6 +88,11 @@ from backends.storage.sessions import Row, Session
 from backends.storage.tables import documents, grants, members
 from backends.storage.waits import Waits
 from backends.storage.write_statements import GRANTS, WriteStatements, delete_below, delete_copies, holdings_inside
+
+_IN_BUCKET, _AT_TOP, _DERIVED = range(3)
+"""The groups of lists in the order of locks."""
+
+_Place = tuple[int, str]
 
 _MAX_ROOTS: Final = 200
 """The greatest number of objects in one statement on the rows below them: SQLite limits the depth of an expression."""
@@ -92,36 +102,54 @@ class Writer:
     """One writing transaction on a connection. See `backends.storage.Transaction` for what its methods promise."""
 
     def __init__(
-        self, session: Session, dialect: Dialect, reads: Reads, statements: WriteStatements, waits: Waits
+        self,
+        session: Session,
+        reads: Reads,
+        statements: WriteStatements,
+        waits: Waits,
+        derived: Collection[tuple[str, str]] = (),
     ) -> None:
+        self._derived = derived
         self._session = session
-        self._dialect = dialect
+        self._dialect = statements.dialect
         self._reads = reads
         self._statements = statements
         self._waits = waits
-        self.indexes = IndexWrites(session, dialect, statements.indexes)
+        self.indexes = IndexWrites(session, statements.dialect, statements.indexes)
         self._own_lists: set[str] = set()
         self._lists_to_lock: list[str] = []
         self._cascade_roots: set[str] = set()
+        self._derived_below: set[str] = set()
 
     def lock(
         self, lists: Iterable[str], cascade_roots: Iterable[str] = (), read_bucket: str | None = None
     ) -> dict[str, Clock]:
-        """Lock one bucket after the other, the lists at the top last; lists of *read_bucket* alone with the read."""
-        lists_by_bucket: dict[str, list[str]] = {}
+        """Lock in the order of `_place`; lists of *read_bucket* alone are locked with the read."""
+        lists_by_place: dict[_Place, list[str]] = {}
         for name in sorted(lists):
-            lists_by_bucket.setdefault(bucket_of(name), []).append(name)
-        roots_by_bucket: dict[str, list[str]] = {}
+            lists_by_place.setdefault(self._place(name), []).append(name)
+        roots_by_place: dict[_Place, list[str]] = {}
         for uri in sorted(cascade_roots):
-            roots_by_bucket.setdefault(bucket_of(uri), []).append(uri)
-        if not roots_by_bucket and lists_by_bucket.keys() == {read_bucket}:
-            [self._lists_to_lock] = lists_by_bucket.values()
+            roots_by_place.setdefault((_IN_BUCKET, bucket_of(uri)), []).append(uri)
+        if not roots_by_place and [bucket for _, bucket in lists_by_place] == [read_bucket]:
+            [self._lists_to_lock] = lists_by_place.values()
             return {}
         locked: dict[str, Clock] = {}
-        for bucket in sorted(lists_by_bucket.keys() | roots_by_bucket, key=_lock_order):
-            locked |= self._lock_bucket(bucket, lists_by_bucket.get(bucket, []), roots_by_bucket.get(bucket, []))
+        for place in sorted(lists_by_place.keys() | roots_by_place):
+            locked |= self._lock_bucket(place[1], lists_by_place.get(place, []), roots_by_place.get(place, []))
         self._own_lists |= locked.keys()
         return locked
+
+    def _place(self, name: str) -> _Place:
+        """Return the place of a list in the order of locks: its group, then its bucket. Names are third."""
+        bucket = bucket_of(name)
+        if bucket == name:
+            return _AT_TOP, bucket
+        return (_DERIVED if self._is_derived(name) else _IN_BUCKET), bucket
+
+    def _is_derived(self, name: str) -> bool:
+        segments = name.split("/")
+        return len(segments) == 4 and (segments[1], segments[3]) in self._derived
 
     def _lock_bucket(self, bucket: str, lists: list[str], roots: list[str]) -> dict[str, Clock]:
         if self._own_lists:
@@ -132,9 +160,20 @@ class Writer:
         return {name: Clock(last_modified, count) for name, last_modified, count in rows}
 
     def _bind_lock(self, bucket: str, lists: Iterable[str], roots: Iterable[str] = ()) -> dict[str, Any]:
-        # The statement locks in the order of the ranges. No list has the name that ends the range of a root.
-        ranges = sorted([*((name, name) for name in lists), *((f"{uri}/", f"{uri}0") for uri in roots)])
-        return {"of_bucket": bucket, **self._dialect.bind_rows("ranges", ("first", "last"), ranges)}
+        # The statement locks in the order of the ranges, whose ends are excluded.
+        ranges = sorted([*map(_range_of, lists), *(part for uri in roots for part in self._ranges_below(uri))])
+        return {"of_bucket": bucket, **self._dialect.bind_rows("ranges", ("first", "end"), ranges)}
+
+    def _ranges_below(self, uri: str) -> Iterator[tuple[str, str]]:
+        """Yield the ranges of the lists below an object, without the derived ones."""
+        first = f"{uri}/"
+        if at_top(uri):
+            top = uri.split("/")[1]
+            for name in sorted(f"{uri}/{plural}" for kind, plural in self._derived if kind == top):
+                hole, end = _range_of(name)
+                yield first, hole
+                first = end
+        yield first, f"{uri}0"
 
     def _lock_and_read(self, selection: Selection) -> Snapshot:
         """Send the lock that was left to this read, and the read, as one message.
@@ -153,8 +192,8 @@ class Writer:
 
     def lock_last(self, name: str) -> dict[str, Clock]:
         """Lock one more list, if it follows all own lists in the lock order."""
-        place = *_lock_order(bucket_of(name)), name
-        if name in self._own_lists or all((*_lock_order(bucket_of(own)), own) < place for own in self._own_lists):
+        place = self._place(name), name
+        if name in self._own_lists or all((self._place(own), own) < place for own in self._own_lists):
             return self.lock((name,))
         if self.read(Selection(bucket_of(name), clocks=(name,))).clocks:
             raise Unlocked((name,))
@@ -167,14 +206,17 @@ class Writer:
             raise Unlocked(missing)
 
     def read(self, selection: Selection) -> Snapshot:
-        """Read from one bucket; raise Unlocked when a list below one of its cascade roots is not locked."""
+        """Read from one bucket; raise Unlocked when a list below a cascade root is neither locked nor derived."""
         own_lists = self._own_lists.union(self._lists_to_lock)
         lists = [name for name in own_lists if not is_inside(name, selection.cascade_roots)]
         unknown = self.indexes.unknown((selection.page.list,) if selection.page else lists, selection.bucket)
         selection = replace(selection, indexes=unknown)
         snapshot = self._lock_and_read(selection) if self._lists_to_lock else self._reads.run(self._session, selection)
         if selection.cascade_roots:
-            self.expect_locked(name for name in snapshot.clocks if is_inside(name, selection.cascade_roots))
+            below = {name for name in snapshot.clocks if is_inside(name, selection.cascade_roots)}
+            derived = {name for name in below if self._is_derived(name)}
+            self.expect_locked(below - derived)
+            self._derived_below |= derived
             self._cascade_roots |= set(selection.cascade_roots)
         self.indexes.add((name for name in unknown if name in self._own_lists), snapshot.indexes)
         return snapshot
@@ -190,12 +232,18 @@ class Writer:
             uris.update(uri for (uri,) in self._statements.timestamp_conflicts.rows(self._session, parameters))
         return uris
 
-    def write(self, changes: Sequence[Change], moves: Sequence[Move], declared: Declared = NOTHING_DECLARED) -> bool:
+    def write(
+        self,
+        changes: Sequence[Change],
+        moves: Sequence[Move],
+        declared: Declared = NOTHING_DECLARED,
+        appends: Sequence[Append] = (),
+    ) -> bool:
         """Move clocks, then declare indexes and write documents, then end and begin grants."""
         started = {move.list for move in moves if move.starts}
         self.expect_locked({change.list for change in changes} - started)
         self.expect_locked(({move.list for move in moves} | declared.keys()) - started)
-        self._move_clocks(moves)
+        changes = [*changes, *self._move_clocks(moves, appends)]
         self.indexes.start(started)
         for name, definitions in sorted(declared.items()):
             self.indexes.declare(name, definitions, starts=name in started)
@@ -204,13 +252,18 @@ class Writer:
         self._begin_grants(changes)
         return self.indexes.wants_builder(declared)
 
-    def _move_clocks(self, moves: Sequence[Move]) -> None:
-        """Set locked clocks to their new timestamps, and start the clocks of new lists.
+    def _move_clocks(self, moves: Sequence[Move], appends: Sequence[Append]) -> list[Change]:
+        """Set locked clocks to their new timestamps, start the clocks of new lists, and return what is appended.
 
         If a list that starts has a later clock, which this transaction has not read, another one has created the list
         meanwhile. Then the statement fails when it is sent: Unlocked, so that the next try locks the list.
+
+        The clocks of derived lists are locked by this statement, unless they were before.
         """
-        ordered = sorted(moves, key=lambda move: (*_lock_order(bucket_of(move.list)), move.list))
+        appended = _by_list(appends)
+        moves = [_with_appended(move, len(appended.get(move.list, ()))) for move in moves]
+        clocks = {move.list: move.last_modified for move in moves}
+        derived = [_derived_row(name, in_list) for name, in_list in sorted(appended.items()) if name not in clocks]
         rows = [
             {
                 "bucket": bucket_of(move.list),
@@ -219,11 +272,23 @@ class Writer:
                 "floor": move.last_modified if move.starts else 0,
                 "count": move.count,
             }
-            for move in ordered
+            for move in sorted(moves, key=lambda move: (self._place(move.list), move.list))
         ]
+        rows += derived
         self._session.starting |= {move.list for move in moves if move.starts}
-        self._statements.move_clocks.later(self._session, rows)
-        self._own_lists |= {move.list for move in moves}
+        if derived:
+            with self._waits.register([row["list"] for row in derived]) as seconds:
+                self._session.limit_lock_waits(seconds)
+                clocks |= dict(self._statements.move_derived_clocks.rows(self._session, rows))
+        else:
+            self._statements.move_clocks.later(self._session, rows)
+        self._own_lists |= clocks.keys()
+        self.indexes.start(row["list"] for row in derived)
+        return [
+            append.at(timestamp)
+            for name, in_list in appended.items()
+            for timestamp, append in enumerate(in_list, clocks[name] - len(in_list) + 1)
+        ]
 
     def _put_documents(self, changes: Sequence[Change]) -> None:
         """Write objects under all their buckets, a tombstone only under the bucket of its list."""
@@ -319,6 +384,8 @@ class Writer:
         unread = {uri for uri in uris if uri not in self._cascade_roots and not is_inside(uri, self._cascade_roots)}
         if unread:
             raise Unlocked(unread)
+        if copies:
+            self.expect_locked(name for name in self._derived_below if is_inside(name, uris))
         for start in range(0, len(uris), _MAX_ROOTS):
             batch = uris[start : start + _MAX_ROOTS]
             for table in (documents, grants):
@@ -367,9 +434,28 @@ class Writer:
         self._session.later(compile_sql(query, self._session.dialect, repeats=False), {})
 
 
-def _lock_order(bucket: str) -> tuple[bool, str]:
-    """Return the sort key of a bucket in the order of locks: ascending, the lists at the top last."""
-    return bucket.count("/") == 1, bucket
+def _range_of(name: str) -> tuple[str, str]:
+    """Return the range of the name of one list: no other sorts before its end, since no URI contains U+0001."""
+    return name, f"{name}\x01"
+
+
+def _by_list(appends: Iterable[Append]) -> dict[str, list[Append]]:
+    by_list: dict[str, list[Append]] = {}
+    for append in appends:
+        by_list.setdefault(list_of(append.uri), []).append(append)
+    return by_list
+
+
+def _with_appended(move: Move, number: int) -> Move:
+    """Return the move of a locked list that also gets a *number* of appended objects."""
+    return replace(move, last_modified=move.last_modified + number, count=move.count + number) if number else move
+
+
+def _derived_row(name: str, appends: Sequence[Append]) -> dict[str, Any]:
+    """Return the row of a clock that is not locked yet: its first object has at least the `earliest` timestamp."""
+    floor, number = appends[0].earliest - 1, len(appends)
+    bucket = bucket_of(name)
+    return {"bucket": bucket, "list": name, "last_modified": floor + number, "floor": floor, "count": number}
 
 
 def _collect_holdings(rows: Iterable[Any]) -> Holdings:

@@ -18,6 +18,7 @@ from backends.codec import dumps
 from backends.storage import (
     LIVING,
     AccessSelection,
+    Append,
     Change,
     Clock,
     Filter,
@@ -388,6 +389,84 @@ def test_a_timestamp_is_taken_when_another_object_of_the_list_has_it(storage: St
 
     with storage.transaction() as transaction:
         assert transaction.timestamp_conflicts([(f"{LIST}/new", 21), (f"{LIST}/other", 5)]) == {f"{LIST}/r1"}
+
+
+TRAILS = f"{BUCKET}/trails"
+
+
+def append(storage: Storage, earliest: int, *ids: str, moves: Sequence[Move] = ()) -> None:
+    """Append objects, each readable by bob, to a list that no one has locked."""
+    with storage.transaction([("buckets", "trails")]) as transaction:
+        transaction.lock([move.list for move in moves if not move.starts])
+        granted = frozenset({("read", BOB)})
+        appends = [Append(f"{TRAILS}/{name}", {"id": name}, earliest, granted) for name in ids]
+        transaction.write((), moves, appends=appends)
+
+
+def test_objects_that_are_appended_get_the_next_timestamps_of_their_list(storage: Storage) -> None:
+    """The list needs no clock before; the present counts where it is later than the clock."""
+    filled(storage)
+
+    append(storage, 100, "a", "b")
+    append(storage, 50, "c", "d")
+    append(storage, 200, "e", "f", moves=[Move(LIST, 23)])
+    append(storage, 300, "g", moves=[Move(TRAILS, 250)])
+    append(storage, 300, "h", "i", moves=[Move(TRAILS, 260, starts=True)])
+
+    seen = read(storage, *(f"{TRAILS}/{name}" for name in "abcdefghi"), clocks=(TRAILS, LIST))
+    stamps = [100, 101, 102, 103, 200, 201, 251, 261, 262]
+    objects = [seen.objects[f"{TRAILS}/{name}"] for name in "abcdefghi"]
+    assert [(each.timestamp, each.born, each.deleted) for each in objects] == [
+        (stamp, stamp, False) for stamp in stamps
+    ]
+    assert [each.data() for each in objects] == [
+        {"id": name, "last_modified": stamp} for name, stamp in zip("abcdefghi", stamps, strict=True)
+    ]
+    assert seen.clocks == {TRAILS: Clock(262, 2), LIST: Clock(23, 3)}
+    assert all(seen.grants[uri] == {"read": {BOB}} for uri in seen.objects)
+
+
+def test_writers_of_different_lists_append_to_one_list_at_the_same_time(storage: Storage) -> None:
+    """Each holds a list of its own; none of them fails."""
+    filled(storage)
+
+    def work(writer: int) -> None:
+        for number in range(20):
+            append(
+                storage, 100, f"{writer}-{number}", f"{writer}-{number}-b", moves=[Move(f"{LIST}{writer}", 9 + number)]
+            )
+
+    for writer in range(8):
+        write(storage, moves=(Move(f"{LIST}{writer}", 5, starts=True),))
+    threads = [threading.Thread(target=work, args=(writer,)) for writer in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    uris = [f"{TRAILS}/{writer}-{number}{end}" for writer in range(8) for number in range(20) for end in ("", "-b")]
+    seen = read(storage, *uris, clocks=(TRAILS,))
+    assert sorted(stored.timestamp for stored in seen.objects.values()) == list(range(100, 420))
+    assert seen.clocks == {TRAILS: Clock(419, 320)}
+
+
+def test_derived_lists_are_locked_last_and_not_with_what_is_around_them(storage: Storage) -> None:
+    """A cascade may delete their rows before they are locked, but does not end like that."""
+    filled(storage)
+    append(storage, 100, "a")
+    write(storage, moves=(Move("/buckets/z/groups", 5),))
+    with storage.transaction([("buckets", "trails")]) as transaction:
+        assert transaction.lock(["/buckets"], [BUCKET]).keys() == {"/buckets", COLLECTIONS, LIST, f"{BUCKET}/groups"}
+        transaction.read(Selection(BUCKET, cascade_roots=(BUCKET,)))
+        transaction.delete_below([BUCKET], copies=False)
+        with pytest.raises(Unlocked, match="trails"):
+            transaction.delete_below([BUCKET])
+        assert transaction.lock_last(TRAILS).keys() == {TRAILS}
+        with pytest.raises(Unlocked):
+            transaction.lock_last("/buckets/z/groups")
+        transaction.delete_below([BUCKET])
+
+    assert read(storage, f"{TRAILS}/a").objects == {}
 
 
 def test_a_list_that_starts_again_is_later_than_in_its_former_life(storage: Storage) -> None:

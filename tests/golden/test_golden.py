@@ -44,10 +44,10 @@ class Boom:
             raise BackendError("the storage is down")
         return getattr(self._storage, name)
 
-    def transaction(self) -> Any:
+    def transaction(self, derived: Any = ()) -> Any:
         if self._fault == "storage_down":
             raise BackendError("the storage is down")
-        return _BoomingTransaction(self._storage.transaction(), self._fault)
+        return _BoomingTransaction(self._storage.transaction(derived), self._fault)
 
 
 class _BoomingTransaction:

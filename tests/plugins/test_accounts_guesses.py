@@ -180,8 +180,8 @@ def _watch_transactions(people: People, monkeypatch: pytest.MonkeyPatch) -> list
     opened, make, compare = storage.transaction, bcrypt.hashpw, bcrypt.checkpw
 
     @contextmanager
-    def transaction() -> Any:
-        with opened() as each:
+    def transaction(derived: Any = ()) -> Any:
+        with opened(derived) as each:
             depth[0] += 1
             try:
                 yield each

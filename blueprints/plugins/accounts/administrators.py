@@ -59,7 +59,7 @@ def create_user(service: Service, name: str, password: str) -> None:
     secret = hash_password(password, service.settings.account_bcrypt_rounds)
     uri = user_of(name).uri
     service.storage.start_clocks((LIST,))
-    with service.storage.transaction() as transaction:
+    with service.transaction() as transaction:
         transaction.lock((LIST,))
         snapshot = transaction.read(Selection(read_bucket(uri), (uri,), clocks=(LIST,)))
         write = WriteTransaction(service, transaction, snapshot)
