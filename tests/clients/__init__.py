@@ -1,0 +1,1 @@
+"""Tests: published clients of Kinto, unmodified."""
