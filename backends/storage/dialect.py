@@ -117,6 +117,9 @@ class Dialect(Protocol):
     def greatest(self, one: ColumnElement[Any], other: ColumnElement[Any]) -> ColumnElement[Any]:
         """Return the greater of two values."""
 
+    def encode_terms(self, terms: Sequence[int]) -> str | None:
+        """Return the value of `documents.terms` as it is bound, None without terms."""
+
     def is_busy(self, error: BaseException | None) -> bool:
         """Return whether the driver's error means that a lock was not available within the time limit."""
 

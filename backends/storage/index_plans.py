@@ -75,7 +75,11 @@ def choose(page: Page, indexes: Iterable[Index]) -> IndexPlan | None:
     """Return the plan that narrows a page most, None if no index serves it."""
     if not may_use_index(page):
         return None
-    plans = [plan for index in indexes if index.is_built and (plan := _plan(page, index)) is not None]
+    plans = [
+        plan
+        for index in indexes
+        if index.definition.is_keyed and index.is_built and (plan := _plan(page, index)) is not None
+    ]
     return max(plans, key=_preference, default=None)
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import (
     Text,
     Update,
     bindparam,
+    cast,
     delete,
     func,
     literal_column,
@@ -21,9 +22,10 @@ from sqlalchemy import (
 
 from backends.storage.branches import indexes_branch
 from backends.storage.dialect import Dialect
+from backends.storage.indexes import KEY_SLOTS
 from backends.storage.inserts import Inserts
 from backends.storage.statements import Statement
-from backends.storage.tables import KEYS, SLOTS, documents, indexes
+from backends.storage.tables import KEYS, TERMS, documents, indexes
 
 _BUCKET: Final = bindparam("of_bucket", type_=Text)
 _OF_INDEX: Final = (
@@ -41,7 +43,7 @@ class IndexStatements:
     - `select`: the indexes of lists, as the branch `INDEX`.
     - `insert`, `change`, `delete`: one index. `delete_below`: the indexes of lists between two names.
     - `objects`: living objects with a URI between two, in this order.
-    - `set_keys`: the keys of objects between two URIs.
+    - `set_entries`: the keys and terms of objects between two URIs.
     - `same_values[slot]`: the objects that have one of some keys; `duplicates[slot]`: two objects with the same key.
     """
 
@@ -54,9 +56,9 @@ class IndexStatements:
         below = indexes.c.list > _FIRST, indexes.c.list < _LAST
         self.delete_below = Statement(delete(indexes).where(indexes.c.bucket == _BUCKET, *below))
         self.objects = Statement(_build_objects(dialect))
-        self.set_keys = Statement(_build_set_keys(dialect))
-        self.same_values = {slot: Statement(_build_same_values(dialect, slot)) for slot in SLOTS}
-        self.duplicates = {slot: Statement(_build_duplicates(slot)) for slot in SLOTS}
+        self.set_entries = Statement(_build_set_entries(dialect))
+        self.same_values = {slot: Statement(_build_same_values(dialect, slot)) for slot in KEY_SLOTS}
+        self.duplicates = {slot: Statement(_build_duplicates(slot)) for slot in KEY_SLOTS}
 
 
 def _build_objects(dialect: Dialect) -> Select[Any]:
@@ -69,16 +71,18 @@ def _build_objects(dialect: Dialect) -> Select[Any]:
     )
 
 
-def _build_set_keys(dialect: Dialect) -> Update:
-    """Return the statement that sets the keys of objects.
+def _build_set_entries(dialect: Dialect) -> Update:
+    """Return the statement that sets the keys and terms of objects.
 
     Only rows between the first and the last are read, whatever the database knows about the tables.
     """
-    keyed = dialect.bound_rows("keyed", [("uri", Text()), *((name, LargeBinary()) for name in KEYS)])
+    columns = [("uri", Text()), *((name, LargeBinary()) for name in KEYS), (TERMS, Text())]
+    entries = dialect.bound_rows("entries", columns)
+    new = {**{name: entries.c[name] for name in KEYS}, TERMS: cast(entries.c[TERMS], documents.c[TERMS].type)}
     return (
         update(documents)
-        .where(documents.c.bucket == _BUCKET, documents.c.uri.between(_FIRST, _LAST), documents.c.uri == keyed.c.uri)
-        .values({name: keyed.c[name] for name in KEYS})
+        .where(documents.c.bucket == _BUCKET, documents.c.uri.between(_FIRST, _LAST), documents.c.uri == entries.c.uri)
+        .values(new)
     )
 
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Final
 
 from backends.storage.index_plans import MAX_RANGES, choose, may_use_index
-from backends.storage.indexes import AUTOMATIC, FIELDS, READY, Index, IndexDefinition, read_definition
+from backends.storage.indexes import AUTOMATIC, FIELDS, KEY_SLOTS, READY, Index, IndexDefinition, read_definition
 from backends.storage.selections import NEWEST_FIRST, Order, Page
 from backends.storage.snapshots import Snapshot
 
@@ -21,7 +21,6 @@ MIN_OBJECTS: Final = 5_000
 MAX_AUTOMATIC: Final = 2
 """The most automatic indexes of a list."""
 
-_MAX_INDEXES: Final = 4
 _MAX_FIELDS: Final = 4
 _MAX_NAME: Final = 255
 _RANGES: Final = ("gt", "min", "lt", "max")
@@ -52,7 +51,7 @@ def has_room(definition: IndexDefinition, objects: int, existing: Collection[Ind
     """Return whether a list of a number of living *objects* gets an automatic index beside those that it has."""
     return (
         objects > MIN_OBJECTS
-        and len(existing) < _MAX_INDEXES
+        and sum(index.definition.is_keyed for index in existing) < len(KEY_SLOTS)
         and sum(index.origin == AUTOMATIC for index in existing) < MAX_AUTOMATIC
         and all(index.definition != definition for index in existing)
     )

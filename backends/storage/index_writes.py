@@ -1,18 +1,20 @@
-"""The indexes of lists in a writing transaction: which there are, what changes them, and the keys of objects.
+"""The indexes of lists in a writing transaction: which there are, what changes them, and the entries of objects.
+
+The entry of an object is its key in an index with keys, its terms in the others.
 
 Theory of operation:
 
 - A transaction locks the clock of a list before it reads the indexes of the list, and every change of an index is made
   under that lock too. So whoever writes an object knows all indexes of its list, those that are being built included,
-  and gives the object its keys in the same statement that writes it.
-- An index is built in steps: each locks the clock, gives some objects their keys in the order of their URIs, and notes
-  the last one (`done`). Objects that are written meanwhile have their keys from their writers, before or after the step
-  that reaches them. After the last step every living object has its key, and the index is `ready`.
+  and gives the object its entries in the same statement that writes it.
+- An index is built in steps: each locks the clock, gives some objects their entries in the order of their URIs, and
+  notes the last one (`done`). Objects that are written meanwhile have their entries from their writers, before or after
+  the step that reaches them. After the last step every living object has its entry, and the index is `ready`.
 - `Writer.read` reads the indexes of the locked lists with everything else: no statement of its own. Only a transaction
   that writes to a list that it locked later reads them by a statement.
-- Keys that a former index left in its column are not removed: they have another prefix. A write of an object replaces
-  all its keys, and a tombstone has none.
-- Where the list has no index, the columns of the keys are not written at all.
+- Entries that a former index left in its column are not removed: they have another prefix. A write of an object
+  replaces all its entries, and a tombstone has none.
+- Where the list has no index with keys, or none with terms, their columns are not written at all.
 """
 
 from __future__ import annotations
@@ -29,10 +31,11 @@ from backends.storage.dialect import Dialect
 from backends.storage.errors import NotUnique
 from backends.storage.index_keys import end_of, keys_of, new_prefix
 from backends.storage.index_statements import IndexStatements
+from backends.storage.index_terms import terms_of
 from backends.storage.indexes import (
     AUTOMATIC,
     DECLARED,
-    KEYED,
+    KEY_SLOTS,
     LONG,
     READY,
     REFUSED,
@@ -44,17 +47,18 @@ from backends.storage.indexes import (
 )
 from backends.storage.keys import bucket_of, is_inside
 from backends.storage.sessions import Session
-from backends.storage.tables import KEYS, SLOTS
+from backends.storage.tables import ENTRIES, KEYS, TERMS
 
 BUILT_AT_ONCE: Final = 2_000
 """The greatest number of objects for which an index is built by the request that declares it."""
 
-_NO_KEYS: Final[Mapping[str, bytes | None]] = dict.fromkeys(KEYS)
+Entries = Mapping[str, bytes | str | None]
+"""What indexes have of one object, by column, as it is bound."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A step of the index builder: the indexes that it built, as they are after it, and the number of keyed objects."""
+    """A step of the index builder: the indexes that it built, as they are after it, and the number of objects."""
 
     indexes: tuple[Index, ...]
     objects: int
@@ -103,19 +107,20 @@ class IndexWrites:
         An automatic index with such a definition becomes a declared one; others make room where there are too many.
         The new ones are built at once where the list is small.
         """
-        wanted = [definition for definition in definitions if definition.kind in KEYED]
         former = self.of(name)
-        kept = [index for index in former if index.definition in wanted]
+        kept = [index for index in former if index.definition in definitions]
         automatic = [index for index in former if index.origin == AUTOMATIC and index not in kept]
-        kept += automatic[: len(SLOTS) - len(wanted)]
+        kept += automatic[: len(KEY_SLOTS) - sum(definition.is_keyed for definition in definitions)]
         for index in former:
             if index not in kept:
                 self.drop(index)
         kept = [
-            self._change(index, origin=DECLARED) if index.definition in wanted and index.origin != DECLARED else index
+            self._change(index, origin=DECLARED)
+            if index.definition in definitions and index.origin != DECLARED
+            else index
             for index in kept
         ]
-        missing = [definition for definition in wanted if definition not in {index.definition for index in kept}]
+        missing = [definition for definition in definitions if definition not in {index.definition for index in kept}]
         self._by_list[name] = tuple(kept)
         for definition in missing:
             self.create(name, definition, DECLARED, READY if starts else WANTED)
@@ -129,7 +134,7 @@ class IndexWrites:
     def create(self, name: str, definition: IndexDefinition, origin: str, state: str = WANTED) -> bool:
         """Create an index of a locked list; return whether there was room for it."""
         used = {index.slot for index in self.of(name)}
-        slot = next((slot for slot in SLOTS if slot not in used), None)
+        slot = next((slot for slot in definition.slots if slot not in used), None)
         if slot is None:
             return False
         index = Index(name, slot, new_prefix(), definition, origin, state, since=_now_ms())
@@ -149,7 +154,7 @@ class IndexWrites:
         return True
 
     def build(self, name: str, many: int, *, only_whole: bool = False) -> Step:
-        """Give the next *many* objects of a locked list their keys; with *only_whole* all objects or none."""
+        """Give the next *many* objects of a locked list their entries; with *only_whole* all objects or none."""
         wanted = [index for index in self.of(name) if index.is_wanted]
         if not wanted:
             return Step((), 0)
@@ -159,7 +164,7 @@ class IndexWrites:
         if only_whole and len(rows) > many:
             return Step(tuple(wanted), 0)
         batch = [(uri, loads(text)) for uri, in_list, text in rows[:many] if in_list == name]
-        self._mark_cut(name, self._set_keys(name, batch))
+        self._mark_cut(name, self._set_entries(name, batch))
         slots = {index.slot for index in wanted}
         for index in [index for index in self.of(name) if index.slot in slots]:
             if len(rows) > many:
@@ -168,23 +173,30 @@ class IndexWrites:
                 self._finish(index)
         return Step(tuple(index for index in self.of(name) if index.slot in slots), len(batch))
 
-    def _set_keys(self, name: str, objects: Sequence[tuple[str, Any]]) -> list[Index]:
-        """Set the keys of objects of a list, pairs of URI and document; return the indexes in which a key was cut."""
+    def _set_entries(self, name: str, objects: Sequence[tuple[str, Any]]) -> list[Index]:
+        """Set the entries of objects of a list, pairs of URI and document; return the indexes that have cut keys."""
         if not objects:
             return []
-        keyed, cut = [], []
+        rows, cut = [], []
         for uri, document in objects:
-            keys, cut_in = keys_of(self.of(name), document)
-            keyed.append((uri, *({**_NO_KEYS, **keys}).values()))
+            entries, cut_in = self._entries_of(name, document)
+            rows.append((uri, *(entries.get(column) for column in ENTRIES)))
             cut += cut_in
         values = {
-            **self._dialect.bind_rows("keyed", ("uri", *KEYS), keyed),
+            **self._dialect.bind_rows("entries", ("uri", *ENTRIES), rows),
             "of_bucket": bucket_of(name),
             "first": objects[0][0],
             "last": objects[-1][0],
         }
-        self._statements.set_keys.later(self._session, values)
+        self._statements.set_entries.later(self._session, values)
         return cut
+
+    def _entries_of(self, name: str, document: Any) -> tuple[Entries, list[Index]]:
+        """Return the entries of an object of a list in all its indexes, and the indexes in which its key was cut."""
+        indexes = self.of(name)
+        keys, cut = keys_of([index for index in indexes if index.definition.is_keyed], document)
+        terms = terms_of([index for index in indexes if not index.definition.is_keyed], document)
+        return {**keys, TERMS: self._dialect.encode_terms(terms)}, cut
 
     def _finish(self, index: Index) -> None:
         """End the building of an index; a unique one is refused if two objects have the same values."""
@@ -241,29 +253,33 @@ class IndexWrites:
         for name in names:
             self._by_list[name] = ()
 
-    def keys(self, changes: Sequence[Change]) -> dict[str, Mapping[str, bytes | None]] | None:
-        """Return the keys of changed objects by URI and column, None if no list of them has an index.
+    def entries(self, changes: Sequence[Change]) -> tuple[Sequence[str], Mapping[str, Entries]]:
+        """Return the columns of the indexes that the lists of changed objects have, and their values by URI.
 
         Raises NotUnique where another object has the same values in a unique index.
         """
         lists = {change.list for change in changes}
         self._load(lists)
-        if not any(self._by_list[name] for name in lists):
-            return None
-        keys: dict[str, Mapping[str, bytes | None]] = {}
+        indexes = [index for name in lists for index in self._by_list[name]]
+        if not indexes:
+            return (), {}
+        has_keys, has_terms = (any(index.definition.is_keyed == keyed for index in indexes) for keyed in (True, False))
+        columns = (*(KEYS if has_keys else ()), *((TERMS,) if has_terms else ()))
+        entries: dict[str, Entries] = {}
         for change in changes:
-            found: dict[str, bytes | None] = {}
+            own: Entries = {}
             if not change.stored.deleted and self._by_list[change.list]:
-                found, cut = keys_of(self._by_list[change.list], change.stored.data())
+                own, cut = self._entries_of(change.list, change.stored.data())
                 self._mark_cut(change.list, cut)
-            keys[change.stored.uri] = {**_NO_KEYS, **found}
+            entries[change.stored.uri] = {column: own.get(column) for column in columns}
         for name in sorted(lists):
             for index in self._by_list[name]:
                 if index.definition.kind == UNIQUE and index.state != REFUSED:
-                    self._expect_unique(index, {uri: keys[uri][f"k{index.slot}"] for uri in _in_list(changes, name)})
-        return keys
+                    uris = _in_list(changes, name)
+                    self._expect_unique(index, {uri: entries[uri][f"k{index.slot}"] for uri in uris})
+        return columns, entries
 
-    def _expect_unique(self, index: Index, keys: Mapping[str, bytes | None]) -> None:
+    def _expect_unique(self, index: Index, keys: Mapping[str, Any]) -> None:
         """Raise NotUnique if two of the objects, or one of them and another one, have the same key.
 
         An object whose key is being built has none; the builder finds it.

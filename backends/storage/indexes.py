@@ -16,16 +16,22 @@ DECLARED, AUTOMATIC = "declared", "auto"
 WANTED, WANTED_LONG, READY, LONG, REFUSED = "wanted", "wanted-long", "ready", "long", "refused"
 """The states of an index.
 
-- `wanted`: objects may be without their key; the index builder gives them one. `wanted-long`: it will be `long`.
-- `ready`: every living object has its key.
+- `wanted`: objects may be without their key or terms; the index builder adds them. `wanted-long`: it will be `long`.
+- `ready`: every living object has its key, or its terms.
 - `long`: as `ready`, but a value was so long that its key was cut: the keys are no longer in the order of the values.
 - `refused`: two objects have the same values in a unique index.
 """
 
 FIELDS, UNIQUE, TEXT, CONTAINS = "fields", "unique", "text", "contains"
-"""The kinds of indexes. Those of `KEYED` have keys in the table of documents."""
+"""The kinds of indexes. Those of `KEYED` have keys in the table of documents, the others terms."""
 
 KEYED: Final = (FIELDS, UNIQUE)
+
+KEY_SLOTS: Final = (1, 2, 3, 4)
+"""The slots of indexes with keys: the numbers of the columns for keys."""
+
+TERM_SLOTS: Final = (5, 6, 7, 8)
+"""The slots of indexes with terms, which share one column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +40,16 @@ class IndexDefinition:
 
     kind: str
     fields: tuple[Order, ...]
+
+    @property
+    def is_keyed(self) -> bool:
+        """Return whether the index has keys; otherwise it has terms."""
+        return self.kind in KEYED
+
+    @property
+    def slots(self) -> Sequence[int]:
+        """Return the slots that an index of this kind may have."""
+        return KEY_SLOTS if self.is_keyed else TERM_SLOTS
 
     def names(self) -> list[str]:
         """Return the names of the fields, `-` before a descending one."""
@@ -65,8 +81,9 @@ def read_field(name: str) -> Order:
 class Index:
     """An index of a list as the storage has it.
 
-    - `slot` is the number of the column of its keys, `prefix` the 8 bytes with which they begin.
-    - `done` is the URI of the last object that the builder has given its key; of a refused index the URIs of two
+    - `slot` is the number of the column of its keys, `prefix` the 8 bytes with which they begin. An index without keys
+      has one of `TERM_SLOTS`, and `prefix` is the key of the hash that makes its terms.
+    - `done` is the URI of the last object that the builder has given its entry; of a refused index the URIs of two
       objects with the same values, separated by a space.
     - `since` is the time in ms when it was made; of an automatic index, when it was last noted as used.
     """
@@ -82,7 +99,7 @@ class Index:
 
     @property
     def is_built(self) -> bool:
-        """Return whether every living object has its key."""
+        """Return whether every living object has its key or terms."""
         return self.state in (READY, LONG)
 
     @property

@@ -71,12 +71,12 @@ from backends.storage.dialect import Dialect
 from backends.storage.filters import QueryShape, conditions, describe, in_direction, ordering
 from backends.storage.index_plans import IndexPlan, IndexShape
 from backends.storage.statements import Statement
-from backends.storage.tables import KEYS, clocks, documents, grants
+from backends.storage.tables import ENTRIES, clocks, documents, grants
 
 FEW: Final = 1_000
 """The number of objects that are cheap to look up for any page."""
 
-_COLUMNS: Final = [column for column in documents.c if column.name not in KEYS]
+_COLUMNS: Final = [column for column in documents.c if column.name not in ENTRIES]
 _LIST: Final = bindparam("list", type_=Text)
 _IN_LIST: Final = (documents.c.bucket == BUCKET, documents.c.list == _LIST)
 _newest: Final = (

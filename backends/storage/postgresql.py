@@ -312,6 +312,10 @@ class PostgresqlDialect:
         """Return the greater value."""
         return func.greatest(one, other)
 
+    def encode_terms(self, terms: Sequence[int]) -> str | None:
+        """Return the text of an array."""
+        return f"{{{','.join(map(str, terms))}}}" if terms else None
+
     def is_busy(self, error: BaseException | None) -> bool:
         """Check for SQLSTATE 55P03, `lock_not_available`."""
         return getattr(error, "pgcode", None) == LOCK_NOT_AVAILABLE

@@ -429,6 +429,10 @@ class SqliteDialect:
         """Return the greater value: SQLite's `max` with two arguments is PostgreSQL's `greatest`."""
         return func.max(one, other)
 
+    def encode_terms(self, terms: Sequence[int]) -> str | None:
+        """Return a JSON array, which triggers split into rows of the table `terms`."""
+        return dumps(list(terms)) if terms else None
+
     def is_busy(self, error: BaseException | None) -> bool:
         """Check for SQLITE_BUSY in the low byte, since an extended code has more bits."""
         return isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY

@@ -1,9 +1,11 @@
 """The tables. Every key begins with the bucket, so that a cluster can store each bucket on one machine.
 
 documents  an object or its tombstone; an object at the top has two rows, under its own bucket and in the directory.
-           `k1` to `k4` are its keys in the indexes of its list, NULL where an index does not have it
+           `k1` to `k4` are its keys in the indexes of its list, NULL where an index does not have it; `terms` are its
+           terms in those by texts and elements, NULL without any
 grants     a permission of a principal on an object, from `since` until `until` (`LIVING`: not ended)
-indexes    an index of a list (`backends.storage.index_keys`); `slot` is the number of its column in `documents`
+indexes    an index of a list; `slot` is the number of its column in `documents` (`backends.storage.index_keys`), or
+           above these, of an index by texts or elements (`backends.storage.index_terms`)
 clocks     the newest timestamp of a list (the row is the lock), its `floor`, the number of its living objects, and
            `former`, its highest timestamp before `kinto check --repair` set it back, NULL if that never happened
 members    a membership of a user in a group, from `since` until `until`
@@ -13,6 +15,9 @@ when a request is parsed, so that no request violates a constraint.
 
 `data` is JSONB on PostgreSQL and converted to text when it is read. A second column with the text would spare lists
 this, but a filter without an index would read a table 1.7 times as big (docs/performance.md, "Documents as text").
+
+`terms` is an array with a GIN index on PostgreSQL. On SQLite it is JSON; triggers keep the elements of all arrays in a
+table `terms` (bucket, term, uri), which is what that index is on PostgreSQL.
 """
 
 from __future__ import annotations
@@ -20,6 +25,7 @@ from __future__ import annotations
 from typing import Final
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     Boolean,
     CheckConstraint,
@@ -39,6 +45,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql.elements import ColumnElement
 
 from backends.storage import LATEST, LIVING
+from backends.storage.indexes import KEY_SLOTS
 
 metadata: Final = MetaData()
 
@@ -52,11 +59,16 @@ def _index_of_ended(name: str, *columns: str) -> Index:
 _Key = Text().with_variant(Text(collation="C"), "postgresql")
 _Json = Text().with_variant(JSONB(), "postgresql")
 
-SLOTS: Final = (1, 2, 3, 4)
-"""The numbers of the columns for keys."""
+_Terms = Text().with_variant(ARRAY(BigInteger), "postgresql")
 
-KEYS: Final = tuple(f"k{slot}" for slot in SLOTS)
+KEYS: Final = tuple(f"k{slot}" for slot in KEY_SLOTS)
 """The names of the columns for keys."""
+
+TERMS: Final = "terms"
+"""The name of the column for terms."""
+
+ENTRIES: Final = (*KEYS, TERMS)
+"""The names of the columns for what indexes have of an object."""
 
 
 def last_segment(path: ColumnElement[str]) -> ColumnElement[str]:
@@ -83,6 +95,7 @@ documents: Final = Table(
     Column("deleted", Boolean, nullable=False),
     Column("data", _Json, nullable=False),
     *(Column(name, LargeBinary) for name in KEYS),
+    Column(TERMS, _Terms),
     CheckConstraint(f"born {_RANGE} AND last_modified {_RANGE}", "documents_range"),
     Index("documents_in_list", "bucket", "list", "deleted", "last_modified", "uri"),
 )
@@ -97,6 +110,16 @@ for _name in KEYS:
         sqlite_where=_has_key,
     )
 
+# Without fastupdate a write adds its terms at once: no search has to scan a list of pending ones, no write is delayed
+# by all of them.
+Index(
+    "documents_by_terms",
+    documents.c.terms,
+    postgresql_using="gin",
+    postgresql_where=text("terms IS NOT NULL"),
+    postgresql_with={"fastupdate": "off"},
+).ddl_if(dialect="postgresql")
+
 indexes: Final = Table(
     "indexes",
     metadata,
@@ -109,7 +132,7 @@ indexes: Final = Table(
     Column("state", _Key, nullable=False),
     Column("done", _Key, nullable=False),
     Column("since", BigInteger, nullable=False),
-    CheckConstraint(f"slot BETWEEN 1 AND 4 AND since {_RANGE}", "indexes_range"),
+    CheckConstraint(f"slot BETWEEN 1 AND 8 AND since {_RANGE}", "indexes_range"),
 )
 
 grants: Final = Table(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -30,7 +30,7 @@ from backends.storage.index_statements import IndexStatements
 from backends.storage.inserts import Inserts
 from backends.storage.intervals import Intervals
 from backends.storage.statements import Statement
-from backends.storage.tables import HELD_ANYWHERE, KEYS, clocks, documents, grants, members
+from backends.storage.tables import ENTRIES, HELD_ANYWHERE, KEYS, TERMS, clocks, documents, grants, members
 
 GRANTS, MEMBERSHIPS, MEMBERS = range(3)
 """The sources of the rows of holdings: grants to principals, memberships of users, members of groups."""
@@ -42,7 +42,10 @@ _BUCKET: Final = bindparam("of_bucket", type_=Text)
 
 
 class WriteStatements:
-    """The statements of writing transactions in one database dialect."""
+    """The statements of writing transactions in one database dialect.
+
+    `put_documents` has one statement for each set of columns for entries of indexes: others are not written.
+    """
 
     def __init__(self, dialect: Dialect) -> None:
         self.dialect = dialect
@@ -52,8 +55,10 @@ class WriteStatements:
         self.move_clocks = Inserts(move, _CLOCK_COLUMNS)
         self.move_derived_clocks = Inserts(move.returning(clocks.c.list, clocks.c.last_modified), _CLOCK_COLUMNS)
         self.start_clocks = Inserts(dialect.insert(clocks).on_conflict_do_nothing(), _CLOCK_COLUMNS)
-        self.put_documents = _build_documents(dialect, ("last_modified", "deleted", "data"))
-        self.put_documents_with_keys = _build_documents(dialect, ("last_modified", "deleted", "data", *KEYS))
+        self.put_documents: Mapping[Sequence[str], Inserts] = {
+            columns: _build_documents(dialect, ("last_modified", "deleted", "data", *columns))
+            for columns in ((), KEYS, (TERMS,), ENTRIES)
+        }
         self.indexes = IndexStatements(dialect)
         self.intervals = Intervals(dialect)
         self.holdings_by_name = Statement(_build_holdings_by_name(dialect))

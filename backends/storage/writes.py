@@ -292,7 +292,7 @@ class Writer:
 
     def _put_documents(self, changes: Sequence[Change]) -> None:
         """Write objects under all their buckets, a tombstone only under the bucket of its list."""
-        keys = self.indexes.keys(changes)
+        columns, entries = self.indexes.entries(changes)
         rows = [
             {
                 "bucket": bucket,
@@ -302,13 +302,12 @@ class Writer:
                 "last_modified": change.stored.timestamp,
                 "deleted": change.stored.deleted,
                 "data": change.stored.text,
-                **(keys[change.stored.uri] if keys else {}),
+                **entries.get(change.stored.uri, {}),
             }
             for change in changes
             for bucket in ((change.read_bucket,) if change.stored.deleted else change.write_buckets)
         ]
-        statement = self._statements.put_documents_with_keys if keys else self._statements.put_documents
-        statement.later(self._session, rows)
+        self._statements.put_documents[columns].later(self._session, rows)
 
     def _end_grants(self, changes: Sequence[Change]) -> None:
         """End all grants of deleted objects, and the revoked grants of others."""

@@ -88,7 +88,7 @@ def test_strict_handling_accepts_all_kinds_of_indexes(collection: Client) -> Non
     value = [*INDEXES, {"text": ["title", "body"]}, {"contains": ["tags"]}, *({"fields": [name]} for name in "ab")]
 
     assert collection.ask("PUT", COLLECTION, {"data": {"indexes": value}}, STRICT).status == 200
-    assert len(expect_right_keys(collection)) == 4
+    assert len(expect_right_keys(collection)) == 6
 
 
 RECORDS: Sequence[dict[str, Any]] = [

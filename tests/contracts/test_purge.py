@@ -18,7 +18,7 @@ from sqlalchemy import event, select
 from app.entries import list_patterns
 from backends.storage import LIVING, bucket_of, list_of, write_buckets
 from backends.storage import purge as purging
-from backends.storage.tables import KEYS, clocks, documents, grants, members
+from backends.storage.tables import ENTRIES, clocks, documents, grants, members
 from tests.support.client import Client
 from tests.support.databases import BASICAUTH, DATABASES, database_url, keep_app, make_app
 
@@ -53,7 +53,7 @@ def storage(request: pytest.FixtureRequest) -> Iterator[Any]:
 
 def names(table: Any) -> list[str]:
     """Return the columns that a purge has to do with."""
-    return [column.name for column in table.c if column.name not in ("former", *KEYS)]
+    return [column.name for column in table.c if column.name not in ("former", *ENTRIES)]
 
 
 def fill(storage: Any, rows: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, NullPool, create_engine, event, selec
 
 from backends.storage import LIVING, at_top, bucket_of, list_of, read_bucket, write_buckets
 from backends.storage.index_keys import object_key
+from backends.storage.index_terms import terms_of
 from backends.storage.indexes import REFUSED, Index, read_definition
 from backends.storage.tables import clocks, documents, grants, indexes, members
 
@@ -20,13 +21,17 @@ Rows = dict[tuple[str, ...], Any]
 
 @dataclass(frozen=True)
 class Tables:
-    """All rows: documents by (bucket, uri), clocks by (bucket, list), and lists of grants, memberships and indexes."""
+    """All rows: documents by (bucket, uri), clocks by (bucket, list), and lists of grants, memberships and indexes.
+
+    `terms` is the table of terms of SQLite.
+    """
 
     documents: Rows
     clocks: Rows
     grants: list[Any]
     members: list[Any]
     indexes: list[Any]
+    terms: list[tuple[str, int, str]] | None
 
     @property
     def living(self) -> set[str]:
@@ -46,12 +51,14 @@ class Tables:
 
 def read_tables(connection: Connection) -> Tables:
     """Read all rows."""
+    sqlite = connection.dialect.name == "sqlite"
     return Tables(
         {(row.bucket, row.uri): row for row in connection.execute(select(documents))},
         {(row.bucket, row.list): row for row in connection.execute(select(clocks))},
         list(connection.execute(select(grants))),
         list(connection.execute(select(members))),
         list(connection.execute(select(indexes))),
+        [tuple(row) for row in connection.exec_driver_sql("SELECT * FROM terms")] if sqlite else None,
     )
 
 
@@ -72,7 +79,13 @@ def _leave_transactions_to_us(connection: Any, _: Any) -> None:
 
 def faults(tables: Tables) -> list[str]:
     """Return the faults of the rows, a line for each."""
-    return [*_of_documents(tables), *_of_clocks(tables), *_of_intervals(tables), *_of_indexes(tables)]
+    return [
+        *_of_documents(tables),
+        *_of_clocks(tables),
+        *_of_intervals(tables),
+        *_of_indexes(tables),
+        *_of_terms(tables),
+    ]
 
 
 def _of_documents(tables: Tables) -> Iterator[str]:
@@ -99,7 +112,10 @@ def _of_documents(tables: Tables) -> Iterator[str]:
 
 
 def _of_indexes(tables: Tables) -> Iterator[str]:
-    """Yield the faults of keys: objects of a built index have theirs, tombstones none."""
+    """Yield the faults of entries: objects of a built index have theirs, tombstones no key."""
+    documents_of: dict[str, list[Any]] = {}
+    for document in tables.documents.values():
+        documents_of.setdefault(document.list, []).append(document)
     for row in tables.indexes:
         parent = list_of(row.list)
         if parent not in tables.living:
@@ -109,14 +125,31 @@ def _of_indexes(tables: Tables) -> Iterator[str]:
         )
         if index.state != REFUSED and not index.is_built:
             continue
-        for (_, uri), document in tables.documents.items():
-            if document.list != row.list:
-                continue
+        for document in documents_of.get(row.list, ()):
             data = document.data if isinstance(document.data, dict) else json.loads(document.data)
+            if not index.definition.is_keyed:
+                missing = set() if document.deleted else {*terms_of([index], data)} - {*_terms(document)}
+                if missing:
+                    yield f"{document.uri} lacks {len(missing)} terms of {index.definition.text()}"
+                continue
             expected = None if document.deleted else object_key(index, data)[0]
             stored = bytes(getattr(document, f"k{row.slot}") or b"")
             if (stored if stored.startswith(index.prefix) else None) != expected:
-                yield f"{uri} has a wrong key in {index.definition.text()}"
+                yield f"{document.uri} has a wrong key in {index.definition.text()}"
+
+
+def _of_terms(tables: Tables) -> Iterator[str]:
+    """Yield the faults of the table that SQLite keeps of all terms."""
+    expected = {
+        (bucket, term, uri) for (bucket, uri), document in tables.documents.items() for term in _terms(document)
+    }
+    if tables.terms is not None and set(tables.terms) != expected:
+        yield f"terms of {sorted({row[2] for row in expected ^ set(tables.terms)})} are wrong"
+
+
+def _terms(document: Any) -> list[int]:
+    stored: list[int] = json.loads(document.terms) if isinstance(document.terms, str) else document.terms or []
+    return stored
 
 
 def _of_copies(tables: Tables, bucket: str, uri: str, row: Any) -> Iterator[str]:
