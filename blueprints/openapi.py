@@ -67,6 +67,8 @@ _PAGING: Final[list[Part]] = [
     {"name": "id", "in": "query", "type": "string"},
 ]
 _FIELDS: Final[Part] = {"name": "_fields", **_NAMES}
+_SEARCH: Final[Part] = {"name": "_search", "in": "query", "type": "string"}
+_EXPLAIN: Final[Part] = {"name": "_explain", "in": "query", "type": "boolean"}
 
 _TEXTS: Final = {"type": "array", "items": {"type": "string"}}
 _OBJECT: Final = {"type": "object"}
@@ -222,18 +224,25 @@ def _operation(service: Service, kind: Kind, method: str, *, on_list: bool) -> P
         "tags": [_tag(kind)],
         "security": _policies(service),
         "produces": [JSON_TYPE],
-        "parameters": _parameters(kind, method, on_list=on_list),
+        "parameters": _parameters(kind, method, on_list=on_list, indexed=on_list and _is_indexed(service, kind)),
         "responses": _responses(kind, method, on_list=on_list),
     }
     return {**operation, "consumes": _CONSUMED[method]} if method in _CONSUMED else operation
 
 
-def _parameters(kind: Kind, method: str, *, on_list: bool) -> list[Part]:
+def _is_indexed(service: Service, kind: Kind) -> bool:
+    """Return whether indexes are declared for the lists of a kind."""
+    return any(each.name == kind.parent and kind.plural in each.indexed_lists for each in service.kinds)
+
+
+def _parameters(kind: Kind, method: str, *, on_list: bool, indexed: bool) -> list[Part]:
     parameters: list[Part] = list(_CONDITIONS)
     if on_list and method != "POST":
         parameters += _PAGING
+    if indexed and method != "POST":
+        parameters.append(_SEARCH)
     if method == "GET":
-        parameters.append(_FIELDS)
+        parameters += [_FIELDS, _EXPLAIN] if indexed else [_FIELDS]
     if method == "PATCH":
         parameters.append(_BEHAVIOUR)
     if method in _CONSUMED:

@@ -14,6 +14,7 @@ from app.kinds import Data
 from app.operation import Operation, Outcome
 from app.parsing import queries
 from backends.storage import Stored
+from backends.storage.indexes import TEXT
 
 
 def get(operation: Operation, working_set: WorkingSet, rules: Rules) -> Outcome:
@@ -102,6 +103,10 @@ def _expect_query(operation: Operation, working_set: WorkingSet) -> queries.Quer
     refusal = query.refusal_for(working_set.latest(operation.route.uri))
     if refusal:
         raise Invalid(refusal)
+    if len(query.words) > queries.MAX_WORDS and any(
+        index.definition.kind == TEXT for index in working_set.snapshot.indexes
+    ):
+        raise Invalid(queries.too_many_words())
     return query
 
 

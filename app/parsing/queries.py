@@ -28,6 +28,7 @@ from backends import Json
 from backends.codec import loads
 from backends.storage import NEWEST_FIRST, Clock, Filter, Order, Stored
 from backends.storage.values import value_at
+from backends.storage.words import words_of
 
 Pairs = Iterable[tuple[str, str]]
 Paths = tuple[tuple[str, ...], ...]
@@ -37,6 +38,12 @@ MAX_KEYS: Final = 20
 
 MAX_FIELDS: Final = 100
 """The most fields that one query may select: each is looked up in every object of the page."""
+
+SEARCH: Final = "_search"
+"""The parameter with the words that objects must have."""
+
+MAX_WORDS: Final = 20
+"""The most words that one query may search."""
 
 _FIRST_PAGE: Final = tokens.Token(None)
 _INVALID_TOKEN: Final = "_token has invalid content"
@@ -65,6 +72,7 @@ class Query:
     `future_timestamp` is set if the only reason of the refusal is this timestamp, more than a day ahead.
     `token_nonce` is from the token of a DELETE, `anchors` are from the token of long sort values: `resume` turns them
     into `after`. `deprecated_to`: the query uses `_to` (C-LIST-26). `explain`: the answer tells how the page was read.
+    `words` are those of `_search`, which only lists with an index by texts know.
     """
 
     limit: int
@@ -81,6 +89,7 @@ class Query:
     anchors: tuple[tokens.Anchor, ...] = ()
     future_timestamp: int | None = None
     explain: bool = False
+    words: tuple[str, ...] = ()
 
     def refusal_for(self, latest: int) -> Problem | None:
         """Return the refusal of the query on a list whose highest timestamp was *latest*, else None (C-LIST-28).
@@ -140,7 +149,13 @@ def parse(pairs: Pairs, list_uri: str, limits: Limits, now_ms: int, fields: Fiel
         anchors=token.anchors,
         future_timestamp=latest,
         explain=parameters.get("_explain") == ["true"],
+        words=words_of(" ".join(parameters.get(SEARCH, ()))),
     )
+
+
+def too_many_words() -> Problem:
+    """Return the problem of a query that searches more than `MAX_WORDS` words."""
+    return InvalidParameter(SEARCH, f"More than {MAX_WORDS} words").problem
 
 
 def token(query: Query, page: Sequence[Stored], following: Stored, nonce: str | None = None) -> str:

@@ -117,8 +117,22 @@ class Dialect(Protocol):
     def greatest(self, one: ColumnElement[Any], other: ColumnElement[Any]) -> ColumnElement[Any]:
         """Return the greater of two values."""
 
+    def encode_words(self, words: Sequence[str]) -> Any:
+        """Return the value `words` that `has_words` binds."""
+
+    def has_words(
+        self, document: ColumnElement[Any], paths: Sequence[Sequence[ColumnElement[str]]]
+    ) -> ColumnElement[bool]:
+        """Return the condition that the texts in the fields *paths* have all the bound `words` (`words.words_at`)."""
+
+    def documents_with_terms(self, bucket: ColumnElement[str], names: Sequence[str], *, every: bool) -> FromClause:
+        """Return the rows of `documents` in a bucket that have *every* term of one of the bound *names*, or any.
+
+        They are found by the index of terms, whatever the planner knows about the tables.
+        """
+
     def encode_terms(self, terms: Sequence[int]) -> str | None:
-        """Return the value of `documents.terms` as it is bound, None without terms."""
+        """Return terms as they are bound, None without any: a value of `documents.terms`."""
 
     def is_busy(self, error: BaseException | None) -> bool:
         """Return whether the driver's error means that a lock was not available within the time limit."""

@@ -10,13 +10,14 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import BigInteger, Column, Table, Text, and_, bindparam, false, func, not_, or_, select, tuple_
+from sqlalchemy import BigInteger, FromClause, Text, and_, bindparam, false, func, not_, or_, select, tuple_
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.types import TypeEngine
 
 from backends import Json
 from backends.storage import Filter, Page
 from backends.storage.dialect import Dialect
+from backends.storage.selections import WORDS
 
 _LIMIT: Final = 2**63
 _TIMESTAMP: Final = ("last_modified",)
@@ -56,9 +57,13 @@ class KeyShape(NamedTuple):
 
 
 class QueryShape(NamedTuple):
-    """The filters and the sort of a page without values: what their SQL depends on."""
+    """The filters and the sort of a page without values: what their SQL depends on.
+
+    `texts` has the number of values that are bound for each field of each index by texts, for a page with words.
+    """
 
     filters: tuple[FilterShape, ...]
+    texts: tuple[tuple[int, ...], ...]
     keys: tuple[KeyShape, ...]
     has_after: bool
     tombstones: bool
@@ -70,8 +75,13 @@ class QueryShape(NamedTuple):
 
     @property
     def filters_by_time(self) -> bool:
-        """Return whether no filter looks at anything but the timestamp."""
-        return all(each.column == "last_modified" for each in self.filters)
+        """Return whether no condition looks at anything but the timestamp."""
+        return not self.texts and all(each.column == "last_modified" for each in self.filters)
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Return whether there are conditions beside the list and the position in it."""
+        return bool(self.filters or self.texts)
 
 
 def describe(page: Page, dialect: Dialect) -> tuple[QueryShape, dict[str, Any]]:
@@ -81,6 +91,13 @@ def describe(page: Page, dialect: Dialect) -> tuple[QueryShape, dict[str, Any]]:
     """
     values: dict[str, Any] = {}
     filters = tuple(_describe_filter(page, each, f"f{n}", dialect, values) for n, each in enumerate(page.filters))
+    texts: tuple[tuple[int, ...], ...] = ()
+    if page.words:
+        values["words"] = dialect.encode_words(page.words)
+        texts = tuple(
+            tuple(_add_path(path, f"t{number}_{place}", dialect, values) for place, path in enumerate(paths))
+            for number, paths in enumerate(page.texts)
+        )
     keys = []
     for number, order in enumerate(page.order):
         column = _COLUMNS.get(order.path)
@@ -90,7 +107,7 @@ def describe(page: Page, dialect: Dialect) -> tuple[QueryShape, dict[str, Any]]:
         for number, (order, key, value) in enumerate(zip(page.order, keys, page.after, strict=False)):
             _add(f"a{number}", _sort_values(page, order.path, key, value, dialect), values)
         values["after_uri"] = page.after[-1]
-    return QueryShape(filters, tuple(keys), page.after is not None, page.tombstones), values
+    return QueryShape(filters, texts, tuple(keys), page.after is not None, page.tombstones), values
 
 
 def _describe_filter(
@@ -141,11 +158,11 @@ def _sort_values(page: Page, path: tuple[str, ...], key: KeyShape, value: Json, 
 
 
 def conditions(
-    shape: QueryShape, documents: Table, dialect: Dialect, fulfilled: Collection[int] = ()
+    shape: QueryShape, documents: FromClause, dialect: Dialect, fulfilled: Collection[int] = ()
 ) -> list[ColumnElement[bool]]:
-    """Return the conditions of a page beside its list: living objects, filters, after the last page.
+    """Return the conditions of a page beside its list: living objects, filters, words, after the last page.
 
-    *fulfilled* are the numbers of filters that need no condition.
+    *fulfilled* are the numbers of filters that need no condition; `WORDS` is the number of the words.
     """
     living = [] if shape.tombstones else [~documents.c.deleted]
     matching = [
@@ -153,11 +170,22 @@ def conditions(
         for number, each in enumerate(shape.filters)
         if number not in fulfilled
     ]
+    if shape.texts and WORDS not in fulfilled:
+        matching.append(_has_words(shape.texts, documents, dialect))
     following = [_after(shape, documents, dialect)] if shape.has_after else []
     return [*living, *matching, *following]
 
 
-def ordering(shape: QueryShape, documents: Table, dialect: Dialect) -> list[tuple[ColumnElement[Any], bool]]:
+def _has_words(texts: Sequence[Sequence[int]], documents: FromClause, dialect: Dialect) -> ColumnElement[bool]:
+    """Return the condition that the fields of one of the *texts* have all words."""
+    paths = [
+        [_path(f"t{number}_{place}", length) for place, length in enumerate(lengths)]
+        for number, lengths in enumerate(texts)
+    ]
+    return or_(*(dialect.has_words(documents.c.data, fields) for fields in paths))
+
+
+def ordering(shape: QueryShape, documents: FromClause, dialect: Dialect) -> list[tuple[ColumnElement[Any], bool]]:
     """Return the keys of the sort, each with whether it is descending; the last key is unique."""
     return [
         (expression, descending)
@@ -171,7 +199,7 @@ def in_direction(key: ColumnElement[Any], *, descending: bool) -> ColumnElement[
     return key.desc() if descending else key.asc()
 
 
-def _condition(shape: FilterShape, name: str, documents: Table, dialect: Dialect) -> ColumnElement[bool]:
+def _condition(shape: FilterShape, name: str, documents: FromClause, dialect: Dialect) -> ColumnElement[bool]:
     bound = _bindings(name, shape.types)
     if shape.column is None:
         condition = dialect.condition(shape.form, documents.c.data, _path(name, shape.path_length), bound)
@@ -192,21 +220,23 @@ def _path(name: str, length: int) -> list[ColumnElement[str]]:
     return [bindparam(f"{name}_path_{place}", type_=Text) for place in range(length)]
 
 
-def _keys(shape: QueryShape, documents: Table, dialect: Dialect) -> list[tuple[bool, tuple[ColumnElement[Any], ...]]]:
+def _keys(
+    shape: QueryShape, documents: FromClause, dialect: Dialect
+) -> list[tuple[bool, tuple[ColumnElement[Any], ...]]]:
     """Return each key as whether it is descending, and its expressions.
 
     The URI has the direction of the key before it, so that one index serves both.
     """
     keys: list[tuple[bool, tuple[ColumnElement[Any], ...]]] = []
     for number, key in enumerate(shape.keys):
-        column: Column[Any] | None = documents.c[key.column] if key.column else None
+        column: ColumnElement[Any] | None = documents.c[key.column] if key.column else None
         path = _path(f"k{number}", key.path_length)
         expressions = dialect.sort_key(documents.c.data, path) if column is None else (column,)
         keys.append((key.descending, expressions))
     return [*keys, (keys[-1][0] if keys else False, (documents.c.uri,))]
 
 
-def _after(shape: QueryShape, documents: Table, dialect: Dialect) -> ColumnElement[bool]:
+def _after(shape: QueryShape, documents: FromClause, dialect: Dialect) -> ColumnElement[bool]:
     """Return the condition of the objects after the last one: it compares rows, one for each run of a direction."""
     bounds = [
         dialect.bound_sort_key(f"a{number}")

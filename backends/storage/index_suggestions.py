@@ -11,7 +11,17 @@ from dataclasses import replace
 from typing import Final
 
 from backends.storage.index_plans import MAX_RANGES, choose, may_use_index
-from backends.storage.indexes import AUTOMATIC, FIELDS, KEY_SLOTS, READY, Index, IndexDefinition, read_definition
+from backends.storage.indexes import (
+    AUTOMATIC,
+    CONTAINS,
+    FIELDS,
+    KEY_SLOTS,
+    READY,
+    TERM_SLOTS,
+    Index,
+    IndexDefinition,
+    read_definition,
+)
 from backends.storage.selections import NEWEST_FIRST, Order, Page
 from backends.storage.snapshots import Snapshot
 
@@ -76,6 +86,15 @@ def suggest(page: Page) -> IndexDefinition | None:
     for fields in _candidates(page):
         definition = IndexDefinition(FIELDS, fields)
         if _is_valid(definition) and choose(page, [Index(page.list, 1, _PREFIX, definition)]) is not None:
+            return definition
+    return None
+
+
+def suggest_elements(page: Page) -> IndexDefinition | None:
+    """Return the definition of an index by elements that would serve a page, None if there is none."""
+    for path in [*_paths(page, "contains"), *_paths(page, "contains_any")]:
+        definition = IndexDefinition(CONTAINS, (Order(path),))
+        if _is_valid(definition) and choose(page, [Index(page.list, TERM_SLOTS[0], _PREFIX, definition)]) is not None:
             return definition
     return None
 

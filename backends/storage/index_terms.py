@@ -17,7 +17,7 @@ from typing import Final
 from backends import Json
 from backends.storage.indexes import TEXT, Index
 from backends.storage.values import order_key, value_at
-from backends.storage.words import words_of
+from backends.storage.words import words_at
 
 _TERM_BYTES: Final = 8
 
@@ -36,12 +36,13 @@ def terms_of(indexes: Iterable[Index], document: Json) -> Sequence[int]:
     """Return the terms of an object in indexes by texts and elements, in ascending order."""
     terms: set[int] = set()
     for index in indexes:
-        for place, field in enumerate(index.definition.fields):
-            value = value_at(document, field.path)
-            if index.definition.kind == TEXT:
-                terms |= word_terms(index, words_of(value) if isinstance(value, str) else ())
-            else:
-                terms |= element_terms(index, place, value if isinstance(value, list) else ())
+        paths = [field.path for field in index.definition.fields]
+        if index.definition.kind == TEXT:
+            terms |= word_terms(index, words_at(document, paths))
+            continue
+        for place, path in enumerate(paths):
+            value = value_at(document, path)
+            terms |= element_terms(index, place, value if isinstance(value, list) else ())
     return sorted(terms)
 
 

@@ -69,14 +69,15 @@ from backends.storage.branches import (
 )
 from backends.storage.dialect import Dialect
 from backends.storage.filters import QueryShape, conditions, describe, in_direction, ordering
-from backends.storage.index_plans import IndexPlan, IndexShape
+from backends.storage.index_plans import IndexShape, Plan
 from backends.storage.statements import Statement
 from backends.storage.tables import ENTRIES, clocks, documents, grants
+from backends.storage.term_plans import TermPlan, TermShape
 
 FEW: Final = 1_000
 """The number of objects that are cheap to look up for any page."""
 
-_COLUMNS: Final = [column for column in documents.c if column.name not in ENTRIES]
+_COLUMNS: Final = [column.name for column in documents.c if column.name not in ENTRIES]
 _LIST: Final = bindparam("list", type_=Text)
 _IN_LIST: Final = (documents.c.bucket == BUCKET, documents.c.list == _LIST)
 _newest: Final = (
@@ -136,7 +137,7 @@ class _PageShape(NamedTuple):
     query: QueryShape
     count_only: bool
     private: tuple[str, ...]
-    index_shape: IndexShape | None
+    index_shape: IndexShape | TermShape | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +157,7 @@ class Pages:
         self._statements = lru_cache(maxsize=64)(self._build)
 
     def statement(
-        self, page: Page, selection: Selection, secret_fields: tuple[str, ...], plan: IndexPlan | None
+        self, page: Page, selection: Selection, secret_fields: tuple[str, ...], plan: Plan | None
     ) -> tuple[Statement, dict[str, Any]]:
         """Return the statement of the page of a selection, and its parameters for filters, position and *plan*.
 
@@ -176,7 +177,11 @@ class Pages:
         )
         if frame.in_order:
             values["first_objects"] = min(FEW + 4 * page.limit, LIVING)
-        if plan is not None:
+        if isinstance(plan, TermPlan):
+            values |= {
+                _terms_name(number): self._dialect.encode_terms(group) for number, group in enumerate(plan.groups)
+            }
+        elif plan is not None:
             values |= plan.values()
         shape = _PageShape(frame, query, page.count_only, page.private, plan.shape if plan else None)
         return self._statements(shape), values
@@ -259,16 +264,16 @@ class Pages:
 
         Documents are converted to text after the LIMIT, since that costs more than the sort.
         """
-        order = ordering(shape.query, documents, self._dialect)
-        keys = [(_with_label(key, f"key_{number}"), descending) for number, (key, descending) in enumerate(order)]
-        columns = [*_COLUMNS, *(key for key, _ in keys if key.name not in documents.c)]
+        columns, sort = self._columns(shape.query, documents)
 
         def first(rows: FromClause, limit: Any) -> Any:
-            sort = [in_direction(rows.c[key.name], descending=descending) for key, descending in keys]
-            return select(*rows.c).order_by(*sort).limit(limit).subquery()
+            order = [in_direction(rows.c[name], descending=descending) for name, descending in sort]
+            return select(*rows.c).order_by(*order).limit(limit).subquery()
 
         for gate in gates:
-            if shape.index_shape is not None and gate.whole_list:
+            if isinstance(shape.index_shape, TermShape) and gate.whole_list:
+                rows = first(self._with_terms(shape, shape.index_shape).subquery(), gate.limit)
+            elif isinstance(shape.index_shape, IndexShape) and gate.whole_list:
                 ranges = self._ranges(shape, shape.index_shape, gate.limit, columns)
                 is_sorted = shape.index_shape.is_sorted and len(ranges) == 1
                 rows = ranges[0] if is_sorted else first(_union(ranges), gate.limit)
@@ -284,6 +289,22 @@ class Pages:
                 rows = parts[0] if len(parts) == 1 else first(_union(parts), gate.limit)
             text = self._dialect.text(rows.c.data, shape.private)
             yield branch(ROW, **object_columns(rows, text), rank=func.row_number().over())
+
+    def _columns(self, query: QueryShape, table: FromClause) -> tuple[list[ColumnElement[Any]], list[tuple[str, bool]]]:
+        """Return the columns of a page's rows in a table, and the names and directions of those that sort it."""
+        order = ordering(query, table, self._dialect)
+        keys = [(_with_label(key, f"key_{number}"), descending) for number, (key, descending) in enumerate(order)]
+        columns: list[ColumnElement[Any]] = [*(table.c[name] for name in _COLUMNS)]
+        columns += [key for key, _ in keys if key.name not in table.c]
+        return columns, [(key.name, descending) for key, descending in keys]
+
+    def _with_terms(self, shape: _PageShape, index: TermShape) -> Select[Any]:
+        """Return the objects that have the terms of a plan and match the other conditions."""
+        names = [_terms_name(number) for number in range(index.groups)]
+        found = self._dialect.documents_with_terms(BUCKET, names, every=index.every)
+        matching = conditions(shape.query._replace(tombstones=True), found, self._dialect, index.covered)
+        columns, _ = self._columns(shape.query, found)
+        return select(*columns).where(found.c.list == _LIST, ~found.c.deleted, *matching)
 
     def _ranges(
         self, shape: _PageShape, index: IndexShape, limit: Any, columns: Sequence[ColumnElement[Any]]
@@ -316,10 +337,12 @@ class Pages:
         Grants end with their object, so shared objects are counted by their grants alone.
         """
         for gate in gates:
-            if shape.index_shape is not None and gate.whole_list:
+            if isinstance(shape.index_shape, TermShape) and gate.whole_list:
+                counted = select(self._with_terms(shape, shape.index_shape).subquery().c.uri)
+            elif isinstance(shape.index_shape, IndexShape) and gate.whole_list:
                 key = documents.c[f"k{shape.index_shape.slot}"]
                 counted = select(_union(self._ranges(shape, shape.index_shape, gate.limit, [key])).c[key.name])
-            elif shape.query.filters:
+            elif shape.query.is_narrowed:
                 rows = select(documents.c.uri).where(*_IN_LIST, ~documents.c.deleted, *matching)
                 counted = gate.restrict(rows, self._dialect)
             elif gate.shared is not None:
@@ -333,6 +356,11 @@ class Pages:
 def _union(parts: Sequence[Subquery]) -> Subquery:
     """Return the rows of all parts."""
     return parts[0] if len(parts) == 1 else union_all(*map(select, parts)).subquery()
+
+
+def _terms_name(number: int) -> str:
+    """Return the name of the bound terms of a group."""
+    return f"terms_{number}"
 
 
 def _with_label(key: ColumnElement[Any], name: str) -> Column[Any] | Label[Any]:

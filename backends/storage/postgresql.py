@@ -13,6 +13,7 @@ from typing import Any, Final
 from psycopg2.errorcodes import LOCK_NOT_AVAILABLE
 from sqlalchemy import (
     ARRAY,
+    BigInteger,
     Boolean,
     Column,
     Connection,
@@ -21,6 +22,7 @@ from sqlalchemy import (
     Select,
     Table,
     Text,
+    all_,
     and_,
     any_,
     bindparam,
@@ -47,7 +49,9 @@ from backends.storage import Missing
 from backends.storage.dialect import Typed
 from backends.storage.prepared import PREPARE, PostgresqlSession, Preparing, set_lock_timeout
 from backends.storage.sql import SqlStorage
+from backends.storage.tables import documents
 from backends.storage.waits import LIMIT
+from backends.storage.words import pattern_of
 
 _NETWORK: Final[Mapping[str, int]] = {
     "connect_timeout": 5,
@@ -108,6 +112,7 @@ def _configure(connection: Any, _: Any) -> None:
 
 _TRANSACTION: Final = "pg_current_xact_id_if_assigned()::xid"
 _NOTHING: Final = literal_column("''", Text)
+_BLANK: Final = literal_column("' '", Text)
 _STRING: Final = literal_column("'string'", Text)
 _ARRAY: Final = literal_column("'array'", Text)
 _NULL: Final = literal_column("'null'::jsonb", JSONB)
@@ -117,6 +122,7 @@ _ESCAPED: Final = str.maketrans({"!": "!!", "%": "!%", "_": "!_", "*": "%"})
 _BOOLEAN: Final = Boolean()
 _TEXT: Final = Text()
 _TEXTS: Final = ARRAY(Text)
+_TERMS: Final = ARRAY(BigInteger)
 _OPERATORS: Final = {"gt": operators.gt, "min": operators.ge, "lt": operators.lt, "max": operators.le}
 
 
@@ -311,6 +317,32 @@ class PostgresqlDialect:
     def greatest(self, one: ColumnElement[Any], other: ColumnElement[Any]) -> ColumnElement[Any]:
         """Return the greater value."""
         return func.greatest(one, other)
+
+    def encode_words(self, words: Sequence[str]) -> Any:
+        """Return a regular expression for each word."""
+        return [pattern_of(word) for word in words]
+
+    def has_words(
+        self, document: ColumnElement[Any], paths: Sequence[Sequence[ColumnElement[str]]]
+    ) -> ColumnElement[bool]:
+        """Compare all texts together with each regular expression."""
+        values = (_at(document, path) for path in paths)
+        texts = [case((_type(value) == _STRING, _string(value))) for value in values]
+        text = collate(func.concat_ws(_BLANK, *texts, type_=Text), "C")
+        return text.op("~", is_comparison=True)(all_(cast(bindparam("words", type_=_TEXTS), _TEXTS)))
+
+    def documents_with_terms(self, bucket: ColumnElement[str], names: Sequence[str], *, every: bool) -> FromClause:
+        """Use the GIN index: no other one serves these conditions.
+
+        That of the bucket has another collation than its column, since the planner would prefer the primary key, and
+        read the whole bucket, to a bitmap scan, which is off (`_configure`). Both collations compare bytes. OFFSET 0
+        keeps other conditions out.
+        """
+        operator = "@>" if every else "&&"
+        terms = (cast(bindparam(name, type_=_TERMS), _TERMS) for name in names)
+        has_terms = or_(*(documents.c.terms.op(operator, is_comparison=True)(each) for each in terms))
+        in_bucket = documents.c.bucket == collate(bucket, "POSIX")
+        return select(*documents.c).where(has_terms, in_bucket).offset(literal_column("0")).subquery("candidates")
 
     def encode_terms(self, terms: Sequence[int]) -> str | None:
         """Return the text of an array."""

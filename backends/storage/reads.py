@@ -55,7 +55,7 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Text, literal_column, select, union_all
 
-from backends.storage import Clock, Index, Page, Selection, Snapshot, Stored, User, UserState
+from backends.storage import Clock, Conflict, Index, Page, Selection, Snapshot, Stored, User, UserState
 from backends.storage.branches import (
     CLOCK,
     FULL,
@@ -88,7 +88,8 @@ from backends.storage.branches import (
 )
 from backends.storage.dialect import Dialect
 from backends.storage.explanations import MAX_COUNTED, counting, explain
-from backends.storage.index_plans import IndexPlan, choose, may_use_index
+from backends.storage.index_plans import Plan, choose, may_use_index
+from backends.storage.indexes import TEXT
 from backends.storage.pages import Pages
 from backends.storage.sessions import Session
 from backends.storage.statements import Statement
@@ -110,8 +111,11 @@ class _SelectionShape(NamedTuple):
     with_lock: bool
 
 
-_TRIES: Final = 2
+_INDEX_TRIES: Final = 2
 """How many times a page is read by an index that may have changed since the last read of the list."""
+
+_MAX_TRIES: Final = 10
+"""How many times a page is read at most: its words are searched in the texts that the list has now."""
 
 _MAX_INDEXED_LISTS: Final = 10_000
 """The greatest number of lists whose indexes a process remembers."""
@@ -140,7 +144,7 @@ class Reads:
     def run(self, session: Session, selection: Selection, *, with_lock: bool = False) -> Snapshot:
         """Execute the one statement of a selection; *with_lock* the snapshot has `locked`, for one without a page."""
         page = selection.page
-        if page is not None and (may_use_index(page) or page.explain):
+        if page is not None and (may_use_index(page) or page.words or page.explain):
             selection = replace(selection, indexes=(page.list,))
         parameters: dict[str, Any] = {"bucket": selection.bucket}
         for name, bind in _BINDERS.items():
@@ -178,10 +182,7 @@ class Reads:
             **bind_values(self._dialect, "above", page.list_permissions),
             **bind_values(self._dialect, "own", page.object_permissions or ()),
         }
-        snapshot = self._read_page(session, selection, page, parameters, secret_fields)
-        if page.count_only and not page.filters and snapshot.full:
-            snapshot.total = snapshot.clocks[page.list].count if page.list in snapshot.clocks else 0
-        return snapshot
+        return self._read_page(session, selection, page, parameters, secret_fields)
 
     def _read_page(
         self,
@@ -191,30 +192,38 @@ class Reads:
         parameters: Mapping[str, Any],
         secret_fields: tuple[str, ...],
     ) -> Snapshot:
-        """Read a page by the index that was best at the last read of the list.
+        """Read a page by the indexes that the list had at its last read.
 
-        If the statement finds that this index has changed, its rows are not used and the page is read once more. The
-        keys in the ranges of the index are counted for an explanation.
+        If the statement finds that the index that it used has changed, or the texts that it searched, its rows are not
+        used and the page is read once more. The objects that the index gives are counted for an explanation.
         """
-        for number in range(_TRIES + 1):
-            plan = choose(page, self._indexes.get(page.list, ())) if number < _TRIES else None
-            statement, values = self._pages.statement(page, selection, secret_fields, plan)
+        indexes: Sequence[Index] = self._indexes.get(page.list, ())
+        for number in range(_MAX_TRIES):
+            current = with_texts(page, indexes)
+            plan = choose(current, indexes) if number < _INDEX_TRIES else None
+            statement, values = self._pages.statement(current, selection, secret_fields, plan)
             sql = statement.sql(session)
             started = time.perf_counter() if page.explain else 0.0
             rows = session.rows(sql, {**parameters, **values})
             seconds = time.perf_counter() - started if page.explain else 0.0
             snapshot = collect(rows)
             if selection.indexes:
-                self._remember(page.list, snapshot.indexes)
-            if _is_current(page, plan, snapshot.indexes):
+                indexes = snapshot.indexes
+                self._remember(page.list, indexes)
+            is_settled = number >= _INDEX_TRIES or _is_current(current, plan, indexes)
+            if is_settled and current.texts == with_texts(page, indexes).texts:
                 break
+        else:
+            raise Conflict(f"The indexes of {page.list} changed {_MAX_TRIES} times while it was read.")
+        count = snapshot.clocks[page.list].count if page.list in snapshot.clocks else 0
+        if page.count_only and not (current.filters or current.words) and snapshot.full:
+            snapshot.total = count
         if page.explain:
-            total = snapshot.clocks[page.list].count if page.list in snapshot.clocks else 0
             if plan is not None:
-                counted_page, counting_plan = counting(page, plan)
+                counted_page, counting_plan = counting(current, plan)
                 statement, values = self._pages.statement(counted_page, selection, secret_fields, counting_plan)
-                total = collect(statement.rows(session, {**parameters, **values, "limit": MAX_COUNTED})).total
-            snapshot.explanation = explain(page, plan, snapshot.indexes, total, seconds * 1000)
+                count = collect(statement.rows(session, {**parameters, **values, "limit": MAX_COUNTED})).total
+            snapshot.explanation = explain(current, plan, indexes, count, seconds * 1000)
         return snapshot
 
     def _remember(self, name: str, indexes: Sequence[Index]) -> None:
@@ -257,14 +266,24 @@ class Reads:
         return Statement(union_all(*branches))
 
 
-def _is_current(page: Page, plan: IndexPlan | None, indexes: Sequence[Index]) -> bool:
+def with_texts(page: Page, indexes: Iterable[Index]) -> Page:
+    """Return a page whose words are searched in the fields of the indexes by texts, without words if there are none."""
+    if not page.words:
+        return page
+    texts = sorted(
+        tuple(field.path for field in index.definition.fields) for index in indexes if index.definition.kind == TEXT
+    )
+    return replace(page, texts=tuple(texts), words=page.words if texts else ())
+
+
+def _is_current(page: Page, plan: Plan | None, indexes: Sequence[Index]) -> bool:
     """Return whether the *indexes* of a list allow the plan that its page was read by.
 
     The process may not know a new index yet; then only an explained page is read again.
     """
     if page.explain:
         return plan == choose(page, indexes)
-    return plan is None or plan.index in indexes
+    return plan is None or all(index in indexes for index in plan.indexes)
 
 
 def collect(rows: Iterable[Any]) -> Snapshot:

@@ -47,10 +47,16 @@ class Order:
 NEWEST_FIRST: Final = (Order(("last_modified",), descending=True),)
 
 
+WORDS: Final = -1
+"""The number of the condition on the words of a page, among the numbers of its filters."""
+
+
 @dataclass(frozen=True, slots=True)
 class Page:
     """A page of a list: which objects, in which order, and how many.
 
+    - `words`: only objects that have all of them in one of the `texts`, each the fields of an index by texts. The
+      storage fills in the `texts`, by the indexes that the list has; without any, words are ignored.
     - `after` holds the sort values of the last object of the page before (`MISSING` for a field that it lacks) and, as
       its last item, the URI of that object.
     - `tombstones`: read them too.
@@ -76,6 +82,8 @@ class Page:
     private: tuple[str, ...] = ()
     unless_timestamp: int | None = None
     explain: bool = False
+    words: tuple[str, ...] = ()
+    texts: tuple[tuple[tuple[str, ...], ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,14 +32,17 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    column,
     event,
     func,
     literal,
     literal_column,
     make_url,
     select,
+    table,
     true,
     tuple_,
+    union,
 )
 from sqlalchemy.dialects.sqlite import Insert, insert
 from sqlalchemy.ext.compiler import compiles
@@ -54,9 +57,11 @@ from backends.storage.compiled import Sql
 from backends.storage.dialect import Typed
 from backends.storage.sessions import Row, Session
 from backends.storage.sql import SqlStorage
+from backends.storage.tables import documents
 from backends.storage.turn import Turn
 from backends.storage.values import contains, matches_pattern, order_key, order_keys, value_at
 from backends.storage.waits import LIMIT
+from backends.storage.words import words_at
 
 
 def temporary_url() -> str:
@@ -217,6 +222,7 @@ def register(connection: sqlite3.Connection) -> None:
         ("document_key", 2, _key),
         ("document_like", 3, _like),
         ("document_contains", 4, _contains),
+        ("document_has_words", -1, _has_words),
         ("text_like", 2, matches_pattern),
         ("segment", 2, _segment),
         ("from_hex", 1, _from_hex),
@@ -235,6 +241,10 @@ def _like(document: str, path: str, pattern: str) -> bool:
 def _contains(document: str, path: str, values: str, mode: int) -> bool:
     value, keys = value_at(_document(document), _constant(path)), _order_keys(values)
     return order_key(value) in keys if _MODES[mode] == "in" else contains(value, keys, every=_MODES[mode] == "contains")
+
+
+def _has_words(document: str, words: str, *paths: str) -> bool:
+    return words_at(_document(document), map(_constant, paths)).issuperset(_constant(words))
 
 
 def _segment(path: str, number: int) -> str:
@@ -258,6 +268,18 @@ _OPERATORS: Final = {
     "lt": operators.lt,
     "max": operators.le,
 }
+
+
+_TERMS: Final = table("terms", column("bucket"), column("term"), column("uri", Text))
+"""The terms of all documents, which triggers keep (`migrations/versions/0001_tables.py`)."""
+
+
+def _uris_with_terms(bucket: ColumnElement[str], terms: ColumnElement[str], *, every: bool) -> Select[Any]:
+    """Return the URIs of the documents in a bucket that have *every* term of a JSON array, or any."""
+    each = func.json_each(terms).table_valued("value")
+    rows = select(_TERMS.c.uri).where(_TERMS.c.bucket == bucket, _TERMS.c.term.in_(select(each.c.value)))
+    uris = rows.group_by(_TERMS.c.uri)
+    return uris.having(func.count() == func.json_array_length(terms)) if every else uris
 
 
 class _CrossJoin(Join):
@@ -428,6 +450,24 @@ class SqliteDialect:
     def greatest(self, one: ColumnElement[Any], other: ColumnElement[Any]) -> ColumnElement[Any]:
         """Return the greater value: SQLite's `max` with two arguments is PostgreSQL's `greatest`."""
         return func.max(one, other)
+
+    def encode_words(self, words: Sequence[str]) -> Any:
+        """Return a JSON array."""
+        return dumps(list(words))
+
+    def has_words(
+        self, document: ColumnElement[Any], paths: Sequence[Sequence[ColumnElement[str]]]
+    ) -> ColumnElement[bool]:
+        """Call Python."""
+        fields = (name for path in paths for name in path)
+        return func.document_has_words(document, bindparam("words", type_=Text), *fields, type_=Boolean)
+
+    def documents_with_terms(self, bucket: ColumnElement[str], names: Sequence[str], *, every: bool) -> FromClause:
+        """Look up the URIs in the table of terms, then the documents by them."""
+        parts = [_uris_with_terms(bucket, bindparam(name, type_=Text), every=every) for name in names]
+        uris = (parts[0] if len(parts) == 1 else union(*parts)).subquery("found")
+        rows = select(*documents.c).where(documents.c.bucket == bucket)
+        return self.look_up(rows, uris, documents.c.uri == uris.c.uri).subquery("candidates")
 
     def encode_terms(self, terms: Sequence[int]) -> str | None:
         """Return a JSON array, which triggers split into rows of the table `terms`."""

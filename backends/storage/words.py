@@ -17,6 +17,9 @@ from functools import cache, lru_cache
 from itertools import pairwise
 from typing import Final
 
+from backends import Json
+from backends.storage.values import value_at
+
 MAX_LENGTH: Final = 100
 """The number of characters of a word that count."""
 
@@ -31,6 +34,12 @@ _DROPPED: Final = ("M", "Cf")
 def words_of(text: str) -> tuple[str, ...]:
     """Return the different words of a text, in their order."""
     return tuple(dict.fromkeys(word[:MAX_LENGTH] for word in text.translate(_folding()).split(" ") if word))
+
+
+def words_at(document: Json, paths: Iterable[Sequence[str]]) -> set[str]:
+    """Return the words of the fields of a document that are texts."""
+    values = (value_at(document, path) for path in paths)
+    return {word for value in values if isinstance(value, str) for word in words_of(value)}
 
 
 def pattern_of(word: str) -> str:
