@@ -25,6 +25,7 @@ from tests.support.databases import BASICAUTH, DATABASES, database_url, keep_app
 BUCKET = "/buckets/b"
 LIST = f"{BUCKET}/collections/c/records"
 OTHER = f"{BUCKET}/collections/d/records"
+EVE = "account:eve"
 LONG_TEXTS = ("x" * 1_200, "x" * 1_200 + "a", "x" * 1_199)
 
 few = st.one_of(st.integers(0, 2), st.sampled_from([None, True, 1.0, -1.5, "a", "b", "", [], [1], {}, {"a": 1}]))
@@ -76,19 +77,24 @@ def storage(request: pytest.FixtureRequest) -> Storage:
 
 
 class List:
-    """A list with some objects and tombstones, and another list with the same objects in the same bucket."""
+    """A list with some objects and tombstones, and another list with the same objects in the same bucket.
+
+    Eve is granted every other object.
+    """
 
     def __init__(self, storage: Any, some: Sequence[dict[str, Any]], defined: Sequence[IndexDefinition]) -> None:
         self.storage = storage
         self.documents = [
             {**data, "id": f"r{place}", "last_modified": 1_000 + place} for place, data in enumerate(some)
         ]
+        self.shared = {document["id"] for document in self.documents[::2]}
         self.deleted = [{"id": "t", "last_modified": 2_000, "deleted": True}]
         storage.flush()
         changes = [
             Change(
                 Stored(f"{name}/{each['id']}", each["last_modified"], "deleted" in each, 1, dumps(each)),
                 each["last_modified"],
+                granted=frozenset({("read", EVE)} if each["id"] in self.shared else ()),
             )
             for name in (LIST, OTHER)
             for each in (*self.documents, *self.deleted)
@@ -117,18 +123,20 @@ class List:
 
     def read(self, page: Page) -> Any:
         """Read a page."""
-        return self.storage.read(Selection(BUCKET, clocks=(LIST,), page=page))
+        return self.storage.read(Selection(BUCKET, clocks=(LIST,), readers=(EVE,), page=page))
 
     def expected(self, page: Page) -> list[str]:
         """Return the ids that the model finds."""
         there = [*self.documents, *(self.deleted if page.tombstones else ())]
-        return [
-            document["id"]
-            for document in model.arrange(
-                [document for document in there if all(model.holds(document, each) for each in page.filters)],
-                page.order,
-            )
+        if not page.unrestricted:
+            there = [document for document in there if document["id"] in self.shared]
+        matching = [
+            document
+            for document in there
+            if all(model.holds(document, each) for each in page.filters)
+            and (not page.words or any(model.has_words(document, paths, page.words) for paths in page.texts))
         ]
+        return [document["id"] for document in model.arrange(matching, page.order)]
 
     def find(self, page: Page, between: Iterator[Any]) -> list[str]:
         """Return the ids of all pages, and let something happen between them."""

@@ -1,5 +1,7 @@
 """What filters and sorts mean (core contract, 6.3 to 6.8), said once more in plain Python to judge the databases by."""
 
+import re
+import unicodedata
 from collections.abc import Callable
 from decimal import Decimal
 from functools import cmp_to_key
@@ -47,6 +49,19 @@ def like(value: Any, pattern: str) -> bool:
         else:
             matched = {end + 1 for end in matched if value[end : end + 1].lower() == character}
     return len(value) in matched
+
+
+def words(text: str) -> set[str]:
+    """Return the words of a text of some Latin, Greek and Chinese letters, without case and accents."""
+    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    letters = "".join(letter for letter in decomposed if unicodedata.category(letter) not in ("Mn", "Cf"))
+    return {word[:100] for word in re.findall(r"[^\W_]+", letters)}
+
+
+def has_words(document: Any, paths: tuple[tuple[str, ...], ...], searched: tuple[str, ...]) -> bool:
+    """Return whether each of some words is in one of the fields that are texts."""
+    texts = [value for path in paths if isinstance(value := field(document, path), str)]
+    return set(searched) <= {word for text in texts for word in words(text)}
 
 
 def holds(document: Any, condition: Filter) -> bool:

@@ -38,6 +38,8 @@ EXCEPTIONS: Final[Mapping[str, tuple[str, ...]]] = {
 
 _BRACKET: Final = re.compile(r"[()]")
 _BOUND: Final = r"(?:%[s(]|:|\?|\$)"
+_OF_BYTES: Final = 'COLLATE "POSIX"'
+"""The collation of a bucket in a statement for which only the index of terms may be used: it compares bytes as "C"."""
 _SUBQUERY: Final = re.compile(r"\s*(SELECT|WITH|PARTITION BY|ORDER BY)\b")
 _TABLE: Final = re.compile(rf"(?:\b(?:FROM|JOIN|UPDATE|INTO)|,)\s+({'|'.join(BY_BUCKET)})\b(?!\.)(?:\s+AS\s+(\w+))?")
 _TIME_AND_CHANCE: Final = re.compile(
@@ -120,7 +122,7 @@ def without_bucket(statement: str) -> list[str]:
 
 def _has_condition(conditions: list[str], name: str) -> bool:
     """Return whether one of the conditions is true for rows of given buckets only: in every part of an OR."""
-    said = re.compile(rf"\+?{name}\.bucket (?:= {_BOUND}|IN \()")
+    said = re.compile(rf"\+?{name}\.bucket (?:= {_BOUND}|= \(%s {_OF_BYTES}\)|IN \()")
     return any(_implies(condition, said) for condition in conditions)
 
 
