@@ -181,6 +181,18 @@ def test_document_has_the_permissions_endpoint_when_it_is_offered(client_with: C
             "If-Match If-None-Match _before _limit _since _sort _to _token id last_modified",
             id="deleting a list",
         ),
+        pytest.param(
+            "/buckets/{bucket_id}/collections/{collection_id}/records",
+            "get",
+            "If-Match If-None-Match _before _explain _fields _limit _search _since _sort _to _token id last_modified",
+            id="reading a list that may have indexes",
+        ),
+        pytest.param(
+            "/buckets/{bucket_id}/collections/{collection_id}/records",
+            "delete",
+            "If-Match If-None-Match _before _limit _search _since _sort _to _token id last_modified",
+            id="deleting a list that may have indexes",
+        ),
         pytest.param("/buckets", "post", "If-Match If-None-Match body", id="creating"),
         pytest.param("/buckets/{id}", "get", "If-Match If-None-Match _fields", id="reading an object"),
         pytest.param("/buckets/{id}", "put", "If-Match If-None-Match body", id="replacing an object"),
