@@ -10,7 +10,7 @@ from app.decisions.showing import public_document
 from app.kinds import Data, Kind
 from app.operation import Effect, Operation, Outcome, Permissions
 from backends import Json
-from backends.storage import list_of
+from backends.storage import NO_VALUES, Executable, Row, Values, list_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,12 @@ class Context(Protocol):
     def revoke(self, principal: str) -> None:
         """End all grants to a principal and its memberships."""
 
+    def execute(self, statement: Executable, values: Values = NO_VALUES) -> Sequence[Row]:
+        """Execute a statement of SQLAlchemy on the tables of a plugin, in the same transaction; return its rows.
+
+        See `backends.storage.Transaction.execute`.
+        """
+
 
 class ReadContext:
     """The context of a request that only reads: nothing can be written in it."""
@@ -99,9 +105,21 @@ class ReadContext:
         """Raise TypeError."""
         raise TypeError(f"A request that only reads cannot end the grants to {principal}")
 
+    def execute(self, statement: Executable, values: Values = NO_VALUES) -> Sequence[Row]:  # noqa: ARG002  # the Context
+        """Raise TypeError."""
+        raise TypeError("A request that only reads has no transaction: read by service.storage.execute")
+
 
 BeforeCommit = Callable[[Event, Context], None]
 AfterCommit = Callable[[Event], None]
+
+Rule = Callable[[Sequence[Effect], Context], None]
+"""A rule of a plugin: called once with all effects of a request, when everything is written and before the COMMIT.
+
+The effects are in the order in which they were applied, those of listeners included; an object below a deleted one has
+none. The rule may execute statements on tables of its own; an ApiError that it raises is the answer, and rolls
+everything back.
+"""
 
 
 @dataclass(frozen=True, slots=True)

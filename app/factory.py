@@ -14,7 +14,7 @@ from flask_sqlalchemy import SQLAlchemy
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from app.authentication.basicauth import BasicAuth
-from app.identity import Policy
+from app.identity import AnyPolicy
 from app.listeners import load_listeners
 from app.parsing import ids
 from app.service import Service
@@ -111,7 +111,9 @@ def _extend(app: Flask, service: Service) -> None:
         attach_plugin(name, app, service)
     for policy in service.settings.policies:
         service.add_policy(open_policy(policy, service))
-    if service.storage.embedded:
+    if service.storage.embedded and service.tables:
+        service.migrate(lambda _: None)
+    elif service.storage.embedded:
         service.start()
 
 
@@ -311,7 +313,7 @@ def load_plugin(name: str) -> Any:
     return module
 
 
-def open_policy(policy: PolicySettings, service: Service) -> Policy:
+def open_policy(policy: PolicySettings, service: Service) -> AnyPolicy:
     """Make a policy: basic authentication, one of a plugin, or an imported class that takes settings and service.
 
     Raises SettingError.
@@ -324,7 +326,7 @@ def open_policy(policy: PolicySettings, service: Service) -> Policy:
     if not callable(policy_class):
         raise SettingError(setting, "the dotted name of a class is expected.")
     with convert_errors(setting, f"{policy.use!r} cannot be set up", policy.options.values()):
-        opened: Policy = policy_class(policy, service)
+        opened: AnyPolicy = policy_class(policy, service)
     if not callable(getattr(opened, "identify", None)):
         raise SettingError(setting, f"{policy.use!r} is no policy: it has no identify(...).")
     return opened

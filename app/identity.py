@@ -21,6 +21,32 @@ _Selection = TypeVar("_Selection", Selection, AccessSelection)
 
 
 @dataclass(frozen=True, slots=True)
+class ClientRequest:
+    """A request as policies see it: all but its body. `path` has no version prefix, `query` no question mark.
+
+    `address` is that of the client as the server reports it. Header names are in the spelling of the client.
+    """
+
+    method: str
+    path: str
+    query: str
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
+    address: str | None
+
+    def header(self, name: str) -> str | None:
+        """Return the value of a header, in whatever spelling, None if the request has none of this name."""
+        return next((value for key, value in self.headers if key.lower() == name.lower()), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a request shows of its sender: the `Authorization` header, and the `request` if a policy reads requests."""
+
+    authorization: str | None = field(default=None, repr=False)
+    request: ClientRequest | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Proof:
     """The state of a user against which `credentials` were checked: they are valid only while it has not changed.
 
@@ -30,7 +56,7 @@ class Proof:
     user: User
     born: int
     secret: str = field(repr=False)
-    credentials: str = field(repr=False)
+    credentials: Credentials = field(repr=False)
     forget: Callable[[], None] = field(repr=False)
 
     def matches(self, snapshot: Snapshot) -> bool:
@@ -48,9 +74,9 @@ def fingerprint(secret: str | None) -> str:
     return hashlib.sha256((secret or "").encode()).hexdigest()
 
 
-def proof_of(user: User, state: UserState, credentials: str, forget: Callable[[], None]) -> Proof:
+def proof_of(user: User, state: UserState, authorization: str, forget: Callable[[], None]) -> Proof:
     """Return the proof of a login that was checked against the *state* of a user."""
-    return Proof(user, state.born, fingerprint(state.secret), credentials, forget)
+    return Proof(user, state.born, fingerprint(state.secret), Credentials(authorization), forget)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +86,22 @@ class Identity:
     An identity with a `proof` must be verified against the storage before it is trusted:
     `Service.authenticate_and_verify` does so at once, `VerifyingReader` with the first read of a request.
 
-    Derived: `principals` of the identity without its groups (core contract, 7.2); `principal`, the one that is entered
-    in the permissions of objects that the identity writes (C-OBJ-70, C-OBJ-71).
+    `more_principals` are those that a policy adds, such as roles. Derived: `principals` of the identity without its
+    groups (core contract, 7.2); `principal`, the one that is entered in the permissions of objects that the identity
+    writes (C-OBJ-70, C-OBJ-71).
     """
 
     user_id: str | None = None
     policy: str | None = None
     proof: Proof | None = field(default=None, compare=False)
+    more_principals: tuple[str, ...] = ()
 
     principals: tuple[str, ...] = field(init=False, compare=False)
     principal: str = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         principals = (EVERYONE,) if self.user_id is None else (self.user_id, EVERYONE, AUTHENTICATED)
-        object.__setattr__(self, "principals", principals)
+        object.__setattr__(self, "principals", (*principals, *self.more_principals))
         object.__setattr__(self, "principal", self.user_id or EVERYONE)
 
 
@@ -150,3 +178,27 @@ class DescribedPolicy(Protocol):
 
     def security_definition(self) -> Mapping[str, Json]:
         """Return the policy's entry in `securityDefinitions`."""
+
+
+class RequestPolicy(Protocol):
+    """A policy that derives an identity from a whole request; it is called for every request.
+
+    `reads_requests` is true. The Identity that it returns may have more principals but no user id.
+    """
+
+    name: str
+    reads_requests: bool
+
+    def identify(self, request: ClientRequest, read: Reader) -> Identity | str | None:
+        """Return the identity of the sender as a Policy does."""
+
+    def challenge(self) -> str | None:
+        """Return the value of `WWW-Authenticate` that asks for credentials."""
+
+
+AnyPolicy = Policy | RequestPolicy
+
+
+def reads_requests(policy: AnyPolicy) -> bool:
+    """Return whether a policy is a RequestPolicy."""
+    return bool(getattr(policy, "reads_requests", False))

@@ -7,7 +7,7 @@ the same way (`Service.add_kind`).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from app.errors import ApiError, Problem
 from app.identity import Identity
@@ -99,6 +99,11 @@ class Kind:
         """Return the name of the permission on the parent that allows creating objects of this kind."""
         return f"{self.name}:create"
 
+    @property
+    def can_be_created(self) -> bool:
+        """Return whether clients can create objects of this kind."""
+        return "POST" in self.list_methods or "PUT" in self.object_methods
+
 
 @dataclass(frozen=True, slots=True)
 class Parent:
@@ -172,6 +177,14 @@ class Kinds:
             self.derived.add((parent.plural, kind.plural))
         self._by_name[kind.name] = kind
         self._children.setdefault(kind.parent, {})[kind.plural] = kind
+        if kind.parent is not None and kind.can_be_created:
+            self._let_grant(self._by_name[kind.parent], kind.creation)
+
+    def _let_grant(self, kind: Kind, permission: str) -> None:
+        """Add a permission to those that objects of a kind may have."""
+        if permission not in kind.permissions:
+            kind = replace(kind, permissions=(*kind.permissions, permission))
+            self._by_name[kind.name] = self._children[kind.parent][kind.plural] = kind
 
     def __iter__(self) -> Iterator[Kind]:
         return iter(self._by_name.values())

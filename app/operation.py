@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from app.errors import ApiError, Problem
-from app.identity import ANONYMOUS, Identity
+from app.identity import ANONYMOUS, Credentials, Identity
 from app.kinds import Data, Kind, Route
 from app.parsing.conditions import NONE, Conditions
 from app.parsing.patches import Patch
@@ -59,7 +59,7 @@ class Operation:
     problems: tuple[Problem, ...] = ()
     response_behaviour: str = "full"
     deleted_at: int | None = None
-    credentials: str | None = None
+    credentials: Credentials | None = None
     nonce: str | None = None
     strict: bool = False
     implied: tuple[Route, ...] = ()

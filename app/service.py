@@ -6,14 +6,25 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 from app.aliases import Alias, Aliases
 from app.decisions.permissions import principals_with_groups
 from app.decisions.rules import Rules
 from app.errors import ApiError
-from app.events import Context, Event, Listener
-from app.identity import ANONYMOUS, Identity, Outdated, Policy, Reader, VerifyingReader
+from app.events import Context, Event, Listener, Rule
+from app.identity import (
+    ANONYMOUS,
+    AnyPolicy,
+    Credentials,
+    Identity,
+    Outdated,
+    Policy,
+    Reader,
+    RequestPolicy,
+    VerifyingReader,
+    reads_requests,
+)
 from app.indexing import Indexing
 from app.kinds import Kind, Kinds, core_kinds
 from app.observations import Observation, Observer
@@ -23,7 +34,7 @@ from app.settings.values import Reader as ValueReader
 from backends import Json
 from backends.cache import Cache
 from backends.metrics import NO_METRICS, Metrics
-from backends.storage import Storage, Transaction
+from backends.storage import PluginTables, Storage, Transaction
 from backends.tolerance import tolerate
 
 log: Final = logging.getLogger("kinto.core.events")
@@ -72,8 +83,9 @@ class Service:
         )
         self.metrics: Metrics = NO_METRICS
         self.observers: list[Observer] = []
-        self.policies: list[Policy] = []
-        self.policy_classes: dict[str, Callable[[PolicySettings, Service], Policy]] = {}
+        self.policies: list[AnyPolicy] = []
+        self.reads_requests = False
+        self.policy_classes: dict[str, Callable[[PolicySettings, Service], AnyPolicy]] = {}
         self.capabilities: dict[str, dict[str, Json]] = {}
         self.public_settings: dict[str, Json] = {
             "batch_max_requests": settings.batch_max_requests,
@@ -82,9 +94,12 @@ class Service:
         }
         self.heartbeats: dict[str, Heartbeat] = {}
         self.user_info: list[UserInfo] = []
+        self.openapi: dict[str, Mapping[str, Mapping[str, Json]]] = {}
         self.identity_kinds: set[str] = set()
         self.flush_steps: list[Callable[[], None]] = []
         self.start_checks: list[Callable[[], None]] = []
+        self.tables: list[PluginTables] = []
+        self.request_rules: list[Rule] = []
         self.listeners: list[Listener] = []
         self.has_listeners = self.listens_to_reads = False
 
@@ -100,13 +115,14 @@ class Service:
         """Declare that objects of a kind are users: each is the principal `<kind>:<id>`."""
         self.identity_kinds.add(name)
 
-    def add_policy_class(self, dotted_name: str, factory: Callable[[PolicySettings, Service], Policy]) -> None:
+    def add_policy_class(self, dotted_name: str, factory: Callable[[PolicySettings, Service], AnyPolicy]) -> None:
         """Add a policy that the setting `multiauth.policy.<name>.use` chooses by a dotted name."""
         self.policy_classes[dotted_name] = factory
 
-    def add_policy(self, policy: Policy) -> None:
+    def add_policy(self, policy: AnyPolicy) -> None:
         """Add an authentication policy. Policies are tried in the order in which they were added."""
         self.policies.append(policy)
+        self.reads_requests |= reads_requests(policy)
 
     def add_capability(self, name: str, description: str, url: str, **more: Json) -> None:
         """Add a capability to the hello view. Raises ValueError when one of this name exists already."""
@@ -121,6 +137,14 @@ class Service:
     def add_public_setting(self, name: str, value: Json) -> None:
         """Show a setting in the hello view."""
         self.public_settings[name] = value
+
+    def add_openapi(self, path: str, operations: Mapping[str, Mapping[str, Json]]) -> None:
+        """Describe URLs of a plugin in the OpenAPI document: the operations of *path*, by method in lower case.
+
+        What an operation does not say is completed: that it takes the ids in the path, returns JSON, and needs no
+        authentication.
+        """
+        self.openapi[path] = operations
 
     def add_user_info(self, describe: UserInfo) -> None:
         """Add members to `user` in the hello view: those that *describe* returns for an identity."""
@@ -148,6 +172,16 @@ class Service:
         """Open a writing transaction of the storage, which locks the lists of the kinds of this service in order."""
         return self.storage.transaction(self.kinds.derived)
 
+    def add_rule(self, rule: Rule) -> None:
+        """Add a rule on all effects of a request. Rules are called in the order in which they were added."""
+        self.request_rules.append(rule)
+
+    def add_tables(self, tables: PluginTables) -> None:
+        """Add the tables of a plugin. Raises ValueError when another plugin has tables of this name."""
+        if any(tables.name == other.name for other in self.tables):
+            raise ValueError(f"The tables {tables.name!r} were already registered.")
+        self.tables.append(tables)
+
     def notify_before(self, events: Sequence[Event], context: Context) -> None:
         """Call listeners inside the transaction. An ApiError that one raises rolls everything back (C-EVT-6)."""
         for event in events:
@@ -168,48 +202,54 @@ class Service:
         for observer in self.observers:
             observer(observation)
 
-    def authenticate(self, authorization: str | None, read: Reader | None = None) -> Identity:
+    def authenticate(self, credentials: Credentials, read: Reader | None = None) -> Identity:
         """Return the identity of the first policy that accepts these credentials, else `ANONYMOUS` (P-BASIC-7).
 
         The identity of a remembered login has a proof, which the next read of the request must verify against the
         storage (`app.identity.VerifyingReader`). Raises ApiError when a policy allows no login at present.
         """
-        if not authorization:
+        authorization, request = credentials.authorization, credentials.request
+        if not authorization and request is None:
             return ANONYMOUS
         for policy in self.policies:
-            identity = policy.identify(authorization, read or self.storage.read)
+            if request is not None and reads_requests(policy):
+                identity = cast(RequestPolicy, policy).identify(request, read or self.storage.read)
+            elif authorization:
+                identity = cast(Policy, policy).identify(authorization, read or self.storage.read)
+            else:
+                continue
             if isinstance(identity, str):
                 return Identity(identity, identity.partition(":")[0])
             if identity is not None:
-                return identity
+                return _with_credentials(identity, credentials)
         return ANONYMOUS
 
-    def authenticate_and_verify(self, authorization: str | None, read: Reader | None = None) -> Identity:
+    def authenticate_and_verify(self, credentials: Credentials, read: Reader | None = None) -> Identity:
         """Return the identity of these credentials, verified against the storage; a proof costs one read.
 
         A view that is a member of a batch sees the changes of the members before it.
         """
-        return self._authenticate_with_groups(authorization, (), read or self.storage.read)[0]
+        return self._authenticate_with_groups(credentials, (), read or self.storage.read)[0]
 
     def authenticate_with_groups(
-        self, authorization: str | None, configured: Iterable[str] | None = None
+        self, credentials: Credentials, configured: Iterable[str] | None = None
     ) -> tuple[Identity, frozenset[str]]:
         """Return the identity of these credentials and its `app.decisions.permissions.principals_with_groups`.
 
         A remembered login is verified by the statement that reads the groups, or by a separate one if none does.
         """
-        return self._authenticate_with_groups(authorization, configured, self.storage.read)
+        return self._authenticate_with_groups(credentials, configured, self.storage.read)
 
     def _authenticate_with_groups(
-        self, authorization: str | None, configured: Iterable[str] | None, read: Reader
+        self, credentials: Credentials, configured: Iterable[str] | None, read: Reader
     ) -> tuple[Identity, frozenset[str]]:
         return self.answer_authenticated(
-            authorization, configured, lambda identity, principals, _reader: (identity, principals), read
+            credentials, configured, lambda identity, principals, _reader: (identity, principals), read
         )
 
     def answer_authenticated(
         self,
-        authorization: str | None,
+        credentials: Credentials,
         configured: Iterable[str] | None,
         answer: Callable[[Identity, frozenset[str], VerifyingReader], _Answer],
         read: Reader | None = None,
@@ -222,7 +262,7 @@ class Service:
         """
         read = read or self.storage.read
         for _ in range(_TRIES):
-            identity = self.authenticate(authorization, read)
+            identity = self.authenticate(credentials, read)
             reader = VerifyingReader(read, [identity])
             identity = replace(identity, proof=None)
             try:
@@ -251,14 +291,14 @@ class Service:
         requests may have cached values of the old data meanwhile. Raises BackendError: then no data was removed.
         """
         self.cache.flush()
-        self.storage.flush(self._lists_at_top())
+        self.storage.flush(self._lists_at_top(), self.tables)
         for step in (self.cache.flush, *self.flush_steps):
             with tolerate(log, "Unable to finish the removal of all data"):
                 step()
 
     def migrate(self, report: Callable[[str], None], *, dry_run: bool = False) -> None:
         """Create or upgrade tables, and the clocks of the lists at the top; *report* gets a line for each step."""
-        self.storage.migrate(report, dry_run=dry_run)
+        self.storage.migrate(report, self.tables, dry_run=dry_run)
         if not dry_run:
             self.start()
 
@@ -273,3 +313,10 @@ class Service:
         """Release the resources of the backends and metrics."""
         self.storage.close()
         self.metrics.close()
+
+
+def _with_credentials(identity: Identity, credentials: Credentials) -> Identity:
+    """Return an identity whose proof has the whole credentials: the policy knew `Authorization` alone."""
+    if identity.proof is None or credentials.request is None:
+        return identity
+    return replace(identity, proof=replace(identity.proof, credentials=credentials))

@@ -7,23 +7,42 @@ from typing import TypeVar
 
 from flask import request
 
-from app.identity import Identity, VerifyingReader
+from app.identity import ClientRequest, Credentials, Identity, VerifyingReader
 from app.service import Service
 from blueprints.exchanges import note_identity
+from blueprints.requests import HttpRequest
+from blueprints.urls import prefix
 
 _Answer = TypeVar("_Answer")
 
 
+def credentials_of(service: Service, sent: HttpRequest) -> Credentials:
+    """Return what a request, or a member of a batch, shows of its sender."""
+    authorization = sent.headers.get("Authorization")
+    if not service.reads_requests:
+        return Credentials(authorization)
+    headers = tuple(sent.headers.items())
+    return Credentials(authorization, ClientRequest(sent.method, sent.path, sent.query, headers, request.remote_addr))
+
+
+def _credentials(service: Service) -> Credentials:
+    """Return the credentials of the request."""
+    if not service.reads_requests:
+        return Credentials(request.headers.get("Authorization"))
+    path, query = request.path.removeprefix(prefix(service)), request.query_string.decode()
+    return credentials_of(service, HttpRequest(request.method, path, query, request.headers))
+
+
 def authenticate(service: Service) -> Identity:
     """Return the identity of the sender, for `perform_authenticated`, which verifies it with its first read."""
-    identity = service.authenticate(request.headers.get("Authorization"))
+    identity = service.authenticate(_credentials(service))
     note_identity(identity)
     return identity
 
 
 def authenticate_and_verify(service: Service) -> Identity:
     """Return the identity of the sender, verified against the storage (`Service.authenticate_and_verify`)."""
-    identity = service.authenticate_and_verify(request.headers.get("Authorization"))
+    identity = service.authenticate_and_verify(_credentials(service))
     note_identity(identity)
     return identity
 
@@ -32,7 +51,7 @@ def authenticate_with_groups(
     service: Service, configured: Iterable[str] | None = None
 ) -> tuple[Identity, frozenset[str]]:
     """Return the identity of the sender and its principals, with groups (`Service.authenticate_with_groups`)."""
-    identity, principals = service.authenticate_with_groups(request.headers.get("Authorization"), configured)
+    identity, principals = service.authenticate_with_groups(_credentials(service), configured)
     note_identity(identity)
     return identity, principals
 
@@ -48,4 +67,4 @@ def answer_authenticated(
         note_identity(identity)
         return answer(identity, principals, reader)
 
-    return service.answer_authenticated(request.headers.get("Authorization"), configured, note_and_answer)
+    return service.answer_authenticated(_credentials(service), configured, note_and_answer)

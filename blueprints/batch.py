@@ -11,7 +11,7 @@ from typing import Any
 from flask import Blueprint, Flask, Response, request
 
 from app.errors import ApiError, Invalid, NotAllowed, Problem, Programmatic, Unauthenticated
-from app.identity import ANONYMOUS, Identity
+from app.identity import ANONYMOUS, Credentials, Identity
 from app.kinds import Route
 from app.logs import log_members
 from app.observations import HttpResponse, RequestHead
@@ -20,6 +20,7 @@ from app.service import Service
 from app.transactions.perform import perform_authenticated
 from backends import Json
 from backends.codec import dumps
+from blueprints.authentication import credentials_of
 from blueprints.batch_body import LINE_BREAK, canonical_name, parse_members
 from blueprints.batch_targets import Target, Targets
 from blueprints.batch_views import is_json, request_view
@@ -128,7 +129,7 @@ class _Batch:
         self._app = app
         self._targets = Targets(service, app)
         self._version = prefix(service)
-        self._identities: dict[str | None, Identity] = {}
+        self._identities: dict[Credentials, Identity] = {}
         self._authorization = request.headers.get("Authorization")
         self._inherited = {
             name.lower(): (name, value)
@@ -178,7 +179,7 @@ class _Batch:
                 member.is_view = True
                 # The view authenticates by itself, but may do so under a lock: compare the password before.
                 with suppress(ApiError):
-                    self._identity(headers.get("Authorization"))
+                    self._identity(credentials_of(self._service, member.request))
         except ApiError as error:
             if isinstance(error, Unauthenticated) and headers.get("Authorization"):
                 # An earlier member may create the account: its alias leads nowhere before.
@@ -213,20 +214,20 @@ class _Batch:
         methods = self._targets.methods(route)
         if http_request.method not in methods:
             raise NotAllowed((*methods, "OPTIONS"))
-        credentials = http_request.headers.get("Authorization")
+        credentials = credentials_of(self._service, http_request)
         identity = self._identity(credentials)
         operation = parse_operation(self._service, http_request, route, identity)
         if self._service.identity_kinds:
             operation = replace(operation, credentials=credentials)
         return operation
 
-    def _identity(self, authorization: str | None) -> Identity:
+    def _identity(self, credentials: Credentials) -> Identity:
         """Authenticate the sender of a member, once for all members with the same credentials."""
-        if authorization not in self._identities:
-            identity = self._identities[authorization] = self._service.authenticate(authorization)
-            if authorization == self._authorization:
+        if credentials not in self._identities:
+            identity = self._identities[credentials] = self._service.authenticate(credentials)
+            if credentials.authorization == self._authorization:
                 note_identity(identity)
-        return self._identities[authorization]
+        return self._identities[credentials]
 
     def _step(self, member: Member) -> Operation | View | None:
         """Return the step that performs a member, None if it is refused already."""

@@ -12,7 +12,7 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 from flask import Blueprint, Response
 from marshmallow import Schema, fields
 
-from app.identity import DescribedPolicy, Policy
+from app.identity import AnyPolicy, DescribedPolicy
 from app.kinds import Kind
 from app.service import Service
 from backends.codec import dumps
@@ -138,6 +138,9 @@ def document(service: Service, origin: str) -> Part:
         json_schema = converter.schema2jsonschema(schema) | {"additionalProperties": False}
         spec.components.schema(name, json_schema)
     _add_utilities(spec, service)
+    for path, operations in service.openapi.items():
+        described = {method: _utility("", "") | {**operation} for method, operation in operations.items()}
+        spec.path(path, parameters=_ids(path), operations=described)
     for kind in service.kinds:
         for on_list in (True, False):
             _add_resource(spec, service, kind, on_list=on_list)
@@ -152,7 +155,7 @@ def _describe_field(_: Any, field: fields.Field[Any], **__: Any) -> Part:
     return _FIELD_TYPES.get(type(field), {})
 
 
-def _security(policy: Policy) -> Part:
+def _security(policy: AnyPolicy) -> Part:
     """Describe how a client sends credentials to a policy (C-UTIL-22)."""
     if isinstance(policy, DescribedPolicy):
         return dict(policy.security_definition())
@@ -210,12 +213,17 @@ def _add_resource(spec: APISpec, service: Service, kind: Kind, *, on_list: bool)
     if not methods:
         return
     path = url_rule(service, kind, on_list=on_list).replace("<", "{").replace(">", "}")
-    names = [segment.strip("{}") for segment in path.split("/") if segment.startswith("{")]
     spec.path(
         path,
-        parameters=[{"name": name, "in": "path", "required": True, "type": "string"} for name in names],
+        parameters=_ids(path),
         operations={method.lower(): _operation(service, kind, method, on_list=on_list) for method in methods},
     )
+
+
+def _ids(path: str) -> list[Part]:
+    """Return the parameters in a path."""
+    names = [segment.strip("{}") for segment in path.split("/") if segment.startswith("{")]
+    return [{"name": name, "in": "path", "required": True, "type": "string"} for name in names]
 
 
 def _operation(service: Service, kind: Kind, method: str, *, on_list: bool) -> Part:

@@ -14,23 +14,28 @@ from backends.cache import Cache
 from backends.metrics import calls
 from backends.metrics.calls import Call
 from backends.storage import (
+    NO_VALUES,
     NOTHING_DECLARED,
     AccessSelection,
     Append,
     Change,
     Clock,
     Declared,
+    Executable,
     Holdings,
     Index,
     IndexDefinition,
     Move,
+    PluginTables,
     Principals,
+    Row,
     Selection,
     Snapshot,
     Storage,
     Stored,
     Transaction,
     UserHoldings,
+    Values,
     list_of,
 )
 
@@ -106,6 +111,10 @@ class TimedStorage:
         """Read, timed."""
         return _read(self._storage.read, selection, self._observe)
 
+    def execute(self, statement: Executable, values: Values = NO_VALUES) -> Sequence[Row]:
+        """Execute a statement of a plugin."""
+        return self._storage.execute(statement, values)
+
     @contextmanager
     def transaction(self, derived: Collection[tuple[str, str]] = ()) -> Iterator[Transaction]:
         """Open a writing transaction whose statements are timed."""
@@ -122,9 +131,9 @@ class TimedStorage:
         with _time_calls(self._observe, calls.ACCESSIBLE, calls.PRINCIPALS):
             return self._storage.read_accessible(selection)
 
-    def migrate(self, report: Callable[[str], None], *, dry_run: bool) -> None:
+    def migrate(self, report: Callable[[str], None], plugins: Sequence[PluginTables] = (), *, dry_run: bool) -> None:
         """Create or upgrade the tables."""
-        self._storage.migrate(report, dry_run=dry_run)
+        self._storage.migrate(report, plugins, dry_run=dry_run)
 
     def start_clocks(self, lists: Sequence[str]) -> None:
         """Create the clocks of the lists at the top."""
@@ -149,10 +158,10 @@ class TimedStorage:
         """Report lists with wrong clocks, timestamps or counts, and repair them."""
         return self._storage.check(now, latest, report, repair=repair)
 
-    def flush(self, lists: Sequence[str] = ()) -> None:
+    def flush(self, lists: Sequence[str] = (), plugins: Sequence[PluginTables] = ()) -> None:
         """Remove everything, timed."""
         with _time_calls(self._observe, calls.FLUSH):
-            self._storage.flush(lists)
+            self._storage.flush(lists, plugins)
 
     def ping(self, *, write: bool) -> None:
         """Check that the database answers, timed."""
@@ -299,6 +308,20 @@ class TimedTransaction:
         """Return the holdings of a principal, timed."""
         with _time_calls(self._observe, calls.ACCESSIBLE, calls.PRINCIPALS):
             return self._transaction.user_holdings(principal)
+
+    def execute(self, statement: Executable, values: Values = NO_VALUES) -> Sequence[Row]:
+        """Execute a statement of a plugin."""
+        return self._transaction.execute(statement, values)
+
+    @property
+    def has_executed(self) -> bool:
+        """Return whether the transaction has executed a statement of a plugin."""
+        return self._transaction.has_executed
+
+    def send(self) -> None:
+        """Send the writes that wait, timed."""
+        with self._writes.time():
+            self._transaction.send()
 
     def delete_copies(self, uris: Sequence[str]) -> None:
         """Delete copies of objects at the top, timed."""

@@ -8,24 +8,25 @@ from dataclasses import replace
 from typing import Any
 
 from app.events import Listener
-from app.identity import DescribedPolicy, Identity, Policy, Reader
+from app.identity import AnyPolicy, ClientRequest, DescribedPolicy, Identity, Reader, reads_requests
 from app.observations import Authentication, Notification, Observer
 
 
 class TimedPolicy:
     """A policy whose authentications are timed if they return an identity."""
 
-    def __init__(self, policy: Policy, observe: Observer) -> None:
+    def __init__(self, policy: AnyPolicy, observe: Observer) -> None:
         self.name = policy.name
-        self._policy = policy
+        self.reads_requests = reads_requests(policy)
+        self._policy: Any = policy
         self._observe = observe
         if isinstance(policy, DescribedPolicy):
             self.security_definition = policy.security_definition
 
-    def identify(self, authorization: str, read: Reader) -> Identity | str | None:
-        """Return the identity of these credentials, timed."""
+    def identify(self, sender: str | ClientRequest, read: Reader) -> Identity | str | None:
+        """Return the identity of the sender by `Authorization` or the whole request, timed."""
         start = time.perf_counter()
-        identity = self._policy.identify(authorization, read)
+        identity: Identity | str | None = self._policy.identify(sender, read)
         name = identity.partition(":")[0] if isinstance(identity, str) else getattr(identity, "policy", None)
         if name is not None:
             self._observe(Authentication(name, time.perf_counter() - start))
@@ -33,7 +34,8 @@ class TimedPolicy:
 
     def challenge(self) -> str | None:
         """Return the challenge of the policy."""
-        return self._policy.challenge()
+        challenge: str | None = self._policy.challenge()
+        return challenge
 
 
 def time_listener(listener: Listener, observe: Observer) -> Listener:

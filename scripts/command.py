@@ -4,7 +4,7 @@ import contextlib
 import importlib
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import click
@@ -31,6 +31,7 @@ _COMMANDS: Final = {
     "version": "Print the version.",
 }
 _CONTEXT: Final = {"help_option_names": ["-h", "--help"]}
+_PLUGIN_COMMANDS: Final = "scripts.plugin_commands"
 _INI: Final = "ini"
 _LEVEL: Final = "level"
 
@@ -68,7 +69,7 @@ def _remember(context: click.Context, parameter: click.Parameter, value: Any) ->
 def _common() -> list[click.Parameter]:
     """Return the options of every command."""
     return [
-        _option("--ini", metavar="FILE", help="Ini file with the settings."),
+        _option("--ini", metavar="FILE", is_eager=True, help="Ini file with the settings."),
         _option("-q", "--quiet", flag_value=logging.CRITICAL, type=int, help="Log critical errors only."),
         _option("-v", "--debug", flag_value=logging.DEBUG, type=int, help="Log everything."),
     ]
@@ -87,26 +88,52 @@ class Command(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
-        with _log_lines(level(ctx)):
+        with log_lines(level(ctx)):
             return super().invoke(ctx)
 
 
 class _Kinto(click.Group):
     """The commands by name; the module of a command is loaded when the command is called."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # the signature of click
-        return list(_COMMANDS)
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*_COMMANDS, *_commands_of_plugins(ctx)]
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  # as above
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that *args* begin with. The plugins are those of the ini file, which may follow the name."""
+        if args and args[0] not in _COMMANDS:
+            _common_options.make_context(None, args[1:], parent=ctx)
+        return super().resolve_command(ctx, args)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
-            return None
+            return _commands_of_plugins(ctx).get(cmd_name)
         command: click.Command = importlib.import_module(f"scripts.{cmd_name.replace('-', '_')}").command
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # as above
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        of_plugins = {name: command.get_short_help_str() for name, command in _commands_of_plugins(ctx).items()}
         with formatter.section("Commands"):
-            formatter.write_dl(list(_COMMANDS.items()))
+            formatter.write_dl(list((_COMMANDS | of_plugins).items()))
 
+
+def _commands_of_plugins(context: click.Context) -> Mapping[str, click.Command]:
+    """Return the commands of the plugins that the settings include; none if the settings cannot be loaded."""
+    try:
+        settings = load(ini=ini(context))
+        # It imports the application, which commands without plugins need not wait for.
+        return importlib.import_module(_PLUGIN_COMMANDS).find_commands(settings) if settings.includes else {}
+    except SettingError:
+        return {}
+
+
+_common_options: Final = click.Command(
+    "kinto",
+    params=_common(),
+    add_help_option=False,
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "allow_interspersed_args": True},
+)
 
 kinto: Final = _Kinto(
     "kinto",
@@ -138,7 +165,7 @@ def settings_of(context: click.Context) -> Settings:
 
 
 @contextlib.contextmanager
-def _log_lines(minimum_level: int) -> Iterator[None]:
+def log_lines(minimum_level: int) -> Iterator[None]:
     """Write log lines to standard error as `LEVEL  message` (O-CLI-3)."""
     root = logging.getLogger()
     former_level = root.level

@@ -19,14 +19,16 @@ ACCOUNTS = "kinto.plugins.accounts"
 
 @click.command("migrate", cls=Command)
 @click.option("--dry-run", is_flag=True, help="Log the steps without executing them; with -v print the SQL.")
+@click.option("--sql", is_flag=True, help="Print the SQL of the steps without executing it.")
 @click.pass_context
-def command(context: click.Context, *, dry_run: bool) -> int:
+def command(context: click.Context, *, dry_run: bool, sql: bool) -> int:
     """Create or upgrade the tables of the backends.
 
     If KINTO_ADMIN_PASSWORD is set, create the missing accounts among account_write_principals.
     """
     service: Service = create_service(settings_of(context))
-    print_sql = dry_run and level(context) == logging.DEBUG
+    print_sql = sql or (dry_run and level(context) == logging.DEBUG)
+    dry_run = dry_run or sql
     with convert_errors("cache_url", "the cache cannot be migrated", [service.settings.cache_url]):
         _migrate_cache(service, dry_run=dry_run)
         if print_sql:
@@ -83,5 +85,6 @@ def _print_sql(service: Service) -> None:
     if not isinstance(service.storage, SqlStorage) or service.storage.embedded:
         return
     with service.storage.writing.connect() as connection:
-        installed = migrations.installed_version(connection)
-        click.echo(migrations.sql(connection.dialect.name, installed))
+        for schema in (migrations.CORE, *map(migrations.schema_of, service.tables)):
+            installed = migrations.installed_version(connection, schema)
+            click.echo(migrations.sql(connection.dialect.name, installed, schema))

@@ -30,7 +30,6 @@ MODULES = {
 NO_TEST = {
     "P-ACC-25": "about history and counters, which have rows of their own for it",
     "P-DEF-21": "about history, which is not provided yet",
-    "P-API-8": "plugins keep their objects as kinds in the tables of the storage; tables of their own are not offered",
 }
 """Rows without a test, each with the reason."""
 

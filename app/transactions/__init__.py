@@ -15,6 +15,7 @@ SELECT is consistent by itself. Any other batch is one transaction (`write_batch
 4. **Notify** listeners before the commit. Their effects join the pending changes.
 5. **Move** the clocks to the timestamps given out, then **write** documents and grants, memberships last. The move also
    locks and moves the clocks of derived lists, and gives their new objects timestamps (`WriteTransaction.append`).
+   Rules of plugins on the whole transaction follow; they may write to tables of their own.
 6. Exchange the nonces of page tokens in the cache, then **commit**; roll back if nothing was written.
 7. Notify listeners after the commit.
 

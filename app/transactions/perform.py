@@ -11,7 +11,7 @@ from functools import partial
 from typing import Final
 
 from app.errors import Clash
-from app.identity import Identity, Outdated, Proof
+from app.identity import Credentials, Identity, Outdated, Proof
 from app.operation import Answer, Operation, View
 from app.service import Service
 from app.slow_results import ResultsMissing, SlowResults
@@ -90,7 +90,7 @@ def _authenticate_again(
     service: Service, steps: Sequence[Operation | View], proofs: Iterable[Proof]
 ) -> list[Operation | View]:
     """Return the steps with new identities for the credentials of outdated proofs."""
-    identities: dict[str, Identity] = {}
+    identities: dict[Credentials, Identity] = {}
     for proof in proofs:
         proof.forget()
         identities[proof.credentials] = service.authenticate(proof.credentials)

@@ -89,6 +89,7 @@ def _delete(
         deletion = _prepare(service, transaction, principal, reader, lists)
         events = deletion.notify_listeners(deletion.delete(identity))
         deletion.finish()
+        deletion.apply_rules()
     service.notify_after(events)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from app.decisions.decide import decide
 from app.decisions.working_set import WorkingSet, now_ms
 from app.errors import ApiError
-from app.identity import Identity, VerifyingReader
+from app.identity import Credentials, Identity, VerifyingReader
 from app.operation import Answer, Effect, Operation, Outcome, View
 from app.service import Service
 from app.slow_results import SlowResults
@@ -36,8 +36,9 @@ def write_batch(
         slow_results.expect_computed()
         events = batch.notify_listeners(batch.outcomes)
         batch.finish()
+        batch.apply_rules()
         nonces.exchange()
-        if not batch.wrote:
+        if not (batch.wrote or transaction.has_executed):
             transaction.rollback()
     if batch.wants_index_builder:
         service.indexing.start()
@@ -67,7 +68,7 @@ class WriteBatch(WriteTransaction):
         self._attempt = attempt
         self._is_single = len(steps) == 1
         self._read = VerifyingReader(attempt.transaction.read, (operation.identity for operation in operations))
-        self._identities: dict[str, Identity] = {}
+        self._identities: dict[Credentials, Identity] = {}
         self._changed_users: set[str] = set()
         self._is_snapshot_outdated = False
         self._cascade_roots: set[str] = set()
@@ -177,6 +178,7 @@ class WriteBatch(WriteTransaction):
         answers = [answer for operation in operations if (answer := inner.perform(operation)) is not None]
         inner.flush()
         self.outcomes += inner.outcomes
+        self.effects += inner.effects
         self.wrote |= inner.wrote
         self.wants_index_builder |= inner.wants_index_builder
         self._is_snapshot_outdated |= inner.wrote
@@ -219,7 +221,7 @@ class WriteBatch(WriteTransaction):
             self._authenticate(credentials, identity)
         return replace(operation, identity=self._identities[credentials])
 
-    def _authenticate(self, credentials: str, former: Identity) -> None:
+    def _authenticate(self, credentials: Credentials, former: Identity) -> None:
         """Authenticate *credentials* on the present state, and read the access of a new identity to all its objects."""
         self.flush()
         identity = self.service.authenticate_and_verify(credentials, self.transaction.read)

@@ -17,16 +17,20 @@ from app.operation import Effect, Operation, Outcome, Permissions
 from app.schemas.cache import NotCompiled, compile_schema
 from app.service import Service
 from backends.storage import (
+    NO_VALUES,
     Append,
     Conflict,
+    Executable,
     Holdings,
     IndexDefinition,
     NotUnique,
     Principals,
+    Row,
     Selection,
     Snapshot,
     Transaction,
     Unlocked,
+    Values,
     list_of,
     read_bucket,
 )
@@ -82,6 +86,7 @@ class WriteTransaction:
         self.wrote = False
         self.wants_index_builder = False
         self._appends: list[Append] = []
+        self.effects: list[Effect] = []
         self._declared: dict[str, Sequence[IndexDefinition]] = {}
         self._notified_operation: Operation | None = None
         self._listener_outcomes: list[tuple[Operation, Outcome]] = []
@@ -134,6 +139,8 @@ class WriteTransaction:
         The grants to a deleted user or group end, so that a later one of the same name inherits none. The lists whose
         declared indexes change are locked. Raises Unlocked.
         """
+        if self.service.request_rules:
+            self.effects += effects
         for effect in effects:
             self.working_set.apply(effect, self.service.kinds.lists_in(effect.kind, effect.new.uri))
             for list_uri, definitions in changed_indexes(effect):
@@ -158,6 +165,16 @@ class WriteTransaction:
     def revoke(self, principal: str) -> None:
         """End all grants to a principal and its memberships."""
         self.working_set.revoke(Principals(users=frozenset((principal,))))
+
+    def execute(self, statement: Executable, values: Values = NO_VALUES) -> Sequence[Row]:
+        """Execute a statement on the tables of a plugin."""
+        return self.transaction.execute(statement, values)
+
+    def apply_rules(self) -> None:
+        """Call the rules of plugins, with the effects of the whole transaction. Call this after `finish`."""
+        if self.effects:
+            for rule in self.service.request_rules:
+                rule(self.effects, self)
 
     def finish(self) -> None:
         """Write all pending changes and what was appended, then begin and end memberships: after all operations."""

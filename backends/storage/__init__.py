@@ -6,15 +6,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Any, Final, Protocol
+
+from sqlalchemy import Executable
 
 from backends.storage.changes import Append, Change, Holdings, Move, Principals, UserHoldings
 from backends.storage.errors import Conflict, Disconnected, NotUnique, Uncertain, Unlocked
 from backends.storage.indexes import NOTHING_DECLARED, Declared, Index, IndexDefinition
 from backends.storage.keys import at_top, bucket_of, is_inside, like_pattern, list_of, read_bucket, write_buckets
 from backends.storage.objects import LATEST, LIVING, Clock, Stored, User, UserState
+from backends.storage.plugin_tables import PluginTables
 from backends.storage.selections import (
     MISSING,
     NEWEST_FIRST,
@@ -36,6 +39,7 @@ __all__ = [
     "MISSING",
     "NEWEST_FIRST",
     "NOTHING_DECLARED",
+    "NO_VALUES",
     "OPERATORS",
     "AccessSelection",
     "Append",
@@ -44,6 +48,7 @@ __all__ = [
     "Conflict",
     "Declared",
     "Disconnected",
+    "Executable",
     "Filter",
     "Holdings",
     "IdField",
@@ -55,7 +60,9 @@ __all__ = [
     "NotUnique",
     "Order",
     "Page",
+    "PluginTables",
     "Principals",
+    "Row",
     "Selection",
     "Snapshot",
     "Storage",
@@ -66,6 +73,7 @@ __all__ = [
     "User",
     "UserHoldings",
     "UserState",
+    "Values",
     "at_top",
     "bucket_of",
     "is_inside",
@@ -75,12 +83,22 @@ __all__ = [
     "write_buckets",
 ]
 
+Row = tuple[Any, ...]
+Values = Mapping[str, Any] | Sequence[Mapping[str, Any]]
+"""The values of a statement by name; for an INSERT also a sequence of rows."""
+
+NO_VALUES: Final[Values] = {}
+
 
 class Transaction(Protocol):
     """One writing transaction: lock, read, decide (outside of the storage), move clocks, write.
 
-    Methods that write raise Unlocked for a list that the transaction neither locked nor started.
+    Methods that write raise Unlocked for a list that the transaction neither locked nor started. `has_executed` is
+    whether it has executed a statement of a plugin.
     """
+
+    @property
+    def has_executed(self) -> bool: ...
 
     def lock(
         self, lists: Iterable[str], cascade_roots: Iterable[str] = (), read_bucket: str | None = None
@@ -159,6 +177,16 @@ class Transaction(Protocol):
     def user_holdings(self, principal: str) -> UserHoldings:
         """Return the objects and groups of one principal, in all buckets (user data)."""
 
+    def execute(self, statement: Executable, values: Values = NO_VALUES) -> Sequence[Row]:
+        """Execute a statement on the tables of a plugin, after all writes so far, and return its rows.
+
+        The SQL of a statement is compiled once and kept, so statements are constants with `bindparam`s. An INSERT has
+        as *values* a mapping or a sequence of mappings by column: the rows of one statement.
+        """
+
+    def send(self) -> None:
+        """Send the writes that wait for the COMMIT, so that it is the only thing that can still fail."""
+
     def rollback(self) -> None:
         """Undo all writes."""
 
@@ -173,6 +201,12 @@ class Storage(Protocol):
 
     def read(self, selection: Selection) -> Snapshot:
         """Read from one bucket in one statement, so that all facts are of the same moment."""
+
+    def execute(self, statement: Executable, values: Values = NO_VALUES) -> Sequence[Row]:
+        """Execute a statement on the tables of a plugin and return its rows (see `Transaction.execute`).
+
+        It is part of the open transaction of this thread, else a transaction of its own.
+        """
 
     def transaction(self, derived: Collection[tuple[str, str]] = ()) -> AbstractContextManager[Transaction]:
         """Open a writing transaction: committed when the block ends, rolled back when it raises.
@@ -192,8 +226,11 @@ class Storage(Protocol):
         counted, and `users`.
         """
 
-    def migrate(self, report: Callable[[str], None], *, dry_run: bool) -> None:
-        """Create or upgrade the tables; *report* each step. With *dry_run* nothing is written."""
+    def migrate(self, report: Callable[[str], None], plugins: Sequence[PluginTables] = (), *, dry_run: bool) -> None:
+        """Create or upgrade the tables, those of *plugins* last, and *report* each step.
+
+        With *dry_run* nothing is written.
+        """
 
     def start_clocks(self, lists: Sequence[str]) -> None:
         """Create the clocks of the lists at the top that have none yet."""
@@ -228,8 +265,11 @@ class Storage(Protocol):
         own, in which its clock is locked.
         """
 
-    def flush(self, lists: Sequence[str] = ()) -> None:
-        """Delete all objects, tombstones, grants, memberships and clocks, and create the clocks of *lists* again."""
+    def flush(self, lists: Sequence[str] = (), plugins: Sequence[PluginTables] = ()) -> None:
+        """Delete all objects, tombstones, grants, memberships and clocks, and all rows of the tables of *plugins*.
+
+        The clocks of *lists* are created again.
+        """
 
     def ping(self, *, write: bool) -> None:
         """Check that the database answers and, with *write*, that it accepts writes; nothing is written."""

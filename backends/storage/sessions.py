@@ -43,12 +43,16 @@ class Notice(NamedTuple):
 
 
 class Session(ABC):
-    """A session on one connection; `starting` are the lists that this transaction starts (see `Unlocked`)."""
+    """A session on one connection; `starting` are the lists that this transaction starts (see `Unlocked`).
+
+    `has_executed` is whether it has executed a statement of a plugin.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self.dialect: Dialect = connection.dialect
         self.starting: set[str] = set()
+        self.has_executed = False
         self._driver = connection.connection
         self._cursor: Any = self._driver.cursor()
         self._events = connection.engine.dispatch

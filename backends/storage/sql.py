@@ -6,28 +6,32 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, Engine, bindparam, delete, select
+from sqlalchemy import Connection, Engine, Executable, Table, UpdateBase, bindparam, delete, select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import IntegrityError as DriverIntegrityError
 
 from backends import BackendError, Busy, IntegrityError, Pool
 from backends.storage import (
+    NO_VALUES,
     AccessSelection,
     Conflict,
     Disconnected,
     Index,
     IndexDefinition,
+    Row,
     Selection,
     Snapshot,
+    Values,
     bucket_of,
 )
 from backends.storage.accessible import AccessiblePages
 from backends.storage.automatic_indexes import AutomaticIndexes
 from backends.storage.dialect import Dialect
 from backends.storage.index_builder import IndexBuilder
-from backends.storage.migrations import migrate
+from backends.storage.migrations import CORE, migrate, schema_of
+from backends.storage.plugin_tables import PluginTables
 from backends.storage.purge import Purge
 from backends.storage.reads import Reads
 from backends.storage.repair import Repairs
@@ -39,6 +43,8 @@ from backends.storage.writes import Writer
 
 _RETRIED: Final = ("40P01", "40001", "26000", "42P05")
 """Deadlock, serialization failure, and a prepared statement that is lost or not ours (`backends.storage.prepared`)."""
+
+_Result = TypeVar("_Result")
 
 _BUCKETS: Final = "/buckets"
 _SELECT_CLOCK = select(clocks.c.list).where(
@@ -74,6 +80,11 @@ def _translate_driver_errors(dialect: Dialect) -> Iterator[None]:
 def _describe(error: SQLAlchemyError) -> str:
     """Return the message of an error without the statement and its values."""
     return f"{type(error).__name__}: {error.orig if isinstance(error, DBAPIError) else type(error).__doc__}"
+
+
+def _tables_of(plugins: Iterable[PluginTables]) -> list[Table]:
+    """Return the tables of plugins."""
+    return [table for plugin in plugins for table in plugin.tables]
 
 
 def _now_ms() -> int:
@@ -116,7 +127,15 @@ class SqlStorage:
         """Read from one bucket."""
         return self._read(lambda session: self._reads.run(session, selection))
 
-    def _read(self, read: Callable[[Session], Snapshot]) -> Snapshot:
+    def execute(self, statement: Executable, values: Values = NO_VALUES) -> Sequence[Row]:
+        """Execute a statement on the tables of a plugin."""
+        statements = self._write_statements.of_plugins
+        if isinstance(statement, UpdateBase) and self._open_session.get() is None:
+            with self.transaction() as writer:
+                return writer.execute(statement, values)
+        return self._read(lambda session: statements.rows(session, statement, values))
+
+    def _read(self, read: Callable[[Session], _Result]) -> _Result:
         """Read; try once more on a fresh connection if the first was dead, unless a transaction was lost with it."""
         try:
             with self._read_session() as session:
@@ -178,13 +197,14 @@ class SqlStorage:
         """Read a page of `GET /permissions`."""
         return self._read(lambda session: self._accessible.run(session, selection))
 
-    def migrate(self, report: Callable[[str], None], *, dry_run: bool) -> None:
+    def migrate(self, report: Callable[[str], None], plugins: Sequence[PluginTables] = (), *, dry_run: bool) -> None:
         """Create or upgrade the tables, on new connections: the pool may have dead ones."""
         self.writing.dispose()
         with _translate_driver_errors(self._dialect):
             seconds = self.waits.limit_seconds
             engine = self._dialect.transactional(self.writing, seconds)
-            migrate(engine, report, lambda: self._turn(seconds), dry_run=dry_run)
+            for schema in (CORE, *map(schema_of, plugins)):
+                migrate(engine, report, lambda: self._turn(seconds), dry_run=dry_run, schema=schema)
 
     def start_clocks(self, lists: Sequence[str]) -> None:
         """Create the clocks of the lists at the top that have none yet.
@@ -243,11 +263,11 @@ class SqlStorage:
         if repaired:
             report(f"{name}: repaired: {repaired}.")
 
-    def flush(self, lists: Sequence[str] = ()) -> None:
+    def flush(self, lists: Sequence[str] = (), plugins: Sequence[PluginTables] = ()) -> None:
         """Delete all rows; the clocks of *lists* are created in the same transaction."""
         with self.transaction() as writer:
             # The clocks first: that locks all lists, so that no other transaction writes behind the deletion.
-            for table in (clocks, documents, indexes, grants, members):
+            for table in (clocks, documents, indexes, grants, members, *_tables_of(plugins)):
                 writer.connection.execute(delete(table))
             writer.start_clocks(lists, _now_ms())
 

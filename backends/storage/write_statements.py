@@ -29,6 +29,7 @@ from backends.storage.dialect import Dialect
 from backends.storage.index_statements import IndexStatements
 from backends.storage.inserts import Inserts
 from backends.storage.intervals import Intervals
+from backends.storage.plugin_statements import PluginStatements
 from backends.storage.statements import Statement
 from backends.storage.tables import ENTRIES, HELD_ANYWHERE, KEYS, TERMS, clocks, documents, grants, members
 
@@ -63,6 +64,7 @@ class WriteStatements:
         self.intervals = Intervals(dialect)
         self.holdings_by_name = Statement(_build_holdings_by_name(dialect))
         self.user_holdings = Statement(_build_user_holdings(dialect))
+        self.of_plugins = PluginStatements()
 
 
 def _build_lock(dialect: Dialect) -> Select[Any]:

@@ -61,6 +61,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Executable
 
 from backends.storage import (
+    NO_VALUES,
     NOTHING_DECLARED,
     Append,
     Change,
@@ -73,6 +74,7 @@ from backends.storage import (
     Snapshot,
     Unlocked,
     UserHoldings,
+    Values,
     at_top,
     bucket_of,
     is_inside,
@@ -414,6 +416,19 @@ class Writer:
         for source, uri in self._statements.user_holdings.rows(self._session, parameters):
             uris[source].add(uri)
         return UserHoldings(frozenset(uris["granted"]), frozenset(uris["sole"]), frozenset(uris["groups"]))
+
+    def execute(self, statement: Executable, values: Values = NO_VALUES) -> Sequence[Row]:
+        """Execute a statement on the tables of a plugin."""
+        return self._statements.of_plugins.rows(self._session, statement, values)
+
+    @property
+    def has_executed(self) -> bool:
+        """Return whether the transaction has executed a statement of a plugin."""
+        return self._session.has_executed
+
+    def send(self) -> None:
+        """Send the writes that wait."""
+        self._session.send_waiting()
 
     def rollback(self) -> None:
         """Undo all writes."""

@@ -17,10 +17,12 @@ from app.events import Context as Context
 from app.events import Event as Event
 from app.events import Listener as Listener
 from app.identity import EVERYONE as EVERYONE
+from app.identity import ClientRequest as ClientRequest
 from app.identity import DescribedPolicy as DescribedPolicy
 from app.identity import Identity as Identity
 from app.identity import Policy as Policy
 from app.identity import Reader as Reader
+from app.identity import RequestPolicy as RequestPolicy
 from app.kinds import Kind as Kind
 from app.kinds import KindHooks as KindHooks
 from app.operation import Body as Body
@@ -41,12 +43,14 @@ from backends import BackendError as BackendError
 from backends import Json as Json
 from backends.breaker import Breaker as Breaker
 from backends.metrics import Metrics as Metrics
+from backends.storage import PluginTables as PluginTables
 from backends.storage import Selection as Selection
 from backends.storage import Snapshot as Snapshot
 from backends.storage import Stored as Stored
 from backends.storage import bucket_of as bucket_of
 from backends.storage import list_of as list_of
 from backends.storage import read_bucket as read_bucket
+from blueprints.authentication import authenticate_and_verify as authenticate_and_verify
 from blueprints.exchanges import add_log_fields as add_log_fields
 from blueprints.http import is_batch_member as is_batch_member
 from blueprints.http import to_response as to_response

@@ -23,8 +23,7 @@ from sqlalchemy.schema import CreateIndex
 from backends import Pool
 from backends.engines import postgresql_url as with_driver
 from backends.storage import sqlite
-from backends.storage.migrations import VERSION, VERSION_TABLE, SchemaError, migrate, sql
-from backends.storage.migrations.runner import VERSIONS
+from backends.storage.migrations import CORE, VERSION, VERSION_TABLE, SchemaError, migrate, sql
 from backends.storage.tables import metadata
 from tests.support.migrating import engine_of, execute, migrate_and_report, tables_of, version_of, word
 from tests.support.services import ROOT
@@ -110,7 +109,7 @@ def later(tmp_path: pathlib.Path) -> Callable[..., pathlib.Path]:
     def folder_with(*sources: str) -> pathlib.Path:
         folder = tmp_path / "versions"
         folder.mkdir(exist_ok=True)
-        for file in VERSIONS.glob("[0-9]*.py"):
+        for file in CORE.versions.glob("[0-9]*.py"):
             (folder / file.name).write_text(file.read_text())
         for number, source in enumerate(sources, 2):
             (folder / f"{number:04}_later.py").write_text(source)
@@ -182,7 +181,7 @@ def test_the_lists_at_the_top_have_their_clocks_when_migrated(engine: Engine) ->
 
 
 def test_the_version_is_the_newest_file_of_the_folder(engine: Engine) -> None:
-    assert max(file.name[:4] for file in VERSIONS.glob("[0-9]*.py")) == VERSION
+    assert max(file.name[:4] for file in CORE.versions.glob("[0-9]*.py")) == VERSION
     assert version_of(engine) is None
 
     migrate_and_report(engine)
@@ -192,8 +191,8 @@ def test_the_version_is_the_newest_file_of_the_folder(engine: Engine) -> None:
 
 def test_migrate_tells_what_it_creates_when_the_database_is_empty(engine: Engine) -> None:
     assert migrate_and_report(engine) == [
-        f"Create {word(engine)} storage schema at version 1 from {VERSIONS}.",
-        f"Create {word(engine)} permission schema at version 1 from {VERSIONS}.",
+        f"Create {word(engine)} storage schema at version 1 from {CORE.versions}.",
+        f"Create {word(engine)} permission schema at version 1 from {CORE.versions}.",
         f"Created {word(engine)} storage schema (version 1).",
         f"Created {word(engine)} permission schema (version 1).",
     ]

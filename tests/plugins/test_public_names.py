@@ -17,13 +17,31 @@ TEXT = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
 NAMES = {
     *("Alias", "ApiError", "Forbidden", "Invalid", "NoSuchUrl", "Problem", "Unauthenticated", "Unknown"),
     *("Context", "Event", "Listener"),
-    *("DescribedPolicy", "EVERYONE", "Identity", "Policy", "PolicySettings", "Reader"),
+    *(
+        "ClientRequest",
+        "DescribedPolicy",
+        "EVERYONE",
+        "Identity",
+        "Policy",
+        "PolicySettings",
+        "Reader",
+        "RequestPolicy",
+    ),
     *("Kind", "KindHooks"),
     *("Body", "Effect", "Operation", "Outcome", "perform"),
-    *("BackendError", "Json", "Selection", "Snapshot", "Stored", "bucket_of", "list_of", "read_bucket"),
+    *("BackendError", "Json", "PluginTables", "Selection", "Snapshot", "Stored", "bucket_of", "list_of", "read_bucket"),
     *("Breaker", "Metrics", "Service", "SettingError", "Settings"),
     *("boolean", "number", "text", "whole", "words"),
-    *("Reply", "add_log_fields", "compute_once", "is_batch_member", "origin_of_urls", "prefix", "to_response"),
+    *(
+        "Reply",
+        "add_log_fields",
+        "authenticate_and_verify",
+        "compute_once",
+        "is_batch_member",
+        "origin_of_urls",
+        "prefix",
+        "to_response",
+    ),
 }
 METHODS = {
     *(
@@ -34,8 +52,18 @@ METHODS = {
         "add_identity_kind",
         "add_kind",
         "add_listener",
+        "add_openapi",
     ),
-    *("add_policy", "add_policy_class", "add_public_setting", "add_setting", "add_start_check", "add_user_info"),
+    *(
+        "add_policy",
+        "add_policy_class",
+        "add_public_setting",
+        "add_setting",
+        "add_rule",
+        "add_start_check",
+        "add_tables",
+        "add_user_info",
+    ),
 }
 
 

@@ -9,10 +9,11 @@ from psycopg2.errors import InsufficientPrivilege
 from sqlalchemy import create_engine
 
 from backends.engines import postgresql_url
-from backends.storage.migrations.runner import VERSIONS, upgrade
+from backends.storage.migrations import CORE
 from tests.production import guide
 from tests.production.conftest import PASSWORD, Opener, Place
 from tests.support.client import Answer, Client, basic
+from tests.support.migrating import migrate_and_report
 
 BUCKET = "/buckets/b"
 COLLECTION = f"{BUCKET}/collections/c"
@@ -80,11 +81,11 @@ def _grant_on_cache(place: Place, role: str) -> None:
 
 def _migrate_later(place: Place, owner: str, folder: Path) -> None:
     """Let the owner migrate to a version that has another table."""
-    for step in VERSIONS.glob("0001*"):
+    for step in CORE.versions.glob("0001*"):
         (folder / step.name).write_text(step.read_text())
     (folder / "0002_later.py").write_text(LATER)
     engine = create_engine(postgresql_url(place.url(owner)))
-    upgrade(engine, lambda line: None, folder, dry_run=False)
+    migrate_and_report(engine, versions=folder)
     engine.dispose()
 
 

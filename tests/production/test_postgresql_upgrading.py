@@ -22,12 +22,13 @@ from sqlalchemy import create_engine
 
 from app.factory import create_app
 from backends.engines import postgresql_url
-from backends.storage.migrations.runner import VERSIONS, upgrade
+from backends.storage.migrations import CORE
 from tests.production import guide
 from tests.production.conftest import Opener, Place
 from tests.support import services
 from tests.support.client import Client
 from tests.support.databases import BASICAUTH
+from tests.support.migrating import migrate_and_report
 from tests.support.services import as_environment
 
 TITLE = "Upgrading Kinto"
@@ -76,12 +77,12 @@ def later(place: Place, owner: str, tmp_path: Path) -> Callable[[str], None]:
     """Migrate to a later version, whose only new step is given, as the owner of the tables."""
 
     def run(step: str) -> None:
-        for known in VERSIONS.glob("0001*"):
+        for known in CORE.versions.glob("0001*"):
             (tmp_path / known.name).write_text(known.read_text())
         (tmp_path / "0002_later.py").write_text(step)
         engine = create_engine(postgresql_url(place.url(owner)))
         try:
-            upgrade(engine, lambda line: None, tmp_path, dry_run=False)
+            migrate_and_report(engine, versions=tmp_path)
         finally:
             engine.dispose()
 

@@ -43,10 +43,10 @@ def database_url(name: str, request: pytest.FixtureRequest) -> str:
 def make_tables(url: str, service: Service) -> None:
     """Make the tables where they are missing, also where a test of migrations left others."""
     try:
-        service.storage.migrate(lambda line: None, dry_run=False)
+        service.storage.migrate(lambda line: None, service.tables, dry_run=False)
     except SchemaError:
         empty_database(url)
-        service.storage.migrate(lambda line: None, dry_run=False)
+        service.storage.migrate(lambda line: None, service.tables, dry_run=False)
 
 
 _apps: dict[tuple[Any, ...], tuple[Flask, list[Any]]] = {}
@@ -67,7 +67,7 @@ def make_app(url: str, settings: Mapping[str, Any], storage: Storage | None = No
     app = assemble_app(loaded, storage)
     service = app.extensions["kinto"]
     make_tables(url, service)
-    service.storage.flush()
+    service.storage.flush(plugins=service.tables)
     service.start()
     return app
 

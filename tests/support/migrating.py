@@ -1,11 +1,13 @@
 """Words for the tests of migrations: migrate a database, and look at what is in it."""
 
 import pathlib
+from contextlib import nullcontext
+from dataclasses import replace
 
 from sqlalchemy import Engine, create_engine, inspect
 
 from backends.engines import postgresql_url
-from backends.storage.migrations import installed_version, migrate
+from backends.storage.migrations import CORE, installed_version, migrate
 from backends.storage.migrations.runner import upgrade
 
 
@@ -24,7 +26,7 @@ def migrate_and_report(engine: Engine, dry_run: bool = False, versions: pathlib.
     if versions is None:
         migrate(engine, lines.append, dry_run=dry_run)
     else:
-        upgrade(engine, lines.append, versions, dry_run=dry_run)
+        upgrade(engine, lines.append, replace(CORE, versions=versions), nullcontext, dry_run=dry_run)
     return lines
 
 

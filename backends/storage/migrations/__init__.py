@@ -10,11 +10,14 @@ import importlib
 import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Column, Connection, Engine, MetaData, String, Table, inspect, select
 
 from backends import BackendError
+from backends.storage.plugin_tables import PluginTables
 
 VERSION: Final = "0001"
 """The version of `backends.storage.tables`: the newest file of the folder `versions`."""
@@ -28,8 +31,6 @@ SCHEMAS: Final = ("storage", "permission")
 _RUNNER: Final = "backends.storage.migrations.runner"
 _DATABASES: Final = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}
 
-_versions = Table(VERSION_TABLE, MetaData(), Column("version_num", String(32), primary_key=True))
-
 Report = Callable[[str], None]
 
 
@@ -37,11 +38,38 @@ class SchemaError(BackendError):
     """The tables in the database can be neither used nor upgraded; nothing was changed."""
 
 
-def installed_version(connection: Connection) -> str | None:
-    """Return the version of our tables in the database, None where there are none."""
-    if not inspect(connection).has_table(VERSION_TABLE):
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """Tables that are upgraded together: those of the storage, or those of a plugin.
+
+    `version` is the newest version in the folder `versions`; the table `version_table` has the installed one. `names`
+    are the names in messages.
+    """
+
+    names: tuple[str, ...]
+    versions: Path
+    version: str
+    version_table: str
+
+
+CORE: Final = Schema(SCHEMAS, Path(__file__).parent / "versions", VERSION, VERSION_TABLE)
+"""The tables of the storage."""
+
+
+def schema_of(tables: PluginTables) -> Schema:
+    """Return the schema of a plugin. The names of its files begin with their versions: `0001_tables.py`."""
+    versions = sorted(file.stem.partition("_")[0] for file in tables.versions.glob("[0-9]*.py"))
+    if not versions:
+        raise SchemaError(f"The folder {tables.versions} of the plugin {tables.name} has no file like 0001_tables.py.")
+    return Schema((tables.name,), tables.versions, versions[-1], f"{VERSION_TABLE}_{tables.name}")
+
+
+def installed_version(connection: Connection, schema: Schema = CORE) -> str | None:
+    """Return the version of a schema in the database, None where it is not installed."""
+    if not inspect(connection).has_table(schema.version_table):
         return None
-    version: str | None = connection.execute(select(_versions.c.version_num)).scalar()
+    versions = Table(schema.version_table, MetaData(), Column("version_num", String(32), primary_key=True))
+    version: str | None = connection.execute(select(versions.c.version_num)).scalar()
     return version
 
 
@@ -51,33 +79,34 @@ def migrate(
     turn: Callable[[], AbstractContextManager[Any]] = nullcontext,
     *,
     dry_run: bool,
+    schema: Schema = CORE,
 ) -> None:
-    """Create or upgrade the tables and *report* each step in the words of operations.md 2.4.
+    """Create or upgrade the tables of a schema and *report* each step in the words of operations.md 2.4.
 
     Several processes may do this at once. For a database that does not queue its writers, *turn* returns a context
     manager that waits for the turn to write. With *dry_run* the steps are reported and nothing is written. Raises
     SchemaError when the database has tables that this code must not change (operations.md 3.5).
     """
     with engine.connect() as connection:
-        version = installed_version(connection)
-    if version == VERSION:
-        report_current(engine.dialect.name, version, report)
+        version = installed_version(connection, schema)
+    if version == schema.version:
+        report_current(engine.dialect.name, schema, report)
         return
     # The messages are those of operations.md 2.4; Alembic would log its own, from its import on.
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    importlib.import_module(_RUNNER).upgrade(engine, report, turn=turn, dry_run=dry_run)
+    importlib.import_module(_RUNNER).upgrade(engine, report, schema, turn, dry_run=dry_run)
 
 
-def sql(dialect_name: str, since: str | None = None) -> str:
+def sql(dialect_name: str, since: str | None = None, schema: Schema = CORE) -> str:
     """Return the SQL that `migrate` runs on a database of version *since*, to run it by hand (O-PG-36)."""
-    script: str = importlib.import_module(_RUNNER).script(dialect_name, since)
+    script: str = importlib.import_module(_RUNNER).script(dialect_name, since, schema)
     return script
 
 
-def report_current(dialect_name: str, version: str, report: Report) -> None:
-    """Report for both schemas that there is nothing to do."""
-    for name in SCHEMAS:
-        report(f"Detected {schema_label(dialect_name, name)} version {version_label(version)}.")
+def report_current(dialect_name: str, schema: Schema, report: Report) -> None:
+    """Report by each name of a schema that there is nothing to do."""
+    for name in schema.names:
+        report(f"Detected {schema_label(dialect_name, name)} version {version_label(schema.version)}.")
         report(f"{schema_label(dialect_name, name)} is up-to-date.")
 
 

@@ -1,4 +1,4 @@
-"""Report the steps of a migration in the words of operations.md 2.4, for each schema that Kinto has."""
+"""Report the steps of a migration in the words of operations.md 2.4, by each name that the schema has there."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NoReturn
 
-from backends.storage.migrations import SCHEMAS, SchemaError, report_current, schema_label, version_label
+from backends.storage.migrations import Schema, SchemaError, report_current, schema_label, version_label
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,30 +28,30 @@ class MigrationPlan:
 
 @dataclass(frozen=True, slots=True)
 class Narration:
-    """The report of one run on one database; *versions* is the folder of the steps."""
+    """The report of one run on one database."""
 
     dialect_name: str
     report: Callable[[str], None]
     dry_run: bool
-    versions: pathlib.Path
+    schema: Schema
 
     def begin(self, plan: MigrationPlan) -> None:
         """Report the installed version, or that the schema will be created."""
         if plan.installed is None:
             self._report_for_each(
-                f"Create {{schema}} at version {version_label(plan.missing[-1].version)} from {self.versions}."
+                f"Create {{schema}} at version {version_label(plan.missing[-1].version)} from {self.schema.versions}."
             )
         elif plan.missing:
             self._report_for_each(f"Detected {{schema}} version {version_label(plan.installed)}.")
         else:
-            report_current(self.dialect_name, plan.installed, self.report)
+            report_current(self.dialect_name, self.schema, self.report)
 
     def step(self, plan: MigrationPlan, step: Step) -> None:
         """Report the next step of an upgrade; the steps of a new schema are not reported one by one."""
         if plan.installed is None:
             return
         new = int(step.version)
-        for name in SCHEMAS:
+        for name in self.schema.names:
             label = schema_label(self.dialect_name, name)
             self.report(f"Migrate {label} from version {new - 1} to {new}.")
             self.report(f"Execute {label.removesuffix('schema')}migration from {step.file}")
@@ -77,5 +77,5 @@ class Narration:
         )
 
     def _report_for_each(self, line: str) -> None:
-        for name in SCHEMAS:
+        for name in self.schema.names:
             self.report(line.replace("{schema}", schema_label(self.dialect_name, name)))

@@ -1,4 +1,4 @@
-"""Run the steps of the folder `versions` with Alembic, one transaction each, one process at a time.
+"""Run the steps of the folder `versions` of a schema with Alembic, one transaction each, one process at a time.
 
 A step that cannot run in a transaction (`CREATE INDEX CONCURRENTLY`) opens `op.get_context().autocommit_block()`. That
 releases the lock, so such a statement stands alone in its file and is created with `if_not_exists`.
@@ -7,9 +7,9 @@ releases the lock, so such a statement stands alone in its file and is created w
 from __future__ import annotations
 
 import io
-import pathlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 from alembic.operations import Operations
@@ -17,16 +17,12 @@ from alembic.runtime.migration import MigrationContext, RevisionStep
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, func, select
 
-from backends.storage.migrations import VERSION_TABLE, installed_version
+from backends.storage.migrations import CORE, Schema, installed_version
 from backends.storage.migrations.narration import MigrationPlan, Narration, Step
 from backends.storage.migrations.preconditions import check
 
-VERSIONS: Final = pathlib.Path(__file__).parent / "versions"
-
 _LOCK_KEY: Final = 0x6B696E746F
 """The key of the advisory lock: the letters of "kinto" as a number."""
-
-_OPTIONS: Final[dict[str, Any]] = {"version_table": VERSION_TABLE, "transactional_ddl": True}
 
 _lock = select(func.pg_advisory_xact_lock(_LOCK_KEY))
 
@@ -34,17 +30,17 @@ _lock = select(func.pg_advisory_xact_lock(_LOCK_KEY))
 def upgrade(
     engine: Engine,
     report: Callable[[str], None],
-    versions: pathlib.Path = VERSIONS,
-    turn: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    schema: Schema,
+    turn: Callable[[], AbstractContextManager[Any]],
     *,
     dry_run: bool,
 ) -> None:
-    """Run the missing steps of the folder *versions*; the other arguments as in `backends.storage.migrations.migrate`.
+    """Run the missing steps of *schema*; the other arguments as in `backends.storage.migrations.migrate`.
 
     The missing steps are determined again before each step, under the lock: another process may have run it meanwhile.
     """
-    steps = _Steps(versions)
-    narration = Narration(engine.dialect.name, report, dry_run, versions)
+    steps = _Steps(schema)
+    narration = Narration(engine.dialect.name, report, dry_run, schema)
     if dry_run:
         with engine.connect() as connection:
             first = _plan(connection, steps, narration)
@@ -60,25 +56,31 @@ def upgrade(
     narration.end(first)
 
 
-def script(dialect_name: str, since: str | None = None) -> str:
-    """Return the SQL of the steps after version *since*."""
-    steps = _Steps(VERSIONS)
+def script(dialect_name: str, since: str | None, schema: Schema) -> str:
+    """Return the SQL of the steps of *schema* after version *since*."""
+    steps = _Steps(schema)
     output = io.StringIO()
-    options = {"as_sql": True, "output_buffer": output, "starting_rev": since, "fn": steps.after_heads}
-    context = MigrationContext.configure(dialect_name=dialect_name, opts=_OPTIONS | options)
+    options = {"as_sql": True, "output_buffer": output, "starting_rev": since}
+    context = MigrationContext.configure(dialect_name=dialect_name, opts=steps.options | options)
     with Operations.context(context), context.begin_transaction():
         context.run_migrations()
     return output.getvalue()
 
 
 class _Steps:
-    """The files of a folder, in their order."""
+    """The files of a schema's folder, in their order; `options` are those of Alembic."""
 
-    def __init__(self, folder: pathlib.Path) -> None:
+    def __init__(self, schema: Schema) -> None:
+        folder = schema.versions
         directory = ScriptDirectory(str(folder.parent), version_locations=[str(folder)])
+        self.options: dict[str, Any] = {
+            "version_table": schema.version_table,
+            "transactional_ddl": True,
+            "fn": self.after_heads,
+        }
         self._scripts = tuple(reversed(list(directory.walk_revisions())))
         self._map = directory.revision_map
-        self.all = tuple(Step(script.revision, pathlib.Path(script.path)) for script in self._scripts)
+        self.all = tuple(Step(script.revision, Path(script.path)) for script in self._scripts)
 
     def after_heads(self, heads: Sequence[str], context: MigrationContext) -> list[RevisionStep]:
         """Return, for Alembic, the steps after the version in *heads*: all of them for SQL as text, else one."""
@@ -89,9 +91,10 @@ class _Steps:
 
 def _plan(connection: Connection, steps: _Steps, narration: Narration) -> MigrationPlan:
     """Compare the database with the files. Raises SchemaError when it holds other data or a newer schema."""
-    installed = installed_version(connection)
+    installed = installed_version(connection, narration.schema)
     if installed is None:
-        check(connection, narration.report)
+        if narration.schema.version_table == CORE.version_table:
+            check(connection, narration.report)
         return MigrationPlan(None, steps.all)
     versions = [step.version for step in steps.all]
     if installed not in versions:
@@ -119,7 +122,7 @@ def _lock_schema(engine: Engine, steps: _Steps) -> Iterator[tuple[Connection, Mi
     It is a transaction of Alembic, since `autocommit_block` can suspend no other.
     """
     with engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts=_OPTIONS | {"fn": steps.after_heads})
+        context = MigrationContext.configure(connection, opts=steps.options)
         with context.begin_transaction():
             if engine.dialect.name == "postgresql":
                 connection.execute(_lock)

@@ -6,7 +6,7 @@ from app.authentication.basicauth import parse_credentials
 from app.authentication.failures import Failures
 from app.authentication.logins import Login, Logins, current_caller
 from app.authentication.passwords import verify_password
-from app.identity import Identity, Proof, Reader, proof_of
+from app.identity import Credentials, Identity, Proof, Reader, proof_of
 from app.service import Service
 from app.settings import PolicySettings
 from backends.storage import Selection, User, UserState, read_bucket
@@ -43,7 +43,7 @@ class AccountsPolicy:
         recalled = self._logins.recall(login)
         if recalled is not None:
             current_caller().recalled.add(login.value)
-            proof = Proof(user_of(name), *recalled, authorization, forget)
+            proof = Proof(user_of(name), *recalled, Credentials(authorization), forget)
             return Identity(f"{PREFIX}{name}", KIND, proof)
         state = _read_state(user_of(name), read)
         if not self._is_correct(login, name, password, state):

@@ -1,0 +1,21 @@
+"""The tables of a plugin beside those of the storage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Table
+
+
+@dataclass(frozen=True, slots=True)
+class PluginTables:
+    """The tables of one plugin, and the folder of the Alembic steps that create and upgrade them.
+
+    `name` stands in messages and in the name of the table with the installed version. A file of the folder `versions`
+    is named by its revision, a number: `0001_tables.py`. All rows of `tables` are deleted by a flush.
+    """
+
+    name: str
+    versions: Path
+    tables: tuple[Table, ...]

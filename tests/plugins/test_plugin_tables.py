@@ -1,0 +1,168 @@
+"""Tables, rules and commands of plugins: the likes of docs/plugins.md, as a package outside of the repository."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from sqlalchemy import create_engine, inspect
+
+from app.service import Service
+from backends.engines import postgresql_url as with_driver
+from blueprints.plugins import Context, Effect, Forbidden
+from scripts.command import main
+from tests.plugins.conftest import ClientMaker
+from tests.support.client import Client
+from tests.support.services import ROOT
+
+RECORDS = "/buckets/b/collections/c/records"
+SETTINGS: Mapping[str, Any] = {"kinto.includes": "kinto_likes", "kinto.like_id_generator": "kinto.views.NameGenerator"}
+
+
+@pytest.fixture(autouse=True)
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write the two files of the document where they can be imported."""
+    section = (ROOT / "docs" / "plugins.md").read_text().partition("### Tables and commands of its own")[2]
+    module, step = re.findall(r"^```python\n(.+?)^```$", section, re.MULTILINE | re.DOTALL)[:2]
+    folder = tmp_path / "kinto_likes"
+    (folder / "versions").mkdir(parents=True)
+    (folder / "__init__.py").write_text(module)
+    (folder / "versions" / "0001_tables.py").write_text(step)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "kinto_likes", raising=False)
+
+
+@pytest.fixture
+def client(client_with: ClientMaker) -> Client:
+    """Return alice's client of a service with likes, and with a record that bob may like."""
+    client = client_with(dict(SETTINGS), kept=False)
+    client.put("/buckets/b", permissions={"read": ["system.Authenticated"]})
+    client.put("/buckets/b/collections/c")
+    client.put(f"{RECORDS}/r", permissions={"like:create": [client.as_("bob").id]})
+    return client
+
+
+def likes(client: Client, record: str = "r") -> int:
+    number: int = client.get(f"/likes{RECORDS}/{record}").json["likes"]
+    return number
+
+
+def test_a_kind_in_records_can_be_granted_and_created(client: Client) -> None:
+    """P-API-6: `like:create` is a permission of records, as the kind is in them; eve has not got it."""
+    assert client.as_("bob").post(f"{RECORDS}/r/likes", {"id": "1"}).status == 201
+    assert client.as_("eve").post(f"{RECORDS}/r/likes").status == 403
+    assert client.put(f"{RECORDS}/s", permissions={"dislike:create": ["x"]}).status == 400
+
+
+def test_a_rule_counts_in_the_transaction_of_the_request(client: Client) -> None:
+    create = [{"method": "PUT", "path": f"{RECORDS}/{record}/likes/{n}"} for record in "rs" for n in "12"]
+
+    client.put(f"{RECORDS}/s")
+    client.batch(*create, *create)
+    client.put(f"{RECORDS}/r/likes/3")
+    client.delete(f"{RECORDS}/r/likes/1")
+
+    assert (likes(client), likes(client, "s")) == (2, 2)
+
+
+def test_a_rule_sees_what_a_cascade_removes(client: Client) -> None:
+    for n in "123":
+        client.put(f"{RECORDS}/r/likes/{n}")
+
+    assert client.delete(f"{RECORDS}/r/likes").status == 200
+    assert likes(client) == 0
+
+    client.put(f"{RECORDS}/r/likes/1")
+    client.delete("/buckets/b/collections/c")
+    client.put("/buckets/b/collections/c")
+    client.put(f"{RECORDS}/r")
+
+    assert likes(client) == 0
+
+
+def test_an_error_of_a_rule_is_the_answer_and_undoes_everything(client: Client) -> None:
+    """P-API-7: what rules before it have written is undone too."""
+    service: Service = client.app.extensions["kinto"]
+
+    def refuse(effects: Sequence[Effect], context: Context) -> None:
+        assert [effect.new.uri for effect in effects] == [f"{RECORDS}/r/likes/1"]
+        raise Forbidden
+
+    service.add_rule(refuse)
+
+    answer = client.batch({"method": "PUT", "path": f"{RECORDS}/r/likes/1"})
+
+    assert (answer.status, answer.json["errno"]) == (403, 121)
+    assert likes(client) == 0
+    assert client.get(f"{RECORDS}/r/likes").data == []
+
+
+def test_a_plugin_describes_its_urls_in_the_openapi_document(client: Client) -> None:
+    """P-API-6, C-UTIL-21."""
+    described = client.get("/__api__").json["paths"]["/likes/{record}"]
+
+    assert described["get"]["operationId"] == "get_likes"
+    assert described["get"]["responses"].keys() == {"200", "default"}
+    assert [parameter["name"] for parameter in described["parameters"]] == ["record"]
+
+
+def test_flush_empties_the_tables_of_plugins(client: Client) -> None:
+    """P-FLUSH-1."""
+    client.put(f"{RECORDS}/r/likes/1")
+
+    client.app.extensions["kinto"].flush()
+
+    assert likes(client) == 0
+
+
+def kinto(*arguments: str) -> tuple[int, str, str]:
+    with CliRunner().isolation() as (out, err, _):
+        code = main(arguments)
+        return code, out.getvalue().decode(), err.getvalue().decode()
+
+
+def ini_of(url: str, folder: Path) -> str:
+    file = folder / "kinto.ini"
+    backend = "postgresql" if url.startswith("postgres") else "sqlite"
+    lines = ("[app:main]", f"kinto.storage_backend = {backend}", f"kinto.storage_url = {url.replace('%', '%%')}")
+    file.write_text("\n".join((*lines, "kinto.includes = kinto_likes", "")))
+    return str(file)
+
+
+def test_migrate_runs_the_steps_of_plugins(empty_postgresql_url: str, tmp_path: Path) -> None:
+    """P-API-8, O-CLI-20: dry run, SQL, version 1 when absent, up-to-date then."""
+    ini, engine = ini_of(empty_postgresql_url, tmp_path), create_engine(with_driver(empty_postgresql_url))
+
+    _, sql, _ = kinto("--ini", ini, "migrate", "--sql")
+    _, _, simulated = kinto("--ini", ini, "migrate", "--dry-run")
+
+    assert "CREATE TABLE likes" in sql
+    assert "INSERT INTO kinto_flask_versions_likes (version_num) VALUES ('0001')" in sql
+    assert f"Create PostgreSQL likes schema at version 1 from {tmp_path}/kinto_likes/versions." in simulated
+    assert inspect(engine).get_table_names() == []
+
+    _, _, first = kinto("--ini", ini, "migrate")
+    _, _, second = kinto("--ini", ini, "migrate")
+
+    assert "Created PostgreSQL likes schema (version 1)." in first
+    assert "PostgreSQL likes schema is up-to-date." in second
+    assert {"likes", "documents"} <= set(inspect(engine).get_table_names())
+    engine.dispose()
+
+
+def test_a_plugin_adds_a_command(tmp_path: Path) -> None:
+    """P-API-6: the ini file may follow its name, and the help of `kinto` lists it."""
+    ini = ini_of(f"sqlite:///{tmp_path}/kinto.sqlite", tmp_path)
+
+    code, out, _ = kinto("top-likes", "--ini", ini)
+    _, described, _ = kinto("--ini", ini, "--help")
+    without, _, usage = kinto("top-likes")
+
+    assert (code, out) == (0, "")
+    assert re.search("^ *top-likes +Print the records with the most likes.$", described, re.MULTILINE)
+    assert (without, "No such command 'top-likes'" in usage) == (2, True)
