@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from contextvars import Context
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import psycopg2
 import pytest
 from sqlalchemy import Connection, select
 
-from backends.storage import Change, Move, Selection, Stored, Transaction
+from backends.storage import Change, Index, Move, Selection, Stored, Transaction
+from backends.storage.indexes import AUTOMATIC, DECLARED, read_definition
 from backends.storage.tables import clocks, documents
+from backends.storage.writes import Writer
 from tests.support.client import Answer, Client
 from tests.support.databases import BASICAUTH, make_app
 
@@ -96,6 +98,10 @@ class Others:
     def living(self, *uris: str) -> set[str]:
         """Return which of these objects of the bucket are stored."""
         return set(self._storage.read(Selection(B, targets=uris)).objects)
+
+    def indexes(self, list_uri: str) -> Sequence[Index]:
+        """Return the indexes of a list in the bucket, by their slots."""
+        return sorted(self._storage.read(Selection(B, indexes=(list_uri,))).indexes, key=lambda index: index.slot)
 
     def clock(self, list_uri: str) -> int:
         """Return the clock of a list in the bucket."""
@@ -317,6 +323,23 @@ def test_a_list_that_was_born_while_its_deletion_waited_is_deleted_under_its_loc
     deleted = batch.answer().json["responses"][1]["body"]["data"]
     assert {each["id"]: each["last_modified"] for each in deleted} == {"other": FAR + 3, "r": FAR + 4}
     assert others.clock(RECORDS) == FAR + 4
+
+
+def test_indexes_that_are_read_before_their_list_is_locked_are_read_again(client: Client, others: Others) -> None:
+    """A batch reads a page, and locks the list for the indexes that it declares: it knows those that came meanwhile."""
+    declared = [{"fields": [name]} for name in "abc"]
+    client.put(f"{COLLECTIONS}/c", {"indexes": declared[:1]})
+    client.put(R, {"a": 1})
+    builder, commit = others.begin(RECORDS)
+
+    page, change = {"method": "GET", "path": f"{RECORDS}?a=1"}, {"data": {"indexes": declared}}
+    batch = Asked(lambda: client.batch(page, {"method": "PATCH", "path": f"{COLLECTIONS}/c", "body": change}))
+    others.settle(batch)
+    cast(Writer, builder).indexes.create(RECORDS, read_definition('{"fields":["b"]}'), AUTOMATIC)
+    commit()
+
+    assert [entry["status"] for entry in batch.answer().json["responses"]] == [200, 200]
+    assert [(index.slot, index.origin) for index in others.indexes(RECORDS)] == [(n, DECLARED) for n in (1, 2, 3)]
 
 
 def test_who_is_forgotten_loses_what_was_granted_in_another_list_meanwhile(client: Client, others: Others) -> None:

@@ -49,8 +49,7 @@ class AutomaticIndexes:
     def touch(self, used: Index) -> None:
         """Note that an index is in use, if it still exists."""
         with self._transaction() as writer:
-            writer.lock((used.list,))
-            for index in writer.indexes.of(used.list):
+            for index in self._lock(writer, used.list):
                 if (index.prefix, index.origin) == (used.prefix, AUTOMATIC):
                     writer.indexes.touch(index)
 
@@ -58,10 +57,14 @@ class AutomaticIndexes:
         """Drop the indexes that were not noted as used for long, at the time *now* in ms."""
         for name in self._lists_with_unused(now - UNUSED_MS):
             with self._transaction() as writer:
-                writer.lock((name,))
-                for index in writer.indexes.of(name):
+                for index in self._lock(writer, name):
                     if index.origin == AUTOMATIC and index.since < now - UNUSED_MS:
                         writer.indexes.drop(index)
+
+    @staticmethod
+    def _lock(writer: Writer, name: str) -> tuple[Index, ...]:
+        """Lock a list and return its indexes: none where a flush has deleted it meanwhile."""
+        return writer.indexes.of(name) if writer.lock((name,)) else ()
 
     def _lists_with_unused(self, before: int) -> Iterable[str]:
         unused = (

@@ -6,7 +6,8 @@ Theory of operation:
 
 - A transaction locks the clock of a list before it reads the indexes of the list, and every change of an index is made
   under that lock too. So whoever writes an object knows all indexes of its list, those that are being built included,
-  and gives the object its entries in the same statement that writes it.
+  and gives the object its entries in the same statement that writes it. Indexes that were read with a page of a list
+  before the list was locked are read again; without the lock, `of` and all changes raise Unlocked.
 - An index is built in steps: each locks the clock, gives some objects their entries in the order of their URIs, and
   notes the last one (`done`). Objects that are written meanwhile have their entries from their writers, before or after
   the step that reaches them. After the last step every living object has its entry, and the index is `ready`.
@@ -20,7 +21,7 @@ Theory of operation:
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -65,12 +66,22 @@ class Step:
 
 
 class IndexWrites:
-    """The indexes of the lists of one writing transaction in a session."""
+    """The indexes of the lists of one writing transaction in a session.
 
-    def __init__(self, session: Session, dialect: Dialect, statements: IndexStatements) -> None:
+    *expect_locked* raises Unlocked for lists that the transaction neither locked nor started.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        dialect: Dialect,
+        statements: IndexStatements,
+        expect_locked: Callable[[Collection[str]], None],
+    ) -> None:
         self._session = session
         self._dialect = dialect
         self._statements = statements
+        self._expect_locked = expect_locked
         self._by_list: dict[str, tuple[Index, ...]] = {}
 
     def unknown(self, lists: Iterable[str], bucket: str) -> tuple[str, ...]:
@@ -86,12 +97,13 @@ class IndexWrites:
             self._by_list[index.list] = (*others, index)
 
     def of(self, name: str) -> tuple[Index, ...]:
-        """Return the indexes of a locked list."""
+        """Return the indexes of a locked list. Raises Unlocked."""
         if name not in self._by_list:
             self._load((name,))
         return self._by_list[name]
 
     def _load(self, lists: Collection[str]) -> None:
+        self._expect_locked(lists)
         for bucket in sorted({bucket_of(name) for name in lists if name not in self._by_list}):
             names = self.unknown(lists, bucket)
             parameters = {"bucket": bucket, **bind_values(self._dialect, "indexes", names)}

@@ -117,7 +117,7 @@ class Writer:
         self._reads = reads
         self._statements = statements
         self._waits = waits
-        self.indexes = IndexWrites(session, statements.dialect, statements.indexes)
+        self.indexes = IndexWrites(session, statements.dialect, statements.indexes, self.expect_locked)
         self._own_lists: set[str] = set()
         self._lists_to_lock: list[str] = []
         self._cascade_roots: set[str] = set()
@@ -220,7 +220,8 @@ class Writer:
             self.expect_locked(below - derived)
             self._derived_below |= derived
             self._cascade_roots |= set(selection.cascade_roots)
-        self.indexes.add((name for name in unknown if name in self._own_lists), snapshot.indexes)
+        own_indexes = [index for index in snapshot.indexes if index.list in self._own_lists]
+        self.indexes.add((name for name in unknown if name in self._own_lists), own_indexes)
         return snapshot
 
     def timestamp_conflicts(self, requested: Iterable[tuple[str, int]]) -> set[str]:

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -37,11 +37,14 @@ from backends.storage import (
     UserState,
     list_of,
 )
+from backends.storage.indexes import AUTOMATIC, read_definition
+from backends.storage.writes import Writer
 from tests.support.databases import DATABASES, database_url, keep_app
 
 BUCKET = "/buckets/a_b"
 COLLECTIONS = f"{BUCKET}/collections"
 LIST = f"{COLLECTIONS}/c/records"
+INDEX = read_definition('{"fields":["n"]}')
 ALICE, BOB, GROUP = "account:alice", "account:bob", f"{BUCKET}/groups/g"
 
 
@@ -492,6 +495,9 @@ REFUSED: dict[str, Callable[[Transaction], object]] = {
         Holdings(members=frozenset(((BOB, GROUP),))), lambda name: 99
     ),
     "a membership": lambda one: one.begin_memberships([(ALICE, GROUP)], lambda name: 99),
+    "declared indexes": lambda one: one.write([], [], {LIST: (INDEX,)}),
+    "an index": lambda one: cast(Writer, one).indexes.create(LIST, INDEX, AUTOMATIC),
+    "keys": lambda one: cast(Writer, one).indexes.build(LIST, 10),
     "a bucket to empty": lambda one: one.delete_below([BUCKET]),
     "a bucket to read before it is emptied": lambda one: one.read(Selection(BUCKET, cascade_roots=(BUCKET,))),
 }
