@@ -15,10 +15,12 @@ from click.testing import CliRunner
 from sqlalchemy import Engine, event, select, text
 
 from backends.storage import LIVING, bucket_of
+from backends.storage.indexes import READY
 from backends.storage.tables import clocks, documents, grants, members
 from scripts.command import READONLY, main
 from tests.support.client import Client
 from tests.support.databases import BASICAUTH, DATABASES, make_app
+from tests.support.tables import faults, read_tables
 from tests.support.unchecked import drop_constraints, own_database
 
 B = "/buckets/b"
@@ -73,7 +75,7 @@ class Place:
         self.client.batch(
             {"method": "PUT", "path": B, "body": {"permissions": {"read": ["account:x"]}}},
             {"method": "PUT", "path": G, "body": {"data": {"members": ["account:x"]}}},
-            {"method": "PUT", "path": C},
+            {"method": "PUT", "path": C, "body": {"data": {"indexes": [{"fields": ["n"]}, {"unique": ["s", "n"]}]}}},
             {"method": "PUT", "path": f"{B}/collections/none"},
             {"method": "PUT", "path": f"{B}/collections/gone"},
             {"method": "PUT", "path": f"{B}/collections/gone/records/r"},
@@ -121,6 +123,19 @@ def _assert_sound(place: Place) -> None:
         uri = row["uri" if "uri" in row else "principal"]
         assert 0 <= row["since"] <= latest[uri.rpartition("/")[0]] + 1
         assert row["until"] == LIVING or 0 <= row["until"] <= now + DAY_MS + 60_000
+
+
+def _assert_indexes_are_right(place: Place, name: str) -> None:
+    """Assert that keys follow their objects, each of which ends in a timestamp, and unique values stay unique."""
+    for built in (False, True):
+        if built:
+            place.client.app.extensions["kinto"].storage.build_indexes(lambda line: None)
+        assert place.client.put(f"{RECORDS}/other", {"s": "é\u2028", "n": 4}).status == 409, name
+        assert [row["id"] for row in place.client.get(f"{RECORDS}?n=4").data] == ["r4"], name
+    with place.engine.connect() as connection:
+        tables = read_tables(connection)
+    assert [row.state for row in tables.indexes] == [READY] * 2, name
+    assert [fault for fault in faults(tables) if "key" in fault] == [], name
 
 
 AHEAD = f"(SELECT max(last_modified) + {MONTH_MS} FROM documents AS d)"
@@ -255,6 +270,7 @@ def test_every_kind_of_fault_is_reported_and_mended(place: Place) -> None:
         if "count" not in name and "floor" not in name:
             assert place.clock(where)["floor"] == place.clock(where)["last_modified"] > etag, name
         assert place.client.put(f"{RECORDS}/new").etag == place.clock(RECORDS)["last_modified"], name
+        _assert_indexes_are_right(place, name)
 
 
 def test_repair_sends_no_more_statements_for_more_objects_and_fetches_none(place: Place) -> None:

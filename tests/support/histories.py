@@ -93,6 +93,7 @@ Shown = tuple[int, Any, Mapping[str, str]]
 _STAMPS = st.builds(Stamp, st.sampled_from((-2, -1, 0, 1, 5))) | st.builds(
     Stamp, st.sampled_from((-100, -7, 0, 3, 2_000, 10**9)), st.just(True)
 )
+_INDEXES: Sequence[Any] = ({"fields": ["n", "-m"]}, {"fields": ["m"]}, {"unique": ["n"]})
 _CREATIONS = {"bucket": ("collection:create", "group:create"), "collection": ("record:create",)}
 
 
@@ -107,6 +108,9 @@ def _documents(kind: str) -> st.SearchStrategy[dict[str, Any]]:
         return st.fixed_dictionaries({"members": joined})
     if kind == "account":
         return st.fixed_dictionaries({"password": st.sampled_from(("pw", "pw", "other"))}, optional={"age": st.just(7)})
+    if kind == "collection":
+        declared = st.lists(st.sampled_from(_INDEXES), max_size=2, unique_by=repr)
+        return st.fixed_dictionaries({}, optional={"indexes": declared, "n": st.integers(0, 2)})
     return st.dictionaries(st.sampled_from("mn"), st.integers(0, 2) | st.sampled_from((None, "x")), max_size=2)
 
 

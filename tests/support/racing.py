@@ -28,6 +28,8 @@ DOOMED = "/buckets/doomed"
 CONTEST_NS = 200_000_000
 """How long processes contend for one collection."""
 EVE = user_id("eve")
+INDEXES = ({"fields": ["n"]}, {"fields": ["u", "-n"]}, {"unique": ["u"]})
+"""What collections that are deleted and made anew declare; no two records of a list have one `u`."""
 
 
 def _body(data: Any, *readers: str) -> dict[str, Any]:
@@ -46,11 +48,11 @@ def _draw_doomed(chance: random.Random) -> tuple[str, str, Any]:
     makes: tuple[tuple[str, str, Any], ...] = (
         ("PUT", DOOMED, _body({}, reader)),
         ("PUT", DOOMED, None),
-        ("PUT", collection, _body({}, reader)),
+        ("PUT", collection, _body({"indexes": chance.sample(INDEXES, 2)}, reader)),
         ("PUT", collection, None),
         ("PUT", group, {"data": {"members": members}}),
         ("PUT", group, {"data": {"members": members}}),
-        ("PUT", record, _body({}, reader)),
+        ("PUT", record, _body({"n": chance.randrange(3), "u": record}, reader)),
         ("PATCH", record, {"permissions": {"read": [reader]}}),
         ("POST", f"{collection}/records", _body({}, reader)),
         ("POST", f"{collection}/records", None),
