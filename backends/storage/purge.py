@@ -5,14 +5,15 @@ Theory of operation:
 - Each list has two limits, both timestamps: tombstones up to `tombstones` are removed, grants and memberships that
   ended up to `intervals`, which is never the lower one. A limit is the newest timestamp that is too old, or beyond a
   number: the newest tombstone beyond the first *keep*, and for `intervals` also the newest end of grants, or of
-  memberships, beyond the first *keep* ends.
+  memberships, beyond the first *keep* ends. Ends up to `floor` are removed in any case: a run that was killed has
+  removed the tombstones by which it knew its limit, and has raised `floor`.
 - A batch of at most 1,000 rows is read without a lock. A transaction for each batch locks the clock of the list, raises
   its `floor` to the newest timestamp of the batch, and deletes the rows by their keys. The DELETE checks again that
   they have ended: an object may have been created again meanwhile. So the command can be killed at any moment: a client
   that would miss a row polls from below `floor`, and another run of the command continues.
 - The end of a grant in a list that did not move then (its user was deleted) is one above the clock. The clock is raised
   with `floor`, which is never above it, since otherwise a client that reads the list anew would be below `floor` too.
-- Clocks are never removed: a list that starts again must not give out timestamps that it gave out before.
+- The clock of a list is removed last, once the list no longer exists (`backends.storage.dead_clocks`).
 
 Every statement has its bucket as a condition, except the one that reads all clocks.
 
@@ -22,6 +23,7 @@ Every statement has its bucket as a condition, except the one that reads all clo
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -50,6 +52,7 @@ from sqlalchemy import (
 from sqlalchemy.sql.elements import ColumnElement
 
 from backends.storage import LIVING, write_buckets
+from backends.storage.dead_clocks import MIN_AGE_MS, DeadClocks
 from backends.storage.dialect import Dialect
 from backends.storage.sessions import Session
 from backends.storage.tables import clocks, documents, grants, members
@@ -136,6 +139,7 @@ class Purge:
         self._dialect = dialect
         self._read_session = read_session
         self._transaction = transaction
+        self._dead_clocks = DeadClocks(read_session, transaction)
         self._select_batch = lru_cache(_build_select_batch)
         self._delete_batch = lru_cache(self._build_delete_batch)
         floor, last_modified = (
@@ -150,24 +154,35 @@ class Purge:
     def run(self, patterns: Sequence[str], keep: int | None, before: int | None) -> int:
         """Remove ended rows from the lists that match LIKE patterns; return the number of tombstones removed."""
         removed = 0
-        for limits in self._limits(patterns, keep, before):
-            removed += self._remove(_TOMBSTONES, limits, limits.tombstones)
-            for intervals in (_GRANTS, _MEMBERSHIPS):
-                self._remove(intervals, limits, limits.intervals)
-        return removed
-
-    def _limits(self, patterns: Sequence[str], keep: int | None, before: int | None) -> Iterator[_Limits]:
-        """Yield the limits of each list from which rows are to be removed."""
+        old = time.time_ns() // 1_000_000 - MIN_AGE_MS
         statement = _build_limits(counted=keep is not None, dated=before is not None)
         for bucket, lists in self._lists(patterns):
-            parameters = {"of_bucket": bucket, "lists": lists, "keep": keep, "before": before}
-            with self._read_session() as session:
-                rows = session.connection.execute(statement, parameters).all()
-            for name, *newest in rows:
-                ends = [-1 if end is None else end for end in newest]
-                per_table = len(ends) // len(_ALL)
-                if max(ends) >= 0:
-                    yield _Limits(bucket, name, max(ends[:per_table]), max(ends))
+            for limits in self._limits(statement, bucket, lists, keep, before):
+                removed += self._remove(_TOMBSTONES, limits, limits.tombstones)
+                for intervals in (_GRANTS, _MEMBERSHIPS):
+                    self._remove(intervals, limits, limits.intervals)
+            self._remove_lists(bucket, lists, old if before is None else min(old, before))
+        return removed
+
+    def _remove_lists(self, bucket: str, lists: Sequence[str], limit: int) -> None:
+        """Remove the clocks below *limit* of lists that no longer exist, and the memberships that ended in them."""
+        dead = self._dead_clocks.find(bucket, lists, limit)
+        for name in dead:
+            self._remove(_MEMBERSHIPS, _Limits(bucket, name, -1, limit), limit)
+        if dead:
+            self._dead_clocks.remove(bucket, dead, limit)
+
+    def _limits(
+        self, statement: Select[Any], bucket: str, lists: Sequence[str], keep: int | None, before: int | None
+    ) -> Iterator[_Limits]:
+        """Yield the limits of each list of a bucket from which rows are to be removed."""
+        parameters = {"of_bucket": bucket, "lists": lists, "keep": keep, "before": before}
+        with self._read_session() as session:
+            rows = session.connection.execute(statement, parameters).all()
+        for name, *newest in rows:
+            ends = [-1 if end is None else end for end in newest]
+            if max(ends) >= 0:
+                yield _Limits(bucket, name, max(ends[: (keep is not None) + (before is not None)]), max(ends))
 
     def _lists(self, patterns: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
         """Yield the lists that match by bucket, those of a large bucket in several parts."""
@@ -250,7 +265,10 @@ def _build_lists(patterns: Sequence[str]) -> Select[Any]:
 
 
 def _build_limits(*, counted: bool, dated: bool) -> Select[Any]:
-    """Return the statement of the newest rows to remove from each table: *counted* by number, *dated* by age."""
+    """Return the statement of the newest rows to remove from each table: *counted* by number, *dated* by age.
+
+    Those of tombstones come first; of the others, those up to `floor` come last.
+    """
 
     def newest(ended: _EndedRows, *conditions: ColumnElement[bool], beyond: Any = None) -> ScalarSelect[Any]:
         # Several grants that end at the same timestamp count as one end. GROUP BY and not DISTINCT: in a subquery that
@@ -268,6 +286,8 @@ def _build_limits(*, counted: bool, dated: bool) -> Select[Any]:
             columns.append(newest(ended, beyond=bindparam("keep", type_=BigInteger)))
         if dated:
             columns.append(newest(ended, ended.stamp < bindparam("before", type_=BigInteger)))
+        if ended is not _TOMBSTONES:
+            columns.append(newest(ended, ended.stamp <= clocks.c.floor))
     lists = bindparam("lists", expanding=True, type_=Text)
     return select(clocks.c.list, *columns).where(clocks.c.bucket == _BUCKET, clocks.c.list.in_(lists))
 

@@ -49,7 +49,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from backends.storage import LIVING, bucket_of
 from backends.storage.dialect import Dialect
-from backends.storage.tables import clocks, documents, grants, members
+from backends.storage.tables import clocks, documents, grants, members, parent_of
 
 _MAX_LISTS: Final = 100
 """The greatest number of lists that one statement reads."""
@@ -112,11 +112,6 @@ def _has_wrong_interval(table: Any) -> ColumnElement[bool]:
 
 def _count_slashes(text: ColumnElement[Any]) -> ColumnElement[Any]:
     return func.length(text) - func.length(func.replace(text, "/", ""))
-
-
-def _parent_of(name: ColumnElement[Any]) -> ColumnElement[str]:
-    """Return the URI of the object that contains a list, the empty string for a list at the top."""
-    return func.rtrim(func.rtrim(name, func.replace(name, "/", "")), "/", type_=Text)
 
 
 def _is_in_list(uri: ColumnElement[Any], name: ColumnElement[Any]) -> ColumnElement[bool]:
@@ -183,7 +178,7 @@ def _build_states(selected: FromClause) -> Select[Any]:
     wrong_members = select(func.count()).where(
         _is_in_list(members.c.principal, selected.c.list), _has_wrong_interval(members)
     )
-    parent, parent_uri = documents.alias("parent"), _parent_of(selected.c.list)
+    parent, parent_uri = documents.alias("parent"), parent_of(selected.c.list)
     parent_lives = exists().where(parent.c.bucket == selected.c.bucket, parent.c.uri == parent_uri, ~parent.c.deleted)
     columns = [selected.c[name] for name in ("bucket", "list", "last_modified", "floor", "count", "former")]
     objects = and_(documents.c.bucket == selected.c.bucket, documents.c.list == selected.c.list)

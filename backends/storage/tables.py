@@ -81,6 +81,11 @@ def last_segment(path: ColumnElement[str]) -> ColumnElement[str]:
     return func.substr(path, before + literal_column("1", Integer), type_=Text)
 
 
+def parent_of(name: ColumnElement[str]) -> ColumnElement[str]:
+    """Return the URI of the object that contains a list, the empty string for a list at the top."""
+    return func.rtrim(func.rtrim(name, func.replace(name, "/", "")), "/", type_=Text)
+
+
 _RANGE: Final = f"BETWEEN 0 AND {LATEST}"
 _INTERVAL: Final = f"since {_RANGE} AND (until = {LIVING} OR until {_RANGE})"
 

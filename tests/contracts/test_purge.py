@@ -16,11 +16,12 @@ import pytest
 from sqlalchemy import event, select
 
 from app.entries import list_patterns
-from backends.storage import LIVING, bucket_of, list_of, write_buckets
+from backends.storage import LIVING, bucket_of, list_of, read_bucket, write_buckets
 from backends.storage import purge as purging
 from backends.storage.tables import ENTRIES, clocks, documents, grants, members
 from tests.support.client import Client
 from tests.support.databases import BASICAUTH, DATABASES, database_url, keep_app, make_app
+from tests.support.tables import faults, read_tables
 
 TABLES = (documents, grants, members, clocks)
 KINDS = {
@@ -34,6 +35,7 @@ KINDS = {
     ),
 }
 LISTS = [name for lists in KINDS.values() for name in lists]
+PARENTS = sorted({list_of(name) for name in LISTS if name != "/buckets"})
 PATTERNS = {
     "bucket": "/buckets",
     "group": "/buckets/%/groups",
@@ -80,7 +82,7 @@ def stored(storage: Any) -> Rows:
 
 
 def random_rows(dice: random.Random) -> Rows:
-    """Return objects, tombstones, and intervals that end at few moments, in several lists."""
+    """Return objects, tombstones, and intervals that end at few moments, in lists some of whose parents are gone."""
     rows: Rows = {table.name: set() for table in TABLES}
 
     def until() -> int:
@@ -100,8 +102,17 @@ def random_rows(dice: random.Random) -> Rows:
             for user in ("bob", "eve", "kim"):
                 for since in dice.sample(range(1, 11), dice.randrange(4)):
                     rows["members"].add((user, f"{name}/{dice.randrange(3)}", since, until()))
-        rows["clocks"].add((bucket_of(name), name, dice.choice((25, 39, 50)), 5, 3))
+        rows["clocks"].add((bucket_of(name), name, *dice.choice(((12, 5), (25, 14), (39, 20), (50, 5))), 3))
+    rows["documents"].update(random_parents(dice))
     return rows
+
+
+def random_parents(dice: random.Random) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of some parents of the lists: of half of them, and tombstones of a quarter."""
+    for number, uri in enumerate(PARENTS):
+        fate = dice.choice(("lives", "lives", "was deleted", "is gone"))
+        for bucket in {"lives": write_buckets(uri), "was deleted": (read_bucket(uri),), "is gone": ()}[fate]:
+            yield bucket, uri, list_of(uri), 1, 40 + number, fate == "was deleted", "{}"
 
 
 def model(rows: Rows, kinds: list[str], keep: int | None, before: int | None) -> tuple[Rows, int]:
@@ -119,7 +130,8 @@ def model(rows: Rows, kinds: list[str], keep: int | None, before: int | None) ->
         granted = {row[6] for row in rows["grants"] if row[2] == name and row[6] < LIVING}
         joined = {row[3] for row in rows["members"] if list_of(row[1]) == name and row[3] < LIVING}
         tombstones = limit(gone)
-        intervals = max(tombstones, limit(granted), limit(joined))
+        floor = max(row[3] for row in rows["clocks"] if row[1] == name)
+        intervals = max(tombstones, limit(granted), limit(joined), floor)
         left["documents"] -= {row for row in rows["documents"] if row[2] == name and row[5] and row[4] <= tombstones}
         left["grants"] -= {row for row in rows["grants"] if row[2] == name and row[6] <= intervals}
         left["members"] -= {row for row in rows["members"] if list_of(row[1]) == name and row[3] <= intervals}
@@ -131,6 +143,14 @@ def model(rows: Rows, kinds: list[str], keep: int | None, before: int | None) ->
         for row in [row for row in rows["clocks"] if row[1] == name]:
             left["clocks"] -= {row}
             left["clocks"].add((*row[:2], *(max((value, *removed)) for value in row[2:4]), row[4]))
+    parents = {row[1] for row in left["documents"]}
+    asked = {name for kind in kinds for name in KINDS[kind] if name != "/buckets"}
+    dead = [row for row in left["clocks"] if row[1] in asked and list_of(row[1]) not in parents]
+    for row in dead:
+        if before is None or row[2] < before:
+            members_of_list = {each for each in left["members"] if list_of(each[1]) == row[1]}
+            left["members"] -= {each for each in members_of_list if each[3] < LIVING}
+            left["clocks"] -= set() if left["members"] & members_of_list else {row}
     return left, len(rows["documents"]) - len(left["documents"])
 
 
@@ -143,7 +163,7 @@ def expect_told(before: Rows, after: Rows) -> None:
         *((row[2], row[6]) for row in before["grants"] - after["grants"]),
         *((list_of(row[1]), row[3]) for row in before["members"] - after["members"]),
     }
-    assert all(stamp <= floors[name] for name, stamp in ends)
+    assert all(stamp <= floors[name] for name, stamp in ends if name in floors)
 
 
 @dataclass
@@ -187,7 +207,7 @@ def test_a_purge_removes_what_has_ended_by_count_and_by_age(
     monkeypatch.setattr(storage._purge, "_select_batch", purging._build_select_batch)
     for seed in range(3):
         dice = random.Random(seed)
-        rows, kinds = random_rows(dice), dice.sample(sorted(KINDS), dice.choice((1, 2, 4)))
+        rows, kinds = random_rows(dice), dice.sample(sorted(KINDS), (4, 2, 1)[seed])
         patterns = [PATTERNS[kind] for kind in kinds]
         expected, tombstones = model(rows, kinds, *rule)
         fill(storage, rows)
@@ -201,7 +221,7 @@ def test_a_purge_removes_what_has_ended_by_count_and_by_age(
         assert min(batches.deleted, default=1) >= 1
         if seed:
             continue
-        for last in range(0, len(batches.deleted), 4):
+        for last in range(0, len(batches.deleted), 9):
             fill(storage, rows)
             with pytest.raises(KeyboardInterrupt), Batches(storage, last):
                 storage.purge(patterns, *rule)
@@ -246,6 +266,7 @@ def test_writers_beside_a_purge_are_answered(
 ) -> None:
     """Four of them, one of whom deletes and makes anew what is purged."""
     monkeypatch.setattr(purging, "_MAX_ROWS", 5)
+    monkeypatch.setattr(purging, "MIN_AGE_MS", 0)
     app = make_app(database_url(database, request), BASICAUTH)
     client, service = Client(app), app.extensions["kinto"]
     patterns = list_patterns(service.kinds, service.kinds)
@@ -273,17 +294,48 @@ def test_writers_beside_a_purge_are_answered(
         before = stored(service.storage)["clocks"]
         service.storage.purge(patterns, 0)
         after = {row[:2]: row for row in stored(service.storage)["clocks"]}
-        assert all(after[row[:2]][2:4] >= row[2:4] for row in before)
+        assert all(after[row[:2]][2:4] >= row[2:4] for row in before if row[:2] in after)
     for writer in writers:
         writer.join()
     service.storage.purge(patterns, 0)
     rows = stored(service.storage)
+    with service.storage.reading.connect() as connection:
+        wrong = faults(read_tables(connection))
     service.close()
 
+    assert wrong == []
     assert len(statuses) == 8 * (4 * 4 + 2)
     assert all(status < 500 for status in statuses)
     assert not any(row[5] for row in rows["documents"])
     assert {row[6] for row in rows["grants"]} | {row[3] for row in rows["members"]} <= {LIVING}
+
+
+@pytest.mark.parametrize("deleted", ["/buckets/b", "/buckets/b/collections/c"])
+def test_a_list_without_a_clock_starts_over_for_its_clients(
+    storage: Any, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, deleted: str
+) -> None:
+    """C-PRE-39: the clocks of what is deleted go with its tombstone, and no sooner than a day after their last use."""
+    client = Client(keep_app(database_url(request.node.callspec.params["storage"], request), BASICAUTH))
+    name, uris = KINDS["record"][0].replace("/a/", "/b/"), ("/buckets/b", "/buckets/b/collections/c")
+    client.batch(*({"method": "PUT", "path": uri} for uri in (*uris, "/buckets/b/groups/g", f"{name}/r")))
+    etag = client.get(name).etag
+    client.put("/buckets/b/groups/g", {"members": ["bob"]})
+    client.delete(deleted)
+
+    def clocks_after_purge(keep: int) -> set[str]:
+        storage.purge([*PATTERNS.values()], keep)
+        return {row[1] for row in stored(storage)["clocks"] if row[1].startswith(deleted)}
+
+    early = clocks_after_purge(0 if deleted == "/buckets/b" else 1)
+    monkeypatch.setattr(purging, "MIN_AGE_MS", -1)
+    kept, left = clocks_after_purge(1), clocks_after_purge(0)
+    client.batch(*({"method": "PUT", "path": uri} for uri in (*uris, f"{name}/s")))
+
+    assert name in early
+    assert (name in kept, left) == (deleted != "/buckets/b", set())
+    assert [row for row in stored(storage)["members"] if row[3] < LIVING] == []
+    assert client.get(name).etag > etag
+    assert [row["id"] for row in client.get(f"{name}?_since={etag}").data] == ["s"]
 
 
 LARGE = "/buckets/b/collections/large/records"
