@@ -18,7 +18,7 @@ from backends.storage.tables import metadata
 from tests.support.client import Client
 from tests.support.databases import DATABASES, database_url, make_app
 from tests.support.statements import EXCEPTIONS, Recorder, breaches
-from tests.test_budget import BUCKET, BUDGETS, LIST, REFUSED, WITH_ACCOUNTS, WRITES, Budget, fill
+from tests.test_budget import BUCKET, BUDGETS, LIST, REFUSED, WITH_ACCOUNTS, WITH_DEFAULT_BUCKET, WRITES, Budget, fill
 
 SORTS = {
     "a sort by a field": f"{LIST}?_sort=n,-a.b&_limit=2",
@@ -36,6 +36,8 @@ ACROSS: Mapping[str, Callable[[Client], Any]] = {
     "flush": lambda c: c.app.extensions["kinto"].storage.flush(),
 }
 
+INCLUDES = (WITH_ACCOUNTS["kinto.includes"], WITH_DEFAULT_BUCKET["kinto.includes"])
+
 HEALTH: Mapping[str, Callable[[Client], Any]] = {
     "the start": lambda c: c.app.extensions["kinto"].start(),
     "the heartbeat": lambda c: c.get("/__heartbeat__"),
@@ -48,7 +50,8 @@ Sent = Mapping[str, Recorder]
 @pytest.fixture(scope="module", params=DATABASES)
 def sent(request: pytest.FixtureRequest) -> Iterator[Sent]:
     """Give what each of the typical requests sent to the database."""
-    client = Client(make_app(database_url(request.param, request), WITH_ACCOUNTS))
+    settings = {**WITH_DEFAULT_BUCKET, **WITH_ACCOUNTS, "kinto.includes": " ".join(INCLUDES)}
+    client = Client(make_app(database_url(request.param, request), settings))
     lists = {name: Budget(methodcaller("get", path), 1) for name, path in SORTS.items()}
     others = {name: Budget(ask, 0) for name, ask in {**ACROSS, **HEALTH}.items()}
     found = {}
