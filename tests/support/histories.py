@@ -93,7 +93,7 @@ Shown = tuple[int, Any, Mapping[str, str]]
 _STAMPS = st.builds(Stamp, st.sampled_from((-2, -1, 0, 1, 5))) | st.builds(
     Stamp, st.sampled_from((-100, -7, 0, 3, 2_000, 10**9)), st.just(True)
 )
-_INDEXES: Sequence[Any] = ({"fields": ["n", "-m"]}, {"fields": ["m"]}, {"unique": ["n"]})
+_INDEXES: Sequence[Any] = ({"fields": ["n", "-m"]}, {"unique": ["n"]}, {"text": ["m"]}, {"contains": ["m"]})
 _CREATIONS = {"bucket": ("collection:create", "group:create"), "collection": ("record:create",)}
 
 

@@ -28,7 +28,7 @@ DOOMED = "/buckets/doomed"
 CONTEST_NS = 200_000_000
 """How long processes contend for one collection."""
 EVE = user_id("eve")
-INDEXES = ({"fields": ["n"]}, {"fields": ["u", "-n"]}, {"unique": ["u"]})
+INDEXES = ({"fields": ["n"]}, {"unique": ["u"]}, {"text": ["u"]}, {"contains": ["n"]})
 """What collections that are deleted and made anew declare; no two records of a list have one `u`."""
 
 
