@@ -9,7 +9,7 @@ With an `UPDATE ... FROM unnest(...)` a database whose statistics are missing or
 with each row to end.
 
     INSERT INTO grants (bucket, uri, ..., until) SELECT each.bucket, each.uri, ..., each.until
-    FROM unnest(...) AS ended(bucket, uri, permission, principal, until) JOIN LATERAL (SELECT ..., ended.until
+    FROM unnest(...) AS ended(bucket, uri, list, permission, principal, until) JOIN LATERAL (SELECT ..., ended.until
     FROM grants WHERE grants.bucket IN (...) AND grants.until = 9223372036854775807 AND grants.bucket = ended.bucket
     AND ... OFFSET 0) AS each ON true
     ON CONFLICT (bucket, uri, permission, principal, since) DO UPDATE SET until = excluded.until
@@ -30,7 +30,8 @@ from backends.storage.sessions import Session
 from backends.storage.statements import Statement
 from backends.storage.tables import grants, members
 
-GRANT: Final = ("bucket", "uri", "permission", "principal")
+GRANT: Final = ("bucket", "uri", "list", "permission", "principal")
+"""The list is redundant, but with it either index of the table finds a grant without passing over others."""
 OBJECT: Final = ("bucket", "uri")
 MEMBERSHIP: Final = ("user_id", "principal")
 

@@ -79,7 +79,8 @@ FEW: Final = 1_000
 
 _COLUMNS: Final = [column.name for column in documents.c if column.name not in ENTRIES]
 _LIST: Final = bindparam("list", type_=Text)
-_IN_LIST: Final = (documents.c.bucket == BUCKET, documents.c.list == _LIST)
+_IN_BUCKET: Final = documents.c.bucket == BUCKET
+_IN_LIST: Final = (_IN_BUCKET, documents.c.list == _LIST)
 _newest: Final = (
     select(clocks.c.last_modified).where(clocks.c.bucket == BUCKET, clocks.c.list == _LIST).scalar_subquery()
 )
@@ -97,10 +98,15 @@ class _Gate:
     granted: ColumnElement[bool] | None = None
 
     def restrict(self, rows: Select[Any], dialect: Dialect) -> Select[Any]:
-        """Return the objects among *rows* that the branch may return."""
+        """Return the objects among *rows* that the branch may return.
+
+        Shared objects are in the list because their grants are. With the list as a condition PostgreSQL may look up
+        each of them in the index of the list, past all other objects.
+        """
         if self.shared is not None:
-            return dialect.look_up(rows, self.shared, documents.c.uri == self.shared.c.uri)
-        return rows if self.granted is None else rows.where(self.granted)
+            return dialect.look_up(rows.where(_IN_BUCKET), self.shared, documents.c.uri == self.shared.c.uri)
+        in_list = rows.where(*_IN_LIST)
+        return in_list if self.granted is None else in_list.where(self.granted)
 
     @property
     def whole_list(self) -> bool:
@@ -284,7 +290,7 @@ class Pages:
                 ]
                 parts = []
                 for state in states:
-                    selected = gate.restrict(select(*columns).where(*_IN_LIST, state, *matching), self._dialect)
+                    selected = gate.restrict(select(*columns).where(state, *matching), self._dialect)
                     parts.append(first(selected.subquery(), gate.limit))
                 rows = parts[0] if len(parts) == 1 else first(_union(parts), gate.limit)
             text = self._dialect.text(rows.c.data, shape.private)
@@ -343,7 +349,7 @@ class Pages:
                 key = documents.c[f"k{shape.index_shape.slot}"]
                 counted = select(_union(self._ranges(shape, shape.index_shape, gate.limit, [key])).c[key.name])
             elif shape.query.is_narrowed:
-                rows = select(documents.c.uri).where(*_IN_LIST, ~documents.c.deleted, *matching)
+                rows = select(documents.c.uri).where(~documents.c.deleted, *matching)
                 counted = gate.restrict(rows, self._dialect)
             elif gate.shared is not None:
                 counted = select(gate.shared.c.uri)

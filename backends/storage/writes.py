@@ -321,7 +321,7 @@ class Writer:
             for bucket in change.write_buckets
         ]
         revoked = [
-            (bucket, change.stored.uri, *pair, change.stamp)
+            (bucket, change.stored.uri, list_of(change.stored.uri), *pair, change.stamp)
             for change in changes
             if not change.stored.deleted
             for bucket in change.write_buckets
@@ -364,7 +364,7 @@ class Writer:
         self.expect_locked(holdings.lists())
         timestamps = {name: timestamp_of(name) for name in holdings.lists()}
         grant_ends = [
-            (bucket, uri, permission, principal, timestamps[list_of(uri)])
+            (bucket, uri, list_of(uri), permission, principal, timestamps[list_of(uri)])
             for uri, permission, principal in sorted(holdings.grants)
             for bucket in write_buckets(uri)
         ]
