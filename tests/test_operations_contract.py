@@ -108,7 +108,6 @@ REASONS = {
     "O-CLI-20": "no plugin has tables of its own: what they keep are objects, for which the tables are there",
     **{f"O-PG-{number}": _TAKEOVER for number in (9, 10, 11, 12, 13, 15, 16, 17)},
     "O-PG-19": "user ids are in api/test_sharing.py; personal buckets come with the plugin default_bucket",
-    "O-CACHE-15": "logins of accounts are in plugins/test_accounts_login.py; tokens and states come with openid",
     "O-SCALE-1": "docs/performance.md has what was measured; sizes of a million were not tried",
     "O-SCALE-3": "not tried with a million: a cascade has few statements (test_budget.py) on one bucket "
     "(test_distributed.py)",

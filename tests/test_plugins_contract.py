@@ -22,7 +22,6 @@ MODULES = {
     "P-CNT": "counters",
     "P-DEF": "default_bucket",
     "P-HIST": "history",
-    "P-OID": "openid",
     "P-QUOTA": "quotas",
 }
 """The plugins that may be missing; all other rows bind."""

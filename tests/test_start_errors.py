@@ -66,7 +66,7 @@ WRONG: list[tuple[str, str, Mapping[str, str]]] = [
     ("cache_backend", "flask_caching.backends.filesystemcache.FileSystemCache", {"cache_url": "{file}"}),
     ("cache_backend", "flask_caching.backends.rediscache.RedisCache", {"cache_url": "redis://h:x"}),
     *(("includes", name, {}) for name in (
-        "kinto.plugins.nowhere", "kinto.plugins.openid", "no.where", "os", "half_imported", "tests.support.failing",
+        "kinto.plugins.nowhere", "no.where", "os", "half_imported", "tests.support.failing",
         "a..b",
         "tests.support.failing.fail",
     )),
@@ -75,8 +75,12 @@ WRONG: list[tuple[str, str, Mapping[str, str]]] = [
         "tests.support.failing.missing",
         "tests.support.failing.Failing", "builtins.dict", "types.SimpleNamespace", "tests.support.failing.fail",
         "kinto_fxa.Policy",
-        "kinto.plugins.accounts.AccountsPolicy", "kinto.plugins.openid.OpenIDConnectPolicy",
+        "kinto.plugins.accounts.AccountsPolicy", "kinto.plugins.openid.NoSuchPolicy",
     )),
+    ("multiauth.policy.p.issuer", "", {
+        "multiauth.policies": "p", POLICY: "kinto.plugins.openid.OpenIDConnectPolicy",
+        "multiauth.policy.p.client_secret": SECRET,
+    }),
     *((LISTENER, use, {"event_listeners": "l", "event_listeners.l.password": SECRET}) for use in (
         "", "os", "no.where", "half_imported", "tests.support.failing", "tests.support.failing.fail", "a..b",
     )),

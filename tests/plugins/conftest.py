@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import Any
 
 import pytest
 from flask import Flask
 
+from app.factory import create_app
 from app.service import Service
 from tests.api.conftest import ClientMaker, client, client_with
+from tests.plugins.logins import MakeService
 from tests.plugins.people import People, count_hashes, two_people
 from tests.support.client import Client
+from tests.support.credentials import SECRET
+from tests.support.openid_provider import Provider, openid_provider
 
 __all__ = ["ClientMaker", "client", "client_with"]
 
@@ -45,3 +50,34 @@ def people(client_with: ClientMaker) -> People:
 def hashes(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """Count the comparisons with a hash."""
     return count_hashes(monkeypatch)
+
+
+@pytest.fixture
+def provider() -> Iterator[Provider]:
+    """Run a provider of OpenID Connect."""
+    with openid_provider() as running:
+        yield running
+
+
+@pytest.fixture
+def make_service() -> Iterator[MakeService]:
+    """Make anonymous clients of services with the plugin openid and policies: `make_service(policy(provider))`.
+
+    Nothing of it depends on the database.
+    """
+    made: list[Client] = []
+
+    def make(*settings: Mapping[str, Any]) -> Client:
+        merged = {name: value for given in settings for name, value in given.items()}
+        names = dict.fromkeys(name.split(".")[2] for name in merged if name.startswith("multiauth.policy."))
+        base = {
+            "kinto.includes": "kinto.plugins.openid",
+            "kinto.userid_hmac_secret": SECRET,
+            "multiauth.policies": " ".join(names),
+        }
+        made.append(Client(create_app({**base, **merged}), None))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.app.extensions["kinto"].close()

@@ -90,3 +90,17 @@ def test_the_plugin_in_the_documentation_needs_no_other_module_of_the_service() 
     modules = {node.module for node in ast.walk(example) if isinstance(node, ast.ImportFrom)}
 
     assert modules == {"flask", "blueprints.plugins"}
+
+
+def test_openid_needs_no_other_module_of_the_service() -> None:
+    """What it does, a plugin from outside can do."""
+    files = sorted((ROOT / "blueprints" / "plugins" / "openid").glob("*.py"))
+    modules = {
+        node.module or ""
+        for file in files
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.ImportFrom)
+    }
+
+    ours = {name for name in modules if name.split(".")[0] in ("app", "backends", "blueprints", "measuring")}
+    assert {name for name in ours if not name.startswith("blueprints.plugins.openid")} == {"blueprints.plugins"}

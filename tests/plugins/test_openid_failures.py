@@ -1,0 +1,138 @@
+"""Providers that are slow or down: bounded waits, few threads, then anonymous users (plugins contract, 5.2)."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from blueprints.plugins.openid import calls
+from tests.plugins.logins import MakeService, login_path, policy, trusted_provider, user_of
+from tests.support.client import Client
+from tests.support.openid_provider import Provider
+
+MANY = 12
+WAIT_SECONDS = 30.0
+
+
+@pytest.fixture(autouse=True)
+def short_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for a provider less long than in production, and long enough for a slow failure."""
+    monkeypatch.setattr(calls, "LIMIT_SECONDS", 0.7)
+
+
+def ask_at_once(ask: Callable[[int], object]) -> list[object]:
+    """Ask from many threads at the same time."""
+    with ThreadPoolExecutor(MANY) as pool:
+        return list(pool.map(ask, range(MANY), timeout=WAIT_SECONDS))
+
+
+def threads() -> int:
+    """Return the number of running calls."""
+    return sum(thread.name == "openid" for thread in threading.enumerate())
+
+
+def let_rest_pass(client: Client) -> None:
+    """Let the time pass in which no call is made after a slow failure."""
+    trusted_provider(client)._calls._breaker._next_try = 0.0
+
+
+def test_a_slow_provider_does_not_occupy_all_threads(
+    provider: Provider, make_service: MakeService, caplog: pytest.LogCaptureFixture
+) -> None:
+    """P-OID-6: a few calls wait, once; then nobody does, until one call is tried again."""
+    client = make_service(policy(provider))
+    tokens = [provider.issue() for _ in range(MANY)]
+    provider.gate.clear()
+
+    assert ask_at_once(lambda number: user_of(client, tokens[number])) == [None] * MANY
+
+    assert provider.paths.count("userinfo") <= calls.SLOTS
+    assert threads() <= calls.SLOTS
+    assert "Unable to verify a token with the provider google" in caplog.text
+    asked = len(provider.requests)
+    assert user_of(client, tokens[0]) is None
+    assert client.get("/buckets/b", authorization=f"Bearer {tokens[0]}").status == 401
+    assert client.get(login_path()).status == 307  # needs no call
+    assert len(provider.requests) == asked
+
+    provider.gate.set()
+    let_rest_pass(client)
+    assert user_of(client, tokens[0]) == "google:alice"
+
+
+def test_threads_with_the_same_token_share_a_call(provider: Provider, make_service: MakeService) -> None:
+    """P-OID-5."""
+    client, token = make_service(policy(provider)), provider.issue()
+    provider.gate.clear()
+    threading.Timer(0.3, provider.gate.set).start()
+
+    assert ask_at_once(lambda _: user_of(client, token)) == ["google:alice"] * MANY
+
+    assert provider.paths.count("userinfo") == 1
+
+
+def test_a_remembered_token_needs_no_provider(provider: Provider, make_service: MakeService) -> None:
+    """P-OID-5."""
+    client, token = make_service(policy(provider)), provider.issue()
+    assert user_of(client, token) == "google:alice"
+
+    provider.stop()
+
+    assert user_of(client, token) == "google:alice"
+    assert user_of(client, "another") is None
+
+
+@pytest.mark.parametrize(
+    "sent", [b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 200 OK\r\n\r\n", b""], ids=["head", "body", "-"]
+)
+def test_a_provider_that_answers_byte_by_byte_is_not_waited_for(make_service: MakeService, sent: bytes) -> None:
+    """P-OID-3, P-OID-6: each byte comes in time, the whole never does."""
+    with dripping(sent) as url:
+        settings = {"multiauth.policy.google.issuer": url, "multiauth.policy.google.client_id": "x"}
+        client = make_service({**settings, "multiauth.policy.google.use": "kinto.plugins.openid.OpenIDConnectPolicy"})
+
+        assert user_of(client, "token") is None
+        assert client.get(login_path()).status == 503
+
+
+@contextlib.contextmanager
+def dripping(head: bytes) -> Iterator[str]:
+    """Run a server that sends a byte from time to time; give its URL."""
+    listener, done = socket.create_server(("127.0.0.1", 0)), threading.Event()
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=drip, args=(listener.accept()[0],), daemon=True).start()
+
+    def drip(connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            connection.sendall(head)
+            while not done.wait(0.05):
+                connection.sendall(b"x" if head else b"")
+
+    threading.Thread(target=serve, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        done.set()
+        listener.close()
+
+
+def test_calls_go_through_the_proxy_of_the_environment(
+    provider: Provider, make_service: MakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As those of Kinto do."""
+    monkeypatch.setenv("http_proxy", provider.url)
+    monkeypatch.setenv("no_proxy", "")
+    settings = {"multiauth.policy.google.issuer": "http://idp.invalid", "multiauth.policy.google.client_id": "x"}
+
+    client = make_service({**settings, "multiauth.policy.google.use": "kinto.plugins.openid.OpenIDConnectPolicy"})
+
+    (shown,) = client.get("/").json["capabilities"]["openid"]["providers"]
+    assert shown["issuer"] == provider.url
