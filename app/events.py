@@ -111,6 +111,7 @@ class ReadContext:
 
 
 BeforeCommit = Callable[[Event, Context], None]
+AtCommit = Callable[[Event], None]
 AfterCommit = Callable[[Event], None]
 
 Rule = Callable[[Sequence[Effect], Context], None]
@@ -126,8 +127,10 @@ everything back.
 class Listener:
     """A receiver of events of some kinds (without *kinds*: of all) and actions.
 
-    *before* runs inside the transaction: an ApiError that it raises is the answer and rolls everything back. *after*
-    runs after the commit; errors that it raises are logged. *name* is its name in metrics; without one it is not timed.
+    *before* runs inside the transaction, in each try: an ApiError that it raises is the answer and rolls everything
+    back. *at_commit* runs once, with the events of other listeners too, when everything is written and nothing is left
+    but the COMMIT; an error that it raises rolls everything back too. *after* runs after the commit; errors that it
+    raises are logged. *name* is its name in metrics; without one it is not timed.
     """
 
     before: BeforeCommit | None = None
@@ -135,6 +138,7 @@ class Listener:
     kinds: frozenset[str] = frozenset()
     actions: frozenset[str] = frozenset(("create", "update", "delete"))
     name: str = ""
+    at_commit: AtCommit | None = None
 
     def matches(self, event: Event) -> bool:
         """Return whether the listener receives an event."""

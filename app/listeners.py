@@ -41,7 +41,7 @@ def load_listeners(settings: Settings) -> Iterator[Listener]:
 
 
 def _load(listener: ListenerSettings, settings: Settings) -> Listener:
-    """Load one listener: called before the commit, unless its attribute `moment` is `after` (C-EVT-13)."""
+    """Load one listener: called once just before the COMMIT, or after it if its `moment` is `after` (C-EVT-13)."""
     setting = f"{listener.prefix}use"
     module = cast(Module, import_name(setting, _BUILT_IN.get(listener.use, listener.use)))
     if not callable(getattr(module, "load_from_config", None)):
@@ -54,4 +54,4 @@ def _load(listener: ListenerSettings, settings: Settings) -> Listener:
     name = f"listeners.{listener.name}"
     if getattr(notify, "moment", "before") == "after":
         return Listener(after=notify, kinds=kinds, actions=actions, name=name)
-    return Listener(before=lambda event, _: notify(event), kinds=kinds, actions=actions, name=name)
+    return Listener(at_commit=notify, kinds=kinds, actions=actions, name=name)

@@ -189,6 +189,17 @@ class Service:
                 if listener.before and listener.matches(event):
                     listener.before(event, context)
 
+    def awaits_commit(self, events: Iterable[Event]) -> bool:
+        """Return whether a listener is to be called with one of these events just before the COMMIT."""
+        return any(listener.at_commit and listener.matches(event) for event in events for listener in self.listeners)
+
+    def notify_at_commit(self, events: Iterable[Event]) -> None:
+        """Call listeners just before the COMMIT. An error that one raises rolls everything back (C-EVT-6)."""
+        for event in events:
+            for listener in self.listeners:
+                if listener.at_commit and listener.matches(event):
+                    listener.at_commit(event)
+
     def notify_after(self, events: Sequence[Event]) -> None:
         """Call listeners after the commit. Errors that they raise are logged and change nothing (C-EVT-7)."""
         for event in events:

@@ -56,4 +56,9 @@ def time_listener(listener: Listener, observe: Observer) -> Listener:
 
         return notify_timed
 
-    return replace(listener, before=time_calls(listener.before), after=time_calls(listener.after))
+    return replace(
+        listener,
+        before=time_calls(listener.before),
+        at_commit=time_calls(listener.at_commit),
+        after=time_calls(listener.after),
+    )

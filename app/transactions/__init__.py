@@ -16,7 +16,8 @@ SELECT is consistent by itself. Any other batch is one transaction (`write_batch
 5. **Move** the clocks to the timestamps given out, then **write** documents and grants, memberships last. The move also
    locks and moves the clocks of derived lists, and gives their new objects timestamps (`WriteTransaction.append`).
    Rules of plugins on the whole transaction follow; they may write to tables of their own.
-6. Exchange the nonces of page tokens in the cache, then **commit**; roll back if nothing was written.
+6. Exchange the nonces of page tokens in the cache. Send what waits, and notify the listeners that are called once, if
+   there are any. Then **commit**; roll back if nothing was written.
 7. Notify listeners after the commit.
 
 A try is repeated from step 1 (`write_transaction.py:run_with_retries`) when the database reports a deadlock, a
@@ -35,6 +36,7 @@ What would break if two steps changed places:
 - Memberships before the last operation: users would change their groups within a request (core contract, 7.7).
 - Nonces after the commit: if the cache failed, the request would be answered by an error although it was done.
 - Listeners before the commit, after the last write: their effects would need another write.
+- Listeners that are called once, before the last statement is sent: another try would call them again.
 - Listeners after the commit, before it: they would be told of changes that may be rolled back.
 
 Example values, for a PUT of `{"n": 2}` over a record of Alice by Bob, who may write its bucket ("..." shortens):

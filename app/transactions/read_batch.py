@@ -57,6 +57,7 @@ def read_batch(service: Service, steps: Sequence[Operation | View]) -> list[Answ
     if service.listens_to_reads:
         events = collect_events(outcomes, reads=True)
         service.notify_before(events, ReadContext())
+        service.notify_at_commit(events)
         service.notify_after(events)
     return answers
 

@@ -90,6 +90,7 @@ def _delete(
         events = deletion.notify_listeners(deletion.delete(identity))
         deletion.finish()
         deletion.apply_rules()
+        deletion.notify_at_commit(events)
     service.notify_after(events)
 
 

@@ -38,6 +38,7 @@ def write_batch(
         batch.finish()
         batch.apply_rules()
         nonces.exchange()
+        batch.notify_at_commit(events)
         if not (batch.wrote or transaction.has_executed):
             transaction.rollback()
     if batch.wants_index_builder:

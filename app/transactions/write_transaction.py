@@ -176,6 +176,12 @@ class WriteTransaction:
             for rule in self.service.request_rules:
                 rule(self.effects, self)
 
+    def notify_at_commit(self, events: Sequence[Event]) -> None:
+        """Call the listeners that are called once; everything is sent before, so that no other try can follow."""
+        if self.service.awaits_commit(events):
+            self.transaction.send()
+            self.service.notify_at_commit(events)
+
     def finish(self) -> None:
         """Write all pending changes and what was appended, then begin and end memberships: after all operations."""
         parents = {list_of(list_of(append.uri)) for append in self._appends}

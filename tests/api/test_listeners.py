@@ -9,13 +9,19 @@ from typing import Any
 
 import pytest
 import redis
+from sqlalchemy import Engine, event
 
+from app.events import Context, Event, Listener
 from app.factory import create_app
+from app.operation import Effect
 from app.settings import SettingError
+from backends.storage import Stored
 from tests.api.conftest import ClientMaker
 from tests.support import listening
-from tests.support.client import user_id
+from tests.support.client import Client, user_id
+from tests.support.databases import BASICAUTH, new_app
 from tests.support.services import free_port
+from tests.support.statements import Recorder
 
 B = "/buckets/b"
 C = f"{B}/collections/c"
@@ -130,6 +136,74 @@ def test_listeners_hear_of_events_in_the_order_of_the_setting(
 def test_a_start_is_refused_when_the_module(use: str) -> None:
     with pytest.raises(SettingError, match=r"event_listeners\.ear\.use"):
         create_app({"kinto.event_listeners": "ear", "kinto.event_listeners.ear.use": use})
+
+
+def test_a_listener_is_told_once_when_the_last_statements_meet_a_deadlock(postgresql_url: str) -> None:
+    """P-EVT-10: on PostgreSQL they wait for the COMMIT, which is sent alone where a listener is told before it."""
+    client = Client(new_app(postgresql_url, {**BASICAUTH, **EAR}))
+    client.put(B)
+    listening.heard.clear()
+    tries: list[int] = []
+
+    def fail(connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> tuple[str, Any]:
+        tries.extend([1] * ("INSERT INTO documents" in statement))
+        if len(tries) > 2 or "INSERT INTO documents" not in statement:
+            return statement, parameters
+        return "DO $$ BEGIN RAISE EXCEPTION 'no luck' USING ERRCODE = '40P01'; END $$", ()
+
+    writing = client.app.extensions["kinto"].storage.writing
+    event.listen(writing, "before_cursor_execute", fail, retval=True)
+    answer = client.put(C)
+    event.remove(writing, "before_cursor_execute", fail)
+
+    assert (answer.status, len(tries)) == (201, 3)
+    assert heard() == [("create", "collection")]
+
+
+def test_a_listener_is_told_once_when_a_lock_is_missing(client_with: ClientMaker) -> None:
+    """P-EVT-10: grants to the deleted group end in a list that the first try has not locked."""
+    client, tries = client_with(EAR, kept=False), list[str]()
+    client.put(B)
+    client.put(f"{B}/groups/g", {"members": []})
+    client.put("/buckets/a", permissions={"read": [f"{B}/groups/g"]})
+    listening.heard.clear()
+    count = Listener(before=lambda change, context: tries.append(change.action))
+    client.app.extensions["kinto"].add_listener(count)
+
+    assert client.delete(f"{B}/groups/g").status == 200
+
+    assert tries == ["delete", "delete"]
+    assert heard() == [("delete", "group")]
+
+
+def test_a_listener_is_told_of_what_other_listeners_write_and_adds_no_statement(client_with: ClientMaker) -> None:
+    """P-EVT-6, P-EVT-8: it is called after the plugins, when everything is written."""
+    client, sent = client_with(EAR, kept=False), dict[int, int]()
+    client.put(B)
+    service, recorder = client.app.extensions["kinto"], Recorder(keeping=True)
+
+    def write(change: Event, context: Context) -> None:
+        stamp = context.stamp(f"{B}/groups") if change.kind.name == "collection" else None
+        if stamp:
+            text = f'{{"id":"g{stamp}","last_modified":{stamp},"members":[]}}'
+            group = Stored(f"{B}/groups/g{stamp}", stamp, deleted=False, born=stamp, text=text)
+            context.apply(Effect(service.kinds["group"], group, None, {}, stamp))
+
+    service.add_listener(Listener(before=write))
+    listening.heard.clear()
+    client.put(C)
+    assert heard() == [("create", "collection"), ("create", "group")]
+
+    listeners = list(service.listeners)
+    for which in (listeners, listeners[1:]):
+        service.listeners[:] = which
+        recorder.sent.clear()
+        event.listen(Engine, "before_cursor_execute", recorder)
+        client.put(C)
+        event.remove(Engine, "before_cursor_execute", recorder)
+        sent[len(which)] = len(recorder.sent)
+
+    assert sent[2] == sent[1]
 
 
 def queueing(url: str, **options: str) -> dict[str, str]:

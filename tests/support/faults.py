@@ -17,7 +17,7 @@ from backends.metrics import Labels, Timing
 from backends.storage import Transaction
 
 STORAGE: Final = ("read", "read_accessible", "start_clocks", "purge", "ping")
-TRANSACTION: Final = tuple(name for name in vars(Transaction) if not name.startswith("_"))
+TRANSACTION: Final = tuple(name for name, it in vars(Transaction).items() if callable(it) and not name.startswith("_"))
 CACHE: Final = ("get", "set", "delete", "expire", "ttl", "flush")
 
 
