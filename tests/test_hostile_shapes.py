@@ -6,7 +6,7 @@ one line of a table: `"name": lambda n: Request(...)`.
 Nothing here measures time. Counted are the calls and returns of functions, of Python's and of C's, and the bytes that
 are allocated: the peak between any two of these, summed up, so that a copy made by C code counts by its length. Neither
 sees C code that allocates nothing (comparing, searching, moving), nor the work of the database, whose statements are
-bounded by their parameters: these are counted too.
+bounded by their parameters and their length: these are counted too. Statements are compiled before anything is counted.
 """
 
 from __future__ import annotations
@@ -56,6 +56,9 @@ MAX_ANSWER_PER_BYTE = 8
 
 MAX_ERROR_BYTES = (MAX_PROBLEMS + 2) * 3 * 6 * MAX_TEXT
 """An error: its problems and its message, each with a few texts, whose characters JSON escapes by at most six."""
+
+MAX_STATEMENT = 400_000
+"""How many characters a statement has, as each new shape of it must be compiled and parsed."""
 
 MAX_PARAMETERS = 32_766
 """How many values SQLite takes in one statement; PostgreSQL takes 65,535."""
@@ -121,6 +124,9 @@ QUERIES: Mapping[str, Callable[[int], str]] = {
     "a long name of an operator": lambda n: "contains_any_" * (n // 13) + "=1",
     "a deep name": lambda n: "a." * (n // 2) + "a=1",
     "many deep names": lambda n: times(f"min_{'1.' * 120}x{{}}=1", n),
+    "as many deep names as there may be": lambda n: "&".join(
+        f"gt_{'a.' * (n // 250)}x{i}=x" for i in range(MAX_FILTERS)
+    ),
     "many deep names of text": lambda n: times(f"like_{'a.' * 120}x{{}}=1", n),
     "a long value": lambda n: "a=" + "x" * n,
     "a long number": lambda n: "a=" + "1" * n,
@@ -295,12 +301,16 @@ SHAPES: dict[str, Callable[[int], Request]] = {
 
 @dataclass
 class Cost:
-    """What one request took; `memory` are the bytes in use at once, `parameters` those of its largest statement."""
+    """What one request took.
+
+    `memory` are the bytes in use at once, `parameters` and `statement` the values and characters of the largest statement.
+    """
 
     calls: int = 0
     allocated: int = 0
     memory: int = 0
     parameters: int = 0
+    statement: int = 0
     answered: int = 0
     status: int = 0
 
@@ -381,11 +391,12 @@ def send(
 
 
 @contextmanager
-def parameters_counted(app: Flask, cost: Cost) -> Iterator[None]:
-    """Note how many values the largest statement binds; an `executemany` binds those of one row at a time."""
+def statements_counted(app: Flask, cost: Cost) -> Iterator[None]:
+    """Note what the largest statement has; an `executemany` binds the values of one row at a time."""
     storage = app.extensions["kinto"].storage
 
     def note(connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
+        cost.statement = max(cost.statement, len(statement))
         if not many:
             # PostgreSQL numbers the parameters of a statement: where one is repeated, it is the same object.
             on_postgresql = connection.dialect.name == "postgresql"
@@ -404,7 +415,7 @@ def take(app: Flask, request: Request, *, admitted: bool) -> Cost:
     record = {"n": 1, "text": "a" * 50, "list": [1, 2], "deep": {"a": {"b": 1}}}
     send(app, put({"data": record, "permissions": {"read": ["bob"]}}))
     cost = Cost()
-    with parameters_counted(app, cost):
+    with statements_counted(app, cost):
         send(app, request, admitted=admitted, cost=cost)
     return cost
 
@@ -439,12 +450,13 @@ def test_a_request_costs_no_more_than_in_proportion_to_its_length(app: Flask, sh
 )
 def test_a_request_is_answered_within_bounds(app: Flask, shape: str, *, admitted: bool) -> None:
     cost = Cost()
-    with parameters_counted(app, cost):
+    with statements_counted(app, cost):
         send(app, SHAPES[shape](HUGE), admitted=admitted, cost=cost, counting=False)
 
     assert cost.status < 500
     assert cost.answered <= MAX_ANSWER_PER_BYTE * HUGE + MAX_ERROR_BYTES
     assert cost.parameters <= MAX_PARAMETERS
+    assert cost.statement <= MAX_STATEMENT
 
 
 def test_the_document_has_the_bounds_that_are_tested() -> None:
@@ -466,6 +478,7 @@ def test_the_document_has_the_bounds_that_are_tested() -> None:
         "memory in use at once for a byte": MAX_MEMORY_PER_BYTE,
         "length of a response without objects, for a byte": MAX_ANSWER_PER_BYTE,
         "values in one SQL statement": MAX_PARAMETERS,
+        "characters of one SQL statement": MAX_STATEMENT,
     }
 
     stated = {name: text.split(f"| {name} | ")[1].split()[0].rstrip(",;") for name in rows}

@@ -38,7 +38,7 @@ from sqlalchemy import (
     true,
     tuple_,
 )
-from sqlalchemy.dialects.postgresql import JSONB, Insert, insert
+from sqlalchemy.dialects.postgresql import JSONB, JSONPATH, Insert, insert
 from sqlalchemy.sql import operators
 from sqlalchemy.sql.elements import BinaryExpression, ColumnElement
 
@@ -118,12 +118,15 @@ _ARRAY: Final = literal_column("'array'", Text)
 _NULL: Final = literal_column("'null'::jsonb", JSONB)
 _ANY_STRING: Final = literal_column("'\"\"'::jsonb", JSONB)
 _ITSELF: Final = literal_column("'{}'", Text)
+_NO_VARIABLES: Final = literal_column("'{}'::jsonb", JSONB)
 _ESCAPED: Final = str.maketrans({"!": "!!", "%": "!%", "_": "!_", "*": "%"})
 _BOOLEAN: Final = Boolean()
 _TEXT: Final = Text()
 _TEXTS: Final = ARRAY(Text)
 _TERMS: Final = ARRAY(BigInteger)
 _OPERATORS: Final = {"gt": operators.gt, "min": operators.ge, "lt": operators.lt, "max": operators.le}
+_CHAINED_NAMES: Final = 3
+"""How many names of a path are bound one by one: more of them would make statements of any length."""
 
 
 def _json(text: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -135,10 +138,16 @@ def _jsons(texts: ColumnElement[Any]) -> ColumnElement[Any]:
     return cast(texts, ARRAY(JSONB))
 
 
-def _at(document: ColumnElement[Any], path: Iterable[ColumnElement[str]]) -> ColumnElement[Any]:
-    """Return the field as JSONB, NULL where it is missing (C-LIST-21). Text never is the index of an array element."""
-    for name in path:
+def _at(document: ColumnElement[Any], path: Sequence[ColumnElement[str]]) -> ColumnElement[Any]:
+    """Return the field as JSONB, NULL where it is missing (C-LIST-21). Text never is the index of an array element.
+
+    *path* is bound as `encode_path` returns it.
+    """
+    for name in path[:_CHAINED_NAMES]:
         document = document.op("->", return_type=JSONB())(cast(name, Text))
+    for others in path[_CHAINED_NAMES:]:
+        # Silent: an array or a scalar on the way is no error, the field is missing.
+        document = func.jsonb_path_query_first(document, cast(others, JSONPATH), _NO_VARIABLES, true(), type_=JSONB())
     return document
 
 
@@ -175,8 +184,12 @@ class PostgresqlDialect:
         return migrating
 
     def encode_path(self, path: Sequence[str]) -> tuple[str, ...]:
-        """Return the names, each bound by itself."""
-        return tuple(path)
+        """Return the first names, each bound by itself, and one JSON path with all others.
+
+        A strict path takes no name for the index of an array element, and looks for none inside arrays.
+        """
+        chained, others = tuple(path[:_CHAINED_NAMES]), path[_CHAINED_NAMES:]
+        return (*chained, f"strict $.{'.'.join(map(dumps, others))}") if others else chained
 
     def sort_key(
         self, document: ColumnElement[Any], path: Sequence[ColumnElement[str]]

@@ -18,8 +18,7 @@ class Statement:
     """One statement: its SQL is compiled at its first use and kept."""
 
     def __init__(self, query: Executable) -> None:
-        self._query = query
-        self._sql: Sql | None = None
+        self._statement: Executable | Sql = query
 
     def rows(self, session: Session, values: Mapping[str, Any]) -> Sequence[Row]:
         """Execute the statement with *values* by name and return its rows."""
@@ -31,6 +30,8 @@ class Statement:
 
     def sql(self, session: Session) -> Sql:
         """Return the SQL for the driver of a session."""
-        if self._sql is None:
-            self._sql = compile_sql(self._query, session.dialect)
-        return self._sql
+        statement = self._statement
+        if not isinstance(statement, Sql):
+            # From here on only the text is kept: the expressions take many times its memory.
+            statement = self._statement = compile_sql(statement, session.dialect)
+        return statement

@@ -260,6 +260,7 @@ class TestOperators:
 class TestNames:
     """C-LIST-21, C-LIST-22: how fields are reached."""
 
+    @pytest.mark.parametrize("above", [(), ("o", "o"), ("o", "o", "o", "o")], ids=["at the top", "below", "far below"])
     @pytest.mark.parametrize(
         ("path", "found"),
         [
@@ -277,9 +278,9 @@ class TestNames:
         ],
     )
     def test_a_path_reaches_members_of_objects_only(
-        self, place: Place, path: tuple[str, ...], found: list[str]
+        self, place: Place, above: tuple[str, ...], path: tuple[str, ...], found: list[str]
     ) -> None:
-        place.put(
+        contents: list[dict[str, Any]] = [
             {"a": {"b": "x"}},
             {"a.b": "x"},
             {"a": ["x", "x"]},
@@ -287,10 +288,28 @@ class TestNames:
             {"\"'\\": "x"},
             {"%s": {":x": "x"}},
             {"": "x"},
-        )
+        ]
+        for name in above:
+            contents = [{name: inner} for inner in contents]
+        place.put(*contents)
+        path = (*above, *path)
 
         assert place.find(Page(LIST, (Filter(path, "eq", "x"),))) == found
         assert place.find(Page(LIST, (Filter(path, "has", True), Filter(path, "like", "x")))) == found
+        assert place.find(Page(LIST, (), (Order(path),)))[: len(found)] == found
+
+    def test_the_statement_of_a_deep_name_is_that_of_any_deep_name(self, place: Place) -> None:
+        """Else a statement would be as long as the names of all filters have segments."""
+        shapes = {
+            describe(
+                Page(LIST, (Filter(path, "gt", "x"), Filter(path, "in", (1,))), (Order(path),)),
+                place.dialect,
+            )[0]
+            for depth in (4, 5, 50, 101)
+            for path in [("a",) * depth]
+        }
+
+        assert len(shapes) == 1
 
 
 class TestColumns:
