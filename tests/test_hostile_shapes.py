@@ -303,7 +303,7 @@ SHAPES: dict[str, Callable[[int], Request]] = {
 class Cost:
     """What one request took.
 
-    `memory` are the bytes in use at once, `parameters` and `statement` the values and characters of the largest statement.
+    `memory` are the bytes in use at once, `parameters` and `statement` the most values and characters of a statement.
     """
 
     calls: int = 0

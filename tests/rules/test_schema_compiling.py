@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -257,6 +258,55 @@ def test_long_names_are_refused_before_slow_patterns_meet_them() -> None:
     schema: Json = {"properties": {"n": {"patternProperties": {"(a.{1,200}b.{1,200}){1,3}[^ab]": {}}}}}
 
     assert verdict(schema, {"ab" * 100_000: 1}) == "The schema is too complex for this object"
+
+
+ELEMENTS = 3_000
+SQUARE: Mapping[str, tuple[Json, Json]] = {
+    "numbers to choose from": ({"enum": [*range(ELEMENTS)]}, 0.5),
+    "fractions to choose from": ({"enum": [each + 0.5 for each in range(ELEMENTS)]}, 0.5),
+    "numbers among texts": ({"enum": ["x", *range(ELEMENTS)]}, "x"),
+    "long integers to choose from": ({"enum": [10**30 + each for each in range(ELEMENTS)]}, 10**30),
+    "arrays to choose from": ({"enum": [[each] for each in range(ELEMENTS)]}, [0]),
+    "objects to choose from": ({"enum": [{"a": each} for each in range(ELEMENTS)]}, {"a": 0}),
+    "texts in arrays to choose from": ({"enum": [[str(each)] for each in range(ELEMENTS)]}, ["0"]),
+    "constants": ({"anyOf": [{"const": each + 0.5} for each in range(ELEMENTS // 2)]}, 0.5),
+    "names that require others": ({"dependencies": {f"a{each}": ["b"] for each in range(ELEMENTS)}}, {}),
+    "names that require others, later drafts": (
+        {"dependentRequired": {f"a{each}": ["b"] for each in range(ELEMENTS)}},
+        {},
+    ),
+    "lower bounds": ({"allOf": [{"minimum": 0.5}] * 100}, 1e-300),
+    "upper bounds": ({"allOf": [{"exclusiveMaximum": 0.5}] * 100}, 1e-300),
+    "factors": ({"allOf": [{"multipleOf": 1e-300}] * 100}, 1e300),
+    "short arrays without equal elements": ({"allOf": [{"uniqueItems": True}] * 20}, [n + 0.5 for n in range(15)]),
+    "long integers": ({"allOf": [{"minimum": 1}, *[{"maximum": 10**4000}] * 99]}, 10**4000),
+    "long arrays without equal elements": ({"allOf": [{"uniqueItems": True}] * 100}, [n + 0.5 for n in range(100)]),
+}
+
+
+@pytest.mark.parametrize(("items", "element"), SQUARE.values(), ids=SQUARE.keys())
+def test_what_compares_all_with_all_is_refused_before_it_takes_long(items: Json, element: Json) -> None:
+    """Tens of kilobytes would take seconds or minutes: schema and document together count, as their product."""
+    schema = {"properties": {"n": {"items": items}}}
+
+    assert verdict(schema, [element] * ELEMENTS) == "The schema is too complex for this object"
+    assert verdict(schema, [element]) != "The schema is too complex for this object"
+
+
+USUAL: Mapping[str, tuple[Json, Json]] = {
+    "one of 300 texts": ({"enum": [str(each) for each in range(300)]}, "7"),
+    "one of 300 texts or null": ({"enum": [*(str(each) for each in range(300)), None, True]}, None),
+    "one of 20 numbers": ({"enum": [each / 2 for each in range(20)]}, 0.5),
+    "a version": ({"enum": [1, 2, "latest"]}, "latest"),
+    "a price": ({"type": "number", "minimum": 0.01, "maximum": 99999.99, "multipleOf": 0.01}, 12.34),
+    "labels": ({"type": "array", "items": {"type": "string"}, "uniqueItems": True}, ["a", "b", "c"]),
+    "a payment": ({"dependencies": {"card": ["address"], "iban": ["name"]}}, {"card": 1, "address": 2}),
+}
+
+
+@pytest.mark.parametrize(("items", "element"), USUAL.values(), ids=USUAL.keys())
+def test_ten_thousand_elements_under_a_usual_schema_are_not_too_many(items: Json, element: Json) -> None:
+    assert verdict({"properties": {"n": {"items": items}}}, [element] * 10_000) is None
 
 
 def test_a_schema_that_is_not_compiled_is_not_compiled_on_the_way() -> None:
