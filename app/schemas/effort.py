@@ -48,7 +48,7 @@ _BITS: Final = 8
 """The bits of an integer beyond 64 bits that count as another value: its conversion takes long."""
 
 _ANYTHING: Final[dict[str, Json]] = {}
-_ANYTHING |= {"items": _ANYTHING, "additionalProperties": _ANYTHING}
+_ANYTHING.update(items=_ANYTHING, additionalProperties=_ANYTHING)
 """A subschema that applies to all values below: `uniqueItems` reads them all."""
 
 
