@@ -21,14 +21,17 @@ BY_BUCKET: Final = ("documents", "indexes", "grants", "clocks")
 
 EXCEPTIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "SqlStorage.read_accessible": ("bucket",),  # GET /permissions: what somebody holds anywhere
-    "SqlStorage.purge": ("bucket",),
-    "SqlStorage.flush": ("bucket",),
+    "SqlStorage.purge": ("bucket", "intervals"),
+    "SqlStorage.flush": ("bucket", "intervals"),
     "SqlStorage.build_indexes": ("bucket",),  # it looks for the lists whose indexes are wanted
     "SqlStorage.change_automatic_indexes": ("bucket",),  # it looks for the lists with unused ones
     "Writer.holdings_of": ("bucket",),  # what deleted users and groups hold is in all buckets
     "Writer.user_holdings": ("bucket",),  # what a user to forget holds is in all buckets
-    "Intervals.end": ("rows",),  # its rows come from the same table, by their buckets
-    "SqlStorage.check": ("bucket",),
+    "Intervals.begin": ("intervals",),
+    "Intervals.end": ("rows", "intervals"),  # its rows come from the same table, by their buckets
+    "Writer.delete_below": ("intervals",),  # a cascade
+    "Writer.delete_copies": ("intervals",),
+    "SqlStorage.check": ("bucket", "intervals"),
     # Web servers share the lives of keys, so they go by the database's time.
     "PostgreSQLCache._run": ("time and chance",),
     "PostgreSQLCache._purge": ("time and chance",),
@@ -52,6 +55,12 @@ _UNKNOWN_TO_CLUSTERS: Final = re.compile(
     r"|^SET (?!LOCAL\b|TRANSACTION\b)",
     re.IGNORECASE,
 )
+_OF_INTERVALS: Final = re.compile(r"\b(INSERT INTO|UPDATE|DELETE FROM) (grants|members)\b")
+_FORBIDDEN: Final = {
+    "time and chance": _TIME_AND_CHANCE,
+    "cluster": _UNKNOWN_TO_CLUSTERS,
+    "intervals": _OF_INTERVALS,
+}
 _LOCK: Final = rf"FROM clocks WHERE clocks\.bucket = {_BOUND}.* "
 _UPSERT: Final = re.compile(r"^INSERT INTO (\w+) .* DO UPDATE SET (.*?)( RETURNING .*)?$")
 _IN_UPSERTS: Final = {"greatest", "max", "when"}
@@ -64,7 +73,7 @@ def breaches(statement: str) -> Iterator[tuple[str, str]]:
     text = " ".join(statement.split())
     yield from (("bucket", branch) for branch in without_bucket(text))
     yield from (("order", branch) for branch in without_unique_order(text))
-    for rule, pattern in (("time and chance", _TIME_AND_CHANCE), ("cluster", _UNKNOWN_TO_CLUSTERS)):
+    for rule, pattern in _FORBIDDEN.items():
         if match := pattern.search(text):
             yield rule, match[0]
     if (upsert := _UPSERT.search(text)) and _breaks_upserts(upsert[1], upsert[2]):
