@@ -148,8 +148,10 @@ def test_a_backend_that_fails_undoes_the_whole_batch(stocked: Client, monkeypatc
     class Full:
         """A transaction of a database that takes no more."""
 
+        def __init__(self, derived: Any) -> None:
+            self.inner = opened(derived)
+
         def __enter__(self) -> Any:
-            self.inner = opened()
             writer = self.inner.__enter__()
             write = writer.write
 

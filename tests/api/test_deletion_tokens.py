@@ -194,8 +194,8 @@ def _failing_commit(client: Client, error: BackendError, committed: bool) -> Ite
     transaction, errors = storage.transaction, [error]
 
     @contextmanager
-    def failing() -> Iterator[Transaction]:
-        with transaction() as opened:
+    def failing(derived: Any) -> Iterator[Transaction]:
+        with transaction(derived) as opened:
             yield opened
             if errors and not committed:
                 raise errors.pop()

@@ -395,7 +395,7 @@ def test_a_failing_backend_is_a_503(client_with: ClientMaker, monkeypatch: pytes
     """P-DEF-16."""
     client = client_with(SETTINGS, kept=False)
 
-    def fail() -> None:
+    def fail(_: Any) -> None:
         raise BackendError("the database is away")
 
     monkeypatch.setattr(client.app.extensions["kinto"].storage, "transaction", fail)
