@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from app.decisions.showing import public_document
-from app.kinds import Data, Kind
+from app.kinds import Data, Kind, Kinds, Route
 from app.operation import Effect, Operation, Outcome, Permissions
 from backends import Json
 from backends.storage import NO_VALUES, Executable, Row, Values, list_of
@@ -56,6 +56,15 @@ class Event:
         return self.impacted_objects if self.action == "read" else []
 
 
+@dataclass(frozen=True, slots=True)
+class Impact:
+    """An object that a request changed, with its route: the operation that did it, and the effect."""
+
+    operation: Operation
+    effect: Effect
+    route: Route
+
+
 class Context(Protocol):
     """The ways in which a listener before the commit may change the transaction of the request."""
 
@@ -68,6 +77,13 @@ class Context(Protocol):
 
     def apply(self, effect: Effect) -> None:
         """Write one more object in the same transaction. `effect.clock` and its timestamp come from `stamp`."""
+
+    def permissions(self, uris: Iterable[str]) -> Mapping[str, Permissions]:
+        """Return all permissions of objects as they are after the request.
+
+        Objects that the request has changed are known. Those above them are if a listener has `ancestor_grants`; the
+        others are read, by one statement for each bucket.
+        """
 
     def append(self, list_uri: str, object_id: str, attributes: Data, permissions: Permissions) -> None:
         """Write a new object to a derived list (`Kind.derived`) when the request is written; no event tells of it.
@@ -97,6 +113,10 @@ class ReadContext:
         """Raise TypeError."""
         raise TypeError(f"A request that only reads cannot write {effect.new.uri}")
 
+    def permissions(self, uris: Iterable[str]) -> Mapping[str, Permissions]:
+        """Raise TypeError."""
+        raise TypeError(f"A request that only reads does not know the permissions of {list(uris)}")
+
     def append(self, list_uri: str, object_id: str, attributes: Data, permissions: Permissions) -> None:  # noqa: ARG002
         """Raise TypeError."""
         raise TypeError(f"A request that only reads cannot write to {list_uri}")
@@ -112,6 +132,7 @@ class ReadContext:
 
 BeforeCommit = Callable[[Event, Context], None]
 AtCommit = Callable[[Event], None]
+Together = Callable[[Sequence[Impact], Context], None]
 AfterCommit = Callable[[Event], None]
 
 Rule = Callable[[Sequence[Effect], Context], None]
@@ -131,6 +152,10 @@ class Listener:
     back. *at_commit* runs once, with the events of other listeners too, when everything is written and nothing is left
     but the COMMIT; an error that it raises rolls everything back too. *after* runs after the commit; errors that it
     raises are logged. *name* is its name in metrics; without one it is not timed.
+
+    *together* runs inside the transaction, after *before* of all listeners, once with all objects that a request
+    changed, in the order of its operations; once more with those that listeners changed. With *ancestor_grants* every
+    write reads all grants on the objects above, in the same statement, for `Context.permissions`.
     """
 
     before: BeforeCommit | None = None
@@ -139,10 +164,31 @@ class Listener:
     actions: frozenset[str] = frozenset(("create", "update", "delete"))
     name: str = ""
     at_commit: AtCommit | None = None
+    together: Together | None = None
+    ancestor_grants: bool = False
 
     def matches(self, event: Event) -> bool:
         """Return whether the listener receives an event."""
-        return event.action in self.actions and (not self.kinds or event.kind.name in self.kinds)
+        return self._accepts(event.action, event.kind)
+
+    def select(self, impacts: Iterable[Impact]) -> list[Impact]:
+        """Return the impacts that the listener receives."""
+        return [impact for impact in impacts if self._accepts(impact.effect.action, impact.effect.kind)]
+
+    def _accepts(self, action: str, kind: Kind) -> bool:
+        return action in self.actions and (not self.kinds or kind.name in self.kinds)
+
+
+def list_impacts(outcomes: Iterable[tuple[Operation, Outcome]], kinds: Kinds) -> list[Impact]:
+    """Return the impacts of the outcomes of operations, in their order."""
+    impacts = []
+    for operation, outcome in outcomes:
+        for effect in outcome.effects:
+            is_named = effect.new.uri == operation.route.uri
+            route = operation.route if is_named else kinds.match(effect.new.uri)
+            assert route is not None, "an object has a route"
+            impacts.append(Impact(operation, effect, route))
+    return impacts
 
 
 def collect_events(outcomes: Iterable[tuple[Operation, Outcome]], *, reads: bool) -> Sequence[Event]:

@@ -78,6 +78,9 @@ class Kind:
     in the attribute `members` get the object's URI as a principal (C-PERM-6). The attribute `indexes` declares those of
     the lists in the object that `indexed_lists` names. `derived` lists get objects by `app.events.Context.append`; they
     are in objects at the top, and are locked after all others.
+
+    `fields` are those by which a list can be filtered and sorted, None for all; `target.` stands for all fields below
+    `target`. A number as the value of a filter on one of `text_fields` is text.
     """
 
     name: str
@@ -92,6 +95,8 @@ class Kind:
     membership: bool = False
     indexed_lists: tuple[str, ...] = ()
     derived: bool = False
+    fields: frozenset[str] | None = None
+    text_fields: frozenset[str] = frozenset()
     hooks: KindHooks = field(default_factory=KindHooks)
 
     @property

@@ -12,7 +12,7 @@ from app.aliases import Alias, Aliases
 from app.decisions.permissions import principals_with_groups
 from app.decisions.rules import Rules
 from app.errors import ApiError
-from app.events import Context, Event, Listener, Rule
+from app.events import Context, Event, Listener, Rule, list_impacts
 from app.identity import (
     ANONYMOUS,
     AnyPolicy,
@@ -28,6 +28,7 @@ from app.identity import (
 from app.indexing import Indexing
 from app.kinds import Kind, Kinds, core_kinds
 from app.observations import Observation, Observer
+from app.operation import Operation, Outcome
 from app.parsing.ids import Generator
 from app.settings import PolicySettings, Settings
 from app.settings.values import Reader as ValueReader
@@ -55,7 +56,8 @@ class Service:
     *generator* returns the id generator of a kind by its name. A plugin's `attach(app, service)` uses the methods that
     begin with `add_`, and the Flask application for its URLs. `identity_kinds` are kinds whose objects are users: each
     is the principal `<kind>:<id>`, can log in within the batch that creates it, and loses all grants when it is
-    deleted. `listens_to_reads` is whether a listener has the action `read`. `observers` get what is measured: without
+    deleted. `listens_to_reads` is whether a listener has the action `read`, `reads_ancestor_grants` whether one has
+    `ancestor_grants`. `observers` get what is measured: without
     metrics there are none, and nothing is measured.
     """
 
@@ -101,7 +103,7 @@ class Service:
         self.tables: list[PluginTables] = []
         self.request_rules: list[Rule] = []
         self.listeners: list[Listener] = []
-        self.has_listeners = self.listens_to_reads = False
+        self.has_listeners = self.listens_to_reads = self.reads_ancestor_grants = False
 
     def add_kind(self, kind: Kind) -> None:
         """Add a kind of objects, with lists, permissions and URLs of its own."""
@@ -167,6 +169,7 @@ class Service:
         self.listeners.append(listener)
         self.has_listeners = True
         self.listens_to_reads |= "read" in listener.actions
+        self.reads_ancestor_grants |= listener.ancestor_grants
 
     def transaction(self) -> AbstractContextManager[Transaction]:
         """Open a writing transaction of the storage, which locks the lists of the kinds of this service in order."""
@@ -199,6 +202,15 @@ class Service:
             for listener in self.listeners:
                 if listener.at_commit and listener.matches(event):
                     listener.at_commit(event)
+
+    def notify_together(self, outcomes: Sequence[tuple[Operation, Outcome]], context: Context) -> None:
+        """Call the listeners to all changes of a request inside the transaction, as `notify_before` does."""
+        listeners = [(listener, listener.together) for listener in self.listeners if listener.together]
+        impacts = list_impacts(outcomes, self.kinds) if listeners else ()
+        for listener, together in listeners:
+            selected = listener.select(impacts)
+            if selected:
+                together(selected, context)
 
     def notify_after(self, events: Sequence[Event]) -> None:
         """Call listeners after the commit. Errors that they raise are logged and change nothing (C-EVT-7)."""

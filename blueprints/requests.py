@@ -201,7 +201,13 @@ def _parse_query(service: Service, http_request: HttpRequest, route: Route) -> q
     settings = service.settings
     pairs = parse_qsl(http_request.query, keep_blank_values=True)
     limits = queries.Limits(settings.paginate_by, settings.storage_max_fetch_size)
-    return queries.parse(pairs, route.uri, limits, now_ms(), Fields(private=frozenset(route.kind.private)))
+    return queries.parse(pairs, route.uri, limits, now_ms(), _fields_of(route.kind))
+
+
+def _fields_of(kind: Kind) -> Fields:
+    """Return the fields of a kind that a query may name."""
+    names = None if kind.fields is None else kind.fields | {"id", "last_modified"}
+    return Fields(names, frozenset(kind.private), kind.text_fields | {"id"})
 
 
 def _parse_deletion_time(query: str, problems: list[Problem]) -> int | None:

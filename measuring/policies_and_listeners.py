@@ -60,5 +60,6 @@ def time_listener(listener: Listener, observe: Observer) -> Listener:
         listener,
         before=time_calls(listener.before),
         at_commit=time_calls(listener.at_commit),
+        together=time_calls(listener.together),
         after=time_calls(listener.after),
     )

@@ -131,6 +131,7 @@ class WorkingSet:
             members = self.snapshot.members.get(uri, members_of(effect.old))
             self.transaction_state.former_members.setdefault(uri, frozenset(members))
             self.transaction_state.changed_groups[uri] = effect
+        self.snapshot.fully_granted.add(uri)
         self.snapshot.grants[uri] = {name: set(principals) for name, principals in effect.permissions.items()}
         self._move(list_uri, effect.clock, (not effect.new.deleted) - (effect.old is not None))
         self._stamps[uri] = self.interval_timestamp(list_uri)
@@ -179,6 +180,13 @@ class WorkingSet:
         self._moves[list_uri] = Move(list_uri, timestamp, 0, starts=True)
         self.transaction_state.moved_lists.add(list_uri)
         self.snapshot.clocks[list_uri] = Clock(timestamp, 0)
+
+    def add_grants(self, other: Snapshot) -> None:
+        """Add what was read of further objects; what this request revokes and has not written yet is no grant."""
+        for grants in other.grants.values():
+            for name, grantees in grants.items():
+                grants[name] = {principal for principal in grantees if not self._revoked.includes(principal)}
+        self.snapshot.add(other)
 
     def revoke(self, principals: Principals) -> None:
         """End all grants to principals, their memberships, and all memberships in them, also for later operations.

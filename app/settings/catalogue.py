@@ -45,7 +45,6 @@ from app.version import VERSION
 
 _LIKE_STORAGE = "the setting of the storage applies to both"
 _OTHERS_REJECTED = "any other value stops the start"
-_NO_HISTORY = "this service has no plugin `kinto.plugins.history`"
 
 
 @dataclass(frozen=True, kw_only=True, repr=False, eq=False)
@@ -384,18 +383,35 @@ class Plugins:
     event_listeners: tuple[str, ...] = setting(
         NAMES, "names of listeners, in the order in which they are called", default=()
     )
-    history_auto_trim_max_count: int = ineffective(
-        INT_OR_OFF, _NO_HISTORY, default=-1, name="history.auto_trim_max_count"
+    history_auto_trim_max_count: int = setting(
+        INT_OR_OFF,
+        "number of entries to keep of each kind of objects in the history of a bucket; -1: all",
+        default=-1,
+        names=("history.auto_trim_max_count",),
     )
-    history_auto_trim_threshold: int = ineffective(INT, _NO_HISTORY, default=100, name="history.auto_trim_threshold")
-    history_auto_trim_user_ids: tuple[str, ...] = ineffective(
-        LIST, _NO_HISTORY, default=(), name="history.auto_trim_user_ids"
+    history_auto_trim_threshold: int = setting(
+        INT,
+        "number of entries above `history.auto_trim_max_count` at which old ones are removed",
+        default=100,
+        names=("history.auto_trim_threshold",),
     )
-    history_exclude_resources: tuple[str, ...] = ineffective(
-        URIS, _NO_HISTORY, default=(), name="history.exclude_resources"
+    history_auto_trim_user_ids: tuple[str, ...] = setting(
+        LIST,
+        "user ids whose entries are counted and removed, each for itself; by default those of all users together",
+        default=(),
+        names=("history.auto_trim_user_ids",),
     )
-    history_exclude_user_ids: tuple[str, ...] = ineffective(
-        LIST, _NO_HISTORY, default=(), name="history.exclude_user_ids"
+    history_exclude_resources: tuple[str, ...] = setting(
+        URIS,
+        "URIs of buckets, collections, groups and records that leave no entry in the history, with all inside",
+        default=(),
+        names=("history.exclude_resources",),
+    )
+    history_exclude_user_ids: tuple[str, ...] = setting(
+        LIST,
+        "user ids whose changes leave no entry in the history",
+        default=(),
+        names=("history.exclude_user_ids",),
     )
     flush_endpoint_enabled: bool = setting(BOOL, "the same as including `kinto.plugins.flush`", default=False)
 

@@ -23,6 +23,7 @@ def select_objects(service: Service, operations: Sequence[Operation], *, writing
     for operation in operations:
         by_bucket.setdefault(operation.route.bucket, []).append(operation)
     readers = tuple({name for operation in operations for name in operation.identity.principals})
+    ancestor_grants = writing and service.reads_ancestor_grants
     ancestor_documents = len(operations) > 1 or any(_needs_parents(service, operation) for operation in operations)
     # A writer by settings may see all grants in the name of another principal (see `visible_permissions`).
     limited_grants = not writing and not any(
@@ -44,6 +45,7 @@ def select_objects(service: Service, operations: Sequence[Operation], *, writing
             readers,
             private,
             ancestor_documents,
+            ancestor_grants,
             limited_grants,
             groups=tuple(groups),
         )
@@ -161,5 +163,6 @@ def select_page(service: Service, operation: Operation, read: Reader) -> Selecti
         clocks=(route.uri,),
         readers=identity.principals,
         ancestor_documents=identity.user_id is None and operation.reads,
+        ancestor_grants=operation.writes_many and service.reads_ancestor_grants,
         page=page,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -113,6 +113,17 @@ class WriteTransaction:
         if uri not in self.working_set.snapshot.objects:
             self.working_set.snapshot.add(self.transaction.read(Selection(read_bucket(uri), ancestors=(uri,))))
         return self.working_set.living(uri) is not None
+
+    def permissions(self, uris: Iterable[str]) -> Mapping[str, Permissions]:
+        """Return all permissions of objects; those that were not read are read, by one statement for each bucket."""
+        uris = set(uris)
+        by_bucket: dict[str, list[str]] = {}
+        for uri in sorted(uris - self.working_set.snapshot.fully_granted):
+            by_bucket.setdefault(read_bucket(uri), []).append(uri)
+        for bucket, missing in by_bucket.items():
+            selection = Selection(bucket, ancestors=tuple(missing), ancestor_documents=False, ancestor_grants=True)
+            self.working_set.add_grants(self.transaction.read(selection))
+        return {uri: self.working_set.permissions(uri) for uri in uris}
 
     def append(self, list_uri: str, object_id: str, attributes: Data, permissions: Permissions) -> None:
         """Write one more object to a derived list at the end of the transaction. Raises ValueError for other lists."""
@@ -229,6 +240,7 @@ class WriteTransaction:
             for event in events:
                 self._notified_operation = event.operation
                 self.service.notify_before((event,), self)
+            self.service.notify_together(outcomes, self)
             notified += events
             outcomes, self._listener_outcomes = self._listener_outcomes, []
         self._notified_operation = None

@@ -102,6 +102,11 @@ def living_grants() -> Select[Any]:
     )
 
 
+def all_grants_branch(dialect: Dialect, objects: FromClause) -> Select[Any]:
+    """Return the branch of all grants on *objects*, a table with the column `uri`."""
+    return grant_branch(dialect.look_up(living_grants(), objects, grants.c.uri == objects.c.uri).subquery())
+
+
 def clocks_branch(dialect: Dialect, *, with_lock: bool = False) -> Select[Any]:
     """Return the branch of the clocks of the lists that are bound as `clocks`, *with_lock* whether they are locked."""
     lists = dialect.bound_rows("clocks", VALUE)

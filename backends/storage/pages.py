@@ -57,6 +57,7 @@ from backends.storage.branches import (
     URI_AND_LIST,
     VALUE,
     Readers,
+    all_grants_branch,
     branch,
     clocks_branch,
     documents_branch,
@@ -118,7 +119,8 @@ class _FrameShape(NamedTuple):
     """The parts of a page that the SQL of its frame depends on.
 
     - `unrestricted`: as in `Page`.
-    - `has_ancestors`, `ancestor_documents`: ancestors are read, with their documents.
+    - `has_ancestors`, `ancestor_documents`, `ancestor_grants`: ancestors are read, with their documents, with all
+      grants on them.
     - `certain_permissions`: the page has `object_permissions`.
     - `conditional`: the page has `unless_timestamp`.
     - `in_order`: the query of the page if the list may be read in its order (mode 2), else None.
@@ -129,6 +131,7 @@ class _FrameShape(NamedTuple):
     unrestricted: bool
     has_ancestors: bool
     ancestor_documents: bool
+    ancestor_grants: bool
     certain_permissions: bool
     conditional: bool
     in_order: QueryShape | None
@@ -174,6 +177,7 @@ class Pages:
             unrestricted=page.unrestricted,
             has_ancestors=bool(selection.ancestors),
             ancestor_documents=selection.ancestor_documents,
+            ancestor_grants=selection.ancestor_grants,
             certain_permissions=page.object_permissions is not None,
             conditional=page.unless_timestamp is not None,
             # The index in the order of timestamps knows no other field.
@@ -213,6 +217,8 @@ class Pages:
             ancestor_grants = readers.grants_on(objects, "held")
             text = self._dialect.text(documents.c.data) if shape.ancestor_documents else literal_column("'{}'", Text)
             branches += [grant_branch(ancestor_grants), documents_branch(self._dialect, objects, text)]
+            if shape.ancestor_grants:
+                branches.append(all_grants_branch(self._dialect, objects))
         limit: Any = bindparam("limit", type_=BigInteger)
         if shape.conditional:
             limit = case((_newest == bindparam("unless", type_=BigInteger), integer(0)), else_=limit)

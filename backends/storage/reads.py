@@ -71,6 +71,7 @@ from backends.storage.branches import (
     URI_AND_LIST,
     USER,
     Readers,
+    all_grants_branch,
     bind_objects,
     bind_ranges,
     bind_users,
@@ -81,7 +82,6 @@ from backends.storage.branches import (
     grant_branch,
     indexes_below_branch,
     indexes_branch,
-    living_grants,
     members_branch,
     read_index,
     user_branches,
@@ -93,7 +93,7 @@ from backends.storage.indexes import TEXT
 from backends.storage.pages import Pages
 from backends.storage.sessions import Session
 from backends.storage.statements import Statement
-from backends.storage.tables import documents, grants
+from backends.storage.tables import documents
 
 
 class _SelectionShape(NamedTuple):
@@ -105,6 +105,7 @@ class _SelectionShape(NamedTuple):
 
     present: tuple[bool, ...]
     ancestor_documents: bool
+    ancestor_grants: bool
     limited_grants: bool
     private: tuple[str, ...]
     secret_fields: tuple[str, ...]
@@ -167,6 +168,7 @@ class Reads:
             shape = _SelectionShape(
                 tuple(map(bool, tables)),
                 selection.ancestor_documents,
+                selection.ancestor_grants,
                 selection.limited_grants,
                 selection.private,
                 secret_fields,
@@ -174,6 +176,9 @@ class Reads:
             )
             snapshot = collect(self._objects(shape).rows(session, parameters))
             snapshot.members = {group: snapshot.members.get(group, set()) for group in selection.groups}
+            if selection.ancestor_grants:
+                targets = () if selection.limited_grants else selection.targets
+                snapshot.fully_granted = {*selection.ancestors, *targets}
             return snapshot
         parameters |= {
             "list": page.list,
@@ -182,7 +187,10 @@ class Reads:
             **bind_values(self._dialect, "above", page.list_permissions),
             **bind_values(self._dialect, "own", page.object_permissions or ()),
         }
-        return self._read_page(session, selection, page, parameters, secret_fields)
+        snapshot = self._read_page(session, selection, page, parameters, secret_fields)
+        if selection.ancestor_grants:
+            snapshot.fully_granted = set(selection.ancestors)
+        return snapshot
 
     def _read_page(
         self,
@@ -246,14 +254,16 @@ class Reads:
                 branches.append(grant_branch(reader_grants))
                 is_write = reader_grants.c.permission == literal_column("'write'")
                 with_all_grants = select(reader_grants.c.uri).where(is_write).distinct().subquery("written")
-            same_uri = grants.c.uri == with_all_grants.c.uri
-            granted = dialect.look_up(living_grants(), with_all_grants, same_uri).subquery()
             text = dialect.text(documents.c.data, shape.private)
-            branches += [grant_branch(granted), documents_branch(dialect, objects, text)]
+            branches += [all_grants_branch(dialect, with_all_grants), documents_branch(dialect, objects, text)]
         if ancestors:
             objects = dialect.bound_rows("ancestors", URI_AND_LIST)
             text = dialect.text(documents.c.data) if shape.ancestor_documents else literal_column("'{}'", Text)
-            branches.append(grant_branch(readers.grants_on(objects, "held")))
+            branches.append(
+                all_grants_branch(dialect, objects)
+                if shape.ancestor_grants
+                else grant_branch(readers.grants_on(objects, "held"))
+            )
             branches.append(documents_branch(dialect, objects, text))
         if clocks:
             branches.append(clocks_branch(dialect, with_lock=shape.with_lock))

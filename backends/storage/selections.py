@@ -92,8 +92,8 @@ class Selection:
 
     - `targets`: objects, with all their grants. With `limited_grants`, with the grants that the readers hold, and with
       all grants where they hold `write`.
-    - `ancestors`: objects, with the grants that the readers hold on them. Without `ancestor_documents` only their
-      existence is read, not their documents.
+    - `ancestors`: objects, with the grants that the readers hold on them, with `ancestor_grants` all grants. Without
+      `ancestor_documents` only their existence is read, not their documents.
     - `clocks`: lists whose clocks are read.
     - `readers`: the principals of the client; the groups of these principals are read too.
     - `private`: the fields of the targets that must not leave the storage.
@@ -111,6 +111,7 @@ class Selection:
     readers: tuple[str, ...] = ()
     private: tuple[str, ...] = ()
     ancestor_documents: bool = True
+    ancestor_grants: bool = False
     limited_grants: bool = False
     page: Page | None = None
     users: tuple[User, ...] = ()

@@ -31,6 +31,7 @@ class Snapshot:
     """The facts that one read returned, by URI, and the rows of a page in its order.
 
     - `grants`: URI to permission to principals; `groups`: principal to the groups that it is in.
+    - `fully_granted`: objects of whose grants none is missing, for a selection with `ancestor_grants`.
     - `members`: group to its members, for each group of the selection, also one without members.
     - `full`: the page is of the whole list. `has_shared`: some object of the list is shared with the readers, whether
       or not it matches the filters.
@@ -44,6 +45,7 @@ class Snapshot:
     objects: dict[str, Stored] = field(default_factory=dict)
     grants: dict[str, dict[str, set[str]]] = field(default_factory=dict)
     groups: dict[str, set[str]] = field(default_factory=dict)
+    fully_granted: set[str] = field(default_factory=set)
     clocks: dict[str, Clock] = field(default_factory=dict)
     locked: set[str] = field(default_factory=set)
     members: dict[str, set[str]] = field(default_factory=dict)
@@ -62,6 +64,7 @@ class Snapshot:
         for uri, grants in other.grants.items():
             for permission, principals in grants.items():
                 self.grants.setdefault(uri, {}).setdefault(permission, set()).update(principals)
+        self.fully_granted |= other.fully_granted
         for user, groups in other.groups.items():
             self.groups.setdefault(user, set()).update(groups)
         self.clocks |= other.clocks

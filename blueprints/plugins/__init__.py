@@ -6,6 +6,7 @@ Other modules of the service may change with any version; these names do not cha
 
 from app.aliases import Alias as Alias
 from app.authentication.logins import compute_once as compute_once
+from app.decisions.showing import public_document as public_document
 from app.errors import ApiError as ApiError
 from app.errors import Forbidden as Forbidden
 from app.errors import Invalid as Invalid
@@ -15,6 +16,7 @@ from app.errors import Unauthenticated as Unauthenticated
 from app.errors import Unknown as Unknown
 from app.events import Context as Context
 from app.events import Event as Event
+from app.events import Impact as Impact
 from app.events import Listener as Listener
 from app.identity import EVERYONE as EVERYONE
 from app.identity import ClientRequest as ClientRequest

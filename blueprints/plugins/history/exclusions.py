@@ -1,0 +1,43 @@
+"""The changes that leave no entry in the history: those of some objects, and those of some users (P-HIST-20)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+from typing import Final
+
+from blueprints.plugins import Impact, SettingError
+
+log: Final = logging.getLogger("kinto.plugins.history")
+
+_KINDS: Final = {"buckets": "bucket", "collections": "collection", "groups": "group", "records": "record"}
+
+
+def describe(uri: str) -> dict[str, str]:
+    """Return the ids in the URI of an object by the names of their kinds. Raises SettingError."""
+    plurals, ids = uri.split("/")[1::2], uri.split("/")[2::2]
+    if not uri.startswith("/") or not all(plural in _KINDS for plural in plurals):
+        raise SettingError("history.exclude_resources", f"Invalid URI: {uri}")
+    return dict(zip((_KINDS[plural] for plural in plurals), ids, strict=True))
+
+
+class Exclusions:
+    """The objects that are excluded, by URI, with everything inside them, and the users that are excluded."""
+
+    def __init__(self, uris: Collection[str], user_ids: Collection[str]) -> None:
+        self._uris = frozenset(uris)
+        self._user_ids = frozenset(user_ids)
+
+    def include(self, impact: Impact) -> bool:
+        """Return whether a change is excluded, and log why."""
+        user_id = impact.operation.identity.user_id
+        if user_id in self._user_ids:
+            log.info("History entries for user '%s' are disabled in config", user_id)
+            return True
+        segments = impact.effect.new.uri.split("/") if self._uris else []
+        for end in range(3, len(segments) + 1, 2):
+            if "/".join(segments[:end]) in self._uris:
+                kind = _KINDS[segments[end - 2]]
+                log.info("History entries for %s '%s' are disabled in config", kind, segments[end - 1])
+                return True
+        return False

@@ -1,0 +1,76 @@
+"""Write an entry for each change of a request, in the order of its operations (plugins contract, 7.1 and 7.3)."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+from blueprints.plugins import Context, Impact, Json, bucket_of, public_document
+from blueprints.plugins.history.exclusions import Exclusions
+
+NAME: Final = "history"
+KINDS: Final = ("bucket", "collection", "group", "record")
+
+Permissions = Mapping[str, frozenset[str]]
+
+
+class Recorder:
+    """Appends the entries of a request to the histories of its buckets.
+
+    With *has_permissions* an entry can be read by the principals that could read or write the object at that moment, or
+    an object above it, whatever becomes of their permissions later (P-HIST-14). Without, it can be read by the readers
+    of the bucket (P-HIST-17).
+    """
+
+    def __init__(self, exclusions: Exclusions, *, has_permissions: bool) -> None:
+        self._exclusions = exclusions
+        self._has_permissions = has_permissions
+
+    def record(self, impacts: Sequence[Impact], context: Context) -> None:
+        """Append an entry for each change."""
+        recorded = [impact for impact in _since_deletion(impacts) if not self._exclusions.include(impact)]
+        above: Mapping[str, Permissions] = {}
+        if self._has_permissions:
+            above = context.permissions({uri for impact in recorded for uri in impact.route.ancestors})
+        date = datetime.now(UTC).isoformat(timespec="microseconds")
+        for impact in recorded:
+            readers = self._readers(impact, above)
+            list_uri = f"{bucket_of(impact.effect.new.uri)}/{NAME}"
+            context.append(list_uri, str(uuid.uuid4()), _attributes(impact, date), {"read": readers} if readers else {})
+
+    def _readers(self, impact: Impact, above: Mapping[str, Permissions]) -> frozenset[str]:
+        if not self._has_permissions:
+            return frozenset()
+        permissions = [impact.effect.permissions, *(above[uri] for uri in impact.route.ancestors)]
+        return frozenset[str]().union(*(each.get(name, ()) for each in permissions for name in ("read", "write")))
+
+
+def _since_deletion(impacts: Iterable[Impact]) -> list[Impact]:
+    """Return the changes without the deletions of buckets, and without what came before in these (P-HIST-5)."""
+    remaining: list[Impact] = []
+    for impact in impacts:
+        effect = impact.effect
+        if effect.kind.name == "bucket" and effect.action == "delete":
+            remaining = [each for each in remaining if bucket_of(each.effect.new.uri) != effect.new.uri]
+        else:
+            remaining.append(impact)
+    return remaining
+
+
+def _attributes(impact: Impact, date: str) -> dict[str, Json]:
+    """Return the attributes of an entry (P-HIST-1); the object's ids, but that of its bucket, are among them."""
+    effect, ids = impact.effect, impact.route.matchdict()
+    if effect.kind.name != "bucket":
+        del ids["bucket_id"]
+    permissions = {name: sorted(principals) for name, principals in effect.permissions.items() if principals}
+    return {
+        "date": date,
+        "action": effect.action,
+        "uri": effect.new.uri,
+        "user_id": impact.operation.identity.user_id,
+        "resource_name": effect.kind.name,
+        **ids,
+        "target": {"data": public_document(effect.kind, effect.new), "permissions": permissions},
+    }
