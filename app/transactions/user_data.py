@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from app.decisions.saving import deletion_effect
@@ -150,7 +150,7 @@ class _UserDeletion(WriteTransaction):
     def _change(self, uris: Sequence[str], identity: Identity) -> list[tuple[Operation, Outcome]]:
         """Delete objects, and remove the user from groups."""
         for bucket, targets in _by_bucket(uris).items():
-            self.working_set.snapshot.add(self._read(Selection(bucket, targets=tuple(targets))))
+            self.working_set.snapshot.add(self._read(self._select(bucket, targets)))
         groups, clocks = set(self._plan.groups), dict[str, int]()
         outcomes = []
         for uri in uris:
@@ -165,6 +165,15 @@ class _UserDeletion(WriteTransaction):
         # Together: the grants to each deleted group are looked for in all objects that change with it.
         self.apply_effects(*(effect for _, outcome in outcomes for effect in outcome.effects))
         return outcomes
+
+    def _select(self, bucket: str, targets: Sequence[str]) -> Selection:
+        """Return the selection of objects in a bucket, for listeners that need it with all grants on those above."""
+        selection = Selection(bucket, targets=tuple(targets))
+        if not self.service.reads_ancestor_grants:
+            return selection
+        routes = map(self.service.kinds.match, targets)
+        ancestors = dict.fromkeys(uri for route in routes if route for uri in route.ancestors if uri not in targets)
+        return replace(selection, ancestors=tuple(ancestors), ancestor_documents=False, ancestor_grants=True)
 
     def _without_user(self, kind: Kind, stored: Stored, clock: int) -> Effect:
         """Return the effect of removing the user from a group, also from its document.

@@ -32,7 +32,7 @@ def attach(app: Flask, service: Service) -> None:  # noqa: ARG001  # the signatu
             object_methods=(),
             derived=True,
             fields=_FIELDS,
-            text_fields=_IDS,
+            text_fields=_IDS | {"date"},
         )
     )
     exclusions = Exclusions(settings.history_exclude_resources, settings.history_exclude_user_ids)
