@@ -131,19 +131,22 @@ class _UserDeletion(WriteTransaction):
         Without listeners objects are discarded once they are written, and nothing is returned, however many there are.
         """
         outcomes: list[tuple[Operation, Outcome]] = []
-        targets = [*self._plan.deletions, *self._plan.groups]
+        targets, uris = [*self._plan.deletions, *self._plan.groups], list[str]()
         for start in range(0, len(targets), _BATCH_SIZE):
+            self.flush()
+            if not self.service.has_listeners:
+                self.working_set.discard(uris)
             uris = targets[start : start + _BATCH_SIZE]
             changed = self._change(uris, identity)
-            self.flush()
             if self.service.has_listeners:
                 outcomes += changed
-            else:
-                self.working_set.discard(uris)
         self._verify()
         roots = _with_lists(self.service, self._plan.deletions)
-        self.transaction.delete_below(roots)
-        self.transaction.delete_copies([uri for uri in self._plan.deletions if at_top(uri) and uri not in roots])
+        self.empty(roots)
+        copies = [uri for uri in self._plan.deletions if at_top(uri) and uri not in roots]
+        if copies:
+            self.flush()
+            self.transaction.delete_copies(copies)
         self.revoke(self._plan.principal)
         return outcomes
 

@@ -247,16 +247,14 @@ class WriteBatch(WriteTransaction):
         super().apply_effects(*effects)
 
     def _empty_deleted(self, operation: Operation, outcome: Outcome) -> None:
-        """Empty deleted objects at once (C-OBJ-61): lock the clocks below, then delete in later statements.
+        """Empty deleted objects for the operations that follow (C-OBJ-61): lock the clocks below, then delete.
 
         An object at the top that cannot contain lists is removed from its own bucket, where its copy is.
         """
         deleted = [effect.new.uri for effect in outcome.effects if effect.new.deleted]
         if deleted and self.service.kinds.children(operation.kind):
             self._lock_below(deleted)
-            self.flush()
-            self.transaction.delete_below(deleted)
-            self.working_set.discard_below(set(deleted))
+            self.empty(deleted)
         elif deleted and at_top(deleted[0]):
             self.flush()
             self.transaction.delete_copies(deleted)

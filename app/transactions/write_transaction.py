@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -19,10 +19,12 @@ from app.service import Service
 from backends.storage import (
     NO_VALUES,
     Append,
+    Change,
     Conflict,
     Executable,
     Holdings,
     IndexDefinition,
+    Move,
     NotUnique,
     Principals,
     Row,
@@ -31,6 +33,7 @@ from backends.storage import (
     Transaction,
     Unlocked,
     Values,
+    is_inside,
     list_of,
     read_bucket,
 )
@@ -87,6 +90,7 @@ class WriteTransaction:
         self.wants_index_builder = False
         self._appends: list[Append] = []
         self.effects: list[Effect] = []
+        self._emptied: list[str] = []
         self._declared: dict[str, Sequence[IndexDefinition]] = {}
         self._notified_operation: Operation | None = None
         self._listener_outcomes: list[tuple[Operation, Outcome]] = []
@@ -110,6 +114,8 @@ class WriteTransaction:
 
     def _exists(self, uri: str) -> bool:
         """Return whether an object exists now; one that the request has not read is read."""
+        if is_inside(uri, self._emptied):
+            return False
         if uri not in self.working_set.snapshot.objects:
             self.working_set.snapshot.add(self.transaction.read(Selection(read_bucket(uri), ancestors=(uri,))))
         return self.working_set.living(uri) is not None
@@ -148,10 +154,13 @@ class WriteTransaction:
         """Apply effects to the working set, and start the lists of new objects.
 
         The grants to a deleted user or group end, so that a later one of the same name inherits none. The lists whose
-        declared indexes change are locked. Raises Unlocked.
+        declared indexes change are locked. An object that is created anew, or below it, is written after the deletion
+        of what was there. Raises Unlocked.
         """
         if self.service.request_rules:
             self.effects += effects
+        if any(effect.new.uri in self._emptied or is_inside(effect.new.uri, self._emptied) for effect in effects):
+            self.flush()
         for effect in effects:
             self.working_set.apply(effect, self.service.kinds.lists_in(effect.kind, effect.new.uri))
             for list_uri, definitions in changed_indexes(effect):
@@ -192,6 +201,10 @@ class WriteTransaction:
         if self.service.awaits_commit(events):
             self.transaction.send()
             self.service.notify_at_commit(events)
+    def empty(self, uris: Collection[str]) -> None:
+        """Delete everything below deleted objects, whose lists are locked, with the pending changes."""
+        self._emptied += uris
+        self.working_set.discard_below(set(uris))
 
     def finish(self) -> None:
         """Write all pending changes and what was appended, then begin and end memberships: after all operations."""
@@ -203,7 +216,7 @@ class WriteTransaction:
         self.transaction.begin_memberships(joined, self.working_set.interval_timestamp)
 
     def flush(self, appends: Sequence[Append] = ()) -> None:
-        """Write pending changes and *appends*, but no memberships of groups that changed.
+        """Write pending changes and *appends*, but no memberships of groups that changed, and empty deleted objects.
 
         Raises Clash when a client chose the timestamp of another object of the list (C-PRE-9), and Taken when an object
         has the values of another one in a unique index.
@@ -216,8 +229,13 @@ class WriteTransaction:
             )
             self.working_set.transaction_state.ended_memberships |= Holdings(members=holdings.members)
             self.wrote = True
-        if not changes and not moves and not appends:
-            return
+        if changes or moves or appends:
+            self._write(changes, moves, appends)
+        emptied, self._emptied = self._emptied, []
+        if emptied:
+            self.transaction.delete_below(emptied)
+
+    def _write(self, changes: Sequence[Change], moves: Sequence[Move], appends: Sequence[Append]) -> None:
         requested = [(change.stored.uri, change.stored.timestamp) for change in changes if change.backdated]
         if requested:
             changed = {change.stored.uri for change in changes}

@@ -16,8 +16,8 @@ from backends.storage.compiled import Sql, compile_sql
 from backends.storage.sessions import Row as Returned
 from backends.storage.sessions import Session
 
-_MAX_ROWS: Final = 1_000
-"""The greatest number of rows of one statement: SQLite binds 32,766 values at most."""
+_MAX_VALUES: Final = 30_000
+"""The greatest number of values in one statement: SQLite binds 32,766 at most."""
 
 _VALUES: Final = re.compile(r"VALUES (\((?:[^()]|\([^()]*\))*\))")
 
@@ -30,6 +30,7 @@ class Inserts:
     def __init__(self, statement: Any, columns: Sequence[str]) -> None:
         self._statement = statement
         self._columns = tuple(columns)
+        self._max_rows = _MAX_VALUES // len(self._columns)
         self._sql = lru_cache(maxsize=64)(self._compile)
 
     def later(self, session: Session, rows: Sequence[Row]) -> None:
@@ -42,8 +43,8 @@ class Inserts:
         return [row for sql, values in self._statements(session, rows) for row in session.rows(sql, values)]
 
     def _statements(self, session: Session, rows: Sequence[Row]) -> Iterator[tuple[Sql, Row]]:
-        for start in range(0, len(rows), _MAX_ROWS):
-            batch = rows[start : start + _MAX_ROWS]
+        for start in range(0, len(rows), self._max_rows):
+            batch = rows[start : start + self._max_rows]
             values = {f"{name}_{number}": row[name] for number, row in enumerate(batch) for name in self._columns}
             yield self._sql(session.dialect, len(batch)), values
 

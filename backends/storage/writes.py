@@ -126,10 +126,15 @@ class Writer:
     def lock(
         self, lists: Iterable[str], cascade_roots: Iterable[str] = (), read_bucket: str | None = None
     ) -> dict[str, Clock]:
-        """Lock in the order of `_place`; lists of *read_bucket* alone are locked with the read."""
+        """Lock in the order of `_place`; lists of *read_bucket* alone are locked with the read.
+
+        Where no list at the top comes between, one statement locks the other lists of a bucket and the derived ones.
+        """
+        places = {name: self._place(name) for name in sorted(lists)}
+        has_top = any(group == _AT_TOP for group, _ in places.values())
         lists_by_place: dict[_Place, list[str]] = {}
-        for name in sorted(lists):
-            lists_by_place.setdefault(self._place(name), []).append(name)
+        for name, (group, bucket) in places.items():
+            lists_by_place.setdefault((group if has_top else _IN_BUCKET, bucket), []).append(name)
         roots_by_place: dict[_Place, list[str]] = {}
         for uri in sorted(cascade_roots):
             roots_by_place.setdefault((_IN_BUCKET, bucket_of(uri)), []).append(uri)
@@ -163,7 +168,10 @@ class Writer:
 
     def _bind_lock(self, bucket: str, lists: Iterable[str], roots: Iterable[str] = ()) -> dict[str, Any]:
         # The statement locks in the order of the ranges, whose ends are excluded.
-        ranges = sorted([*map(_range_of, lists), *(part for uri in roots for part in self._ranges_below(uri))])
+        ranges = sorted(
+            [*map(_range_of, lists), *(part for uri in roots for part in self._ranges_below(uri))],
+            key=lambda part: (self._is_derived(part[0]), part),
+        )
         return {"of_bucket": bucket, **self._dialect.bind_rows("ranges", ("first", "end"), ranges)}
 
     def _ranges_below(self, uri: str) -> Iterator[tuple[str, str]]:
