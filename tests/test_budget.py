@@ -37,6 +37,7 @@ WITH_ACCOUNTS = {
     "kinto.account_create_principals": "system.Everyone",
     "kinto.account_bcrypt_rounds": 4,
 }
+WITH_HISTORY = {**SETTINGS, "kinto.includes": "kinto.plugins.history"}
 WITH_DEFAULT_BUCKET = {
     **SETTINGS,
     "kinto.includes": "kinto.plugins.default_bucket",
@@ -285,10 +286,23 @@ DEFAULT_BUCKET: dict[str, Budget] = {
 }
 """Requests of a service with default buckets: as many statements as elsewhere, once bucket and collection exist."""
 
+HISTORY: dict[str, Budget] = {
+    "GET of an object whose changes are recorded": Budget(lambda c: c.get(RECORD), 1),
+    "GET of a history": Budget(lambda c: c.get(f"{BUCKET}/history?uri={RECORD}&_limit=2"), 1),
+    "PUT that replaces and is recorded": Budget(lambda c: c.put(RECORD, {"n": 2}), 5, round_trips=3),
+    "PUT that creates and is recorded": Budget(lambda c: c.put(f"{LIST}/new", {"n": 2}), 5, round_trips=3),
+    "a batch of 25 PUTs that are recorded": Budget(lambda c: _batch(c, *_puts(LIST, 25)), 5, round_trips=3),
+    "a batch of everything that is recorded": Budget(lambda c: _batch(c, *_all_kinds(15)), 6, round_trips=3),
+    "DELETE of a collection that is recorded": Budget(lambda c: c.delete(f"{BUCKET}/collections/c"), 8, round_trips=4),
+    "DELETE of a bucket with a history": Budget(lambda c: c.delete(BUCKET), 16, round_trips=10),
+}
+"""Requests of a service with history: entries are written with the changes, and need grants of their own."""
+
 SERVICES = (
     (SETTINGS, {**READS, **WRITES, **REFUSED}),
     (WITH_ACCOUNTS, ACCOUNTS),
     (WITH_DEFAULT_BUCKET, DEFAULT_BUCKET),
+    (WITH_HISTORY, HISTORY),
 )
 BUDGETS: dict[str, Budget] = {name: budget for _, table in SERVICES for name, budget in table.items()}
 SERVICE_OF = {name: number for number, (_, table) in enumerate(SERVICES) for name in table}
@@ -354,6 +368,18 @@ def test_postgresql_gets_as_many_statements_as_the_table_says(
     budget = BUDGETS[name]
     round_trips = budget.round_trips or (budget.statements if name in READS or name.startswith("GET") else 2)
     assert (len(wire.tags), wire.round_trips) == (budget.statements, round_trips), wire.tags
+
+
+def test_a_history_costs_a_write_one_statement_at_most_and_a_read_none(on_sqlite: list[Client]) -> None:
+    client = next(client for client, (settings, _) in zip(on_sqlite, SERVICES, strict=True) if settings is WITH_HISTORY)
+    more = {}
+    for name, budget in {**READS, **WRITES, **REFUSED}.items():
+        fill(client, budget)
+        with counted(client) as counter:
+            budget.ask(client)
+        more[name] = len(counter.statements) - budget.statements
+
+    assert {name: number for name, number in more.items() if number > (name in WRITES)} == {}
 
 
 def test_the_wire_counts_each_row_that_a_driver_sends_by_itself(postgresql_url: str) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from app.events import ReadContext
-from blueprints.plugins import Effect, Impact, Operation, Stored
+from blueprints.plugins import Effect, Impact, Operation, SettingError, Stored
 from blueprints.plugins.history.exclusions import Exclusions
 from blueprints.plugins.history.recording import Recorder
 from tests.api.conftest import ClientMaker
@@ -463,3 +463,45 @@ def test_the_listener_is_timed(client_with: ClientMaker) -> None:
         client.put(B)
 
         assert "kinto.plugins.history" in server.names()
+
+
+def test_excluded_objects_and_users_leave_no_entries(
+    client_with: ClientMaker, caplog: pytest.LogCaptureFixture
+) -> None:
+    """P-HIST-20."""
+    excluded = f"{C} {G} {B}/collections/d/records/secret /buckets/preview"
+    client = client_with(
+        {**SETTINGS, "kinto.history.exclude_resources": excluded, "kinto.history.exclude_user_ids": BOB}
+    )
+    caplog.set_level("INFO", "kinto.plugins.history")
+    client.put(B, permissions={"write": [BOB]})
+    client.put("/buckets/preview")
+    client.put("/buckets/preview/collections/c")
+    client.put(C)
+    client.put(R)
+    client.put(G, {"members": []})
+    client.put(f"{G}2", {"members": []})
+    client.put(f"{B}/collections/d")
+    client.put(f"{B}/collections/d/records/secret")
+    client.put(f"{B}/collections/d/records/open")
+    client.as_("bob").put(f"{B}/collections/e")
+
+    assert [uri.removeprefix(B) for _, uri in told(client)] == [
+        *("", "/groups/g2", "/collections/d", "/collections/d/records/open"),
+    ]
+    assert client.get("/buckets/preview/history").data == []
+    assert client.get("/").json["capabilities"]["history"]["excluded_resources"] == [
+        {"bucket": "b", "collection": "c"},
+        {"bucket": "b", "group": "g"},
+        {"bucket": "b", "collection": "d", "record": "secret"},
+        {"bucket": "preview"},
+    ]
+    for line in (f"user '{BOB}'", "bucket 'preview'", "collection 'c'", "record 'secret'"):
+        assert f"History entries for {line} are disabled in config" in caplog.text
+
+
+@pytest.mark.parametrize("uri", ["preview", "/buckets/b/collections", "/tables/t"])
+def test_a_malformed_uri_to_exclude_prevents_the_start(client_with: ClientMaker, uri: str) -> None:
+    """P-HIST-20."""
+    with pytest.raises(SettingError, match=re.escape(f"Invalid URI: {uri}")):
+        client_with({**SETTINGS, "kinto.history.exclude_resources": uri}, kept=False)

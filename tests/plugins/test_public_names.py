@@ -16,7 +16,7 @@ TEXT = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
 
 NAMES = {
     *("Alias", "ApiError", "Forbidden", "Invalid", "NoSuchUrl", "Problem", "Unauthenticated", "Unknown"),
-    *("Context", "Event", "Listener"),
+    *("Context", "Event", "Impact", "Listener"),
     *(
         "ClientRequest",
         "DescribedPolicy",
@@ -28,7 +28,7 @@ NAMES = {
         "RequestPolicy",
     ),
     *("Kind", "KindHooks"),
-    *("Body", "Effect", "Operation", "Outcome", "perform"),
+    *("Body", "Effect", "Operation", "Outcome", "perform", "public_document"),
     *("BackendError", "Json", "PluginTables", "Selection", "Snapshot", "Stored", "bucket_of", "list_of", "read_bucket"),
     *("Breaker", "Metrics", "Service", "SettingError", "Settings"),
     *("boolean", "number", "text", "whole", "words"),
