@@ -201,6 +201,7 @@ class WriteTransaction:
         if self.service.awaits_commit(events):
             self.transaction.send()
             self.service.notify_at_commit(events)
+
     def empty(self, uris: Collection[str]) -> None:
         """Delete everything below deleted objects, whose lists are locked, with the pending changes."""
         self._emptied += uris
