@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -31,6 +31,10 @@ MAX_COPIED_CHARACTERS: Final = 10_000_000
 
 MAX_COPIED_FACTOR: Final = 4
 """The same bound as a multiple of the size of object and patch together."""
+
+MAX_SHIFTED_FACTOR: Final = 1_000
+"""How many elements of arrays a patch may shift, as a multiple of that size in characters: one that is added at the
+beginning of an array, or removed there, shifts all others."""
 
 EMPTY_PATCH: Final = Problem("body", "data", "Provide at least one of data or permissions")
 
@@ -121,16 +125,10 @@ class JsonPatch(Patch):
         """Apply all operations or none (C-OBJ-31, C-OBJ-33)."""
         lists = {name: {principal: principal for principal in permissions.get(name, ())} for name in self.names}
         document: Json = {"data": copy.deepcopy(data), "permissions": lists}
-        copies_left: int | None = None
+        budget = _Budget(document, self.operations)
         try:
             for operation in map(self._complete, self.operations):
-                if operation["op"] == "copy":
-                    if copies_left is None:
-                        size = len(dumps(document)) + len(dumps(list(self.operations)))
-                        copies_left = min(MAX_COPIED_CHARACTERS, MAX_COPIED_FACTOR * size)
-                    copies_left -= _size_of_source(document, operation)
-                    if copies_left < 0:
-                        raise _failure("too much is copied")
+                budget.charge(document, operation)
                 document = apply_patch(document, [operation], in_place=True)
                 _keep_list(document, operation)
         except (JsonPatchException, JsonPointerException) as error:
@@ -241,6 +239,46 @@ def _data_of(document: Json) -> Data:
     if is_deeper_than(data, MAX_DEPTH):
         raise _failure(f"/data is nested more than {MAX_DEPTH} levels deep")
     return data
+
+
+class _Budget:
+    """The characters of JSON that a patch may still copy, and the elements of arrays that it may still shift."""
+
+    def __init__(self, document: Json, operations: Sequence[Data]) -> None:
+        # Fewer operations cannot shift more: no array has more elements than characters.
+        self._counts_shifts = len(operations) > MAX_SHIFTED_FACTOR
+        is_bounded = self._counts_shifts or any(operation["op"] == "copy" for operation in operations)
+        size = len(dumps(document)) + len(dumps(list(operations))) if is_bounded else 0
+        self._copies = min(MAX_COPIED_CHARACTERS, MAX_COPIED_FACTOR * size)
+        self._shifts = MAX_SHIFTED_FACTOR * size
+
+    def charge(self, document: Json, operation: Data) -> None:
+        """Charge an operation before it is applied to *document*. Raises Invalid if the budget is exhausted."""
+        if operation["op"] == "copy":
+            self._copies -= _size_of_source(document, operation)
+            if self._copies < 0:
+                raise _failure("too much is copied")
+        if self._counts_shifts:
+            self._shifts -= sum(_elements_behind(document, operation[name]) for name in _shifting(operation))
+            if self._shifts < 0:
+                raise _failure("too many elements of arrays are shifted")
+
+
+def _shifting(operation: Data) -> Iterator[str]:
+    """Yield the names of the pointers by which an operation adds or removes an element of an array."""
+    if operation["op"] in ("add", "remove", "move", "copy"):
+        yield "path"
+    if operation["op"] == "move" and "from" in operation:
+        yield "from"
+
+
+def _elements_behind(document: Json, pointer: str) -> int:
+    """Return the number of elements of an array from the one at *pointer* on, 0 if it is no element of an array."""
+    try:
+        container, place = JsonPointer(pointer).to_last(document)
+    except JsonPointerException:
+        return 0
+    return max(len(container) - place, 0) if isinstance(container, list) and isinstance(place, int) else 0
 
 
 def _size_of_source(document: Json, operation: Data) -> int:

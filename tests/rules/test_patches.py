@@ -513,3 +513,44 @@ def test_copies_are_bounded_by_the_size_of_object_and_patch() -> None:
 
     with pytest.raises(Invalid, match="too much is copied"):
         patch.apply({"a": "x" * 1000}, PERMISSIONS)
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        {"op": "add", "path": "/data/l/0", "value": 1},
+        {"op": "remove", "path": "/data/l/0"},
+        {"op": "move", "from": "/data/l/0", "path": "/data/l/-"},
+        {"op": "move", "from": "/data/l/999", "path": "/data/l/0"},
+        {"op": "copy", "from": "/data/n", "path": "/data/l/0"},
+    ],
+    ids=lambda operation: f"{operation['op']} {operation.get('from', '')}",
+)
+def test_shifts_in_arrays_are_bounded_by_the_size_of_object_and_patch(
+    monkeypatch: pytest.MonkeyPatch, operation: Any
+) -> None:
+    """Each of n operations would move all of n elements."""
+    monkeypatch.setattr(patches, "MAX_SHIFTED_FACTOR", 5)
+    data = {"l": [0] * 2000, "n": 1}
+
+    with pytest.raises(Invalid, match="too many elements of arrays are shifted"):
+        json_patch(*[operation] * 500).apply(data, PERMISSIONS)
+    json_patch(*[operation] * 5).apply(data, PERMISSIONS)
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        {"op": "add", "path": "/data/l/-", "value": 1},
+        {"op": "replace", "path": "/data/l/0", "value": 1},
+        {"op": "test", "path": "/data/l/0", "value": 0},
+        {"op": "copy", "from": "/data/l/0", "path": "/data/l/-"},
+        {"op": "add", "path": "/data/o/0", "value": 1},
+    ],
+    ids=lambda operation: f"{operation['op']} {operation['path']}",
+)
+def test_operations_that_shift_nothing_are_not_bounded(monkeypatch: pytest.MonkeyPatch, operation: Any) -> None:
+    monkeypatch.setattr(patches, "MAX_SHIFTED_FACTOR", 5)
+    data = {"l": [0] * 2000, "o": {}}
+
+    assert len(after(json_patch(*[operation] * 500), data)["l"]) in (2000, 2500)
