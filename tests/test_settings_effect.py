@@ -14,7 +14,7 @@ import pytest
 from app.factory import create_app
 from app.settings import Settings, load
 from app.settings.fields import Declaration, declarations
-from tests.support.client import Client
+from tests.support.client import Client, basic
 from tests.support.services import ROOT
 
 DECLARED = dict(declarations(Settings))
@@ -157,3 +157,40 @@ def test_nothing_is_profiled_unless_asked_for(tmp_path: Path) -> None:
 
     assert not list(tmp_path.iterdir())
     app.extensions["kinto"].close()
+
+
+NUMBERS = [each.name for each in DECLARED.values() if each.type == "int" and each.effective]
+
+
+@pytest.mark.parametrize("number", [2**53, 2**63 - 1, 2**63, 10**30, 10**400], ids=lambda number: str(number)[:20])
+def test_no_request_fails_because_a_setting_is_a_huge_number(tmp_path: Path, number: int) -> None:
+    """Dates, headers, lifetimes and limits are made of settings."""
+    settings = {
+        "kinto.storage_url": f"sqlite:///{tmp_path}/kinto.sqlite",
+        "kinto.includes": "kinto.plugins.accounts",
+        "multiauth.policies": "account basicauth",
+        "multiauth.policy.account.use": "kinto.plugins.accounts.AccountsPolicy",
+        "kinto.userid_hmac_secret": "x",
+        "kinto.account_create_principals": "system.Everyone",
+        **{f"kinto.{name}": number for name in NUMBERS},
+        "kinto.account_bcrypt_rounds": 4,
+    }
+    app = create_app(settings)
+    client = Client(app)
+    records = "/buckets/b/collections/c/records"
+    client.as_(None).put("/accounts/eve", {"password": "pw"})
+    login, guess = ({"Authorization": basic("eve", password)} for password in ("pw", "no"))
+
+    answers = [
+        *(client.put(path) for path in ("/buckets/b", "/buckets/b/collections/c", f"{records}/a", f"{records}/b")),
+        *(client.as_(None).ask("GET", "/accounts/eve", headers=login) for _ in range(2)),
+        client.delete(f"{records}?_limit=1"),
+        *(client.get(path) for path in ("/", "/buckets", records, f"{records}/a", "/buckets/", "/__heartbeat__")),
+        client.ask("OPTIONS", "/buckets", headers={"Origin": "http://x", "Access-Control-Request-Method": "GET"}),
+        client.put(f"{records}/c", {"last_modified": 2**45}),
+    ]
+    refused = client.as_(None).ask("GET", "/accounts/eve", headers=guess)
+    app.extensions["kinto"].close()
+
+    assert [answer.status for answer in answers] == [201] * 4 + [200] * 7 + [307, 200, 200, 201]
+    assert refused.status == 403  # a user of basicauth, after the guess was counted

@@ -19,6 +19,9 @@ Reader: TypeAlias = Callable[[object], T]
 
 # A shorter value is a number, or a part of many words.
 _MIN_SECRET_CHARACTERS = 4
+_MAX_WHOLE = 2**53
+"""The greatest integer: a greater one counts as this, and everything that is computed from it can be represented."""
+
 _TRUE = frozenset({"t", "true", "y", "yes", "on", "1"})
 
 
@@ -89,7 +92,7 @@ def number(raw: object) -> float:
     value = decode_json(raw)
     try:
         result = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else -1.0
-    except ValueError:
+    except (ValueError, OverflowError):
         result = -1.0
     # Most numbers are timeouts in seconds, and this is the maximum timeout of Python.
     if not 0 <= result <= threading.TIMEOUT_MAX:
@@ -207,7 +210,7 @@ def _at_least(minimum: int, raw: object) -> int:
         result = minimum - 1
     if result < minimum:
         raise ValueError(f"a whole number of {minimum} or more is expected, not {raw!r}.")
-    return result
+    return min(result, _MAX_WHOLE)
 
 
 def decode_json(raw: object) -> object:

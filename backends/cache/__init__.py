@@ -20,12 +20,15 @@ _ALIASES: Final = {
     **{name: name for name in _SHORT_NAMES},
 }
 DEFAULT_MAX_SIZE_BYTES: Final = 524_288
+MAX_TTL_SECONDS: Final = 366 * 24 * 3600
+"""The longest TTL: all servers can represent its end. The clock of memcached ends in 2038."""
 
 
 class Cache(Protocol):
     """Store JSON values, without bytes, under keys for some seconds, outside of transactions (core.md 11.3).
 
-    Every method raises BackendError if the server fails (O-CACHE-6). An expired key is the same as a missing one.
+    Every method raises BackendError if the server fails (O-CACHE-6). An expired key is the same as a missing one. A TTL
+    of more than MAX_TTL_SECONDS counts as MAX_TTL_SECONDS.
     """
 
     def get(self, key: str) -> Json | None:
@@ -102,6 +105,11 @@ def load(name: str, options: CacheOptions = DEFAULTS) -> Cache:
         return cache
     cache = importlib.import_module(f"backends.cache.{short_name}").open_cache(options)
     return cache
+
+
+def limit_ttl(seconds: float) -> float:
+    """Return a TTL that every server accepts."""
+    return min(seconds, MAX_TTL_SECONDS)
 
 
 def encode(value: Json) -> str:

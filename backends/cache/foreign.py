@@ -20,7 +20,7 @@ from typing import IO, Any, Protocol
 
 from backends import BackendError, Json
 from backends.breaker import LIMIT_SECONDS, Breaker
-from backends.cache import Cache, CacheOptions, decode, is_wrong_type
+from backends.cache import Cache, CacheOptions, decode, is_wrong_type, limit_ttl
 from backends.cache.envelope import Envelope, seal, unseal
 
 # Other texts are a pattern or a path for some classes: the one for Redis clears keys by the prefix as a pattern.
@@ -82,6 +82,7 @@ class ForeignCache(Cache):
         return None if envelope is None else envelope.value
 
     def set(self, key: str, value: Json, ttl_seconds: float) -> None:
+        ttl_seconds = limit_ttl(ttl_seconds)
         text = seal(value, time.time() + ttl_seconds)
         with self._breaker.call():
             if ttl_seconds <= 0:

@@ -10,7 +10,7 @@ from pymemcache.exceptions import MemcacheError
 
 from backends import Json
 from backends.breaker import LIMIT_SECONDS, Breaker
-from backends.cache import Cache, CacheOptions, server_key
+from backends.cache import Cache, CacheOptions, limit_ttl, server_key
 from backends.cache.envelope import Envelope, seal, unseal
 from backends.forks import renew_in_children
 
@@ -38,7 +38,7 @@ class MemcachedCache(Cache):
 
     def set(self, key: str, value: Json, ttl_seconds: float) -> None:
         server, breaker, full = self._locate(key)
-        expires = time.time() + ttl_seconds
+        expires = time.time() + limit_ttl(ttl_seconds)
         text = seal(value, expires).encode()
         with breaker.call():
             server.set(full, text, expire=_server_expiry(expires))
@@ -60,7 +60,7 @@ class MemcachedCache(Cache):
 
     def expire(self, key: str, ttl_seconds: float) -> None:
         server, breaker, full = self._locate(key)
-        expires = time.time() + ttl_seconds
+        expires = time.time() + limit_ttl(ttl_seconds)
         with breaker.call():
             stored = False
             while stored is False:

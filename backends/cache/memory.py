@@ -5,7 +5,7 @@ import time
 from dataclasses import dataclass
 
 from backends import Json
-from backends.cache import Cache, CacheOptions, decode, encode
+from backends.cache import Cache, CacheOptions, decode, encode, limit_ttl
 
 _ENTRY_SIZE_BYTES = 48
 _KEY_COPIES = 3
@@ -39,7 +39,7 @@ class MemoryCache(Cache):
             if ttl_seconds <= 0:
                 return
             self._make_room()
-            self._add(self._prefix + key, text, time.monotonic() + ttl_seconds)
+            self._add(self._prefix + key, text, time.monotonic() + limit_ttl(ttl_seconds))
 
     def delete(self, key: str) -> Json | None:
         with self._lock:
@@ -52,7 +52,7 @@ class MemoryCache(Cache):
             entry = self._entries.get(full)
             if entry is not None and entry.expires > time.monotonic():
                 # In place: `expire` does not change the age of an entry.
-                self._entries[full] = _Entry(entry.text, time.monotonic() + ttl_seconds, entry.size)
+                self._entries[full] = _Entry(entry.text, time.monotonic() + limit_ttl(ttl_seconds), entry.size)
 
     def ttl(self, key: str) -> float:
         entry = self._unexpired(key)

@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from backends import Json, Pool
 from backends.breaker import Breaker
-from backends.cache import Cache, CacheOptions, decode, encode, server_key
+from backends.cache import Cache, CacheOptions, decode, encode, limit_ttl, server_key
 from backends.deadlines import limit
 from backends.engines import autocommit_engine
 
@@ -69,7 +69,7 @@ class PostgreSQLCache(Cache):
         if ttl_seconds <= 0:
             self.delete(key)
             return
-        self._run(_SET, key=self._full(key), value=encoded, ttl_seconds=ttl_seconds)
+        self._run(_SET, key=self._full(key), value=encoded, ttl_seconds=limit_ttl(ttl_seconds))
         if time.monotonic() >= self._next_purge:
             self._next_purge = time.monotonic() + _SECONDS_BETWEEN_PURGES
             self._purge()
@@ -86,7 +86,7 @@ class PostgreSQLCache(Cache):
                 connection.execute(_PURGE, {"keys": keys})
 
     def expire(self, key: str, ttl_seconds: float) -> None:
-        self._run(_EXPIRE, key=self._full(key), ttl_seconds=ttl_seconds)
+        self._run(_EXPIRE, key=self._full(key), ttl_seconds=limit_ttl(ttl_seconds))
 
     def ttl(self, key: str) -> float:
         row = self._run(_TTL, key=self._full(key))

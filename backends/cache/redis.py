@@ -10,7 +10,7 @@ from redis.retry import Retry
 
 from backends import REDIS_POOL, Json
 from backends.breaker import LIMIT_SECONDS, Breaker
-from backends.cache import Cache, CacheOptions, decode, encode, is_wrong_type
+from backends.cache import Cache, CacheOptions, decode, encode, is_wrong_type, limit_ttl
 
 _PATTERN_CHARACTERS = re.compile(r"([*?\[\]\\])")
 _KEYS_PER_COMMAND = 1000
@@ -78,7 +78,7 @@ def _text(read: Callable[[str], Any], full: str) -> bytes | None:
 
 def _milliseconds(seconds: float) -> int:
     # Half a millisecond must not become 0, which the server rejects.
-    return max(1, round(seconds * 1000)) if seconds > 0 else 0
+    return max(1, round(limit_ttl(seconds) * 1000)) if seconds > 0 else 0
 
 
 def open_cache(options: CacheOptions) -> Cache:

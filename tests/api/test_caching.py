@@ -171,7 +171,7 @@ def test_a_setting_longer_than_caches_can_keep_counts_as_the_longest(client_with
     answers = [nobody.get(path) for path in ("/buckets", "/buckets/b", "/buckets/b/collections/c/records", "/buckets/")]
 
     assert [answer.headers["Cache-Control"] for answer in answers] == [LONG] * len(answers)
-    assert {answer.headers["Backoff"] for answer in answers} == {str(seconds)}
+    assert {answer.headers["Backoff"] for answer in answers} == {str(min(seconds, 2**53))}
 
 
 STORED: list[tuple[Any, str]] = [

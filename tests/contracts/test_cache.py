@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from backends import BackendError, Pool
-from backends.cache import Cache, CacheOptions, load
+from backends.cache import MAX_TTL_SECONDS, Cache, CacheOptions, load
 from tests.support.services import free_port
 
 BACKENDS = {
@@ -93,6 +93,20 @@ def test_a_value_comes_back_as_it_was_set(cache: Cache, value: Any) -> None:
     cache.set("key", value, 60)
 
     assert cache.get("key") == value
+
+
+@everywhere
+@pytest.mark.parametrize(
+    "seconds", [2**31, 2**32, 10**12, 2**63, 10**400], ids=lambda seconds: f"{str(seconds)[:20]} s"
+)
+def test_a_ttl_longer_than_servers_can_represent_is_a_year(cache: Cache, seconds: int) -> None:
+    cache.set("key", 1, seconds)
+    cache.set("expired later", 1, 60)
+    cache.expire("expired later", seconds)
+
+    for key in ("key", "expired later"):
+        assert cache.get(key) == 1
+        assert MAX_TTL_SECONDS - 60 < cache.ttl(key) <= MAX_TTL_SECONDS
 
 
 @everywhere
