@@ -65,19 +65,19 @@ def make_service() -> Iterator[MakeService]:
 
     Nothing of it depends on the database.
     """
-    made: list[Client] = []
+    clients: list[Client] = []
 
     def make(*settings: Mapping[str, Any]) -> Client:
-        merged = {name: value for given in settings for name, value in given.items()}
+        merged = {name: value for group in settings for name, value in group.items()}
         names = dict.fromkeys(name.split(".")[2] for name in merged if name.startswith("multiauth.policy."))
         base = {
             "kinto.includes": "kinto.plugins.openid",
             "kinto.userid_hmac_secret": SECRET,
             "multiauth.policies": " ".join(names),
         }
-        made.append(Client(create_app({**base, **merged}), None))
-        return made[-1]
+        clients.append(Client(create_app({**base, **merged}), None))
+        return clients[-1]
 
     yield make
-    for one in made:
-        one.app.extensions["kinto"].close()
+    for service_client in clients:
+        service_client.app.extensions["kinto"].close()

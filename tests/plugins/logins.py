@@ -36,9 +36,9 @@ def service_of(client: Client) -> Service:
 
 def trusted_provider(client: Client) -> TrustedProvider:
     """Return the provider of the only policy of a service."""
-    (found,) = service_of(client).policies
-    assert isinstance(found, OpenIDConnectPolicy)
-    return found.provider
+    (policy_of_provider,) = service_of(client).policies
+    assert isinstance(policy_of_provider, OpenIDConnectPolicy)
+    return policy_of_provider.provider
 
 
 def user_of(client: Client, token: str, scheme: str = "Bearer") -> Any:

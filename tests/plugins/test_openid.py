@@ -82,8 +82,8 @@ def test_a_provider_that_is_down_does_not_prevent_the_start(
     with openid_provider(port) as provider:
         assert user_of(client, provider.issue()) == "google:alice"
         assert client.get(login_path()).status == 307
-        (shown,) = client.get("/").json["capabilities"]["openid"]["providers"]
-        assert shown["userinfo_endpoint"] == f"{provider.url}/userinfo"
+        (description,) = client.get("/").json["capabilities"]["openid"]["providers"]
+        assert description["userinfo_endpoint"] == f"{provider.url}/userinfo"
 
 
 @pytest.mark.parametrize(
@@ -289,9 +289,9 @@ def test_objects_belong_to_their_user(provider: Provider, make_service: MakeServ
     client = make_service(policy(provider))
     headers = {"Authorization": f"Bearer {provider.issue()}"}
 
-    made = client.ask("PUT", "/buckets/b", {"data": {}}, headers)
+    answer = client.ask("PUT", "/buckets/b", {"data": {}}, headers)
 
-    assert (made.status, made.json["permissions"]) == (201, {"write": ["google:alice"]})
+    assert (answer.status, answer.json["permissions"]) == (201, {"write": ["google:alice"]})
     assert client.get("/buckets/b").status == 401
     assert client.get("/buckets/b", authorization=f"Bearer {provider.issue({'sub': 'bob'})}").status == 403
 

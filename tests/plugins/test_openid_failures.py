@@ -54,11 +54,11 @@ def test_a_slow_provider_does_not_occupy_all_threads(
     assert provider.paths.count("userinfo") <= calls.SLOTS
     assert threads() <= calls.SLOTS
     assert "Unable to verify a token with the provider google" in caplog.text
-    asked = len(provider.requests)
+    calls_before = len(provider.requests)
     assert user_of(client, tokens[0]) is None
     assert client.get("/buckets/b", authorization=f"Bearer {tokens[0]}").status == 401
     assert client.get(login_path()).status == 307  # needs no call
-    assert len(provider.requests) == asked
+    assert len(provider.requests) == calls_before
 
     provider.gate.set()
     let_rest_pass(client)
@@ -134,5 +134,5 @@ def test_calls_go_through_the_proxy_of_the_environment(
 
     client = make_service({**settings, "multiauth.policy.google.use": "kinto.plugins.openid.OpenIDConnectPolicy"})
 
-    (shown,) = client.get("/").json["capabilities"]["openid"]["providers"]
-    assert shown["issuer"] == provider.url
+    (description,) = client.get("/").json["capabilities"]["openid"]["providers"]
+    assert description["issuer"] == provider.url

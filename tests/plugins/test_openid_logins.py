@@ -267,22 +267,22 @@ def test_two_tabs_of_a_browser_log_in_at_once(client: Client, browser: Browser) 
 
 
 @pytest.mark.parametrize(
-    ("scheme", "attributes"),
+    ("scheme", "expected"),
     [
         ("http", {"HttpOnly", "Path=/", "SameSite=Lax", "Max-Age=3600"}),
         ("https", {"HttpOnly", "Path=/", "SameSite=Lax", "Max-Age=3600", "Secure"}),
     ],
 )
 def test_the_cookie_is_protected_as_far_as_the_scheme_allows(
-    provider: Provider, make_service: MakeService, scheme: str, attributes: set[str]
+    provider: Provider, make_service: MakeService, scheme: str, expected: set[str]
 ) -> None:
     """P-OID-18: with HTTPS no other host of the domain can set it."""
     answer = make_service(policy(provider), {"kinto.http_scheme": scheme}).get(login_path())
 
     (cookie,) = answer.headers.getlist("Set-Cookie")
-    value, *given = cookie.split("; ")
+    value, *attributes = cookie.split("; ")
     name = value.partition("=")[0]
-    assert {attribute for attribute in given if not attribute.startswith("Expires=")} == attributes
+    assert {attribute for attribute in attributes if not attribute.startswith("Expires=")} == expected
     assert name == ("__Host-kinto-openid" if scheme == "https" else "kinto-openid")
 
 

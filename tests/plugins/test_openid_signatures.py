@@ -162,10 +162,10 @@ def test_a_token_is_forgotten_when_it_ends(provider: Provider, client: Client, m
     """P-OID-7, P-OID-5: its entry in the cache lives no longer, however often it is used."""
     plain, token = make_service(policy(provider)), provider.sign(claims={"exp": NOW + 120})
 
-    for asked in (client, plain):
-        assert [user_of(asked, token) for _ in range(2)] == ["google:alice"] * 2
-        (key,) = verified_keys(asked)
-        assert service_of(asked).cache.ttl(key) <= 120
+    for service_client in (client, plain):
+        assert [user_of(service_client, token) for _ in range(2)] == ["google:alice"] * 2
+        (key,) = verified_keys(service_client)
+        assert service_of(service_client).cache.ttl(key) <= 120
 
 
 def test_a_token_that_has_ended_is_not_believed_for_being_remembered(

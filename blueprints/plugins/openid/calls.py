@@ -10,12 +10,14 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 import time
 import urllib.request
 from collections.abc import Hashable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Final
 from urllib.parse import urlencode, urlsplit
 
@@ -28,7 +30,7 @@ SLOTS: Final = 4
 SLOT_SECONDS: Final = 0.5
 MAX_BYTES: Final = 1024 * 1024
 _CHUNK_BYTES: Final = 64 * 1024
-_HEADERS: Final = {"Accept": "application/json", "User-Agent": "kinto"}
+_HEADERS: Final = {"Accept": "application/json", "Connection": "close", "User-Agent": "kinto"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,20 +72,17 @@ class Calls:
         self._slots = threading.BoundedSemaphore(SLOTS)
         self._lock = threading.Lock()
         self._running: dict[Hashable, Future[Answer]] = {}
-        self._pools: dict[str, urllib3.PoolManager] = {}
 
     def send(self, request: Request) -> Answer:
         """Return the answer to a request, whatever its status. Raises BackendError."""
         try:
             with self._breaker.call():
-                return self._share(request).result(LIMIT_SECONDS)
+                call = self._share(request)
+                if wait((call,), LIMIT_SECONDS).not_done:
+                    raise TimeoutError(f"{request.url} did not answer in {LIMIT_SECONDS} seconds")
+                return call.result()
         except _NoSlot as error:
             raise BackendError(f"{SLOTS} calls to the provider are running", error) from error
-
-    def disconnect(self) -> None:
-        """Close all connections: a process that will fork must not share one with its children."""
-        for pool in self._pools.values():
-            pool.clear()
 
     def _share(self, request: Request) -> Future[Answer]:
         """Return the running call with this request, or start one. Raises _NoSlot."""
@@ -104,7 +103,7 @@ class Calls:
 
     def _run(self, request: Request, call: Future[Answer]) -> None:
         try:
-            call.set_result(self._fetch(request))
+            call.set_result(_fetch(request))
         except Exception as error:  # noqa: BLE001  # the edge of a thread: the callers raise the error
             call.set_exception(error)
         finally:
@@ -112,9 +111,12 @@ class Calls:
                 del self._running[request]
             self._slots.release()
 
-    def _fetch(self, request: Request) -> Answer:
-        deadline = time.monotonic() + LIMIT_SECONDS
-        response = self._pool_of(request.url).request(
+
+def _fetch(request: Request) -> Answer:
+    """Send a request. Raises HTTPError of urllib3, OSError."""
+    deadline, body = time.monotonic() + LIMIT_SECONDS, b""
+    with _connect(request.url) as connection:
+        response = connection.request(
             "POST" if request.form else "GET",
             request.url,
             body=urlencode(request.form) if request.form else None,
@@ -124,26 +126,28 @@ class Calls:
             retries=False,
             timeout=urllib3.Timeout(LIMIT_SECONDS),
         )
-        body = b""
-        try:
+        with response:
             while chunk := response.read1(_CHUNK_BYTES):
                 body += chunk
                 if len(body) > MAX_BYTES:
                     raise OSError(f"{request.url} returned more than {MAX_BYTES} bytes")
                 if time.monotonic() > deadline:
                     raise TimeoutError(f"{request.url} did not answer in {LIMIT_SECONDS} seconds")
-        except BaseException:
-            response.close()
-            raise
-        response.release_conn()
-        return Answer(response.status, body)
+    return Answer(response.status, body)
 
-    def _pool_of(self, url: str) -> urllib3.PoolManager:
-        """Return the connections to a URL, through the proxy that the environment names, if any."""
-        parts = urlsplit(url)
-        proxies = {} if urllib.request.proxy_bypass(parts.netloc) else urllib.request.getproxies()
-        proxy = proxies.get(parts.scheme, "")
-        with self._lock:
-            if proxy not in self._pools:
-                self._pools[proxy] = urllib3.ProxyManager(proxy) if proxy else urllib3.PoolManager()
-            return self._pools[proxy]
+
+def _connect(url: str) -> urllib3.PoolManager:
+    """Return a new connection to a URL, through the proxy that the environment names, if any.
+
+    A kept connection would fail when the provider has closed it, and be shared by the processes of a server that forks.
+    """
+    parts = urlsplit(url)
+    proxies = {} if urllib.request.proxy_bypass(parts.netloc) else urllib.request.getproxies()
+    proxy = proxies.get(parts.scheme)
+    return urllib3.ProxyManager(proxy, ssl_context=_tls()) if proxy else urllib3.PoolManager(ssl_context=_tls())
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """Return the certificates that this system trusts; to load them takes long."""
+    return ssl.create_default_context()

@@ -70,7 +70,6 @@ class Provider:
             self.discover()
         except BackendError as error:
             log.error("The provider %s is not available: %s", self.options.name, error)
-        self._calls.disconnect()
 
     def discover(self) -> Discovery:
         """Return the description of the provider. Raises BackendError if there is none yet and it does not answer."""
