@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
 
 import pytest
 from flask import Flask
 
-from app.factory import create_app
 from app.service import Service
 from tests.api.conftest import ClientMaker, client, client_with
-from tests.plugins.logins import MakeService
+from tests.plugins.logins import MakeService, services
 from tests.plugins.people import People, count_hashes, two_people
 from tests.support.client import Client
-from tests.support.credentials import SECRET
 from tests.support.openid_provider import Provider, openid_provider
 
 __all__ = ["ClientMaker", "client", "client_with"]
@@ -61,23 +58,6 @@ def provider() -> Iterator[Provider]:
 
 @pytest.fixture
 def make_service() -> Iterator[MakeService]:
-    """Make anonymous clients of services with the plugin openid and policies: `make_service(policy(provider))`.
-
-    Nothing of it depends on the database.
-    """
-    clients: list[Client] = []
-
-    def make(*settings: Mapping[str, Any]) -> Client:
-        merged = {name: value for group in settings for name, value in group.items()}
-        names = dict.fromkeys(name.split(".")[2] for name in merged if name.startswith("multiauth.policy."))
-        base = {
-            "kinto.includes": "kinto.plugins.openid",
-            "kinto.userid_hmac_secret": SECRET,
-            "multiauth.policies": " ".join(names),
-        }
-        clients.append(Client(create_app({**base, **merged}), None))
-        return clients[-1]
-
-    yield make
-    for service_client in clients:
-        service_client.app.extensions["kinto"].close()
+    """Make anonymous clients of services with the plugin openid: `make_service(policy(provider))`."""
+    with services() as make:
+        yield make

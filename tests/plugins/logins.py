@@ -3,23 +3,52 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
 import urllib3
 
+from app.factory import create_app
 from app.service import Service
 from blueprints.plugins.openid.policy import OpenIDConnectPolicy
 from blueprints.plugins.openid.provider import Provider as TrustedProvider
 from tests.support.client import Answer, Client
+from tests.support.credentials import SECRET
 from tests.support.openid_provider import CLIENT_ID, CLIENT_SECRET, Provider
 
 USE = "kinto.plugins.openid.OpenIDConnectPolicy"
 CALLBACK = "http://localhost:3000/#tokens="
 
 MakeService = Callable[..., Client]
+
+
+@contextlib.contextmanager
+def services() -> Iterator[MakeService]:
+    """Give a function that makes anonymous clients of services with the plugin openid and the policies of its settings.
+
+    Nothing of it depends on the database.
+    """
+    clients: list[Client] = []
+
+    def make(*settings: Mapping[str, Any]) -> Client:
+        merged = {name: value for group in settings for name, value in group.items()}
+        names = dict.fromkeys(name.split(".")[2] for name in merged if name.startswith("multiauth.policy."))
+        base = {
+            "kinto.includes": "kinto.plugins.openid",
+            "kinto.userid_hmac_secret": SECRET,
+            "multiauth.policies": " ".join(names),
+        }
+        clients.append(Client(create_app({**base, **merged}), None))
+        return clients[-1]
+
+    try:
+        yield make
+    finally:
+        for client in clients:
+            service_of(client).close()
 
 
 def policy(provider: Provider, name: str = "google", **options: Any) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
@@ -16,12 +17,13 @@ from tests.plugins.logins import (
     login_path,
     policy,
     service_of,
+    services,
     state_of,
     tokens_of,
     user_of,
 )
 from tests.support.client import Client
-from tests.support.openid_provider import AUDIENCE, CLIENT_ID, CLIENT_SECRET, Provider
+from tests.support.openid_provider import AUDIENCE, CLIENT_ID, CLIENT_SECRET, Provider, openid_provider
 
 REDIRECT_URI = "http://localhost/v1/openid/google/token"
 INVALID_STATE = [{"location": "body", "name": "state", "description": "Invalid state", "errno": 105}]
@@ -38,6 +40,13 @@ def client(provider: Provider, make_service: MakeService) -> Client:
 def browser(client: Client) -> Browser:
     """Return the browser of a person."""
     return Browser(client)
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Client]:
+    """Return such a client for tests that leave everything as it is."""
+    with openid_provider() as provider, services() as make:
+        yield make(policy(provider), policy(provider, "other", userid_field="email", audience=AUDIENCE))
 
 
 def is_invalid_state(answer: Any) -> bool:
@@ -134,9 +143,11 @@ def test_length_and_life_of_a_state_are_settings(provider: Provider, make_servic
     ],
 )  # fmt: skip
 def test_a_login_is_refused(
-    provider: Provider, browser: Browser, name: str, query: Any, message: str, details: list[tuple[str, str, str]]
+    shared: Client, name: str, query: Any, message: str, details: list[tuple[str, str, str]]
 ) -> None:
     """P-OID-10: in this order, in these words."""
+    browser = Browser(shared)
+
     answer = browser.begin(name, **query)
 
     assert (answer.status, answer.json["errno"], answer.json["message"]) == (400, 107, message)
@@ -199,16 +210,17 @@ def test_the_console_is_trusted_only_while_it_is_on_and_unless_there_is_a_settin
         ("fxa", {}, "Unknown provider 'fxa'"),
     ],
 )
-def test_the_way_back_is_refused(client: Client, name: str, query: dict[str, str], message: str) -> None:
+def test_the_way_back_is_refused(shared: Client, name: str, query: dict[str, str], message: str) -> None:
     """P-OID-15."""
-    answer = client.get(f"/openid/{name}/token?{urlencode(query)}")
+    answer = shared.get(f"/openid/{name}/token?{urlencode(query)}")
 
     assert (answer.status, answer.json["errno"], answer.json["message"]) == (400, 107, message)
 
 
 @pytest.mark.parametrize("state", ["ab" * 32, "x", "\0", "a" * 5000, "../verify"])
-def test_an_invented_state_is_refused(browser: Browser, state: str) -> None:
+def test_an_invented_state_is_refused(shared: Client, state: str) -> None:
     """P-OID-15: whatever it is made of."""
+    browser = Browser(shared)
     browser.begin()
 
     assert is_invalid_state(browser.get(f"/openid/google/token?{urlencode({'state': state, 'code': 'c'})}"))
@@ -287,8 +299,9 @@ def test_the_cookie_is_protected_as_far_as_the_scheme_allows(
 
 
 @pytest.mark.parametrize("value", ["", "short", "x" * 64, "A" * 64])
-def test_a_cookie_of_another_making_is_replaced(browser: Browser, value: str) -> None:
+def test_a_cookie_of_another_making_is_replaced(shared: Client, value: str) -> None:
     """P-OID-18: nobody plants a cookie that is easy to guess."""
+    browser = Browser(shared)
     browser.cookies["kinto-openid"] = value
 
     browser.begin()
@@ -377,20 +390,20 @@ def test_a_cache_that_is_down_is_a_503(client: Client, browser: Browser, monkeyp
 
 
 @pytest.mark.parametrize("path", [login_path(), "/openid/google/token?state=ab&code=c"])
-def test_a_login_is_no_member_of_a_batch(client: Client, path: str) -> None:
+def test_a_login_is_no_member_of_a_batch(shared: Client, path: str) -> None:
     """A batch follows no redirects, and must not wait for a provider while it holds locks."""
     requests = [{"path": path}, {"method": "PUT", "path": "/buckets/b"}]
 
-    answer = client.ask("POST", "/batch", {"requests": requests})
+    answer = shared.ask("POST", "/batch", {"requests": requests})
 
     (entry, _) = answer.json["responses"]
     assert (entry["status"], entry["body"]["errno"]) == (404, 111)
 
 
 @pytest.mark.parametrize("path", [login_path(), "/openid/google/token"])
-def test_other_methods_are_not_allowed(client: Client, path: str) -> None:
+def test_other_methods_are_not_allowed(shared: Client, path: str) -> None:
     """Plugins contract, 5.5."""
-    assert {client.ask(method, path).status for method in ("POST", "PUT", "DELETE")} == {405}
+    assert {shared.ask(method, path).status for method in ("POST", "PUT", "DELETE")} == {405}
 
 
 def test_scripts_of_other_origins_may_read_the_errors(client: Client) -> None:
