@@ -92,6 +92,16 @@ class Context(Protocol):
         that. If the object that the list is in does not exist at the end of the request, nothing is written.
         """
 
+    def when_written(self, action: Callable[[], None]) -> None:
+        """Call *action* when the changes of the request are written, before the rules and the COMMIT."""
+
+    def trim(self, list_uri: str, values: Mapping[str, Json], keep: int, threshold: int) -> int:
+        """Delete the oldest objects of a derived list whose fields have these *values*, all but the newest *keep*.
+
+        Only if more than *threshold* are older. They leave neither tombstones nor grants. Returns their number. Call
+        this from `when_written`, for lists to which the request has appended.
+        """
+
     def revoke(self, principal: str) -> None:
         """End all grants to a principal and its memberships."""
 
@@ -124,6 +134,14 @@ class ReadContext:
     def revoke(self, principal: str) -> None:
         """Raise TypeError."""
         raise TypeError(f"A request that only reads cannot end the grants to {principal}")
+
+    def when_written(self, action: Callable[[], None]) -> None:  # noqa: ARG002  # the Context
+        """Raise TypeError."""
+        raise TypeError("A request that only reads writes nothing")
+
+    def trim(self, list_uri: str, values: Mapping[str, Json], keep: int, threshold: int) -> int:  # noqa: ARG002
+        """Raise TypeError."""
+        raise TypeError(f"A request that only reads cannot delete from {list_uri}")
 
     def execute(self, statement: Executable, values: Values = NO_VALUES) -> Sequence[Row]:  # noqa: ARG002  # the Context
         """Raise TypeError."""

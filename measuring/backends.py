@@ -22,6 +22,7 @@ from backends.storage import (
     Clock,
     Declared,
     Executable,
+    Filter,
     Holdings,
     Index,
     IndexDefinition,
@@ -322,6 +323,11 @@ class TimedTransaction:
         """Send the writes that wait, timed."""
         with self._writes.time():
             self._transaction.send()
+
+    def trim(self, name: str, filters: Sequence[Filter], keep: int, threshold: int) -> int:
+        """Delete the oldest objects of a list, timed."""
+        with self._writes.time(calls.DELETE_ALL, calls.REVOKE_OBJECT):
+            return self._transaction.trim(name, filters, keep, threshold)
 
     def delete_copies(self, uris: Sequence[str]) -> None:
         """Delete copies of objects at the top, timed."""

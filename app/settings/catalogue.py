@@ -383,9 +383,24 @@ class Plugins:
     event_listeners: tuple[str, ...] = setting(
         NAMES, "names of listeners, in the order in which they are called", default=()
     )
-    history_auto_trim_max_count: int = ineffective(INT_OR_OFF, default=-1, name="history.auto_trim_max_count")
-    history_auto_trim_threshold: int = ineffective(INT, default=100, name="history.auto_trim_threshold")
-    history_auto_trim_user_ids: tuple[str, ...] = ineffective(LIST, default=(), name="history.auto_trim_user_ids")
+    history_auto_trim_max_count: int = setting(
+        INT_OR_OFF,
+        "number of entries to keep of each kind of objects in the history of a bucket; -1: all",
+        default=-1,
+        names=("history.auto_trim_max_count",),
+    )
+    history_auto_trim_threshold: int = setting(
+        INT,
+        "number of entries above `history.auto_trim_max_count` at which old ones are removed",
+        default=100,
+        names=("history.auto_trim_threshold",),
+    )
+    history_auto_trim_user_ids: tuple[str, ...] = setting(
+        LIST,
+        "user ids whose entries are counted and removed, each for itself; by default those of all users together",
+        default=(),
+        names=("history.auto_trim_user_ids",),
+    )
     history_exclude_resources: tuple[str, ...] = setting(
         URIS,
         "URIs of buckets, collections, groups and records that leave no entry in the history, with all inside",

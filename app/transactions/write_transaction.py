@@ -16,12 +16,14 @@ from app.kinds import Data
 from app.operation import Effect, Operation, Outcome, Permissions
 from app.schemas.cache import NotCompiled, compile_schema
 from app.service import Service
+from backends import Json
 from backends.storage import (
     NO_VALUES,
     Append,
     Change,
     Conflict,
     Executable,
+    Filter,
     Holdings,
     IndexDefinition,
     Move,
@@ -91,6 +93,7 @@ class WriteTransaction:
         self._appends: list[Append] = []
         self.effects: list[Effect] = []
         self._emptied: list[str] = []
+        self._actions: list[Callable[[], None]] = []
         self._declared: dict[str, Sequence[IndexDefinition]] = {}
         self._notified_operation: Operation | None = None
         self._listener_outcomes: list[tuple[Operation, Outcome]] = []
@@ -190,8 +193,21 @@ class WriteTransaction:
         """Execute a statement on the tables of a plugin."""
         return self.transaction.execute(statement, values)
 
+    def when_written(self, action: Callable[[], None]) -> None:
+        """Call *action* after `finish`."""
+        self._actions.append(action)
+
+    def trim(self, list_uri: str, values: Mapping[str, Json], keep: int, threshold: int) -> int:
+        """Delete the oldest objects of a list, unless it is gone; see `backends.storage.Transaction.trim`."""
+        if self.working_set.living(list_of(list_uri)) is None:
+            return 0
+        filters = [Filter((name,), "eq", value) for name, value in values.items()]
+        return self.transaction.trim(list_uri, filters, keep, threshold)
+
     def apply_rules(self) -> None:
-        """Call the rules of plugins, with the effects of the whole transaction. Call this after `finish`."""
+        """Call what awaits the writes, then the rules of plugins with all effects. Call this after `finish`."""
+        for action in self._actions:
+            action()
         if self.effects:
             for rule in self.service.request_rules:
                 rule(self.effects, self)

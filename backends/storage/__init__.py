@@ -168,6 +168,12 @@ class Transaction(Protocol):
         all clocks below it locked.
         """
 
+    def trim(self, name: str, filters: Sequence[Filter], keep: int, threshold: int) -> int:
+        """Delete the oldest objects of a locked list that match *filters*, all but the newest *keep*.
+
+        Only if more than *threshold* are older. No tombstones and grants are left. Returns the number of objects.
+        """
+
     def delete_copies(self, uris: Sequence[str]) -> None:
         """Delete the copies of deleted objects at the top in their own buckets, for kinds that contain no lists."""
 

@@ -32,6 +32,7 @@ from backends.storage.intervals import Intervals
 from backends.storage.plugin_statements import PluginStatements
 from backends.storage.statements import Statement
 from backends.storage.tables import ENTRIES, HELD_ANYWHERE, KEYS, TERMS, clocks, documents, grants, members
+from backends.storage.trimming import Trimming
 
 GRANTS, MEMBERSHIPS, MEMBERS = range(3)
 """The sources of the rows of holdings: grants to principals, memberships of users, members of groups."""
@@ -54,7 +55,9 @@ class WriteStatements:
         self.timestamp_conflicts = Statement(_build_timestamp_conflicts(dialect))
         move = _build_move(dialect)
         self.move_clocks = Inserts(move, _CLOCK_COLUMNS)
-        self.move_derived_clocks = Inserts(move.returning(clocks.c.list, clocks.c.last_modified), _CLOCK_COLUMNS)
+        self.move_derived_clocks = Inserts(
+            move.returning(clocks.c.list, clocks.c.last_modified, clocks.c.count), _CLOCK_COLUMNS
+        )
         self.start_clocks = Inserts(dialect.insert(clocks).on_conflict_do_nothing(), _CLOCK_COLUMNS)
         self.put_documents: Mapping[Sequence[str], Inserts] = {
             columns: _build_documents(dialect, ("last_modified", "deleted", "data", *columns))
@@ -65,6 +68,7 @@ class WriteStatements:
         self.holdings_by_name = Statement(_build_holdings_by_name(dialect))
         self.user_holdings = Statement(_build_user_holdings(dialect))
         self.of_plugins = PluginStatements()
+        self.trimming = Trimming(dialect)
 
 
 def _build_lock(dialect: Dialect) -> Select[Any]:

@@ -67,6 +67,7 @@ from backends.storage import (
     Change,
     Clock,
     Declared,
+    Filter,
     Holdings,
     Move,
     Principals,
@@ -122,6 +123,7 @@ class Writer:
         self._lists_to_lock: list[str] = []
         self._cascade_roots: set[str] = set()
         self._derived_below: set[str] = set()
+        self._counts: dict[str, int] = {}
 
     def lock(
         self, lists: Iterable[str], cascade_roots: Iterable[str] = (), read_bucket: str | None = None
@@ -290,7 +292,9 @@ class Writer:
         if derived:
             with self._waits.register([row["list"] for row in derived]) as seconds:
                 self._session.limit_lock_waits(seconds)
-                clocks |= dict(self._statements.move_derived_clocks.rows(self._session, rows))
+                moved = self._statements.move_derived_clocks.rows(self._session, rows)
+            clocks |= {name: last_modified for name, last_modified, _ in moved}
+            self._counts |= {name: count for name, _, count in moved}
         else:
             self._statements.move_clocks.later(self._session, rows)
         self._own_lists |= clocks.keys()
@@ -425,6 +429,13 @@ class Writer:
         for source, uri in self._statements.user_holdings.rows(self._session, parameters):
             uris[source].add(uri)
         return UserHoldings(frozenset(uris["granted"]), frozenset(uris["sole"]), frozenset(uris["groups"]))
+
+    def trim(self, name: str, filters: Sequence[Filter], keep: int, threshold: int) -> int:
+        """Delete the oldest matching objects of a list, unless the whole list is short enough."""
+        self.expect_locked((name,))
+        if self._counts.get(name, keep + threshold + 1) <= keep + threshold:
+            return 0
+        return self._statements.trimming.run(self._session, name, filters, keep, threshold)
 
     def execute(self, statement: Executable, values: Values = NO_VALUES) -> Sequence[Row]:
         """Execute a statement on the tables of a plugin."""

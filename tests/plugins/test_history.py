@@ -14,6 +14,7 @@ from app.events import ReadContext
 from blueprints.plugins import Effect, Impact, Operation, SettingError, Stored
 from blueprints.plugins.history.exclusions import Exclusions
 from blueprints.plugins.history.recording import Recorder
+from blueprints.plugins.history.trimming import Trimming
 from tests.api.conftest import ClientMaker
 from tests.plugins.test_plugins import add_module
 from tests.support.client import Client, basic, user_id
@@ -246,8 +247,11 @@ def test_private_fields_stay_out_of_the_history(client: Client) -> None:
         def append(self, *parts: Any) -> None:
             appended.append(parts)
 
+        def when_written(self, action: Any) -> None:
+            pass
+
     impact = Impact(Operation("PUT", route), Effect(kind, stored, None, {"read": frozenset({BOB})}, 5), route)
-    Recorder(Exclusions((), ()), has_permissions=False).record([impact], Collector())
+    Recorder(Exclusions((), ()), Trimming(-1, 100), has_permissions=False).record([impact], Collector())
 
     [(list_uri, _, attributes, permissions)] = appended
     assert (list_uri, permissions) == (HISTORY, {})
@@ -505,3 +509,52 @@ def test_a_malformed_uri_to_exclude_prevents_the_start(client_with: ClientMaker,
     """P-HIST-20."""
     with pytest.raises(SettingError, match=re.escape(f"Invalid URI: {uri}")):
         client_with({**SETTINGS, "kinto.history.exclude_resources": uri}, kept=False)
+
+
+def test_old_entries_of_a_kind_are_trimmed(client_with: ClientMaker, caplog: pytest.LogCaptureFixture) -> None:
+    """P-HIST-21, P-HIST-22: beyond the threshold, down to the number; without tombstones and grants."""
+    settings = {**SETTINGS, "kinto.history.auto_trim_max_count": 3, "kinto.history.auto_trim_threshold": 2}
+    client = client_with(settings)
+    caplog.set_level("DEBUG", "kinto.plugins.history")
+    for bucket in (B, "/buckets/b_"):
+        client.put(bucket)
+        client.put(f"{bucket}/collections/c")
+    for number in range(3):
+        client.put(f"/buckets/b_/collections/c/records/{number}")
+    for number in range(5):
+        client.put(R, {"n": number}, {"read": [BOB]})
+    assert len(told(client)) == 7
+    assert f"No old history to trim for None on 'record' in '{B}'." in caplog.text
+
+    client.put(R, {"n": 5})
+
+    numbers = [entry["target"]["data"]["n"] for entry in entries(client, "&resource_name=record")]
+    assert numbers == [3, 4, 5]
+    assert told(client)[:2] == [("create", B), ("create", C)]
+    assert len(client.get(f"{HISTORY}?_since=1").data) == int(client.head(HISTORY).headers["Total-Objects"]) == 5
+    assert len(entries(client.as_("bob"))) == 3
+    assert re.search(r"Trimmed 3 old history entries, in 0\.\d{3} seconds\.", caplog.text)
+    assert len(client.get("/buckets/b_/history").data) == 5
+    assert_sound(client)
+    client.batch(*({"method": "PUT", "path": f"{RECORDS}/{n}"} for n in range(10)))
+    assert [uri[-1] for _, uri in told(client, "&resource_name=record")] == ["7", "8", "9"]
+    capability = client.get("/").json["capabilities"]["history"]
+    assert (capability["auto_trim_max_count"], "auto_trim_user_ids" in capability) == (3, False)
+    assert_sound(client)
+
+
+def test_old_entries_of_some_users_are_trimmed(client_with: ClientMaker) -> None:
+    """P-HIST-21: each for itself; those of others stay."""
+    limits = {"kinto.history.auto_trim_max_count": 2, "kinto.history.auto_trim_threshold": 0}
+    client = client_with({**SETTINGS, **limits, "kinto.history.auto_trim_user_ids": f"{BOB} {EVE}"})
+    client.put(B, permissions={"write": [BOB, EVE]})
+    client.put(C)
+
+    for number in range(4):
+        for name in ("alice", "bob", "eve"):
+            client.as_(name).put(R, {"n": number})
+
+    found = [(entry["user_id"], entry["target"]["data"]["n"]) for entry in entries(client, "&resource_name=record")]
+    assert sorted(found) == sorted([(ALICE, 0), (ALICE, 1), *((user, n) for user in (ALICE, BOB, EVE) for n in (2, 3))])
+    assert client.get("/").json["capabilities"]["history"]["auto_trim_user_ids"] == [BOB, EVE]
+    assert_sound(client)

@@ -9,6 +9,7 @@ from flask import Flask
 from blueprints.plugins import Json, Kind, Listener, Service
 from blueprints.plugins.history.exclusions import Exclusions, describe
 from blueprints.plugins.history.recording import KINDS, NAME, Recorder
+from blueprints.plugins.history.trimming import Trimming
 
 __all__ = ["attach"]
 
@@ -36,7 +37,10 @@ def attach(app: Flask, service: Service) -> None:  # noqa: ARG001  # the signatu
         )
     )
     exclusions = Exclusions(settings.history_exclude_resources, settings.history_exclude_user_ids)
-    recorder = Recorder(exclusions, has_permissions=settings.explicit_permissions)
+    trimming = Trimming(
+        settings.history_auto_trim_max_count, settings.history_auto_trim_threshold, settings.history_auto_trim_user_ids
+    )
+    recorder = Recorder(exclusions, trimming, has_permissions=settings.explicit_permissions)
     listener = Listener(
         together=recorder.record,
         kinds=frozenset(KINDS),
@@ -47,4 +51,8 @@ def attach(app: Flask, service: Service) -> None:  # noqa: ARG001  # the signatu
     more: dict[str, Json] = {}
     if settings.history_exclude_resources:
         more["excluded_resources"] = [describe(uri) for uri in settings.history_exclude_resources]
+    if trimming.max_count > 0:
+        more["auto_trim_max_count"] = trimming.max_count
+    if trimming.user_ids:
+        more["auto_trim_user_ids"] = [*trimming.user_ids]
     service.add_capability("history", _DESCRIPTION, _DOCUMENTATION, **more)

@@ -9,6 +9,7 @@ from typing import Final
 
 from blueprints.plugins import Context, Impact, Json, bucket_of, public_document
 from blueprints.plugins.history.exclusions import Exclusions
+from blueprints.plugins.history.trimming import Trimming, Written
 
 NAME: Final = "history"
 KINDS: Final = ("bucket", "collection", "group", "record")
@@ -24,21 +25,26 @@ class Recorder:
     of the bucket (P-HIST-17).
     """
 
-    def __init__(self, exclusions: Exclusions, *, has_permissions: bool) -> None:
+    def __init__(self, exclusions: Exclusions, trimming: Trimming, *, has_permissions: bool) -> None:
         self._exclusions = exclusions
+        self._trimming = trimming
         self._has_permissions = has_permissions
 
     def record(self, impacts: Sequence[Impact], context: Context) -> None:
-        """Append an entry for each change."""
+        """Append an entry for each change, and remove old entries."""
         recorded = [impact for impact in _since_deletion(impacts) if not self._exclusions.include(impact)]
         above: Mapping[str, Permissions] = {}
         if self._has_permissions:
             above = context.permissions({uri for impact in recorded for uri in impact.route.ancestors})
         date = datetime.now(UTC).isoformat(timespec="microseconds")
+        written: list[Written] = []
         for impact in recorded:
             readers = self._readers(impact, above)
-            list_uri = f"{bucket_of(impact.effect.new.uri)}/{NAME}"
+            bucket = bucket_of(impact.effect.new.uri)
+            list_uri = f"{bucket}/{NAME}"
             context.append(list_uri, str(uuid.uuid4()), _attributes(impact, date), {"read": readers} if readers else {})
+            written.append((bucket, list_uri, impact.effect.kind.name, impact.operation.identity.user_id))
+        context.when_written(lambda: self._trimming.trim(context, written))
 
     def _readers(self, impact: Impact, above: Mapping[str, Permissions]) -> frozenset[str]:
         if not self._has_permissions:
