@@ -37,7 +37,12 @@ WITH_ACCOUNTS = {
     "kinto.account_create_principals": "system.Everyone",
     "kinto.account_bcrypt_rounds": 4,
 }
-WITH_HISTORY = {**SETTINGS, "kinto.includes": "kinto.plugins.history"}
+WITH_HISTORY = {
+    **SETTINGS,
+    "kinto.includes": "kinto.plugins.history",
+    "kinto.history.auto_trim_max_count": 100,
+    "kinto.history.auto_trim_threshold": 0,
+}
 WITH_DEFAULT_BUCKET = {
     **SETTINGS,
     "kinto.includes": "kinto.plugins.default_bucket",
@@ -286,6 +291,12 @@ DEFAULT_BUCKET: dict[str, Budget] = {
 }
 """Requests of a service with default buckets: as many statements as elsewhere, once bucket and collection exist."""
 
+
+def _fill_history(client: Client) -> None:
+    for count in (25, 25, 24):
+        _batch(client, *_puts(LIST, count))
+
+
 HISTORY: dict[str, Budget] = {
     "GET of an object whose changes are recorded": Budget(lambda c: c.get(RECORD), 1),
     "GET of a history": Budget(lambda c: c.get(f"{BUCKET}/history?uri={RECORD}&_limit=2"), 1),
@@ -294,6 +305,9 @@ HISTORY: dict[str, Budget] = {
     "a batch of 25 PUTs that are recorded": Budget(lambda c: _batch(c, *_puts(LIST, 25)), 5, round_trips=3),
     "a batch of everything that is recorded": Budget(lambda c: _batch(c, *_all_kinds(15)), 6, round_trips=3),
     "DELETE of a collection that is recorded": Budget(lambda c: c.delete(f"{BUCKET}/collections/c"), 8, round_trips=4),
+    "PUT after which an old entry is removed": Budget(
+        lambda c: c.put(RECORD, {"n": 2}), 9, _fill_history, round_trips=4
+    ),
     "DELETE of a bucket with a history": Budget(lambda c: c.delete(BUCKET), 16, round_trips=10),
 }
 """Requests of a service with history: entries are written with the changes, and need grants of their own."""

@@ -18,7 +18,18 @@ from backends.storage.tables import metadata
 from tests.support.client import Client
 from tests.support.databases import DATABASES, database_url, make_app
 from tests.support.statements import EXCEPTIONS, Recorder, breaches
-from tests.test_budget import BUCKET, BUDGETS, LIST, REFUSED, WITH_ACCOUNTS, WITH_DEFAULT_BUCKET, WRITES, Budget, fill
+from tests.test_budget import (
+    BUCKET,
+    BUDGETS,
+    LIST,
+    REFUSED,
+    WITH_ACCOUNTS,
+    WITH_DEFAULT_BUCKET,
+    WITH_HISTORY,
+    WRITES,
+    Budget,
+    fill,
+)
 
 SORTS = {
     "a sort by a field": f"{LIST}?_sort=n,-a.b&_limit=2",
@@ -36,7 +47,7 @@ ACROSS: Mapping[str, Callable[[Client], Any]] = {
     "flush": lambda c: c.app.extensions["kinto"].storage.flush(),
 }
 
-INCLUDES = (WITH_ACCOUNTS["kinto.includes"], WITH_DEFAULT_BUCKET["kinto.includes"])
+SERVICES = (WITH_DEFAULT_BUCKET, WITH_HISTORY, WITH_ACCOUNTS)
 
 HEALTH: Mapping[str, Callable[[Client], Any]] = {
     "the start": lambda c: c.app.extensions["kinto"].start(),
@@ -50,7 +61,8 @@ Sent = Mapping[str, Recorder]
 @pytest.fixture(scope="module", params=DATABASES)
 def sent(request: pytest.FixtureRequest) -> Iterator[Sent]:
     """Give what each of the typical requests sent to the database."""
-    settings = {**WITH_DEFAULT_BUCKET, **WITH_ACCOUNTS, "kinto.includes": " ".join(INCLUDES)}
+    settings = {name: value for service in SERVICES for name, value in service.items()}
+    settings["kinto.includes"] = " ".join(str(service["kinto.includes"]) for service in SERVICES)
     client = Client(make_app(database_url(request.param, request), settings))
     lists = {name: Budget(methodcaller("get", path), 1) for name, path in SORTS.items()}
     others = {name: Budget(ask, 0) for name, ask in {**ACROSS, **HEALTH}.items()}
@@ -83,7 +95,12 @@ def test_a_request_that_names_one_bucket_asks_one_machine(sent: Sent) -> None:
     across = {name for name, recorder in sent.items() if recorder.excused & of_all_buckets}
 
     assert {name for name in across if "group" not in name} == {
-        *("DELETE of a bucket", "DELETE of all buckets", "DELETE of an own account"),
+        *(
+            "DELETE of a bucket",
+            "DELETE of all buckets",
+            "DELETE of a bucket with a history",
+            "DELETE of an own account",
+        ),
         *("DELETE of an own account that was granted something", "the removal of somebody's data"),
         *("GET of the permissions of somebody", *ACROSS),
     }

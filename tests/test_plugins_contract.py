@@ -28,8 +28,6 @@ MODULES = {
 
 NO_TEST = {
     "P-HIST-19": "the snapshot comes next",
-    "P-HIST-21": "trimming comes next",
-    "P-HIST-22": "trimming comes next",
 }
 """Rows without a test, each with the reason."""
 

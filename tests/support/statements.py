@@ -31,6 +31,7 @@ EXCEPTIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "Intervals.end": ("rows", "intervals"),  # its rows come from the same table, by their buckets
     "Writer.delete_below": ("intervals",),  # a cascade
     "Writer.delete_copies": ("intervals",),
+    "Writer.trim": ("intervals",),  # of objects that leave no tombstone
     "SqlStorage.check": ("bucket", "intervals"),
     # Web servers share the lives of keys, so they go by the database's time.
     "PostgreSQLCache._run": ("time and chance",),
