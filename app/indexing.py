@@ -71,14 +71,19 @@ class Indexing:
         return True
 
     def start(self) -> None:
-        """Have the builder look for work. A thread does not survive a fork, so a worker starts its own."""
+        """Have the builder look for work. A thread does not survive a fork, so a worker starts its own.
+
+        If none can be started, the next call tries again.
+        """
         if not self._builds:
             return
-        with self._lock:
+        # Called after a commit and by reads: a system without another thread fails no request.
+        with tolerate(log, "Unable to start the index builder"), self._lock:
             self._has_work = True
             if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._run, name="index-builder", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="index-builder", daemon=True)
+                thread.start()
+                self._thread = thread
 
     def join(self) -> None:
         """Wait until the builder has built all indexes."""

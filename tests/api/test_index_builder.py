@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -147,6 +148,25 @@ def test_the_declaration_of_an_index_starts_the_builder(building: Client) -> Non
 def test_a_page_starts_the_builder_for_an_index_that_is_wanted(large: Client, building: Client) -> None:
     """The process that declared it may have ended."""
     declare(large, {"fields": ["status"]})
+    building.get(f"{LIST}?status=s1")
+    building.app.extensions["kinto"].indexing.join()
+
+    assert expect_right_keys(building) == [('{"fields":["status"]}', READY)]
+
+
+def test_no_request_fails_where_the_builder_cannot_be_started(
+    building: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system may have no thread left: what is committed is answered as done, and a later page tries again."""
+
+    def refuse(thread: Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("app.indexing.threading.Thread.start", refuse)
+        declare(building, {"fields": ["status"]})
+        assert building.get(f"{LIST}?status=s1").status == 200
+    assert expect_right_keys(building) == [('{"fields":["status"]}', WANTED)]
     building.get(f"{LIST}?status=s1")
     building.app.extensions["kinto"].indexing.join()
 
