@@ -29,7 +29,7 @@ $(DATA)/secret:
 
 # Anyone may sign up, whoever has an account may create buckets. A variable that is already set wins.
 serve: export KINTO_STORAGE_URL ?= sqlite:///$(CURDIR)/$(DATA)/kinto.sqlite
-serve: export KINTO_INCLUDES ?= kinto.plugins.accounts kinto.plugins.default_bucket kinto.plugins.admin
+serve: export KINTO_INCLUDES ?= kinto.plugins.accounts kinto.plugins.default_bucket kinto.plugins.history kinto.plugins.admin
 serve: export MULTIAUTH_POLICIES ?= account
 serve: export MULTIAUTH_POLICY_ACCOUNT_USE ?= kinto.plugins.accounts.AccountsPolicy
 serve: export KINTO_ACCOUNT_CREATE_PRINCIPALS ?= system.Everyone

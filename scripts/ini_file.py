@@ -3,7 +3,6 @@
 Kinto 26.5 can read this file too, so a return to Kinto is possible.
 """
 
-import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -28,8 +27,7 @@ _NO_ADMINISTRATOR: Final = (
     "# Replace the line above with these lines to make the account `admin` the administrator. Anyone may sign up, so",
     "# create it before the service starts: `kinto migrate` creates it with the password in KINTO_ADMIN_PASSWORD.",
 )
-_PLUGINS: Final = ("default_bucket", "admin", "accounts")
-_OPTIONAL_PLUGINS: Final = ("history",)
+_PLUGINS: Final = ("accounts", "default_bucket", "history", "admin")
 
 _LOGGING: Final = """\
 #
@@ -144,16 +142,10 @@ def _active(choices: Choices) -> dict[str, list[str]]:
 
 
 def _includes() -> Iterator[str]:
-    """Yield one line for each plugin; the lines of missing plugins are comments."""
-    available = [name for name in _PLUGINS if importlib.util.find_spec(f"blueprints.plugins.{name}")]
-    missing = [name for name in (*_PLUGINS, *_OPTIONAL_PLUGINS) if name not in available]
-    yield f"kinto.includes = {_plugin(available[0])}" if available else "kinto.includes ="
-    yield from (f"                 {_plugin(name)}" for name in available[1:])
-    yield from (f"#                {_plugin(name)}" for name in missing)
-
-
-def _plugin(name: str) -> str:
-    return f"kinto.plugins.{name}"
+    """Yield one line for each plugin."""
+    first, *others = (f"kinto.plugins.{name}" for name in _PLUGINS)
+    yield f"kinto.includes = {first}"
+    yield from (f"                 {name}" for name in others)
 
 
 def _comment(declaration: Declaration) -> list[str]:

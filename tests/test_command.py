@@ -210,7 +210,7 @@ def test_init_writes_what_a_start_needs(tmp_path: Path, backend: str, cache: str
         "kinto.account_create_principals = system.Everyone",
         "# kinto.account_write_principals = account:admin",
         "# kinto.bucket_create_principals = account:admin",
-        "#                kinto.plugins.history",
+        "                 kinto.plugins.history",
         "qualname = kinto",
     } <= set(lines)
     load(ini=str(path))

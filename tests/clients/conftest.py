@@ -18,7 +18,9 @@ def served_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Give the URL of a served instance with accounts for alice and bob."""
     settings = {
         "kinto.storage_url": f"sqlite:///{tmp_path_factory.mktemp('kinto')}/kinto.sqlite",
-        "kinto.includes": "kinto.plugins.accounts kinto.plugins.default_bucket kinto.plugins.admin",
+        "kinto.includes": " ".join(
+            f"kinto.plugins.{name}" for name in ("accounts", "default_bucket", "history", "admin")
+        ),
         "kinto.userid_hmac_secret": "secret",
         "kinto.default_bucket_hmac_secret": "salt",
         "kinto.account_create_principals": "system.Everyone",

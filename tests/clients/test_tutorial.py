@@ -60,7 +60,7 @@ def _walk(url: str) -> None:
         nobody.data("PUT", f"/accounts/{name}", {"data": {"password": password}})
     hello = alice.ask("GET", "/").json()
     assert hello["user"]["id"] == "account:alice"
-    assert {"accounts", "default_bucket", "admin", "permissions_endpoint"} <= hello["capabilities"].keys()
+    assert {"accounts", "default_bucket", "history", "admin", "permissions_endpoint"} <= hello["capabilities"].keys()
 
     # A personal list of tasks, which needs no preparation.
     tasks = "/buckets/default/collections/tasks/records"
@@ -106,6 +106,14 @@ def _walk(url: str) -> None:
     assert len(bob.data("GET", app)) == 2
     alice.data("PATCH", "/buckets/todo/groups/friends", {"data": {"members": []}})
     assert [each["id"] for each in bob.data("GET", app)] == [ours["id"]]
+
+    # Who changed what, in the bucket of the application: newest first, with what was there.
+    history = alice.data("GET", "/buckets/todo/history?resource_name=record")
+    assert [(each["user_id"], each["action"]) for each in history] == [
+        ("account:alice", "create"),
+        ("account:bob", "create"),
+    ]
+    assert history[1]["target"]["data"] == ours
 
     # The console is there, and says how to install one.
     assert nobody.ask("GET", "/admin/").status_code == 200
