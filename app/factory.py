@@ -42,7 +42,17 @@ log: Final = logging.getLogger("kinto.factory")
 
 _STORAGES: Final = {"memory": "sqlite", "sqlite": "sqlite", "postgresql": "postgresql"}
 _PLUGIN_FOLDER: Final = "kinto.plugins."
-_BUILT_IN: Final = ("accounts", "admin", "default_bucket", "flush", "history", "openid", "prometheus", "statsd")
+_BUILT_IN: Final = (
+    "accounts",
+    "admin",
+    "default_bucket",
+    "flush",
+    "history",
+    "openid",
+    "prometheus",
+    "quotas",
+    "statsd",
+)
 
 
 def create_app(settings: Mapping[str, Any] | Settings | None = None) -> Flask:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from urllib.parse import unquote
 
 import pytest
 
+from blueprints import plugins
 from scripts.settings_doc import PATH, render
 from tests.support.services import ROOT
 from tests.test_budget import BUDGETS
@@ -108,6 +111,12 @@ def test_every_make_target_that_a_document_names_exists(document: Path) -> None:
     assert set(named) - targets == set()
 
 
+def _commands(plugin: str) -> Iterable[str]:
+    """Return the names of the commands of a plugin of the service."""
+    commands: Mapping[str, object] = vars(import_module(f"blueprints.plugins.{plugin}")).get("commands", {})
+    return commands
+
+
 @every_document
 def test_every_command_that_a_document_names_exists(document: Path) -> None:
     commands = re.findall(
@@ -116,7 +125,9 @@ def test_every_command_that_a_document_names_exists(document: Path) -> None:
     modules = re.findall(r"python -m ((?:scripts|tests)\.[a-z_.]+)", _text(document))
     files = {name: (f"{name.replace('.', '/')}.py", f"{name.replace('.', '/')}/__main__.py") for name in modules}
 
+    of_plugins = {name for module in iter_modules(plugins.__path__) for name in _commands(module.name)}
     missing = {name for name in commands if not (ROOT / "scripts" / f"{name.replace('-', '_')}.py").exists()}
+    missing -= of_plugins
     assert missing | {name for name, each in files.items() if not any((ROOT / file).exists() for file in each)} == set()
 
 

@@ -90,9 +90,7 @@ def test_a_setting_without_effect_is_documented_and_warned_of(attribute: str) ->
     assert f"| `{declaration.name}` |" in Path(ROOT, "docs/settings.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize(
-    "name", ["quotas.bucket_max_bytes", "quotas.collection_b_c_max_items", "mail.host", "fxa-oauth.x"]
-)
+@pytest.mark.parametrize("name", ["mail.host", "fxa-oauth.x"])
 def test_settings_of_plugins_that_are_not_here_are_warned_of(name: str) -> None:
     assert f"The setting {name} has no effect." in load({f"kinto.{name}": "5"}, {}).warnings
 

@@ -19,9 +19,10 @@ _OTHER_PATTERNS = re.compile(
     r"[a-z0-9_-]+_id_generator"
     r"|multiauth\.policy\..+|multiauth_policy_.+"
     r"|event_listeners\..+|event_listeners_.+"
+    r"|quotas\..+|quotas_.+"
 )
 # Settings of plugins that this service does not have.
-_INEFFECTIVE = re.compile(r"(?:quotas|fxa-oauth|mail)\..+|(?:quotas|fxa_oauth|mail)_.+")
+_INEFFECTIVE = re.compile(r"(?:fxa-oauth|mail)\..+|(?:fxa_oauth|mail)_.+")
 _PRINCIPAL_DEFAULTS = {
     "bucket_create_principals": "system.Authenticated",
     "permissions_read_principals": "system.Everyone",
@@ -105,7 +106,8 @@ DOCUMENTATION = (
         "quotas.collection_{b}_{c}_{limit}",
         "int",
         "",
-        "accepted, has no effect: this service has no plugin `kinto.plugins.quotas`",
+        "limits of `kinto.plugins.quotas`: `max_bytes`, `max_items` (records) or `max_bytes_per_item`; the most "
+        "specific name applies. Ids with capitals or `-` are possible in a file only",
     ),
 )
 

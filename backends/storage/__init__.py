@@ -186,8 +186,9 @@ class Transaction(Protocol):
     def execute(self, statement: Executable, values: Values = NO_VALUES) -> Sequence[Row]:
         """Execute a statement on the tables of a plugin, after all writes so far, and return its rows.
 
-        The SQL of a statement is compiled once and kept, so statements are constants with `bindparam`s. An INSERT has
-        as *values* a mapping or a sequence of mappings by column: the rows of one statement.
+        The SQL of a statement is compiled once and kept, so statements are constants with `bindparam`s. Lists may be
+        bound where these are expanding (`column.in_(bindparam("uris", expanding=True))`). An INSERT has as *values* a
+        mapping or a sequence of mappings by column: the rows of one statement.
         """
 
     def send(self) -> None:

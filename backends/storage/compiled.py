@@ -72,3 +72,15 @@ def compile_sql(query: Any, dialect: Any, columns: Sequence[str] | None = None, 
     types = {name: bind.type.compile(dialect).partition(" COLLATE ")[0] for name, bind in compiled.binds.items()}
     constants = {name: values[name] for name in order if name not in unbound}
     return Sql(_NAMED.sub("%s", text), tuple(order), constants, types, repeats)
+
+
+def compile_expanding(query: Any, dialect: Any, lengths: Mapping[str, int]) -> Sql:
+    """Compile a statement that binds lists of these lengths; their values are named `<name>_1`, `<name>_2`."""
+    compiled = query.compile(dialect=dialect)
+    lists = {name: [None] * length for name, length in lengths.items()}
+    state = compiled.construct_expanded_state({**compiled.params, **lists})
+    order = state.positiontup or _NAMED.findall(state.statement)
+    unbound = {name for name, bind in compiled.binds.items() if bind.required}
+    unbound.update(name for names in state.parameter_expansion.values() for name in names)
+    constants = {name: state.parameters[name] for name in order if name not in unbound}
+    return Sql(_NAMED.sub("%s", state.statement), tuple(order), constants, {}, repeats=False)

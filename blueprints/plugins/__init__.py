@@ -41,6 +41,8 @@ from app.settings.values import text as text
 from app.settings.values import whole as whole
 from app.settings.values import words as words
 from app.transactions.perform import perform as perform
+from app.transactions.whole_buckets import list_objects as list_objects
+from app.transactions.whole_buckets import with_locked_bucket as with_locked_bucket
 from backends import BackendError as BackendError
 from backends import Json as Json
 from backends.breaker import Breaker as Breaker
@@ -49,6 +51,7 @@ from backends.storage import PluginTables as PluginTables
 from backends.storage import Selection as Selection
 from backends.storage import Snapshot as Snapshot
 from backends.storage import Stored as Stored
+from backends.storage import Transaction as Transaction
 from backends.storage import bucket_of as bucket_of
 from backends.storage import list_of as list_of
 from backends.storage import read_bucket as read_bucket

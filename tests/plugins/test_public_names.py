@@ -28,8 +28,9 @@ NAMES = {
         "RequestPolicy",
     ),
     *("Kind", "KindHooks"),
-    *("Body", "Effect", "Operation", "Outcome", "perform", "public_document"),
-    *("BackendError", "Json", "PluginTables", "Selection", "Snapshot", "Stored", "bucket_of", "list_of", "read_bucket"),
+    *("Body", "Effect", "Operation", "Outcome", "list_objects", "perform", "public_document", "with_locked_bucket"),
+    *("BackendError", "Json", "PluginTables", "Selection", "Snapshot", "Stored", "Transaction"),
+    *("bucket_of", "list_of", "read_bucket"),
     *("Breaker", "Metrics", "Service", "SettingError", "Settings"),
     *("boolean", "number", "text", "whole", "words"),
     *(

@@ -1,0 +1,26 @@
+"""Limit the sizes of buckets, collections and objects, and the numbers of records (plugins contract, 9.1)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from flask import Flask
+
+from blueprints.plugins import PluginTables, Service
+from blueprints.plugins.quotas.limits import read_limits
+from blueprints.plugins.quotas.rebuilding import rebuild_quotas
+from blueprints.plugins.quotas.rule import Quotas
+from blueprints.plugins.quotas.tables import quotas
+
+_DESCRIPTION: Final = "Quotas Management on buckets and collections."
+_DOCUMENTATION: Final = "https://kinto.readthedocs.io"
+
+commands: Final = {"rebuild-quotas": rebuild_quotas}
+
+
+def attach(_app: Flask, service: Service) -> None:
+    """Count the objects and bytes of buckets and collections, and refuse requests that exceed a limit."""
+    service.add_tables(PluginTables("quotas", Path(__file__).parent / "versions", (quotas,)))
+    service.add_rule(Quotas(read_limits(service.settings), service.metrics))
+    service.add_capability("quotas", _DESCRIPTION, _DOCUMENTATION)

@@ -1,0 +1,121 @@
+"""Count what each request changes, in its transaction, and refuse what exceeds a limit (plugins contract, 9.1).
+
+The numbers of a bucket are one row, and so are those of a collection. They are written by the last statement before the
+COMMIT, when the request holds all its other locks; so requests on different collections of a bucket wait for each other
+from there to the COMMIT only. Rows are locked in the order of their URIs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, Protocol
+
+from blueprints.plugins import Context, Effect, Metrics, bucket_of
+from blueprints.plugins.quotas.limits import MAX_BYTES, MAX_ITEMS, Limits, QuotaExceeded
+from blueprints.plugins.quotas.sizes import size_of
+from blueprints.plugins.quotas.tables import NUMBERS, add, remove_bucket, remove_collections
+from blueprints.plugins.quotas.usage import COUNTED, Changes, Usage, collection_of
+
+METRIC: Final = "plugins.quotas"
+
+_COLLECTION: Final = "Collection maximum size exceeded ({} > {} Bytes)."
+_COLLECTION_ITEMS: Final = "Collection maximum number of objects exceeded ({} > {} objects)."
+# As Kinto spells them, with a blank at the end of the first and quotes in the last.
+_BUCKET: Final = "Bucket maximum total size exceeded ({} > {} Bytes). "
+_BUCKET_ITEMS: Final = "Bucket maximum number of objects exceeded ({} > {} objects)."
+_OBJECT: Final = 'Maximum bytes per object exceeded " "({} > {} Bytes.'
+
+
+class Execution(Protocol):
+    """A context or a transaction, which executes statements."""
+
+    def execute(self, statement: Any, values: Any) -> Sequence[tuple[Any, ...]]:
+        """Execute a statement and return its rows."""
+
+
+class Quotas:
+    """The rule of the plugin."""
+
+    def __init__(self, limits: Limits, metrics: Metrics) -> None:
+        self._limits = limits
+        self._metrics = metrics
+
+    def __call__(self, effects: Sequence[Effect], context: Context) -> None:
+        """Count the effects of a request. Raises QuotaExceeded."""
+        with self._metrics.timer(METRIC):
+            changes = Changes()
+            for effect in effects:
+                if effect.kind.name in COUNTED:
+                    size = size_of(effect.new)
+                    self._check_object(effect.new.uri, size)
+                    changes.add(effect, size)
+            usages = write(changes, context)
+            for uri, usage in usages.items():
+                self._check(uri, usage, changes.usages[uri])
+
+    def _check_object(self, uri: str, size: int) -> None:
+        bucket, collection = _ids(uri)
+        _expect_below(self._limits.of_object(bucket, collection), size, _OBJECT)
+
+    def _check(self, uri: str, usage: Usage, change: Usage) -> None:
+        """Compare the numbers of a bucket or collection that grow with their limits."""
+        bucket, collection = _ids(uri)
+
+        def limit(name: str) -> int | None:
+            of_bucket = self._limits.of_bucket(bucket, name)
+            return of_bucket if collection is None else self._limits.of_collection(bucket, collection, name)
+
+        if change.bytes > 0:
+            _expect_below(limit(MAX_BYTES), usage.bytes, _BUCKET if collection is None else _COLLECTION)
+        if change.records > 0:
+            _expect_below(limit(MAX_ITEMS), usage.records, _BUCKET_ITEMS if collection is None else _COLLECTION_ITEMS)
+
+
+def write(changes: Changes, execution: Execution) -> dict[str, Usage]:
+    """Write the changes: one statement, but for a request that also deletes buckets or collections.
+
+    Return the numbers that changed, as they are then, buckets before their collections.
+    """
+    if not (changes.deleted_buckets or changes.deleted_collections):
+        return _add(changes.usages, execution)
+    usages: dict[str, Usage] = {}
+    for bucket in changes.buckets():
+        usages |= _write_bucket(bucket, changes, execution)
+    return usages
+
+
+def _write_bucket(bucket: str, changes: Changes, execution: Execution) -> dict[str, Usage]:
+    """Write the changes of a bucket in which something is deleted."""
+    if bucket in changes.deleted_buckets:
+        execution.execute(remove_bucket, {"of_bucket": bucket})
+    usages, collections = changes.in_bucket(bucket), changes.deleted_collections.get(bucket)
+    if collections:
+        # The row of the bucket needs no statement of its own if nothing else changes in it.
+        more = usages.pop(bucket, Usage()) if usages.keys() <= {bucket} else Usage()
+        values = {f"more_{name}": number for name, number in zip(NUMBERS, _numbers(more), strict=True)}
+        execution.execute(remove_collections, {"of_bucket": bucket, "collections": sorted(collections), **values})
+    return _add(usages, execution)
+
+
+def _add(usages: dict[str, Usage], execution: Execution) -> dict[str, Usage]:
+    rows = [
+        {"bucket": bucket_of(uri), "uri": uri, **dict(zip(NUMBERS, _numbers(usage), strict=True))}
+        for uri, usage in sorted(usages.items())
+        if any(_numbers(usage))
+    ]
+    return {uri: Usage(*numbers) for uri, *numbers in sorted(execution.execute(add, rows))}
+
+
+def _numbers(usage: Usage) -> tuple[int, int, int]:
+    return usage.collections, usage.records, usage.bytes
+
+
+def _ids(uri: str) -> tuple[str, str | None]:
+    """Return the ids of the bucket and the collection that an object is or is in."""
+    collection = collection_of(uri)
+    return uri.split("/")[2], collection and collection.rpartition("/")[2]
+
+
+def _expect_below(limit: int | None, number: int, message: str) -> None:
+    if limit is not None and number > limit:
+        raise QuotaExceeded(message.format(number, limit))
