@@ -12,7 +12,7 @@ from referencing.jsonschema import DRAFT4, DRAFT6, DRAFT7, DRAFT201909, DRAFT202
 
 from app.errors import Problem
 from app.parsing.bodies import not_a_mapping
-from app.schemas.effort import ENDLESS, count_name_characters, count_values, efforts_by_depth
+from app.schemas.effort import Efforts, count_name_characters
 from app.schemas.keywords import (
     MAX_MATCHING,
     MAX_SCHEMA_BYTES,
@@ -71,16 +71,11 @@ class Compiled:
     schema: Data
     ignored_members: frozenset[str]
     validator: jsonschema_rs.Validator
-    efforts: tuple[int, ...]
+    efforts: Efforts
     has_alternatives: bool
     name_cost: int
     unusable_pattern: str | None
     size_bytes: int
-
-    def effort(self, document: Json) -> int:
-        """Return an upper bound of the subschemas that are applied to the values of a document."""
-        last = len(self.efforts) - 1
-        return sum(self.efforts[min(depth, last)] * count for depth, count in enumerate(count_values(document)))
 
     def accepts(self, document: Json) -> bool:
         """Return whether a document is valid. Raises Undecidable."""
@@ -120,8 +115,8 @@ def compile_text(text: str) -> Compiled | Problem:
     links = follow_references(schema, draft.specification)
     if links is None:
         return TOO_LARGE
-    efforts = efforts_by_depth(schema, links.targets)
-    if efforts[0] >= ENDLESS:
+    efforts = Efforts(schema, links.targets)
+    if efforts.is_endless:
         return TOO_COMPLEX
     rewrite_references(links, siblings=draft.siblings)
     patterns = PatternKeywords(CHARACTER_BYTES * len(text) + SUBSCHEMA_BYTES * len(links.subschemas))

@@ -44,11 +44,11 @@ def validate(document: Data, schema: Json) -> Problem | None:
 
 
 def _find_problem(schema: Compiled, document: Data) -> Problem | None:
-    if max(schema.efforts) > _HARMLESS_EFFORT and schema.effort(document) > MAX_VERDICT_EFFORT:
+    if schema.efforts.highest > _HARMLESS_EFFORT and not schema.efforts.are_within(MAX_VERDICT_EFFORT, document):
         raise Undecidable("The schema is too complex for this object")
     if schema.accepts(document):
         return None
-    if schema.effort(document) > (MAX_WORDING_EFFORT if schema.has_alternatives else MAX_VERDICT_EFFORT):
+    if not schema.efforts.are_within(MAX_WORDING_EFFORT if schema.has_alternatives else MAX_VERDICT_EFFORT, document):
         return Problem("body", "schema", "The object is not valid under the schema")
     error = schema.find_error(document)
     return validation_problem(error, schema.schema, document) if error else None

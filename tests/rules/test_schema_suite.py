@@ -59,7 +59,7 @@ def accepts(schema: Any, instance: Any) -> bool:
 
 def is_valid(compiled: Compiled, instance: Any) -> bool:
     """Return the verdict, within the effort that a record may take."""
-    assert compiled.effort(instance) <= MAX_VERDICT_EFFORT
+    assert compiled.efforts.are_within(MAX_VERDICT_EFFORT, instance)
     return compiled.accepts(instance)
 
 
