@@ -81,6 +81,14 @@ def media_type(content_type: str | None) -> str:
     return (content_type or "").partition(";")[0].strip()
 
 
+def is_json(body_type: str) -> bool:
+    """Return whether a body that a method does not need is read as JSON (C-ERR-27).
+
+    *body_type* is a media type without parameters, or "" if there is none.
+    """
+    return not body_type or (body_type.startswith("application/") and body_type.endswith("json"))
+
+
 def charset(content_type: str | None) -> str:
     """Return the charset that a `Content-Type` declares, by default UTF-8."""
     if not content_type or ";" not in content_type:
@@ -94,7 +102,7 @@ def unsupported_type(method: str, content_type: str | None, *, has_body: bool) -
     if types and body_type and body_type not in types:
         names = [name for name in types if name != PATCH_TYPE]
         return _unsupported(f"Content-Type header should be one of {names}")
-    if has_body and (types or body_type in ("", JSON_TYPE)) and not is_charset(name := charset(content_type)):
+    if has_body and (types or is_json(body_type)) and not is_charset(name := charset(content_type)):
         return _unsupported(f"The charset {name[:40]!r} is not supported.")
     return None
 

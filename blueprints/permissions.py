@@ -23,6 +23,7 @@ from blueprints.cors import exposed_headers
 from blueprints.http import to_response
 from blueprints.negotiation import not_acceptable
 from blueprints.replies import Reply, deprecation_headers, http_date
+from blueprints.requests import HttpRequest, stray_body_problems
 from blueprints.urls import origin_of_urls, prefix
 
 _URI = "/permissions"
@@ -34,9 +35,13 @@ def permissions(service: Service) -> Blueprint:
 
     def get() -> Response:
         g.exposed = exposed_headers(request.method, on_list=True)
-        refusal = not_acceptable(request.headers.get("Accept"))
+        http_request = HttpRequest(request.method, _URI, "", request.headers, request.get_data(cache=False))
+        refusal = not_acceptable(request.headers.get("Accept")) or http_request.unsupported_type
         if refusal:
             raise refusal
+        problems = stray_body_problems(http_request)
+        if problems:
+            raise Invalid(*problems)
         pairs = parse_qsl(request.query_string.decode(), keep_blank_values=True)
         query, page = answer_authenticated(
             service, _configured_principals(service), partial(_read_page, service, pairs)

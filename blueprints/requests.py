@@ -23,10 +23,10 @@ from app.service import Service
 from backends import Json
 from blueprints.cors import origin_problems
 from blueprints.negotiation import (
-    JSON_TYPE,
     MERGE_TYPE,
     PATCH_TYPE,
     charset,
+    is_json,
     media_type,
     not_acceptable,
     prefers_strict_handling,
@@ -85,8 +85,8 @@ def parse_operation(service: Service, http_request: HttpRequest, route: Route, i
     body, query, deleted_at = Body(), None, None
     if http_request.method in BODY_METHODS:
         body = _parse_body(service, http_request, route, identity, problems)
-    elif http_request.raw:
-        problems += _stray_body_problems(http_request)
+    else:
+        problems += stray_body_problems(http_request)
     pages = route.on_list and http_request.method != "POST"
     if pages or http_request.query:
         query = _parse_query(service, http_request, route)
@@ -120,9 +120,9 @@ def _parse_response_behaviour(http_request: HttpRequest, problems: list[Problem]
     return behaviour
 
 
-def _stray_body_problems(http_request: HttpRequest) -> list[Problem]:
+def stray_body_problems(http_request: HttpRequest) -> list[Problem]:
     """Return the problems of a body that the method does not need (C-ERR-27)."""
-    if media_type(http_request.content_type) not in ("", JSON_TYPE):
+    if not http_request.raw or not is_json(media_type(http_request.content_type)):
         return []
     try:
         return [] if isinstance(decode(http_request.raw, http_request.charset), dict | list) else [NOT_A_CONTAINER]

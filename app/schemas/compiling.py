@@ -174,12 +174,12 @@ def _draft(schema: Data) -> _Draft:
 
 
 def _drop_required(schema: Data, ignored: frozenset[str]) -> Data:
-    """Remove ignored members from `required` (C-SCH-6); draft 4 does not allow an empty `required`."""
+    """Remove ignored members from `required` (C-SCH-6), and an empty `required`, which draft 4 does not allow."""
     required = schema.get("required")
     if not isinstance(required, list):
         return schema
     remaining = [name for name in required if not (isinstance(name, str) and name in ignored)]
-    if remaining == required:
+    if remaining and remaining == required:
         return schema
     without = {keyword: value for keyword, value in schema.items() if keyword != "required"}
     return without | {"required": remaining} if remaining else without

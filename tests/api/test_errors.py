@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from itertools import product
 from typing import Any
 
 import pytest
@@ -622,19 +623,65 @@ def test_what_was_cached_stays_when_the_request_is_undone(
 @pytest.mark.parametrize("media_type", ["application/json", "application/json-patch+json"])
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "PATCH", "DELETE"])
 def test_a_body_that_is_no_container_is_refused(client: Client, method: str, media_type: str, raw: bytes) -> None:
-    """C-ERR-18, C-ERR-27: with every method; what GET and DELETE do not read must be JSON only where it says so."""
+    """C-ERR-18, C-ERR-27: with every method."""
     client.put("/buckets/b")
 
     answer = client.ask(method, "/buckets/b", raw=raw, headers={"Content-Type": media_type})
 
     reads = method in ("PUT", "PATCH")
-    if media_type != "application/json" and method != "PATCH":
-        assert answer.status == (415 if reads else 200)
+    if media_type != "application/json" and method == "PUT":
+        assert answer.status == 415
         return
     assert answer.status == 400
     if method != "HEAD":
         expected = ["Should be a JSON object or an array", *(["Required"] if reads else [])]
         assert [detail["description"] for detail in answer.json["details"]] == expected
+
+
+JSON_TYPES = (
+    *("application/json", "application/json; charset=latin-1", "application/merge-patch+json"),
+    *("application/json-patch+json;charset=utf-8", "application/vnd.api+json", "application/+json"),
+    *("application/problem+json; charset=utf-8", "application/x-json", ""),
+)
+OTHER_TYPES = (
+    *("text/plain", "text/x+json", "image/svg+json", "application/json-seq", "application/json+x", "application/jsonx"),
+    *("APPLICATION/JSON", "Application/x+json", "application/x+JSON", "application/json,text/plain", "json"),
+)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [*product(("GET", "HEAD", "DELETE"), (B, "/buckets")), ("GET", "/permissions"), ("HEAD", "/permissions")],
+)
+def test_a_body_that_is_not_needed_is_checked_where_its_type_is_json(
+    client_with: ClientMaker, method: str, path: str
+) -> None:
+    """C-ERR-27: the types that Kinto 26.5 reads as JSON, and none."""
+    client = client_with({"kinto.experimental_permissions_endpoint": True})
+
+    def statuses(media_type: str) -> list[int]:
+        headers = {"Content-Type": media_type}
+        answers = []
+        for raw in (b"null", b"{", b"[]", b""):
+            client.put(B)
+            answers.append(client.ask(method, path, raw=raw, headers=headers).status)
+        return answers
+
+    for media_type in JSON_TYPES:
+        assert statuses(media_type) == [400, 400, 200, 200], media_type
+    for media_type in OTHER_TYPES:
+        assert statuses(media_type) == [200] * 4, media_type
+
+
+def test_the_charset_of_a_body_that_is_not_needed_is_known_where_its_type_is_json(client_with: ClientMaker) -> None:
+    """docs/contract/DECISIONS.md."""
+    client = client_with({"kinto.experimental_permissions_endpoint": True})
+    client.put(B)
+
+    for path in (B, "/buckets", "/permissions"):
+        for media_type, status in (("application/problem+json", 415), ("text/plain", 200)):
+            headers = {"Content-Type": f"{media_type}; charset=nonsense"}
+            assert client.ask("GET", path, raw=b"{}", headers=headers).status == status, (path, media_type)
 
 
 def test_unknown_members_are_told_in_the_order_of_the_body(client: Client) -> None:
