@@ -27,7 +27,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 
 _CODE = re.compile(r"`([^`\n]+)`")
-_PATH = re.compile(r"(?:app|backends|blueprints|docs|scripts|servers|tests)/[\w./-]*|[\w.]+\.(?:py|wsgi)")
+_PATH = re.compile(rf"(?:{'|'.join(FOLDERS)}|deploy|docs|tests)/[\w./-]*|[\w.]+\.(?:py|wsgi)")
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _NAMED = re.compile(r"([\w/]+\.py):([\w.]+)")
 _UNFINISHED = re.compile(r"\b(?:TODO|FIXME|XXX|TBD|coming soon|not yet written)\b", re.IGNORECASE)

@@ -19,7 +19,8 @@ from app.version import VERSION
 from tests.support.services import ROOT
 
 PROJECT: dict[str, Any] = tomllib.loads(Path(ROOT, "pyproject.toml").read_text(encoding="utf-8"))
-FOLDERS = ("app", "blueprints", "backends", "measuring", "scripts")
+FOLDERS = [name.removesuffix("*") for name in PROJECT["tool"]["setuptools"]["packages"]["find"]["include"]]
+"""The packages that are installed."""
 # Packages that no file needs to import, and why.
 LOADED_BY_NAME = {
     "flask-caching": "`cache_backend` may be the dotted name of any of its classes",
@@ -77,6 +78,12 @@ def test_package_data_exists() -> None:
     patterns = PROJECT["tool"]["setuptools"].get("package-data", {}).get("*", [])
 
     assert all(any(path for folder in FOLDERS for path in Path(ROOT, folder).rglob(each)) for each in patterns)
+
+
+def test_every_package_is_installed_and_no_test_is() -> None:
+    packages = {path.parent.name for path in Path(ROOT).glob("*/__init__.py")}
+
+    assert packages - {"tests"} == set(FOLDERS)
 
 
 def test_no_file_of_the_packages_is_left_out_of_the_installation() -> None:

@@ -23,22 +23,25 @@ FOLDERS = ("app", "blueprints", "backends", "measuring", "scripts")
 DECIDED_WHILE_LOADING = ("permission_backend", "permission_url", "account_validation")
 
 
+HOLDERS = ("settings", "_settings", "loaded")
+"""Names of variables and attributes that hold the settings: the same attribute of anything else is no setting."""
+
+
 def _modules() -> Iterator[ast.AST]:
     for folder in FOLDERS:
         for path in Path(ROOT, folder).rglob("*.py"):
-            if path.name != "declared.py":
-                yield ast.parse(path.read_text(encoding="utf-8"))
+            yield ast.parse(path.read_text(encoding="utf-8"))
 
 
 def _names_read() -> set[str]:
-    """Return the attributes that code reads, and the keys that the loading of settings reads."""
+    """Return the attributes of settings that code reads, and the keys that the loading of settings reads."""
     names = set()
     for module in _modules():
         for node in ast.walk(module):
             if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
-                names.add(node.attr)
+                names |= {node.attr} if re.split(r"\W", ast.unparse(node.value))[-1] in HOLDERS else set()
             elif isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
-                names.add(str(node.slice.value))
+                names |= {str(node.slice.value)} if ast.unparse(node.value) in ("values", "attributes") else set()
     return names
 
 
