@@ -73,13 +73,13 @@ def next_timestamp(clock: int, now: int) -> int:
 class TransactionState:
     """The facts that last through a transaction: changes of memberships, which are written last, and moved lists.
 
-    `former_members` has the users of each changed group at the start, `changed_groups` the latest effect on the group,
-    `ended_memberships` the memberships that end with their groups. `moved_lists` are lists whose clocks this
-    transaction has moved forward.
+    `former_members` has the users of each changed group at the start, `new_members` those that its latest effect names,
+    without users who were revoked after it, `ended_memberships` the memberships that end with their groups.
+    `moved_lists` are lists whose clocks this transaction has moved forward.
     """
 
     former_members: dict[str, frozenset[str]] = field(default_factory=dict)
-    changed_groups: dict[str, Effect] = field(default_factory=dict)
+    new_members: dict[str, frozenset[str]] = field(default_factory=dict)
     ended_memberships: Holdings = field(default_factory=Holdings)
     moved_lists: set[str] = field(default_factory=set)
 
@@ -130,7 +130,7 @@ class WorkingSet:
         if effect.kind.membership:
             members = self.snapshot.members.get(uri, members_of(effect.old))
             self.transaction_state.former_members.setdefault(uri, frozenset(members))
-            self.transaction_state.changed_groups[uri] = effect
+            self.transaction_state.new_members[uri] = members_of(effect.new)
         self.snapshot.fully_granted.add(uri)
         self.snapshot.grants[uri] = {name: set(principals) for name, principals in effect.permissions.items()}
         self._move(list_uri, effect.clock, (not effect.new.deleted) - (effect.old is not None))
@@ -210,7 +210,9 @@ class WorkingSet:
             is_revoked = principals.includes(group)
             state.former_members[group] = frozenset() if is_revoked else former_members - principals.users
             if is_revoked:
-                state.changed_groups.pop(group, None)
+                state.new_members.pop(group, None)
+            elif group in state.new_members:
+                state.new_members[group] -= principals.users
 
     def take_pending(self) -> tuple[list[Change], list[Move], Principals]:
         """Return the changes and moves to write and the principals to revoke, and forget that they are pending."""
@@ -227,8 +229,8 @@ class WorkingSet:
         """
         joined: set[tuple[str, str]] = set()
         left: set[tuple[str, str]] = set()
-        for group, effect in self.transaction_state.changed_groups.items():
-            before, after = self.transaction_state.former_members[group], members_of(effect.new)
+        for group, after in self.transaction_state.new_members.items():
+            before = self.transaction_state.former_members[group]
             joined |= {(user, group) for user in after - before}
             left |= {(user, group) for user in before - after}
         return joined, self.transaction_state.ended_memberships | Holdings(members=frozenset(left))

@@ -12,8 +12,9 @@ from app.errors import Forbidden
 from app.events import Context, Event, Listener
 from app.operation import Effect
 from backends import BackendError
-from backends.storage import Conflict, Selection, Stored, Unlocked
-from tests.support.client import Client
+from backends.storage import LIVING, Conflict, Selection, Stored, Unlocked, list_of
+from tests.support.client import Client, user_id
+from tests.support.tables import faults, read_tables
 
 B = "/buckets/b"
 C = f"{B}/collections/c"
@@ -283,6 +284,35 @@ def test_what_a_listener_writes_is_an_event_of_its_own_after_those_of_the_reques
     ]
     assert [event.payload["uri"] for event in heard.after] == [f"{B}/groups/g", C, f"{B}/groups/g"]
     assert heard.before[2].payload["timestamp"] == client.get(f"{B}/groups/g-copy").etag
+
+
+@pytest.mark.parametrize("lone", [True, False], ids=["a request", "a batch"])
+def test_what_a_listener_revokes_ends_in_lists_that_the_request_does_not_name(client: Client, lone: bool) -> None:
+    """Plugins contract, 3: grants and memberships, stored and of the same request, later than any poll."""
+    bob, group, other = user_id("bob"), "/buckets/other/groups/g", "/buckets/other/collections/c/records/r"
+    shared = (B, C, "/buckets/other", "/buckets/other/collections/c")
+    for uri in shared:
+        client.put(uri, {}, {"read": [bob]})
+    client.put(other, {}, {"write": [bob], "read": ["eve"]})
+    client.put(group, {"members": [bob, "eve"]})
+    polled = {list_uri: client.get(list_uri).etag for list_uri in map(list_of, (*shared, other, group))}
+    revoking = Listener(before=lambda event, context: context.revoke(bob), kinds=frozenset(("record",)))
+    client.app.extensions["kinto"].add_listener(revoking)
+
+    write = {"method": "PUT", "path": R, "body": {"permissions": {"read": [bob]}}}
+    later = {"method": "PUT", "path": f"{B}/groups/late", "body": {"data": {"members": [bob]}}}
+    answers = [client.put(R, {}, {"read": [bob]})] if lone else [client.batch(write, later)]
+
+    assert [answer.status for answer in answers] == [201 if lone else 200]
+    with client.app.extensions["kinto"].storage.reading.connect() as connection:
+        tables = read_tables(connection)
+    assert faults(tables) == []
+    assert [grant for grant in tables.granted if grant[3] == bob] == []
+    assert tables.memberships == {("eve", group)}
+    ended = [row for row in [*tables.grants, *tables.members] if row.until < LIVING]
+    assert len(ended) == 4 + 2 + 1 + 1  # the two buckets in two places
+    for row in ended:
+        assert row.until > polled[list_of(row.uri if "uri" in row._fields else row.principal)]
 
 
 class Broken(Exception):

@@ -277,6 +277,11 @@ KNOWN: Mapping[str, tuple[Chunk, ...]] = {
         *(Chunk(1, (request,), alone=True) for request in _NEW_LIFE),
         Chunk(1, (_put(_GROUP, {"members": [_DORA]}),), alone=True),
     ),
+    "the user that a group names is deleted later in the batch": (
+        Chunk(1, (_put(_GROUP, {"members": [_DORA]}), _put(_R, {}, read=[_DORA]), *_NEW_LIFE)),
+        Chunk(1, (_put(_GROUP, {"members": [BOB, _DORA]}), _NEW_LIFE[0], _put(_GROUP, {"members": [BOB]}))),
+        Chunk(1, (_NEW_LIFE[1], _put(_GROUP, {"members": [BOB, _DORA]}), _bare_request("DELETE", "/accounts", "dora"))),
+    ),
     "a change of a group shows at the end of its batch": (
         Chunk(1, (_put(_GROUP, {"members": []}), *_READS)),
         Chunk(1, (_put(_GROUP, {"members": [BOB]}), *_READS, _put(_R, {}), *_READS)),
@@ -322,6 +327,7 @@ LEFT: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "what a user who is made anew is granted in the batch": ((BUCKETS[0], _R, "read", _DORA),),
     "the group that a user who is made anew joins in the batch": ((_DORA, _GROUP),),
     "a group that named a deleted user takes that user in": ((_DORA, _GROUP),),
+    "the user that a group names is deleted later in the batch": ((BOB, _GROUP),),
     "a change of a group shows at the end of its batch": ((BOB, _GROUP),),
     "grants begin and end at one timestamp": ((BUCKETS[0], _R, "read", BOB),),
     "grants begin and end while the clock stays": ((BUCKETS[0], _R, "read", BOB),),
