@@ -21,6 +21,7 @@ from backends.cache.memory import MemoryCache
 from backends.cache.postgresql import PostgreSQLCache
 from backends.cache.redis import RedisCache
 from tests.support.services import ROOT
+from tests.support.statements import EXCEPTIONS, Recorder
 
 ENTRY_SIZE = 3 * len("a") + len("1") + 48
 
@@ -318,9 +319,10 @@ def test_postgresql_is_asked_what_a_cluster_can_answer(empty_postgresql_url: str
     """What a write returns depends on its row alone; a row is found by its key, and nothing else is locked."""
     cache = load("postgresql", CacheOptions(url=empty_postgresql_url))
     assert isinstance(cache, PostgreSQLCache)
-    statements: list[str] = []
+    recorder = Recorder(keeping=True)
+    event.listen(cache._engine, "before_cursor_execute", recorder)
     cache.initialize()
-    event.listen(cache._engine, "before_cursor_execute", lambda *sent: statements.append(sent[2]))
+    recorder.sent.clear()
     cache.set("key", 1, 60)
     cache.expire("key", 0)
     expired = cache.get("key"), cache.ttl("key"), cache.delete("key")
@@ -332,6 +334,9 @@ def test_postgresql_is_asked_what_a_cluster_can_answer(empty_postgresql_url: str
 
     assert expired == (None, -1.0, None)
     assert living == (2, True, 2, None)
+    assert recorder.breaches == []
+    assert recorder.excused == {name for name in EXCEPTIONS if name.startswith("PostgreSQLCache.")}
+    statements = recorder.sent
     kinds = Counter(statement.split()[0] for statement in statements)
     assert set(kinds) == {"INSERT", "UPDATE", "SELECT", "DELETE"}
     by_key = re.compile(r"WHERE (key = (%\(key\)s|ANY\()|starts_with\(key, )|^INSERT INTO cache \(key, ")

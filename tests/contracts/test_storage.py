@@ -542,6 +542,16 @@ def test_a_bucket_is_emptied_and_its_namesake_is_not(storage: Storage) -> None:
     }
 
 
+def test_a_clock_that_another_process_has_started_stays(storage: Storage) -> None:
+    """C-LIST-1: both have looked for the clock before one of them made it."""
+    filled(storage)
+
+    with storage.transaction() as transaction:
+        transaction.start_clocks([LIST, f"{BUCKET}/new"], 99)
+
+    assert read(storage, clocks=(LIST, f"{BUCKET}/new")).clocks == {LIST: Clock(22, 3), f"{BUCKET}/new": Clock(99, 0)}
+
+
 def test_a_principal_is_withdrawn_from_everything(storage: Storage) -> None:
     """Deleting an account, deleting the data of a user."""
     filled(storage)

@@ -36,7 +36,6 @@ EXCEPTIONS: Final[Mapping[str, tuple[str, ...]]] = {
     # Web servers share the lives of keys, so they go by the database's time.
     "PostgreSQLCache._run": ("time and chance",),
     "PostgreSQLCache._purge": ("time and chance",),
-    "PostgreSQLCache.initialize": ("cluster",),
 }
 """Which method may break which rules."""
 
