@@ -65,9 +65,9 @@ def service_of(client: Client) -> Service:
 
 def trusted_provider(client: Client) -> TrustedProvider:
     """Return the provider of the only policy of a service."""
-    (policy_of_provider,) = service_of(client).policies
-    assert isinstance(policy_of_provider, OpenIDConnectPolicy)
-    return policy_of_provider.provider
+    (google,) = service_of(client).policies
+    assert isinstance(google, OpenIDConnectPolicy)
+    return google.provider
 
 
 def user_of(client: Client, token: str, scheme: str = "Bearer") -> Any:

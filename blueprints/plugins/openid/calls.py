@@ -3,8 +3,8 @@
 - A caller waits `LIMIT_SECONDS` at most, whatever the call waits for: a name server, a connection, a header, the body.
   The call is made by a thread of its own, since the standard library cannot limit all of these.
 - Callers that want the same at the same time share one call.
-- A provider gets `SLOTS` calls at a time. A further caller waits `SLOT_SECONDS` for its turn and then fails, so that a
-  slow provider does not occupy all threads of a server.
+- A provider gets `SLOTS` calls at a time. A further caller waits `SLOT_SECONDS` for its turn and then fails, as those
+  after it do at once until a call ends. So a slow provider does not occupy all threads of a server.
 - After a call that failed slowly, calls fail at once for some seconds (`Breaker`).
 """
 
@@ -72,6 +72,7 @@ class Calls:
         self._slots = threading.BoundedSemaphore(SLOTS)
         self._lock = threading.Lock()
         self._running: dict[Hashable, Future[Answer]] = {}
+        self._is_stuck = False
 
     def send(self, request: Request) -> Answer:
         """Return the answer to a request, whatever its status. Raises BackendError."""
@@ -90,7 +91,8 @@ class Calls:
             running = self._running.get(request)
         if running is not None:
             return running
-        if not self._slots.acquire(timeout=SLOT_SECONDS):
+        if not self._slots.acquire(timeout=0 if self._is_stuck else SLOT_SECONDS):
+            self._is_stuck = True
             raise _NoSlot
         call: Future[Answer] = Future()
         with self._lock:
@@ -109,6 +111,7 @@ class Calls:
         finally:
             with self._lock:
                 del self._running[request]
+            self._is_stuck = False
             self._slots.release()
 
 
