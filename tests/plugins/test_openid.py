@@ -23,6 +23,11 @@ TOKEN_KEY = "openid:verify:eb2240df8f9d234f49baf61a47580a2dc0b72a4dde383d8636fa0
 """The cache key of the token `tok` (plugins contract, 5.2)."""
 
 
+def fail(*_: Any) -> None:
+    """Be the method of a cache that is down."""
+    raise BackendError("down")
+
+
 def test_the_capability_lists_the_providers(provider: Provider, make_service: MakeService) -> None:
     """P-OID-1, P-API-4."""
     other = policy(provider, "Auth0", header_type="Bearer+OIDC", audience=AUDIENCE, issuer=f"{provider.url}/")
@@ -178,14 +183,24 @@ def test_a_cache_that_is_down_costs_a_call_and_nobody_is_sent_away(
     """DECISIONS: a login that cannot be remembered is checked, and the request goes on."""
     client, token = make_service(policy(provider)), provider.issue()
 
-    def fail(*_: Any) -> None:
-        raise BackendError("down")
-
     for method in ("get", "set", "expire"):
         monkeypatch.setattr(service_of(client).cache, method, fail)
 
     assert [user_of(client, token) for _ in range(2)] == ["google:alice"] * 2
     assert provider.paths.count("userinfo") == 2
+
+
+def test_a_cache_that_cannot_be_written_still_remembers(
+    provider: Provider, make_service: MakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """P-OID-5: a token that cannot be renewed is not verified again."""
+    client, token = make_service(policy(provider)), provider.issue()
+    user_of(client, token)
+
+    monkeypatch.setattr(service_of(client).cache, "expire", fail)
+
+    assert user_of(client, token) == "google:alice"
+    assert provider.paths.count("userinfo") == 1
 
 
 @pytest.fixture(scope="module")
@@ -209,6 +224,7 @@ def shared() -> Iterator[tuple[Provider, Client]]:
         *(
             pytest.param("sub", body, None, id=f"the answer is {body[:20]!r}")
             for body in (
+                b'{"sub": "a", "name": "\\ud800"}',
                 b"[1]",
                 b"text",
                 b"",

@@ -65,8 +65,12 @@ def test_a_slow_provider_does_not_occupy_all_threads(
     assert user_of(client, tokens[0]) == "google:alice"
 
 
-def test_threads_with_the_same_token_share_a_call(provider: Provider, make_service: MakeService) -> None:
-    """P-OID-5."""
+def test_threads_with_the_same_token_share_a_call(
+    provider: Provider, make_service: MakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """P-OID-5: and a slot, so that none of them is sent away."""
+    monkeypatch.setattr(calls, "LIMIT_SECONDS", WAIT_SECONDS)
+    monkeypatch.setattr(calls, "SLOT_SECONDS", 0)
     client, token = make_service(policy(provider)), provider.issue()
     provider.gate.clear()
     threading.Timer(0.3, provider.gate.set).start()

@@ -86,21 +86,18 @@ class Calls:
             raise BackendError(f"{SLOTS} calls to the provider are running", error) from error
 
     def _share(self, request: Request) -> Future[Answer]:
-        """Return the running call with this request, or start one. Raises _NoSlot."""
+        """Return the running call with this request, or start one; without a slot it fails by _NoSlot."""
         with self._lock:
             running = self._running.get(request)
-        if running is not None:
-            return running
-        if not self._slots.acquire(timeout=0 if self._is_stuck else SLOT_SECONDS):
+            if running is not None:
+                return running
+            call = self._running[request] = Future()
+        if self._slots.acquire(timeout=0 if self._is_stuck else SLOT_SECONDS):
+            threading.Thread(target=self._run, args=(request, call), name="openid", daemon=True).start()
+        else:
             self._is_stuck = True
-            raise _NoSlot
-        call: Future[Answer] = Future()
-        with self._lock:
-            running = self._running.setdefault(request, call)
-        if running is not call:
-            self._slots.release()
-            return running
-        threading.Thread(target=self._run, args=(request, call), name="openid", daemon=True).start()
+            self._forget(request)
+            call.set_exception(_NoSlot())
         return call
 
     def _run(self, request: Request, call: Future[Answer]) -> None:
@@ -109,10 +106,13 @@ class Calls:
         except Exception as error:  # noqa: BLE001  # the edge of a thread: the callers raise the error
             call.set_exception(error)
         finally:
-            with self._lock:
-                del self._running[request]
+            self._forget(request)
             self._is_stuck = False
             self._slots.release()
+
+    def _forget(self, request: Request) -> None:
+        with self._lock:
+            del self._running[request]
 
 
 def _fetch(request: Request) -> Answer:

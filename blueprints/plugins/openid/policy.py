@@ -47,10 +47,7 @@ class OpenIDConnectPolicy:
                 user_id = f"{self.name}:{value}"
             case _:
                 return None
-        try:
-            is_principal = len(user_id.encode()) <= _MAX_USER_ID_BYTES and "\0" not in user_id
-        except UnicodeEncodeError:  # a lone surrogate
-            return None
+        is_principal = len(user_id.encode()) <= _MAX_USER_ID_BYTES and "\0" not in user_id
         return user_id if is_principal else None
 
     def challenge(self) -> str:

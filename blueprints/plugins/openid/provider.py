@@ -127,9 +127,9 @@ class Provider:
         for entry in entries if isinstance(entries, list) else ():
             # RFC 7517, section 5: keys of an unknown kind are ignored.
             with suppress(JoseError, ValueError, TypeError, KeyError):
-                keys += [import_key(entry)] if _is_public(entry) else []
+                keys += [import_key(entry)] if _is_for_signatures(entry) else []
         if not keys:
-            raise BackendError(f"{url} contains no public key for signatures")
+            raise BackendError(f"{url} contains no key for signatures")
         return KeySet(keys)
 
 
@@ -154,9 +154,8 @@ def _is_url(value: Json) -> TypeGuard[str]:
     return isinstance(value, str) and value.startswith(("http://", "https://"))
 
 
-def _is_public(key: Json) -> bool:
-    """Return whether an entry of a key set is a public key for signatures: a symmetric key is none."""
-    return isinstance(key, Mapping) and key.get("kty") != "oct" and key.get("use", "sig") == "sig"
+def _is_for_signatures(key: Json) -> bool:
+    return isinstance(key, Mapping) and key.get("use", "sig") == "sig"
 
 
 def _is_success(answer: Answer) -> bool:
@@ -164,11 +163,13 @@ def _is_success(answer: Answer) -> bool:
 
 
 def _decode(answer: Answer) -> Json:
-    """Return the JSON of an answer, None if it is not JSON."""
+    """Return the JSON of an answer, None if it is not JSON, or no text that a response can contain."""
     try:
-        return json.loads(answer.body)
+        document = json.loads(answer.body)
+        json.dumps(document, ensure_ascii=False).encode()  # raises UnicodeEncodeError for a lone surrogate
     except (ValueError, RecursionError):
         return None
+    return document
 
 
 def _json_of(url: str, answer: Answer) -> Mapping[str, Json]:

@@ -73,14 +73,14 @@ class Tokens:
         """Return the cached document of a token, and renew its time to live."""
         if seconds <= 0:
             return None
+        profile = None
         try:
             profile = self._cache.get(key)
             if isinstance(profile, Mapping):
                 self._cache.expire(key, seconds)
-                return profile
         except BackendError as error:
-            log.warning("Unable to read a token from the cache: %s", error)
-        return None
+            log.warning("Unable to read a token from the cache, or to renew it: %s", error)
+        return profile if isinstance(profile, Mapping) else None
 
     def _remember(self, key: str, profile: Mapping[str, Json], seconds: float) -> None:
         try:
