@@ -1,7 +1,8 @@
 """Measure what requests cost in this process: CPU time, as ratios to an empty Flask view of the same run.
 
     python -m tests.bench.in_process [POSTGRESQL_URL]
-    python -m tests.bench.in_process observed    what StatsD and JSON lines cost a worker (`tests/bench/observed.py`)
+    python -m tests.bench.in_process observed    what StatsD and JSON lines cost a worker (`tests/bench/pairs.py`)
+    python -m tests.bench.in_process plugins     what all plugins cost a worker
 
 Machines are noisy: read the ratios of one run, the lowest of several rounds, never single absolute times.
 """
@@ -19,7 +20,7 @@ from werkzeug.datastructures import Headers
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from app.factory import create_app
-from tests.bench import observed
+from tests.bench import pairs
 from tests.support.client import Client, basic
 from tests.support.databases import BASICAUTH
 
@@ -97,7 +98,8 @@ def measured(ask: Callable[[], None]) -> float:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["observed"]:
-        observed.main()
+    argument = sys.argv[1] if len(sys.argv) > 1 else None
+    if argument and argument in pairs.CASES:
+        pairs.main(argument)
     else:
-        main(sys.argv[1] if len(sys.argv) > 1 else None)
+        main(argument)

@@ -1,8 +1,9 @@
-"""Measure what StatsD and JSON request lines cost a gunicorn worker: `python -m tests.bench.in_process observed`.
+"""Measure what settings cost a gunicorn worker: `python -m tests.bench.in_process observed` or `plugins`.
 
-Two servers with one worker each answer the same GETs in turns, one with neither, one with both. The CPU time is that of
-the worker, read from the system before and after each round; client and StatsD server are other processes. How fast a
-process is differs by some hundredths from start to start, whatever it does: so there are many pairs of servers.
+Two servers with one worker each answer the same requests in turns, one with the settings and one without: StatsD and
+JSON request lines, or all plugins. The CPU time is that of the worker with its embedded database, read from the system
+before and after each round; client and StatsD server are other processes. How fast a process is differs by some
+hundredths from start to start, whatever it does: so there are many pairs of servers.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Final
 
 from tests.support import services
 from tests.support.client import SECRET, basic
@@ -28,7 +30,9 @@ ROUNDS = 5
 REQUESTS = 200
 LIST = "/v1/buckets/b/collections/c/records"
 OBJECT = f"{LIST}/r"
-PATHS = {"/v1/": "hello view", OBJECT: "GET of a record", f"{LIST}?_limit=25": "GET of a page of 25"}
+
+Request = tuple[str, str, object]
+"""Method, path and data."""
 
 _HEADERS = {"Authorization": basic("alice"), "Content-Type": "application/json"}
 _LENGTH = re.compile(rb"(?i)\r\nContent-Length: (\d+)")
@@ -62,19 +66,53 @@ args = (sys.stderr,)
 
 
 @dataclass(frozen=True)
+class Case:
+    """Two sets of lines in the ini file to compare, and the requests by their names. `{port}` is that of StatsD."""
+
+    off: str
+    on: str
+    requests: Mapping[str, Request]
+
+
+_GETS: Final[Mapping[str, Request]] = {
+    "GET of a record": ("GET", OBJECT, None),
+    "GET of a page of 25": ("GET", f"{LIST}?_limit=25", None),
+}
+_BATCH: Final = {
+    "requests": [{"method": "PUT", "path": f"{LIST}/{number}", "body": {"data": {"n": number}}} for number in range(25)]
+}
+CASES: Final[Mapping[str, Case]] = {
+    "observed": Case(
+        _SILENT, "kinto.statsd_url = udp://127.0.0.1:{port}\n", {"hello view": ("GET", "/v1/", None), **_GETS}
+    ),
+    "plugins": Case(
+        _SILENT,
+        "kinto.includes = kinto.plugins.default_bucket kinto.plugins.history kinto.plugins.quotas kinto.plugins.admin "
+        "kinto.plugins.openid kinto.plugins.counters kinto.plugins.flush\n"
+        "kinto.quotas.bucket_max_items = 1000000\n" + _SILENT,
+        {
+            **_GETS,
+            "PUT of a record": ("PUT", OBJECT, {"data": {"title": "x" * 300}}),
+            "batch of 25 PUTs": ("POST", "/v1/batch", _BATCH),
+        },
+    ),
+}
+
+
+@dataclass(frozen=True)
 class Server:
     """One server with one worker, and the connection that its client keeps."""
 
     worker: int
     connection: socket.socket
 
-    def ask(self, method: str, path: str, data: object = None) -> None:
+    def ask(self, method: str, path: str, body: object = None) -> None:
         """Make a request and read all of the answer. Raises RuntimeError unless it succeeds."""
-        self._exchange(_message(method, path, data))
+        self._exchange(_message(method, path, body))
 
-    def cost(self, path: str) -> float:
-        """Return the microseconds of CPU that a GET costs the worker."""
-        message = _message("GET", path)
+    def cost(self, request: Request) -> float:
+        """Return the microseconds of CPU that a request costs the worker."""
+        message = _message(*request)
         before = _cpu_seconds(self.worker)
         for _ in range(REQUESTS):
             self._exchange(message)
@@ -90,11 +128,11 @@ class Server:
             raise RuntimeError(f"{message!r}: {answer!r}")
 
 
-def _message(method: str, path: str, data: object = None) -> bytes:
-    body = b"" if data is None else json.dumps({"data": data}).encode()
-    lines = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", f"Content-Length: {len(body)}"]
+def _message(method: str, path: str, body: object = None) -> bytes:
+    raw = b"" if body is None else json.dumps(body).encode()
+    lines = [f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", f"Content-Length: {len(raw)}"]
     lines += [f"{name}: {value}" for name, value in _HEADERS.items()]
-    return "\r\n".join([*lines, "", ""]).encode() + body
+    return "\r\n".join([*lines, "", ""]).encode() + raw
 
 
 def _complete(answer: bytes) -> bool:
@@ -103,34 +141,37 @@ def _complete(answer: bytes) -> bool:
     return bool(end and length and len(body) >= int(length[1]))
 
 
-def main() -> None:
-    """Print the medians over all pairs of servers: both costs and their ratio, for each request."""
-    pairs = [_pair() for _ in range(PAIRS)]
-    for path, name in PATHS.items():
-        costs = [pair[path] for pair in pairs]
+def main(name: str) -> None:
+    """Print the medians over all pairs of servers of a case: both costs and their ratio, for each request."""
+    case = CASES[name]
+    pairs = [_pair(case) for _ in range(PAIRS)]
+    for label in case.requests:
+        costs = [pair[label] for pair in pairs]
         off, on = (median(each) for each in zip(*costs, strict=True))
         ratios = sorted(on / off for off, on in costs)
         print(
-            f"{name:20} off {off:6.0f} µs   on {on:6.0f} µs   ratio {median(ratios):.3f}"
+            f"{label:20} off {off:6.0f} µs   on {on:6.0f} µs   ratio {median(ratios):.3f}"
             f"   ({PAIRS} pairs: {ratios[0]:.3f} to {ratios[-1]:.3f})"
         )
 
 
-def _pair() -> dict[str, tuple[float, float]]:
-    """Start a pair of servers; return what a GET of each path costs, off and on."""
-    with tempfile.TemporaryDirectory() as folder, _statsd() as statsd_port, ExitStack() as stack:
-        off = stack.enter_context(_server(Path(folder), "off", _SILENT))
-        on = stack.enter_context(_server(Path(folder), "on", f"kinto.statsd_url = udp://127.0.0.1:{statsd_port}\n"))
+def _pair(case: Case) -> dict[str, tuple[float, float]]:
+    """Start a pair of servers; return what each request costs, off and on."""
+    with tempfile.TemporaryDirectory() as folder, _statsd() as port, ExitStack() as stack:
+        off, on = (
+            stack.enter_context(_server(Path(folder), name, lines.replace("{port}", str(port))))
+            for name, lines in (("off", case.off), ("on", case.on))
+        )
         for server in (off, on):
             for path in ("/v1/buckets/b", "/v1/buckets/b/collections/c"):
-                server.ask("PUT", path, {})
+                server.ask("PUT", path, {"data": {}})
             for path in (OBJECT, *(f"{LIST}/{number}" for number in range(30))):
-                server.ask("PUT", path, {"title": "x" * 300})
+                server.ask("PUT", path, {"data": {"title": "x" * 300}})
         costs = {}
-        for path in PATHS:
+        for label, request in case.requests.items():
             # The first rounds are slower, whatever is measured.
-            rounds = [(off.cost(path), on.cost(path)) for _ in range(2 * ROUNDS)][ROUNDS:]
-            costs[path] = median(cost for cost, _ in rounds), median(cost for _, cost in rounds)
+            rounds = [(off.cost(request), on.cost(request)) for _ in range(2 * ROUNDS)][ROUNDS:]
+            costs[label] = median(cost for cost, _ in rounds), median(cost for _, cost in rounds)
         return costs
 
 
