@@ -34,6 +34,9 @@ TOO_LARGE: Final = Problem("body", "schema", "The schema is too large")
 CHARACTER_BYTES: Final = 24
 """The memory per character of a schema's text, by the estimate."""
 
+_ARRAY_BYTES: Final = 300
+"""The memory of an array in a schema, which `enum` may have many of; that of a mapping is `SUBSCHEMA_BYTES`."""
+
 _SERVER_MEMBERS: Final = frozenset({"last_modified", "schema"})
 """Members that the service sets: schemas do not apply to them."""
 
@@ -119,7 +122,10 @@ def compile_text(text: str) -> Compiled | Problem:
     if efforts.is_endless:
         return TOO_COMPLEX
     rewrite_references(links, siblings=draft.siblings)
-    patterns = PatternKeywords(CHARACTER_BYTES * len(text) + SUBSCHEMA_BYTES * len(links.subschemas))
+    mappings = max(len(links.subschemas), text.count("{"))
+    patterns = PatternKeywords(
+        CHARACTER_BYTES * len(text) + _ARRAY_BYTES * text.count("[") + SUBSCHEMA_BYTES * mappings
+    )
     name_cost = sum(patterns.rewrite(subschema) for subschema in links.own)
     if patterns.size_bytes > MAX_SCHEMA_BYTES:
         return TOO_LARGE
