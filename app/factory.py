@@ -45,6 +45,7 @@ _PLUGIN_FOLDER: Final = "kinto.plugins."
 _BUILT_IN: Final = (
     "accounts",
     "admin",
+    "counters",
     "default_bucket",
     "flush",
     "history",

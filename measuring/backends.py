@@ -20,6 +20,7 @@ from backends.storage import (
     Append,
     Change,
     Clock,
+    Counts,
     Declared,
     Executable,
     Filter,
@@ -158,6 +159,11 @@ class TimedStorage:
     def check(self, now: int, latest: int, report: Callable[[str], None], *, repair: bool) -> int:
         """Report lists with wrong clocks, timestamps or counts, and repair them."""
         return self._storage.check(now, latest, report, repair=repair)
+
+    def count(self, depth: int) -> Counts:
+        """Count all objects and tombstones, timed."""
+        with _time_calls(self._observe, calls.COUNT_ALL):
+            return self._storage.count(depth)
 
     def flush(self, lists: Sequence[str] = (), plugins: Sequence[PluginTables] = ()) -> None:
         """Remove everything, timed."""

@@ -44,6 +44,7 @@ ACROSS: Mapping[str, Callable[[Client], Any]] = {
     "check": lambda c: c.app.extensions["kinto"].storage.check(5, 5, lambda line: None, repair=True),
     "index": lambda c: c.app.extensions["kinto"].storage.build_indexes(lambda line: None),
     "automatic indexes": lambda c: c.app.extensions["kinto"].storage.change_automatic_indexes((), (), 5),
+    "counters": lambda c: c.app.extensions["kinto"].storage.count(3),
     "flush": lambda c: c.app.extensions["kinto"].storage.flush(),
 }
 

@@ -46,6 +46,7 @@ __all__ = [
     "Change",
     "Clock",
     "Conflict",
+    "Counts",
     "Declared",
     "Disconnected",
     "Executable",
@@ -88,6 +89,9 @@ Values = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 """The values of a statement by name; for an INSERT also a sequence of rows."""
 
 NO_VALUES: Final[Values] = {}
+
+Counts = Mapping[tuple[str, ...], tuple[int, int]]
+"""The numbers of objects and tombstones, by the names of lists from the outside in: ("buckets", "collections")."""
 
 
 class Transaction(Protocol):
@@ -271,6 +275,9 @@ class Storage(Protocol):
         Timestamps from 0 to *latest* are in range. With *repair* each of the lists is repaired in a transaction of its
         own, in which its clock is locked.
         """
+
+    def count(self, depth: int) -> Counts:
+        """Count all objects and tombstones, in lists at most *depth* below each other. It reads all of them."""
 
     def flush(self, lists: Sequence[str] = (), plugins: Sequence[PluginTables] = ()) -> None:
         """Delete all objects, tombstones, grants, memberships and clocks, and all rows of the tables of *plugins*.

@@ -17,6 +17,7 @@ from backends.storage import (
     NO_VALUES,
     AccessSelection,
     Conflict,
+    Counts,
     Disconnected,
     Index,
     IndexDefinition,
@@ -28,6 +29,7 @@ from backends.storage import (
 )
 from backends.storage.accessible import AccessiblePages
 from backends.storage.automatic_indexes import AutomaticIndexes
+from backends.storage.counting import count_by_lists
 from backends.storage.dialect import Dialect
 from backends.storage.index_builder import IndexBuilder
 from backends.storage.migrations import CORE, migrate, schema_of
@@ -262,6 +264,17 @@ class SqlStorage:
                 writer.indexes.rebuild(name)
         if repaired:
             report(f"{name}: repaired: {repaired}.")
+
+    def count(self, depth: int) -> Counts:
+        """Count all objects and tombstones, by one scan of the table."""
+        with _translate_driver_errors(self._dialect), self.reading.connect() as connection:
+            rows = connection.execute(count_by_lists(self._dialect, depth)).all()
+        counts: dict[tuple[str, ...], tuple[int, int]] = {}
+        for *segments, deleted, number in rows:
+            names = tuple(filter(None, segments))
+            objects, tombstones = counts.get(names, (0, 0))
+            counts[names] = (objects, tombstones + number) if deleted else (objects + number, tombstones)
+        return counts
 
     def flush(self, lists: Sequence[str] = (), plugins: Sequence[PluginTables] = ()) -> None:
         """Delete all rows; the clocks of *lists* are created in the same transaction."""
