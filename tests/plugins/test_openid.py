@@ -232,7 +232,7 @@ def shared() -> Iterator[tuple[Provider, Client]]:
                 b"null",
                 b"[" * 100_000,
                 b"\xff",
-                b'{"sub": "a"' + b" " * 1024**2,
+                b'{"sub": "a"' + b" " * 1024**2 + b"}",
             )
         ),
         *(pytest.param("sub", (b'{"sub": "a"}', status), None, id=f"status {status}") for status in (302, 401, 500)),
