@@ -105,7 +105,6 @@ _TAKEOVER = "a database of Kinto is not taken over yet: `migrate` refuses it and
 
 REASONS = {
     "O-CLI-10": "needs Kinto 26.5 itself; that the file has the names which it reads is O-CLI-7",
-    "O-CLI-20": "no plugin has tables of its own: what they keep are objects, for which the tables are there",
     **{f"O-PG-{number}": _TAKEOVER for number in (9, 10, 11, 12, 13, 15, 16, 17)},
     "O-PG-19": "user ids are in api/test_sharing.py; personal buckets come with the plugin default_bucket",
     "O-SCALE-1": "docs/performance.md has what was measured; sizes of a million were not tried",
