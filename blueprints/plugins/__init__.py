@@ -14,6 +14,7 @@ from app.errors import NoSuchUrl as NoSuchUrl
 from app.errors import Problem as Problem
 from app.errors import Unauthenticated as Unauthenticated
 from app.errors import Unknown as Unknown
+from app.errors import UnknownParent as UnknownParent
 from app.events import Context as Context
 from app.events import Event as Event
 from app.events import Impact as Impact
@@ -27,6 +28,7 @@ from app.identity import Reader as Reader
 from app.identity import RequestPolicy as RequestPolicy
 from app.kinds import Kind as Kind
 from app.kinds import KindHooks as KindHooks
+from app.kinds import Route as Route
 from app.operation import Body as Body
 from app.operation import Effect as Effect
 from app.operation import Operation as Operation
@@ -47,6 +49,8 @@ from backends import BackendError as BackendError
 from backends import Json as Json
 from backends.breaker import Breaker as Breaker
 from backends.metrics import Metrics as Metrics
+from backends.storage import Filter as Filter
+from backends.storage import Page as Page
 from backends.storage import PluginTables as PluginTables
 from backends.storage import Selection as Selection
 from backends.storage import Snapshot as Snapshot
@@ -56,6 +60,7 @@ from backends.storage import bucket_of as bucket_of
 from backends.storage import list_of as list_of
 from backends.storage import read_bucket as read_bucket
 from blueprints.authentication import authenticate_and_verify as authenticate_and_verify
+from blueprints.authentication import authenticate_with_groups as authenticate_with_groups
 from blueprints.exchanges import add_log_fields as add_log_fields
 from blueprints.http import is_batch_member as is_batch_member
 from blueprints.http import to_response as to_response

@@ -15,7 +15,7 @@ from tests.support.services import ROOT
 TEXT = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
 
 NAMES = {
-    *("Alias", "ApiError", "Forbidden", "Invalid", "NoSuchUrl", "Problem", "Unauthenticated", "Unknown"),
+    *("Alias", "ApiError", "Forbidden", "Invalid", "NoSuchUrl", "Problem", "Unauthenticated", "Unknown", "UnknownParent"),
     *("Context", "Event", "Impact", "Listener"),
     *(
         "ClientRequest",
@@ -27,7 +27,7 @@ NAMES = {
         "Reader",
         "RequestPolicy",
     ),
-    *("Kind", "KindHooks"),
+    *("Filter", "Kind", "KindHooks", "Page", "Route"),
     *("Body", "Effect", "Operation", "Outcome", "list_objects", "perform", "public_document", "with_locked_bucket"),
     *("BackendError", "Json", "PluginTables", "Selection", "Snapshot", "Stored", "Transaction"),
     *("bucket_of", "list_of", "read_bucket"),
@@ -37,6 +37,7 @@ NAMES = {
         "Reply",
         "add_log_fields",
         "authenticate_and_verify",
+        "authenticate_with_groups",
         "compute_once",
         "is_batch_member",
         "origin_of_urls",

@@ -10,6 +10,7 @@ from blueprints.plugins import Json, Kind, Listener, Service
 from blueprints.plugins.history.exclusions import Exclusions, describe
 from blueprints.plugins.history.recording import KINDS, NAME, Recorder
 from blueprints.plugins.history.trimming import Trimming
+from blueprints.plugins.history.views import urls
 
 __all__ = ["attach"]
 
@@ -19,8 +20,8 @@ _IDS: Final = frozenset(f"{kind}_id" for kind in KINDS)
 _FIELDS: Final = _IDS | {"user_id", "uri", "action", "date", "resource_name", "target", "target."}
 
 
-def attach(app: Flask, service: Service) -> None:  # noqa: ARG001  # the signature of every plugin
-    """Add the list of entries, the listener that writes them, and the capability. Raises SettingError."""
+def attach(app: Flask, service: Service) -> None:
+    """Add the list of entries, the listener that writes them, snapshots, and the capability. Raises SettingError."""
     settings = service.settings
     service.add_kind(
         Kind(
@@ -48,6 +49,7 @@ def attach(app: Flask, service: Service) -> None:  # noqa: ARG001  # the signatu
         ancestor_grants=settings.explicit_permissions,
     )
     service.add_listener(listener)
+    app.register_blueprint(urls(service))
     more: dict[str, Json] = {}
     if settings.history_exclude_resources:
         more["excluded_resources"] = [describe(uri) for uri in settings.history_exclude_resources]
