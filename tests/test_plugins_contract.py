@@ -26,7 +26,7 @@ MODULES = {
 }
 """The plugins that may be missing; all other rows bind."""
 
-NO_TEST = {}
+NO_TEST: dict[str, str] = {}
 """Rows without a test, each with the reason."""
 
 

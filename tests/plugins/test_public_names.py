@@ -15,7 +15,17 @@ from tests.support.services import ROOT
 TEXT = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
 
 NAMES = {
-    *("Alias", "ApiError", "Forbidden", "Invalid", "NoSuchUrl", "Problem", "Unauthenticated", "Unknown", "UnknownParent"),
+    *(
+        "Alias",
+        "ApiError",
+        "Forbidden",
+        "Invalid",
+        "NoSuchUrl",
+        "Problem",
+        "Unauthenticated",
+        "Unknown",
+        "UnknownParent",
+    ),
     *("Context", "Event", "Impact", "Listener"),
     *(
         "ClientRequest",
