@@ -131,9 +131,9 @@ def attach(app: Flask, service: Service) -> None:
     transaction = inner.transaction
 
     @contextmanager
-    def failing() -> Iterator[Any]:
+    def failing(*arguments: Any, **named: Any) -> Iterator[Any]:
         FAULTS.step("storage.transaction")
-        with transaction() as opened:
+        with transaction(*arguments, **named) as opened:
             yield _FailingTransaction(opened)
             FAULTS.step("commit")
 
