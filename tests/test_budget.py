@@ -43,6 +43,7 @@ WITH_HISTORY = {
     "kinto.history.auto_trim_max_count": 100,
     "kinto.history.auto_trim_threshold": 0,
 }
+WITH_QUOTAS = {**SETTINGS, "kinto.includes": "kinto.plugins.quotas"}
 WITH_DEFAULT_BUCKET = {
     **SETTINGS,
     "kinto.includes": "kinto.plugins.default_bucket",
@@ -312,11 +313,20 @@ HISTORY: dict[str, Budget] = {
 }
 """Requests of a service with history: entries are written with the changes, and need grants of their own."""
 
+QUOTAS: dict[str, Budget] = {
+    "GET of an object that is counted": Budget(lambda c: c.get(RECORD), 1),
+    "PUT that makes an object bigger": Budget(lambda c: c.put(RECORD, {"n": 22}), 5, round_trips=3),
+    "a batch of 25 PUTs that are counted": Budget(lambda c: _batch(c, *_puts(LIST, 25)), 6, round_trips=3),
+    "DELETE of a collection that is counted": Budget(lambda c: c.delete(f"{BUCKET}/collections/c"), 8, round_trips=4),
+}
+"""Requests of a service with quotas: the numbers are added last, before the COMMIT."""
+
 SERVICES = (
     (SETTINGS, {**READS, **WRITES, **REFUSED}),
     (WITH_ACCOUNTS, ACCOUNTS),
     (WITH_DEFAULT_BUCKET, DEFAULT_BUCKET),
     (WITH_HISTORY, HISTORY),
+    (WITH_QUOTAS, QUOTAS),
 )
 BUDGETS: dict[str, Budget] = {name: budget for _, table in SERVICES for name, budget in table.items()}
 SERVICE_OF = {name: number for number, (_, table) in enumerate(SERVICES) for name in table}
@@ -331,7 +341,8 @@ def on_sqlite() -> list[Client]:
 @pytest.fixture(scope="module")
 def on_postgresql(postgresql_url: str) -> Iterator[tuple[list[Client], Wire]]:
     """Give the same on PostgreSQL, and what goes to the server: without PREPARE, which a connection sends once."""
-    keep_app(postgresql_url, WITH_ACCOUNTS)
+    for settings in (WITH_ACCOUNTS, WITH_QUOTAS):
+        keep_app(postgresql_url, settings)
     with counting_proxy(postgresql_url) as (url, wire):
         own = {"kinto.storage_url": url, "kinto.storage_prepare": False}
         apps = [create_app({**settings, **own}) for settings, _ in SERVICES]
@@ -384,8 +395,12 @@ def test_postgresql_gets_as_many_statements_as_the_table_says(
     assert (len(wire.tags), wire.round_trips) == (budget.statements, round_trips), wire.tags
 
 
-def test_a_history_costs_a_write_one_statement_at_most_and_a_read_none(on_sqlite: list[Client]) -> None:
-    client = next(client for client, (settings, _) in zip(on_sqlite, SERVICES, strict=True) if settings is WITH_HISTORY)
+@pytest.mark.parametrize("included", [WITH_HISTORY, WITH_QUOTAS], ids=["history", "quotas"])
+def test_a_plugin_costs_a_write_one_statement_at_most_and_a_read_none(
+    on_sqlite: list[Client], included: dict[str, Any]
+) -> None:
+    """P-QUOTA-1."""
+    client = next(client for client, (settings, _) in zip(on_sqlite, SERVICES, strict=True) if settings is included)
     more = {}
     for name, budget in {**READS, **WRITES, **REFUSED}.items():
         fill(client, budget)

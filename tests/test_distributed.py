@@ -26,6 +26,7 @@ from tests.test_budget import (
     WITH_ACCOUNTS,
     WITH_DEFAULT_BUCKET,
     WITH_HISTORY,
+    WITH_QUOTAS,
     WRITES,
     Budget,
     fill,
@@ -48,7 +49,7 @@ ACROSS: Mapping[str, Callable[[Client], Any]] = {
     "flush": lambda c: c.app.extensions["kinto"].storage.flush(),
 }
 
-SERVICES = (WITH_DEFAULT_BUCKET, WITH_HISTORY, WITH_ACCOUNTS)
+SERVICES = (WITH_DEFAULT_BUCKET, WITH_HISTORY, WITH_QUOTAS, WITH_ACCOUNTS)
 
 HEALTH: Mapping[str, Callable[[Client], Any]] = {
     "the start": lambda c: c.app.extensions["kinto"].start(),

@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 from blueprints.plugins import Context, Effect, Metrics, bucket_of
 from blueprints.plugins.quotas.limits import MAX_BYTES, MAX_ITEMS, Limits, QuotaExceeded
 from blueprints.plugins.quotas.sizes import size_of
-from blueprints.plugins.quotas.tables import NUMBERS, add, remove_bucket, remove_collections
+from blueprints.plugins.quotas.tables import NUMBERS, add, remove_buckets, remove_collections
 from blueprints.plugins.quotas.usage import COUNTED, Changes, Usage, collection_of
 
 METRIC: Final = "plugins.quotas"
@@ -76,7 +76,9 @@ def write(changes: Changes, execution: Execution) -> dict[str, Usage]:
 
     Return the numbers that changed, as they are then, buckets before their collections.
     """
-    if not (changes.deleted_buckets or changes.deleted_collections):
+    if changes.deleted_buckets:
+        execution.execute(remove_buckets, {"buckets": sorted(changes.deleted_buckets)})
+    if not changes.deleted_collections:
         return _add(changes.usages, execution)
     usages: dict[str, Usage] = {}
     for bucket in changes.buckets():
@@ -85,9 +87,7 @@ def write(changes: Changes, execution: Execution) -> dict[str, Usage]:
 
 
 def _write_bucket(bucket: str, changes: Changes, execution: Execution) -> dict[str, Usage]:
-    """Write the changes of a bucket in which something is deleted."""
-    if bucket in changes.deleted_buckets:
-        execution.execute(remove_bucket, {"of_bucket": bucket})
+    """Write the changes of one bucket, in which collections may be deleted."""
     usages, collections = changes.in_bucket(bucket), changes.deleted_collections.get(bucket)
     if collections:
         # The row of the bucket needs no statement of its own if nothing else changes in it.

@@ -77,5 +77,5 @@ read under its lock.
 stored_buckets: Final = select(quotas.c.bucket).distinct()
 """Selects the buckets that have rows."""
 
-remove_bucket: Final = delete(quotas).where(quotas.c.bucket == _BUCKET)
-"""Deletes the rows of a bucket and of the collections in it."""
+remove_buckets: Final = delete(quotas).where(quotas.c.bucket.in_(bindparam("buckets", type_=Text, expanding=True)))
+"""Deletes the rows of *buckets* and of the collections in them, whose lists the transaction has locked."""

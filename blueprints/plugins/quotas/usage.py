@@ -65,8 +65,8 @@ class Changes:
             self._usage(collection).add(kind if kind == "record" else "", number, size)
 
     def buckets(self) -> Iterable[str]:
-        """Return the buckets that change, in order."""
-        return sorted({*map(bucket_of, self.usages), *self.deleted_collections, *self.deleted_buckets})
+        """Return the buckets in which something changes but for those that are deleted, in order."""
+        return sorted({*map(bucket_of, self.usages), *self.deleted_collections})
 
     def in_bucket(self, bucket: str) -> dict[str, Usage]:
         """Return the changes of a bucket and the collections in it, in the order of their URIs."""
