@@ -28,6 +28,7 @@ from app.kinds import Kinds, core_kinds
 from app.parsing import queries
 from app.parsing.ids import NameGenerator
 from app.parsing.parameters import Fields
+from backends.codec import dumps
 from backends.storage import (
     LIVING,
     NEWEST_FIRST,
@@ -42,6 +43,7 @@ from backends.storage import (
 )
 from backends.storage.compiled import Sql
 from backends.storage.index_keys import object_key
+from backends.storage.index_terms import terms_of
 from backends.storage.indexes import read_definition
 from backends.storage.intervals import OBJECT
 from backends.storage.tables import grants, metadata
@@ -70,25 +72,35 @@ NEWEST = 1_000 + OBJECTS + TOMBSTONES
 
 
 INDEX = Index(LIST, 2, bytes.fromhex("0100000000000001"), read_definition('{"fields":["n"]}'))
-"""The index of the list: one object in fifty has each of its values."""
+"""An index of the list: one object in fifty has each of its values."""
+
+TEXTS = Index(LIST, 5, bytes.fromhex("0100000000000002"), read_definition('{"text":["title"]}'))
+ELEMENTS = Index(LIST, 6, bytes.fromhex("0100000000000003"), read_definition('{"contains":["tags"]}'))
+"""Indexes with terms: one object in a thousand has each word and each element; all have the word `all`."""
 
 
-def _rows() -> dict[str, Iterator[tuple[Any, ...]]]:
+def _rows(encode_terms: Callable[[Sequence[int]], str | None]) -> dict[str, Iterator[tuple[Any, ...]]]:
     living = range(1, OBJECTS + 1)
     text = '{"id":"x","last_modified":1,"n":1}'
 
     def key(number: int) -> bytes | None:
         return object_key(INDEX, {"n": number % 50, "last_modified": 1_000 + number})[0]
 
+    def entries(number: int) -> tuple[Any, ...]:
+        document = {"n": number % 50, "title": f"all w{number % 1_000}", "tags": [f"t{number % 1_000}"]}
+        return dumps(document), None, key(number), None, None, encode_terms(terms_of([TEXTS, ELEMENTS], document))
+
     def documents() -> Iterator[tuple[Any, ...]]:
-        yield B, B, "/buckets", 1, 1, False, text, None, None
-        yield B, C, f"{B}/collections", 1, 1, False, text, None, None
-        yield from ((B, f"{LIST}/r{n}", LIST, 1, 1_000 + n, False, f'{{"n":{n % 50}}}', None, key(n)) for n in living)
+        nothing = (text, *[None] * 5)
+        yield B, B, "/buckets", 1, 1, False, *nothing
+        yield B, C, f"{B}/collections", 1, 1, False, *nothing
+        yield from ((B, f"{LIST}/r{n}", LIST, 1, 1_000 + n, False, *entries(n)) for n in living)
         gone = ((f"{LIST}/gone{n}", 1_000 + OBJECTS + n) for n in range(1, TOMBSTONES + 1))
-        yield from ((B, uri, LIST, 1, timestamp, True, text, None, None) for uri, timestamp in gone)
+        yield from ((B, uri, LIST, 1, timestamp, True, *nothing) for uri, timestamp in gone)
 
     def indexes() -> Iterator[tuple[Any, ...]]:
-        yield B, LIST, 2, INDEX.prefix.hex(), INDEX.definition.text(), "declared", "ready", "", 1
+        for each in (INDEX, TEXTS, ELEMENTS):
+            yield B, LIST, each.slot, each.prefix.hex(), each.definition.text(), "declared", "ready", "", 1
 
     def grants() -> Iterator[tuple[Any, ...]]:
         yield B, B, "/buckets", "write", "owner", 1, LIVING
@@ -116,11 +128,14 @@ def _rows() -> dict[str, Iterator[tuple[Any, ...]]]:
     }
 
 
+TABLES = ("documents", "indexes", "grants", "members", "clocks")
+
+
 def _fill(storage: Any, most: int | None = None) -> None:
     """Fill the tables as an import does, past the rules, with *most* rows each or all."""
     connection = storage.writing.raw_connection()
     cursor = connection.cursor()
-    for table, rows in _rows().items():
+    for table, rows in _rows(storage._dialect.encode_terms).items():
         values = list(islice(rows, most))
         columns = ",".join(metadata.tables[table].c.keys()[: len(values[0])])
         if storage.writing.dialect.name == "postgresql":
@@ -141,7 +156,7 @@ def _analyze(storage: Any) -> None:
         connection.close()
         return
     connection.driver_connection.autocommit = True
-    for table in _rows():
+    for table in TABLES:
         connection.cursor().execute(f"VACUUM ANALYZE {table}")
     connection.invalidate()
 
@@ -165,7 +180,7 @@ def _fill_and_empty(storage: Any) -> None:
     """Leave statistics of tables that are nearly empty, and indexes as big as they were."""
     _fill(storage)
     connection = storage.writing.raw_connection()
-    for table in _rows():
+    for table in TABLES:
         connection.cursor().execute(
             f"DELETE FROM {table} WHERE ctid <> ALL (ARRAY(SELECT ctid FROM {table} ORDER BY ctid DESC LIMIT 4))"
         )
@@ -242,7 +257,7 @@ def storage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 def _disable_autovacuum(storage: Any) -> None:
     connection = storage.writing.raw_connection()
-    for table in _rows():
+    for table in TABLES:
         connection.cursor().execute(f"ALTER TABLE {table} SET (autovacuum_enabled = false)")
     connection.close()
 
@@ -471,6 +486,31 @@ def test_one_bucket_is_expected_to_have_most_rows(storage: Any, table: str) -> N
     connection.invalidate()
 
     assert plans[0]["Plan Rows"] >= plans[1]["Plan Rows"] / 250  # without statistics a 200th is expected
+
+
+TERMS: dict[str, dict[str, Any]] = {
+    "a word": {"words": ("w7",)},
+    "two words": {"words": ("all", "w7")},
+    "a word and an element": {"words": ("all",), "filters": (Filter(("tags",), "contains", ["t7"]),)},
+    "an element": {"filters": (Filter(("tags",), "contains", ["t7"]),), "order": (Order(("n",)), *NEWEST_FIRST)},
+    "one of two elements": {"filters": (Filter(("tags",), "contains_any", ["t7", "t8"]),)},
+}
+
+
+@pytest.mark.parametrize("page", TERMS.values(), ids=TERMS.keys())
+def test_a_page_by_terms_looks_at_the_objects_that_have_them(storage: Any, page: dict[str, Any]) -> None:
+    on_postgresql = storage.reading.dialect.name == "postgresql"
+    selection = _page("owner", **page)
+    counted = _page("owner", **{**page, "limit": LIVING, "count_only": True})
+    elements = page["filters"][0].value if "filters" in page else ["t7"]
+    for each in (selection, counted):
+        storage.read(each)
+
+        cost, plan = looked_at(storage, partial(storage.read, each))
+
+        assert ("documents_by_terms" if on_postgresql else "SEARCH terms USING PRIMARY KEY") in plan
+        assert cost <= (100 if on_postgresql else 40_000 if "all" in str(page) else 12_000), f"{cost}\n{plan}"
+    assert storage.read(counted).total == OBJECTS // 1_000 * len(elements)
 
 
 def test_a_total_is_counted_by_the_keys_of_an_index(storage: Any) -> None:

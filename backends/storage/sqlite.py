@@ -34,6 +34,7 @@ from sqlalchemy import (
     case,
     column,
     event,
+    exists,
     func,
     literal,
     literal_column,
@@ -273,13 +274,31 @@ _OPERATORS: Final = {
 _TERMS: Final = table("terms", column("bucket"), column("term"), column("uri", Text))
 """The terms of all documents, which triggers keep (`migrations/versions/0001_tables.py`)."""
 
+_MANY: Final[ColumnElement[int]] = literal_column("1000")
+"""The number of documents with a term from which on it counts as frequent."""
 
-def _uris_with_terms(bucket: ColumnElement[str], terms: ColumnElement[str], *, every: bool) -> Select[Any]:
-    """Return the URIs of the documents in a bucket that have *every* term of a JSON array, or any."""
+
+def _uris_with_any_term(bucket: ColumnElement[str], terms: ColumnElement[str]) -> Select[Any]:
+    """Return the URIs of the documents in a bucket that have one of the terms of a JSON array."""
     each = func.json_each(terms).table_valued("value")
-    rows = select(_TERMS.c.uri).where(_TERMS.c.bucket == bucket, _TERMS.c.term.in_(select(each.c.value)))
-    uris = rows.group_by(_TERMS.c.uri)
-    return uris.having(func.count() == func.json_array_length(terms)) if every else uris
+    return select(_TERMS.c.uri).where(_TERMS.c.bucket == bucket, _TERMS.c.term.in_(select(each.c.value))).distinct()
+
+
+def _uris_with_every_term(bucket: ColumnElement[str], terms: ColumnElement[str]) -> Select[Any]:
+    """Return the URIs of the documents in a bucket that have all terms of a JSON array.
+
+    Those with the rarest term are looked up, and the other terms of each.
+    """
+    each, other = (func.json_each(terms).table_valued("value", name=name) for name in ("each_term", "other_term"))
+    one: ColumnElement[int] = literal_column("1")
+    few = select(one).where(_TERMS.c.bucket == bucket, _TERMS.c.term == each.c.value).limit(_MANY)
+    count = select(func.count()).select_from(few.correlate(each).subquery()).scalar_subquery()
+    rarest = select(each.c.value).order_by(count, each.c.value).limit(one).scalar_subquery()
+    same = _TERMS.alias("same")
+    has_other = select(one).where(same.c.bucket == bucket, same.c.term == other.c.value, same.c.uri == _TERMS.c.uri)
+    lacks_one = select(one).select_from(other).where(~exists(has_other.correlate(other, _TERMS)))
+    has_rarest = _TERMS.c.bucket == bucket, _TERMS.c.term == rarest
+    return select(_TERMS.c.uri).where(*has_rarest, ~exists(lacks_one.correlate(_TERMS)))
 
 
 class _CrossJoin(Join):
@@ -464,7 +483,8 @@ class SqliteDialect:
 
     def documents_with_terms(self, bucket: ColumnElement[str], names: Sequence[str], *, every: bool) -> FromClause:
         """Look up the URIs in the table of terms, then the documents by them."""
-        parts = [_uris_with_terms(bucket, bindparam(name, type_=Text), every=every) for name in names]
+        find = _uris_with_every_term if every else _uris_with_any_term
+        parts = [find(bucket, bindparam(name, type_=Text)) for name in names]
         uris = (parts[0] if len(parts) == 1 else union(*parts)).subquery("found")
         rows = select(*documents.c).where(documents.c.bucket == bucket)
         return self.look_up(rows, uris, documents.c.uri == uris.c.uri).subquery("candidates")
