@@ -513,6 +513,20 @@ def test_a_page_by_terms_looks_at_the_objects_that_have_them(storage: Any, page:
     assert storage.read(counted).total == OBJECTS // 1_000 * len(elements)
 
 
+@pytest.mark.parametrize("order", [(Order(("n",)),), ()], ids=["by an index with keys", "in the order of the list"])
+def test_a_page_of_a_frequent_word_is_read_as_without_terms(storage: Any, order: tuple[Order, ...]) -> None:
+    most = 1_200 if storage.reading.dialect.name == "postgresql" else 80_000
+    selection = _page("owner", words=("all",), order=(*order, *NEWEST_FIRST))
+    storage.read(selection)
+
+    cost, plan = looked_at(storage, lambda: storage.read(selection))
+
+    assert [stored.id for stored in storage.read(selection).page] == [
+        f"r{OBJECTS - place * (50 if order else 1)}" for place in range(11)
+    ]
+    assert cost <= most, f"{cost}\n{plan}"
+
+
 def test_a_total_is_counted_by_the_keys_of_an_index(storage: Any) -> None:
     counted = _page("owner", filters=(Filter(("n",), "eq", 7),), **COUNTED)
     storage.read(counted)

@@ -6,11 +6,13 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import Final
 
-from backends.storage.index_plans import IndexPlan, Plan, choose, may_use_index
+from backends.storage.index_plans import IndexPlan, may_use_index
 from backends.storage.index_suggestions import suggest, suggest_elements
 from backends.storage.indexes import LONG, READY, REFUSED, Index
+from backends.storage.plans import Plan, choose
 from backends.storage.selections import WORDS, Page
 from backends.storage.snapshots import Explanation
+from backends.storage.term_plans import MAX_FOUND, TermPlan
 
 MAX_COUNTED: Final = 10_000
 """The most objects of an index that are counted for an explanation."""
@@ -24,6 +26,8 @@ def explain(
 ) -> Explanation:
     """Return how a page was read: *objects* is the number that the plan gives, or in the list without a plan."""
     reason = None if plan else _reason_without_index(page, indexes)
+    if isinstance(plan, TermPlan) and plan.bounded and objects > MAX_FOUND:
+        plan, reason = plan.otherwise, "frequent"
     suggestion = suggest_elements(page) or suggest(page) if reason == MISSING_INDEX else None
     if _is_limited(page, plan):
         objects = min(objects, page.limit * (len(plan.ranges) if isinstance(plan, IndexPlan) else 1))
@@ -44,6 +48,8 @@ def counting(page: Page, plan: Plan) -> tuple[Page, Plan]:
         unless_timestamp=None,
         explain=False,
     )
+    if isinstance(plan, TermPlan):
+        plan = replace(plan, bounded=False, otherwise=None)
     return counted, replace(plan, covered=frozenset(range(len(filters))))
 
 

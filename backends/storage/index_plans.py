@@ -4,8 +4,7 @@ The choice is made here and not by the database, whose statistics know nothing o
 whose equalities are on its first fields, if the page sorts by the fields that follow, in the same directions, then by
 the timestamp, newest first. On the first field without an equality one range (`gt_`, `min_`, `lt_`, `max_`), or the
 values of one `in_`, narrow it further. All other filters are applied to the objects that the index gives. A count needs
-no order. Where terms find objects too (`backends.storage.term_plans`), they are preferred to keys: an element of an
-array, or a word, is in few objects.
+no order.
 
     Page(filters=(status = "active", count >= 5, like_title=...), order=(-count, -last_modified)), index status, -count:
     k2 >= prefix || "active"  AND  k2 < end_of(prefix || "active" || reversed(5))      and the filter on the title
@@ -13,14 +12,13 @@ array, or a word, is in few objects.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from backends.storage.index_keys import end_of, field_key, timestamp_key
 from backends.storage.indexes import LONG, UNIQUE, Index
 from backends.storage.selections import Order, Page
-from backends.storage.term_plans import TermPlan, plan_terms
 
 MAX_RANGES: Final = 10
 """The most values of `in_` that an index looks up."""
@@ -73,26 +71,19 @@ class IndexPlan:
         }
 
 
-Plan = IndexPlan | TermPlan
-
-
 def may_use_index(page: Page) -> bool:
     """Return whether an index could serve a page. Tombstones have no keys; the timestamp has an index of its own."""
     return not page.tombstones and bool(page.filters or page.words or page.order[0].path != ("last_modified",))
 
 
-def choose(page: Page, indexes: Collection[Index]) -> Plan | None:
-    """Return the plan that narrows a page most, None if no index serves it."""
-    if not may_use_index(page):
-        return None
+def plan_keys(page: Page, indexes: Iterable[Index]) -> IndexPlan | None:
+    """Return the plan that narrows a page most, None if no index with keys serves it."""
     plans = [
         plan
         for index in indexes
         if index.definition.is_keyed and index.is_built and (plan := _plan(page, index)) is not None
     ]
-    best = max(plans, key=_preference, default=None)
-    is_unique = best is not None and best.index.definition.kind == UNIQUE
-    return best if is_unique else plan_terms(page, indexes) or best
+    return max(plans, key=_preference, default=None)
 
 
 def _preference(plan: IndexPlan) -> tuple[bool, int, int, int]:

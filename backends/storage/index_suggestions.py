@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import Final
 
-from backends.storage.index_plans import MAX_RANGES, choose, may_use_index
+from backends.storage.index_plans import MAX_RANGES, may_use_index
 from backends.storage.indexes import (
     AUTOMATIC,
     CONTAINS,
@@ -22,6 +22,7 @@ from backends.storage.indexes import (
     IndexDefinition,
     read_definition,
 )
+from backends.storage.plans import choose
 from backends.storage.selections import NEWEST_FIRST, Order, Page
 from backends.storage.snapshots import Snapshot
 

@@ -70,10 +70,11 @@ from backends.storage.branches import (
 )
 from backends.storage.dialect import Dialect
 from backends.storage.filters import QueryShape, conditions, describe, in_direction, ordering
-from backends.storage.index_plans import IndexShape, Plan
+from backends.storage.index_plans import IndexPlan, IndexShape
+from backends.storage.plans import Plan
 from backends.storage.statements import Statement
 from backends.storage.tables import ENTRIES, clocks, documents, grants
-from backends.storage.term_plans import TermPlan, TermShape
+from backends.storage.term_plans import MAX_FOUND, TermPlan, TermShape
 
 FEW: Final = 1_000
 """The number of objects that are cheap to look up for any page."""
@@ -187,12 +188,13 @@ class Pages:
         )
         if frame.in_order:
             values["first_objects"] = min(FEW + 4 * page.limit, LIVING)
+        keys = plan
         if isinstance(plan, TermPlan):
-            values |= {
-                _terms_name(number): self._dialect.encode_terms(group) for number, group in enumerate(plan.groups)
-            }
-        elif plan is not None:
-            values |= plan.values()
+            groups = enumerate(plan.groups)
+            values |= {_terms_name(number): self._dialect.encode_terms(group) for number, group in groups}
+            keys = plan.otherwise
+        if isinstance(keys, IndexPlan):
+            values |= keys.values()
         shape = _PageShape(frame, query, page.count_only, page.private, plan.shape if plan else None)
         return self._statements(shape), values
 
@@ -282,25 +284,35 @@ class Pages:
             order = [in_direction(rows.c[name], descending=descending) for name, descending in sort]
             return select(*rows.c).order_by(*order).limit(limit).subquery()
 
-        for gate in gates:
-            if isinstance(shape.index_shape, TermShape) and gate.whole_list:
-                rows = first(self._with_terms(shape, shape.index_shape).subquery(), gate.limit)
-            elif isinstance(shape.index_shape, IndexShape) and gate.whole_list:
-                ranges = self._ranges(shape, shape.index_shape, gate.limit, columns)
-                is_sorted = shape.index_shape.is_sorted and len(ranges) == 1
-                rows = ranges[0] if is_sorted else first(_union(ranges), gate.limit)
-            else:
-                states = [
-                    ~documents.c.deleted,
-                    *([documents.c.deleted] if shape.query.tombstones and gate.whole_list else []),
-                ]
-                parts = []
-                for state in states:
-                    selected = gate.restrict(select(*columns).where(state, *matching), self._dialect)
-                    parts.append(first(selected.subquery(), gate.limit))
-                rows = parts[0] if len(parts) == 1 else first(_union(parts), gate.limit)
+        def in_rank(rows: FromClause) -> Select[Any]:
             text = self._dialect.text(rows.c.data, shape.private)
-            yield branch(ROW, **object_columns(rows, text), rank=func.row_number().over())
+            return branch(ROW, **object_columns(rows, text), rank=func.row_number().over())
+
+        for gate in gates:
+            index, limit = shape.index_shape if gate.whole_list else None, gate.limit
+            if isinstance(index, TermShape):
+                found = self._with_terms(index)
+                with_terms = self._matching(shape, index, found).subquery()
+                if not index.bounded:
+                    yield in_rank(first(with_terms, limit))
+                    continue
+                are_few = select(func.count()).select_from(found).scalar_subquery() <= integer(MAX_FOUND)
+                yield in_rank(first(with_terms, case((are_few, limit), else_=integer(0))))
+                index, limit = index.otherwise, case((are_few, integer(0)), else_=limit)
+            if index is not None:
+                ranges = self._ranges(shape, index, limit, columns)
+                is_sorted = index.is_sorted and len(ranges) == 1
+                yield in_rank(ranges[0] if is_sorted else first(_union(ranges), limit))
+                continue
+            states = [
+                ~documents.c.deleted,
+                *([documents.c.deleted] if shape.query.tombstones and gate.whole_list else []),
+            ]
+            parts = []
+            for state in states:
+                selected = gate.restrict(select(*columns).where(state, *matching), self._dialect)
+                parts.append(first(selected.subquery(), limit))
+            yield in_rank(parts[0] if len(parts) == 1 else first(_union(parts), limit))
 
     def _columns(self, query: QueryShape, table: FromClause) -> tuple[list[ColumnElement[Any]], list[tuple[str, bool]]]:
         """Return the columns of a page's rows in a table, and the names and directions of those that sort it."""
@@ -310,12 +322,18 @@ class Pages:
         columns += [key for key, _ in keys if key.name not in table.c]
         return columns, [(key.name, descending) for key, descending in keys]
 
-    def _with_terms(self, shape: _PageShape, index: TermShape) -> Select[Any]:
-        """Return the objects that have the terms of a plan and match the other conditions."""
+    def _with_terms(self, index: TermShape) -> FromClause:
+        """Return the objects that have the terms of a plan; of a bounded page only as many as show that it has more."""
         names = [_terms_name(number) for number in range(index.groups)]
-        found = self._dialect.documents_with_terms(BUCKET, names, every=index.every)
-        matching = conditions(shape.query._replace(tombstones=True), found, self._dialect, index.covered)
+        rows = self._dialect.documents_with_terms(BUCKET, names, every=index.every)
+        if index.bounded:
+            return rows.limit(integer(MAX_FOUND + 1)).cte("found").prefix_with("MATERIALIZED")
+        return rows.offset(integer(0)).subquery("found")
+
+    def _matching(self, shape: _PageShape, index: TermShape, found: FromClause) -> Select[Any]:
+        """Return the rows of a page among the objects that have the terms of a plan."""
         columns, _ = self._columns(shape.query, found)
+        matching = conditions(shape.query._replace(tombstones=True), found, self._dialect, index.covered)
         return select(*columns).where(found.c.list == _LIST, ~found.c.deleted, *matching)
 
     def _ranges(
@@ -350,7 +368,8 @@ class Pages:
         """
         for gate in gates:
             if isinstance(shape.index_shape, TermShape) and gate.whole_list:
-                counted = select(self._with_terms(shape, shape.index_shape).subquery().c.uri)
+                found = self._with_terms(shape.index_shape)
+                counted = select(self._matching(shape, shape.index_shape, found).subquery().c.uri)
             elif isinstance(shape.index_shape, IndexShape) and gate.whole_list:
                 key = documents.c[f"k{shape.index_shape.slot}"]
                 counted = select(_union(self._ranges(shape, shape.index_shape, gate.limit, [key])).c[key.name])

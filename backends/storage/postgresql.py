@@ -344,18 +344,17 @@ class PostgresqlDialect:
         text = collate(func.concat_ws(_BLANK, *texts, type_=Text), "C")
         return text.op("~", is_comparison=True)(all_(cast(bindparam("words", type_=_TEXTS), _TEXTS)))
 
-    def documents_with_terms(self, bucket: ColumnElement[str], names: Sequence[str], *, every: bool) -> FromClause:
+    def documents_with_terms(self, bucket: ColumnElement[str], names: Sequence[str], *, every: bool) -> Select[Any]:
         """Use the GIN index: no other one serves these conditions.
 
         That of the bucket has another collation than its column, since the planner would prefer the primary key, and
-        read the whole bucket, to a bitmap scan, which is off (`_configure`). Both collations compare bytes. OFFSET 0
-        keeps other conditions out.
+        read the whole bucket, to a bitmap scan, which is off (`_configure`). Both collations compare bytes.
         """
         operator = "@>" if every else "&&"
         terms = (cast(bindparam(name, type_=_TERMS), _TERMS) for name in names)
         has_terms = or_(*(documents.c.terms.op(operator, is_comparison=True)(each) for each in terms))
         in_bucket = documents.c.bucket == collate(bucket, "POSIX")
-        return select(*documents.c).where(has_terms, in_bucket).offset(literal_column("0")).subquery("candidates")
+        return select(*documents.c).where(has_terms, in_bucket)
 
     def encode_terms(self, terms: Sequence[int]) -> str | None:
         """Return the text of an array."""

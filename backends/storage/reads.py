@@ -88,9 +88,10 @@ from backends.storage.branches import (
 )
 from backends.storage.dialect import Dialect
 from backends.storage.explanations import MAX_COUNTED, counting, explain
-from backends.storage.index_plans import Plan, choose, may_use_index
+from backends.storage.index_plans import may_use_index
 from backends.storage.indexes import TEXT
 from backends.storage.pages import Pages
+from backends.storage.plans import Plan, choose
 from backends.storage.sessions import Session
 from backends.storage.statements import Statement
 from backends.storage.tables import documents

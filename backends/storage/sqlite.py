@@ -481,13 +481,13 @@ class SqliteDialect:
         fields = (name for path in paths for name in path)
         return func.document_has_words(document, bindparam("words", type_=Text), *fields, type_=Boolean)
 
-    def documents_with_terms(self, bucket: ColumnElement[str], names: Sequence[str], *, every: bool) -> FromClause:
+    def documents_with_terms(self, bucket: ColumnElement[str], names: Sequence[str], *, every: bool) -> Select[Any]:
         """Look up the URIs in the table of terms, then the documents by them."""
         find = _uris_with_every_term if every else _uris_with_any_term
         parts = [find(bucket, bindparam(name, type_=Text)) for name in names]
         uris = (parts[0] if len(parts) == 1 else union(*parts)).subquery("found")
         rows = select(*documents.c).where(documents.c.bucket == bucket)
-        return self.look_up(rows, uris, documents.c.uri == uris.c.uri).subquery("candidates")
+        return self.look_up(rows, uris, documents.c.uri == uris.c.uri)
 
     def encode_terms(self, terms: Sequence[int]) -> str | None:
         """Return a JSON array, which triggers split into rows of the table `terms`."""

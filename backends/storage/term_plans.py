@@ -7,6 +7,10 @@ group, or are the only one. Without either, the objects have any of the terms of
     Page(words=("red", "fox"), filters=(tags contains ["x"],)), indexes by texts A and B, by elements C:
     terms @> {A red, A fox, C x}  OR  terms @> {B red, B fox, C x}
 
+Terms give the objects in no order, so that all of them are read. That is wrong for a frequent term where the first
+objects of the list, or of an index with keys, soon fill the page. Such a page is *bounded*: its statement reads
+`MAX_FOUND` objects by their terms at most, and if there are more it reads the page as if there were no terms.
+
 The condition on elements stays behind that: it is cheap, and exact whatever the hashes are. The words of many objects
 are not cheap to compare, so that the terms alone decide on words: a false match of a 64-bit hash, whose key nobody
 knows, would take more objects than there are.
@@ -15,9 +19,10 @@ knows, would take more objects than there are.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Final, NamedTuple
+from dataclasses import dataclass, replace
+from typing import ClassVar, Final, NamedTuple
 
+from backends.storage.index_plans import IndexPlan, IndexShape
 from backends.storage.index_terms import element_terms, word_terms
 from backends.storage.indexes import CONTAINS, TEXT, Index
 from backends.storage.selections import WORDS, Filter, Page
@@ -26,43 +31,62 @@ _MAX_TERMS: Final = 100
 """The most terms of elements that objects must have all of; the condition compares the others."""
 
 
+MAX_FOUND: Final = 1_000
+"""The most objects that are read by their terms for a bounded page."""
+
+
 class TermShape(NamedTuple):
     """The parts of a plan that the SQL of a page depends on.
 
     `groups` is the number of groups of terms; objects have *every* term of one group, or any. `covered` are the numbers
-    of the conditions that the terms fulfil.
+    of the conditions that the terms fulfil. `otherwise` as in `TermPlan`.
     """
 
     groups: int
     every: bool
     covered: frozenset[int]
+    bounded: bool
+    otherwise: IndexShape | None
 
 
 @dataclass(frozen=True, slots=True)
 class TermPlan:
-    """The terms by which objects are found, and the indexes that they are of."""
+    """The terms by which objects are found, and the indexes that they are of.
 
-    indexes: tuple[Index, ...]
+    A `bounded` page with too many objects is read by the plan `otherwise`, or if that is None in the order of the list.
+    """
+
+    terms_of: tuple[Index, ...]
     groups: tuple[tuple[int, ...], ...]
     every: bool
     covered: frozenset[int]
+    bounded: bool = False
+    otherwise: IndexPlan | None = None
 
-    is_sorted: Final = False
-    """Terms give the objects in no order."""
+    is_sorted: ClassVar[bool] = False
 
     @property
     def index(self) -> Index:
         """Return the index that an explanation names."""
-        return self.indexes[0]
+        return self.terms_of[0]
+
+    @property
+    def indexes(self) -> tuple[Index, ...]:
+        """Return the indexes that are used."""
+        return (*self.terms_of, *(self.otherwise.indexes if self.otherwise else ()))
 
     @property
     def shape(self) -> TermShape:
         """Return what the SQL depends on."""
-        return TermShape(len(self.groups), self.every, self.covered)
+        otherwise = self.otherwise.shape if self.otherwise else None
+        return TermShape(len(self.groups), self.every, self.covered, self.bounded, otherwise)
 
 
-def plan_terms(page: Page, indexes: Collection[Index]) -> TermPlan | None:
-    """Return the plan of a page by terms, None if no index by texts or elements serves it."""
+def plan_terms(page: Page, indexes: Collection[Index], keys: IndexPlan | None) -> TermPlan | None:
+    """Return the plan of a page by terms, None if no index by texts or elements serves it.
+
+    *keys* is the plan without terms.
+    """
     texts = [index for index in indexes if index.definition.kind == TEXT] if page.words else []
     if not all(index.is_built for index in texts):
         texts = []
@@ -72,12 +96,17 @@ def plan_terms(page: Page, indexes: Collection[Index]) -> TermPlan | None:
     used = tuple(dict.fromkeys((*texts, *(index for index, _ in every))))
     if texts:
         groups = tuple(tuple(sorted({*word_terms(index, page.words), *shared})) for index in texts)
-        return TermPlan(used, groups, every=True, covered=frozenset({WORDS}))
-    if shared:
-        return TermPlan(used, (tuple(shared),), every=True, covered=frozenset())
-    for index, terms in _lookups(page, "contains_any", elements):
-        return TermPlan((index,), (tuple(sorted(terms)),), every=False, covered=frozenset())
-    return None
+        plan = TermPlan(used, groups, every=True, covered=frozenset({WORDS}))
+    elif shared:
+        plan = TermPlan(used, (tuple(shared),), every=True, covered=frozenset())
+    else:
+        either = next(_lookups(page, "contains_any", elements), None)
+        if either is None:
+            return None
+        plan = TermPlan((either[0],), (tuple(sorted(either[1])),), every=False, covered=frozenset())
+    if page.count_only or not (keys or page.order[0].path == ("last_modified",)):
+        return plan
+    return replace(plan, bounded=True, otherwise=keys)
 
 
 def _lookups(page: Page, operator: str, elements: Sequence[Index]) -> Iterator[tuple[Index, set[int]]]:

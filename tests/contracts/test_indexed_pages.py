@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from backends.codec import dumps
 from backends.storage import OPERATORS, Change, Filter, IndexDefinition, Move, Order, Page, Selection, Storage, Stored
-from backends.storage.index_plans import IndexPlan, choose
+from backends.storage.index_plans import IndexPlan
 from backends.storage.indexes import FIELDS, LONG, READY, UNIQUE, WANTED
+from backends.storage.plans import choose
 from tests.contracts.test_filters import operand
 from tests.support import model
 from tests.support.databases import BASICAUTH, DATABASES, database_url, keep_app

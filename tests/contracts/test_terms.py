@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from sqlalchemy import ARRAY, Text, bindparam, func, select
 
 from backends.storage import Filter, IndexDefinition, Order, Page, Storage
-from backends.storage.index_plans import choose
-from backends.storage.indexes import CONTAINS, READY, TEXT, WANTED
+from backends.storage.indexes import CONTAINS, FIELDS, READY, TEXT, WANTED
+from backends.storage.plans import choose
 from backends.storage.term_plans import TermPlan
 from backends.storage.words import MAX_LENGTH, pattern_of, words_of
 from tests.contracts.test_indexed_pages import LIST, List, orders
@@ -122,6 +122,26 @@ def test_the_words_and_elements_of_an_object_have_no_limit(storage: Storage) -> 
             snapshot = there.read(page)
             assert [stored.id for stored in snapshot.page] == ["r0"]
         assert isinstance(choose(page, snapshot.indexes), TermPlan)
+
+
+def test_pages_of_a_frequent_element_are_those_without_terms(storage: Storage) -> None:
+    many = [{"tags": ["all", number % 3], "t": "all", "n": number % 7} for number in range(1_050)]
+    defined = [IndexDefinition(CONTAINS, (Order(("tags",)),)), IndexDefinition(TEXT, (Order(("t",)),))]
+    there = List(storage, many, defined)
+    by_n = IndexDefinition(FIELDS, (Order(("n",)),))
+    condition = Filter(("tags",), "contains_any", ["all"])
+    page = Page(LIST, (condition,), limit=600, unrestricted=True, explain=True)
+
+    for declared in (defined, [*defined, by_n]):
+        there.redeclare(declared)
+        for order in (page.order, (Order(("n",)), *page.order)):
+            for words in ((), ("all",)):
+                each = replace(page, order=order, words=words, texts=((("t",),),))
+                snapshot = there.read(each)
+                assert there.find(each, cycle([lambda: None])) == there.expected(each)
+                assert snapshot.explanation is not None
+                frequent = order == page.order or by_n in declared
+                assert snapshot.explanation.reason == ("frequent" if frequent else None)
 
 
 def test_words_are_ignored_without_an_index_by_texts(storage: Storage) -> None:
