@@ -14,7 +14,7 @@ from typing import Final
 
 from app.index_demand import IndexDemand
 from backends.storage import Index, IndexDefinition, Page, Snapshot, Storage
-from backends.storage.index_suggestions import missing_index, used_automatic
+from backends.storage.index_suggestions import automatic_index_of, missing_index
 from backends.tolerance import tolerate
 
 log: Final = logging.getLogger("kinto.indexes")
@@ -56,7 +56,7 @@ class Indexing:
 
     def _notice_automatic(self, page: Page, snapshot: Snapshot) -> bool:
         """Return whether a page wants an index to be created, or used one whose last noted use is a day ago."""
-        used = used_automatic(page, snapshot)
+        used = automatic_index_of(page, snapshot)
         if used is not None and used.since < _now_ms() - _DAY_SECONDS * 1000:
             with self._lock:
                 if len(self._used) < _MAX_WAITING:

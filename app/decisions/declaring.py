@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from app.errors import Problem
 from app.kinds import Data
 from app.operation import Effect, Operation
-from app.parsing.indexes import ATTRIBUTE, declared_indexes, index_problem
+from app.parsing.indexes import ATTRIBUTE, index_definitions, index_problem
 from backends.storage import IndexDefinition, Stored
 
 _MEMBER = f'"{ATTRIBUTE}"'
@@ -21,7 +21,7 @@ def index_problems(operation: Operation, data: Data | None, prefix: str) -> list
     return [problem] if problem else []
 
 
-def changed_indexes(effect: Effect) -> Iterator[tuple[str, tuple[IndexDefinition, ...]]]:
+def index_changes(effect: Effect) -> Iterator[tuple[str, tuple[IndexDefinition, ...]]]:
     """Yield the lists whose declared indexes change by an effect, with the new ones.
 
     Those of a deleted object go with its lists.
@@ -36,4 +36,4 @@ def changed_indexes(effect: Effect) -> Iterator[tuple[str, tuple[IndexDefinition
 
 def _declared(stored: Stored | None) -> tuple[IndexDefinition, ...]:
     """Return the indexes of an object. Only a document with the attribute is decoded."""
-    return declared_indexes(stored.data()) if stored is not None and _MEMBER in stored.text else ()
+    return index_definitions(stored.data()) if stored is not None and _MEMBER in stored.text else ()

@@ -30,7 +30,7 @@ class _Ungrammatical(ValueError):
     """A value is not of the grammar. Its arguments are the place below the attribute, and a description."""
 
 
-def declared_indexes(data: Mapping[str, Json]) -> tuple[IndexDefinition, ...]:
+def index_definitions(data: Mapping[str, Json]) -> tuple[IndexDefinition, ...]:
     """Return the indexes that the data of a collection declares; none if the attribute is not of the grammar."""
     try:
         return _read(data.get(ATTRIBUTE, []))

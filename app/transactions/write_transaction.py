@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from app.decisions.declaring import changed_indexes
+from app.decisions.declaring import index_changes
 from app.decisions.working_set import WorkingSet, now_ms, pairs
 from app.errors import Clash, Taken
 from app.events import Event, collect_events
@@ -166,7 +166,7 @@ class WriteTransaction:
             self.flush()
         for effect in effects:
             self.working_set.apply(effect, self.service.kinds.lists_in(effect.kind, effect.new.uri))
-            for list_uri, definitions in changed_indexes(effect):
+            for list_uri, definitions in index_changes(effect):
                 self._declared[list_uri] = definitions
                 if not self.working_set.is_moving(list_uri):
                     self.working_set.snapshot.clocks |= self.transaction.lock_last(list_uri)

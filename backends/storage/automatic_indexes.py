@@ -6,17 +6,13 @@ whose collection was deleted meanwhile gets none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
 from typing import Final
 
-from sqlalchemy import select
-
+from backends.storage.index_maintenance import IndexMaintenance
 from backends.storage.index_suggestions import has_room
 from backends.storage.indexes import AUTOMATIC, Index, IndexDefinition
 from backends.storage.keys import bucket_of, list_of
 from backends.storage.selections import Selection
-from backends.storage.sessions import Session
 from backends.storage.tables import indexes
 from backends.storage.writes import Writer
 
@@ -24,16 +20,8 @@ UNUSED_MS: Final = 30 * 24 * 3_600_000
 """How long an automatic index may be without use."""
 
 
-class AutomaticIndexes:
-    """Creates and drops automatic indexes: *read_session* yields a session, *transaction* a writing transaction."""
-
-    def __init__(
-        self,
-        read_session: Callable[[], AbstractContextManager[Session]],
-        transaction: Callable[[], AbstractContextManager[Writer]],
-    ) -> None:
-        self._read_session = read_session
-        self._transaction = transaction
+class AutomaticIndexes(IndexMaintenance):
+    """Creates and drops automatic indexes."""
 
     def create(self, name: str, definition: IndexDefinition) -> None:
         """Create an index of a list, to be built, if the list is still large and has room for it."""
@@ -55,7 +43,8 @@ class AutomaticIndexes:
 
     def drop_unused(self, now: int) -> None:
         """Drop the indexes that were not noted as used for long, at the time *now* in ms."""
-        for name in self._lists_with_unused(now - UNUSED_MS):
+        unused = indexes.c.origin == AUTOMATIC, indexes.c.since < now - UNUSED_MS
+        for name in self._lists(*unused):
             with self._transaction() as writer:
                 for index in self._lock(writer, name):
                     if index.origin == AUTOMATIC and index.since < now - UNUSED_MS:
@@ -65,13 +54,3 @@ class AutomaticIndexes:
     def _lock(writer: Writer, name: str) -> tuple[Index, ...]:
         """Lock a list and return its indexes: none where a flush has deleted it meanwhile."""
         return writer.indexes.of(name) if writer.lock((name,)) else ()
-
-    def _lists_with_unused(self, before: int) -> Iterable[str]:
-        unused = (
-            select(indexes.c.list)
-            .where(indexes.c.origin == AUTOMATIC, indexes.c.since < before)
-            .distinct()
-            .order_by(indexes.c.list)
-        )
-        with self._read_session() as session:
-            return list(session.connection.execute(unused).scalars())

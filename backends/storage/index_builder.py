@@ -9,47 +9,30 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import Final
 
-from sqlalchemy import select
-
+from backends.storage.index_maintenance import IndexMaintenance
 from backends.storage.indexes import REFUSED, WANTED, WANTED_LONG, Index, duplicates
-from backends.storage.sessions import Session
 from backends.storage.tables import indexes
-from backends.storage.writes import Writer
 
 STEP: Final = 100
 """The number of objects that get their keys in one transaction."""
 
 
-class IndexBuilder:
-    """Builds indexes: *read_session* yields a session, *transaction* opens a writing transaction."""
-
-    def __init__(
-        self,
-        read_session: Callable[[], AbstractContextManager[Session]],
-        transaction: Callable[[], AbstractContextManager[Writer]],
-    ) -> None:
-        self._read_session = read_session
-        self._transaction = transaction
+class IndexBuilder(IndexMaintenance):
+    """Builds indexes."""
 
     def run(self, report: Callable[[str], None], pause_seconds: float, *, retry: bool) -> None:
         """Build all indexes that are wanted, and with *retry* those that were refused; report those that are built.
 
         Between two steps it pauses, so that writers get the lock of the list.
         """
-        for name in self._lists(WANTED, WANTED_LONG, *([REFUSED] if retry else [])):
+        states = [WANTED, WANTED_LONG, *([REFUSED] if retry else [])]
+        for name in self._lists(indexes.c.state.in_(states)):
             done: str | None = None
             while (following := self._step(name, done, report, retry=retry and done is None)) is not None:
                 done = following
                 time.sleep(pause_seconds)
-
-    def _lists(self, *states: str) -> list[str]:
-        """Return the lists with an index in one of the states."""
-        wanted = select(indexes.c.list).where(indexes.c.state.in_(states)).distinct().order_by(indexes.c.list)
-        with self._read_session() as session:
-            return list(session.connection.execute(wanted).scalars())
 
     def _step(self, name: str, done: str | None, report: Callable[[str], None], *, retry: bool) -> str | None:
         """Build the next part; return the URI that it came to, None if nothing is left or another builder works on it.

@@ -68,7 +68,7 @@ def has_room(definition: IndexDefinition, objects: int, existing: Collection[Ind
     )
 
 
-def used_automatic(page: Page, snapshot: Snapshot) -> Index | None:
+def automatic_index_of(page: Page, snapshot: Snapshot) -> Index | None:
     """Return the automatic index that a page of a whole list is read by, None if it is read by no such index."""
     if not snapshot.full or all(index.origin != AUTOMATIC for index in snapshot.indexes):
         return None

@@ -14,6 +14,9 @@ A single WHERE with OR would read every object of the list. The *gate* of a bran
 in the branch that is open, 0 in the others. It is no condition in WHERE because SQLite skips a branch only by its
 LIMIT.
 
+By terms (`backends.storage.term_plans`) the whole list of a bounded page has two branches: the objects that were found
+(`found`, a common table expression too), and if they are too many the list in its order, or in that of an index.
+
 The index has the living objects of a list before its tombstones, so that neither are read to find the other; a page
 with both is composed of two SELECTs.
 """

@@ -18,8 +18,9 @@ Theory of operation:
   has no bucket: every machine has a copy.
 - The rows of a page come from up to three branches (`backends/storage/pages.py`). The LIMIT of each is its *gate*: the
   limit of the page in the branch that is open, 0 in the others, which then cost nothing.
-- A page with filters or a sort also reads the indexes of its list. It was made for the indexes that the process
-  remembers; if the statement shows that the one it used has changed, its rows are not used and it is made once more.
+- A page with filters, words or a sort also reads the indexes of its list. It was made for the indexes that the process
+  remembers; if the statement shows that the one it used has changed, or the texts that its words are searched in, its
+  rows are not used and it is made once more.
 - Statements are compiled once for each shape and kept (`backends/storage/statements.py`), filters and orders included.
 
 One example, shortened: the SQL on PostgreSQL for the record r, of which eve is a reader.
@@ -204,7 +205,8 @@ class Reads:
         """Read a page by the indexes that the list had at its last read.
 
         If the statement finds that the index that it used has changed, or the texts that it searched, its rows are not
-        used and the page is read once more. The objects that the index gives are counted for an explanation.
+        used and the page is read once more. For an explanation the objects that the index gives are counted, unless the
+        readers may not read the whole list: these get no explanation.
         """
         indexes: Sequence[Index] = self._indexes.get(page.list, ())
         for number in range(_MAX_TRIES):
@@ -228,7 +230,7 @@ class Reads:
         if page.count_only and not (current.filters or current.words) and snapshot.full:
             snapshot.total = count
         if page.explain:
-            if plan is not None:
+            if plan is not None and snapshot.full:
                 counted_page, counting_plan = counting(current, plan)
                 statement, values = self._pages.statement(counted_page, selection, secret_fields, counting_plan)
                 count = collect(statement.rows(session, {**parameters, **values, "limit": MAX_COUNTED})).total

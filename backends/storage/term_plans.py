@@ -30,7 +30,6 @@ from backends.storage.selections import WORDS, Filter, Page
 _MAX_TERMS: Final = 100
 """The most terms of elements that objects must have all of; the condition compares the others."""
 
-
 MAX_FOUND: Final = 1_000
 """The most objects that are read by their terms for a bounded page."""
 
@@ -56,7 +55,7 @@ class TermPlan:
     A `bounded` page with too many objects is read by the plan `otherwise`, or if that is None in the order of the list.
     """
 
-    terms_of: tuple[Index, ...]
+    term_indexes: tuple[Index, ...]
     groups: tuple[tuple[int, ...], ...]
     every: bool
     covered: frozenset[int]
@@ -68,12 +67,12 @@ class TermPlan:
     @property
     def index(self) -> Index:
         """Return the index that an explanation names."""
-        return self.terms_of[0]
+        return self.term_indexes[0]
 
     @property
     def indexes(self) -> tuple[Index, ...]:
         """Return the indexes that are used."""
-        return (*self.terms_of, *(self.otherwise.indexes if self.otherwise else ()))
+        return (*self.term_indexes, *(self.otherwise.indexes if self.otherwise else ()))
 
     @property
     def shape(self) -> TermShape:

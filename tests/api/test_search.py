@@ -169,6 +169,21 @@ def test_a_search_is_one_statement(collection: Client) -> None:
     assert len(counter.statements) == 1
 
 
+def test_a_write_sends_no_statement_more_for_terms(collection: Client) -> None:
+    members = [{"method": "PUT", "path": f"{LIST}/n{number}", "body": {"data": RECORDS[0]}} for number in range(5)]
+    sent = []
+    for indexes in ([], [TEXT, TAGS]):
+        declare(collection, *indexes)
+        with counted(collection) as counter:
+            collection.put(f"{LIST}/r", RECORDS[0])
+            collection.batch(*members)
+        sent.append(len(counter.statements))
+        collection.delete(LIST)
+
+    assert sent[0] == sent[1]
+    assert sent[0] > 0
+
+
 @pytest.fixture
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have lists of 20 objects count as large, and steps be short."""
