@@ -53,6 +53,8 @@ BODY_MAX_BYTES = 75 * 1024 * 1024
 LINGER_SECONDS = 30.0
 _LINGER_PAUSE_SECONDS = 5.0
 _SWEEP_SECONDS = 0.5
+_NOTIFY_SECONDS = 0.5
+"""How often the arbiter is notified at most."""
 _TRIM_SECONDS = 5.0
 """How long after a request free memory is returned to the system, with that of the requests meanwhile."""
 _READ_BYTES = 64 * 1024
@@ -74,10 +76,23 @@ class Worker(ThreadWorker):  # type: ignore[misc]  # gunicorn has no types
         limit_arenas()
         self.waiting: dict[Connection, None] = {}
         self._next_sweep = 0.0
+        self._next_notify = 0.0
         self._next_trim = math.inf
         self._writers: Writers[Connection] = Writers(self.cfg.threads, self.enqueue_req)
         cfg = self.cfg
         self._reads_requests = not cfg.is_ssl and cfg.proxy_protocol == "off" and cfg.http2_cleartext == "off"
+
+    def init_process(self) -> None:
+        """Keep the values of all settings as attributes: gunicorn would call a method for each, in each request."""
+        self.cfg.__dict__.update({name: setting.get() for name, setting in self.cfg.settings.items()})
+        super().init_process()
+
+    def notify(self) -> None:
+        """Notify the arbiter that this worker is alive; gunicorn would do so for each event."""
+        now = time.monotonic()
+        if now >= self._next_notify:
+            self._next_notify = now + _NOTIFY_SECONDS
+            super().notify()
 
     def load_wsgi(self) -> None:
         """Load the application. For an invalid setting print one line and exit as gunicorn does after a failed load."""

@@ -461,8 +461,12 @@ def test_a_page_looks_at_few_rows(storage: Any, page: dict[str, Any], reader: st
 
 @pytest.mark.parametrize(
     ("page", "expected"),
-    [({}, range(EARLY, EARLY - 11, -1)), ({"order": (Order(("last_modified",)),)}, range(1, 12))],
-    ids=["last in the order", "first in the order"],
+    [
+        ({}, range(EARLY, EARLY - 11, -1)),
+        ({"order": (Order(("last_modified",)),)}, range(1, 12)),
+        ({"limit": 9_999}, range(EARLY, 0, -1)),
+    ],
+    ids=["last in the order", "first in the order", "without a limit"],
 )
 def test_a_page_does_not_search_the_list_for_objects_at_its_end(
     storage: Any, page: dict[str, Any], expected: Sequence[int]

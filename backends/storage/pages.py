@@ -6,9 +6,9 @@ one is open (`mode`):
 - mode 0, the whole list: the readers hold one of the page's `list_permissions` on an ancestor (or are `unrestricted`).
 - mode 1, shared objects: each object of the list that the readers were granted is looked up.
 - mode 2, the list in its order: the grants of each object are looked up, until the page is full. The condition: the
-  readers were granted more than `FEW` objects of the list, and the first objects in the order of the page (`FEW` plus
-  four times its limit) fill the page or are all there are, as in a poll. In other cases the shared objects may be at
-  the end of the list, and mode 1 reads less.
+  readers were granted more than `FEW` objects of the list, and fewer objects than `FEW` match, as in a poll, or the
+  first objects in the order of the page fill it: as many as the readers were granted, `FEW` plus four times the limit
+  at most. In other cases the shared objects may be at the end of the list, and mode 1 reads less.
 
 A single WHERE with OR would read every object of the list. The *gate* of a branch is its LIMIT: the limit of the page
 in the branch that is open, 0 in the others. It is no condition in WHERE because SQLite skips a branch only by its
@@ -79,7 +79,7 @@ from backends.storage.statements import Statement
 from backends.storage.tables import ENTRIES, clocks, documents, grants
 from backends.storage.term_plans import MAX_FOUND, TermPlan, TermShape
 
-FEW: Final = 1_000
+FEW: Final = 100
 """The number of objects that are cheap to look up for any page."""
 
 _COLUMNS: Final = [column.name for column in documents.c if column.name not in ENTRIES]
@@ -190,7 +190,7 @@ class Pages:
             indexes=bool(selection.indexes),
         )
         if frame.in_order:
-            values["first_objects"] = min(FEW + 4 * page.limit, LIVING)
+            values["most_first"] = min(FEW + 4 * page.limit, LIVING)
         keys = plan
         if isinstance(plan, TermPlan):
             groups = enumerate(plan.groups)
@@ -230,15 +230,15 @@ class Pages:
         if shape.unrestricted:
             return _Frame((*branches, branch(FULL, n=integer(1))), (_Gate(limit),))
         shared = readers.shared_uris(certain_permissions=shape.certain_permissions)
-        branches.append(branch(SHARES, n=flag(exists(shared))))
         # A list without ancestors has no object on which a permission for the whole list could be granted.
         modes = [(self._holds_list_permission(ancestor_grants), integer(0))] if ancestor_grants is not None else []
         if shape.in_order:
-            is_in_order = and_(exists(shared.offset(integer(FEW))), self._first_objects_suffice(shape, readers))
+            is_in_order = and_(exists(shared.offset(integer(FEW))), self._first_objects_suffice(shape, readers, shared))
             modes.append((is_in_order, integer(2)))
         gate = select((case(*modes, else_=integer(1)) if modes else integer(1)).label("mode")).cte("gate")
         branches.append(branch(FULL, n=flag(gate.c.mode == integer(0))).select_from(gate))
         mode = select(gate.c.mode).scalar_subquery()
+        branches.append(branch(SHARES, n=flag(and_(mode > integer(0), exists(shared)))))
 
         def limit_in(number: int) -> Any:
             return case((mode == integer(number), limit), else_=integer(0))
@@ -252,22 +252,22 @@ class Pages:
             gates.append(_Gate(limit_in(2), granted=exists(granted)))
         return _Frame(tuple(branches), tuple(gates))
 
-    def _first_objects_suffice(self, shape: _FrameShape, readers: Readers) -> ColumnElement[bool]:
-        """Return the condition that the first objects of the list fill the page, or that there are no more."""
+    def _first_objects_suffice(self, shape: _FrameShape, readers: Readers, shared: Select[Any]) -> ColumnElement[bool]:
+        """Return the condition that few objects match, or that the first ones in the order of the page fill it."""
         assert shape.in_order is not None
         living = shape.in_order._replace(tombstones=False)
         order = ordering(living, documents, self._dialect)
-        number, limit = (bindparam(name, type_=BigInteger) for name in ("first_objects", "limit"))
-        first = (
+        most, limit = (bindparam(name, type_=BigInteger) for name in ("most_first", "limit"))
+        matching = (
             select(documents.c.uri)
             .where(*_IN_LIST, *conditions(living, documents, self._dialect))
             .order_by(*(in_direction(key, descending=descending) for key, descending in order))
-            .limit(number)
-            .subquery("first_objects")
         )
+        number = select(func.count()).select_from(shared.limit(most).subquery()).scalar_subquery()
+        first = matching.limit(number).subquery("first_objects")
         granted = readers.shared_uris(grants.c.uri == first.c.uri, certain_permissions=shape.certain_permissions)
         is_full = exists(select(first.c.uri).where(exists(granted)).offset(limit - integer(1)))
-        return or_(is_full, ~exists(select(first.c.uri).offset(number - integer(1))))
+        return or_(~exists(matching.offset(integer(FEW - 1))), is_full)
 
     def _holds_list_permission(self, ancestor_grants: CTE) -> ColumnElement[bool]:
         """Return the condition that the readers hold one of the page's `list_permissions` on an ancestor."""

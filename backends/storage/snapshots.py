@@ -33,8 +33,8 @@ class Snapshot:
     - `grants`: URI to permission to principals; `groups`: principal to the groups that it is in.
     - `fully_granted`: objects of whose grants none is missing, for a selection with `ancestor_grants`.
     - `members`: group to its members, for each group of the selection, also one without members.
-    - `full`: the page is of the whole list. `has_shared`: some object of the list is shared with the readers, whether
-      or not it matches the filters.
+    - `full`: the page is of the whole list. `has_shared`: it is not, and some object of the list is shared with the
+      readers, whether or not it matches the filters.
     - `locked`: the lists whose clocks this transaction has locked, for a read that was sent with their lock.
     - `users`: the state of the users that exist.
     - `indexes`: the indexes of the lists of the selection.

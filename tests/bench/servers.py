@@ -69,6 +69,13 @@ formatter = generic
 class = kinto.core.JsonLogFormatter
 """
 
+_MALLOC: Final = {
+    "MALLOC_ARENA_MAX": "2",
+    "MALLOC_MMAP_THRESHOLD_": "131072",
+    "MALLOC_TRIM_THRESHOLD_": "131072",
+}
+"""The environment of `deploy/granian.service`."""
+
 _KINTO_WSGI: Final = """
 from pyramid.paster import get_app, setup_logging
 setup_logging("kinto.ini")
@@ -144,7 +151,7 @@ def _granian(port: int, folder: str) -> tuple[list[str], Mapping[str, str], Path
     environment = _run([f"{sys.prefix}/bin/kinto", "migrate"], folder)
     return (
         _granian_command(f"{sys.prefix}/bin/granian", "wsgi:application", port, 4),
-        {**environment, "MALLOC_ARENA_MAX": "2"},
+        {**environment, **_MALLOC},
         ROOT,
     )
 
