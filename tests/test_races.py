@@ -24,9 +24,10 @@ from tests.support.tables import faults, read_tables, snapshot_engine
 
 WRITERS = 8
 ROUNDS = 8
-POLLED = ((LISTS[0], 0), (LISTS[0], 3), (LISTS[7], 2), ("/buckets", 0))
+HISTORIES = tuple(f"{bucket}/history" for bucket in BUCKETS)
+POLLED = ((LISTS[0], 0), (LISTS[0], 3), (LISTS[7], 2), ("/buckets", 0), (HISTORIES[0], 0))
 SETTINGS = {
-    "kinto.includes": "kinto.plugins.accounts",
+    "kinto.includes": "kinto.plugins.accounts kinto.plugins.history",
     "multiauth.policies": "account basicauth",
     "multiauth.policy.account.use": "kinto.plugins.accounts.AccountsPolicy",
     "kinto.account_write_principals": user_id("alice"),
@@ -84,7 +85,8 @@ def test_many_writers_lose_nothing_and_pollers_miss_nothing(url: str) -> None:
         watched = _end(watcher)
         connection = Connection(served)  # one that waited so long would be closed
         lists = {
-            list_uri: connection.ask("GET", f"{list_uri}?_since=0")[2]["data"] for list_uri in (*LISTS, "/buckets")
+            list_uri: connection.ask("GET", f"{list_uri}?_since=0")[2]["data"]
+            for list_uri in (*LISTS, "/buckets", *HISTORIES)
         }
         _, _, counter = connection.ask("GET", COUNTER)
         connection.close()
@@ -95,7 +97,9 @@ def test_many_writers_lose_nothing_and_pollers_miss_nothing(url: str) -> None:
     assert watched["looks"] > 2
     _assert_the_rows_keep_the_rules(url)
     _assert_nothing_was_lost_under_if_match(ended, counter)
-    _assert_timestamps_are_unique([*seen, {"method": "PUT", "uri": COUNTER, "status": 201, "body": counted}])
+    created = {"method": "PUT", "uri": COUNTER, "status": 201, "body": counted}
+    _assert_timestamps_are_unique([*seen, created])
+    _assert_every_change_is_in_the_history([*seen, created], [lists[history] for history in HISTORIES])
     _assert_the_end_is_what_was_answered(seen, {list_uri: lists[list_uri] for list_uri in LISTS})
     for copy in copies:
         assert copy["copy"] == {row["id"]: row for row in lists[copy["list"]]}, f"missed a change of {copy['list']}"
@@ -142,6 +146,21 @@ def _assert_the_end_is_what_was_answered(seen: list[dict[str, Any]], lists: dict
     for list_uri, rows in lists.items():
         expected = {uri: data for uri, data in newest.items() if uri.rpartition("/")[0] == list_uri}
         assert {f"{list_uri}/{row['id']}": row for row in rows} == expected
+
+
+def _assert_every_change_is_in_the_history(seen: list[dict[str, Any]], histories: list[Any]) -> None:
+    """Assert that each change of a record has one entry, and that entries are in the order of the changes of a list."""
+    written = Counter((uri, data["last_modified"]) for uri, data in _written(seen) if uri.rpartition("/")[0] in LISTS)
+    found = [
+        (entry["uri"], entry["target"]["data"]["last_modified"])
+        for history in histories
+        for entry in sorted(history, key=lambda entry: entry["last_modified"])
+        if entry["uri"].rpartition("/")[0] in LISTS
+    ]
+    assert Counter(found) == written
+    for list_uri in LISTS:
+        stamps = [stamp for uri, stamp in found if uri.startswith(f"{list_uri}/")]
+        assert stamps == sorted(stamps)
 
 
 def _assert_the_rows_keep_the_rules(url: str) -> None:
