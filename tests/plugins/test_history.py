@@ -9,8 +9,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
+from app.decisions.working_set import now_ms
 from app.events import ReadContext
+from backends.storage import LATEST
+from backends.storage.tables import clocks
 from blueprints.plugins import Effect, Impact, Operation, SettingError, Stored
 from blueprints.plugins.history.exclusions import Exclusions
 from blueprints.plugins.history.recording import Recorder
@@ -29,6 +33,13 @@ R = f"{RECORDS}/r"
 G = f"{B}/groups/g"
 ALICE, BOB, EVE = (user_id(name) for name in ("alice", "bob", "eve"))
 SETTINGS = {"kinto.includes": "kinto.plugins.history", "kinto.user-data_delete_principals": "system.Authenticated"}
+WITH_ACCOUNTS = {
+    "kinto.includes": "kinto.plugins.accounts kinto.plugins.history",
+    "multiauth.policies": "account basicauth",
+    "multiauth.policy.account.use": "kinto.plugins.accounts.AccountsPolicy",
+    "kinto.account_create_principals": "system.Everyone",
+    "kinto.account_bcrypt_rounds": 4,
+}
 
 
 @pytest.fixture
@@ -444,15 +455,7 @@ def test_a_default_bucket_has_a_history(client_with: ClientMaker) -> None:
 
 def test_accounts_leave_no_entry(client_with: ClientMaker) -> None:
     """P-ACC-25."""
-    client = client_with(
-        {
-            "kinto.includes": "kinto.plugins.accounts kinto.plugins.history",
-            "multiauth.policies": "account basicauth",
-            "multiauth.policy.account.use": "kinto.plugins.accounts.AccountsPolicy",
-            "kinto.account_create_principals": "system.Everyone",
-            "kinto.account_bcrypt_rounds": 4,
-        }
-    )
+    client = client_with(WITH_ACCOUNTS)
     client.put(B)
 
     assert client.as_(None).put("/accounts/dora", {"password": "pw"}).status == 201
@@ -557,4 +560,48 @@ def test_old_entries_of_some_users_are_trimmed(client_with: ClientMaker) -> None
     found = [(entry["user_id"], entry["target"]["data"]["n"]) for entry in entries(client, "&resource_name=record")]
     assert sorted(found) == sorted([(ALICE, 0), (ALICE, 1), *((user, n) for user in (ALICE, BOB, EVE) for n in (2, 3))])
     assert client.get("/").json["capabilities"]["history"]["auto_trim_user_ids"] == [BOB, EVE]
+    assert_sound(client)
+
+
+def test_a_history_is_purged_repaired_and_flushed_like_any_list(client: Client) -> None:
+    """Its clock goes on above all entries, whatever happened to it."""
+    storage = client.app.extensions["kinto"].storage
+    for number in range(3):
+        client.put(R, {"n": number})
+    client.delete(f"{HISTORY}?resource_name=record&_limit=2")
+    assert storage.purge(["/buckets/%/history"], 0) == 2
+    assert_sound(client)
+    newest = entries(client)[-1]["last_modified"]
+    for last_modified, count in ((5, 9), (4_000_000_000_000, 1)):
+        with storage.writing.begin() as connection:
+            moved = update(clocks).where(clocks.c.list == HISTORY).values(last_modified=last_modified, count=count)
+            connection.execute(moved)
+
+        assert storage.check(now_ms(), LATEST, lambda line: None, repair=True) == 1
+        client.put(R, {"n": last_modified})
+
+        assert entries(client)[-1]["target"]["data"]["n"] == last_modified
+        assert newest < entries(client)[-1]["last_modified"]
+        assert client.head(HISTORY).headers["Total-Objects"] == str(len(entries(client)))
+        assert_sound(client)
+    client.app.extensions["kinto"].flush()
+    client.put(B)
+    assert told(client) == [("create", B)]
+
+
+def test_who_gets_the_name_of_a_deleted_account_inherits_no_entries(client_with: ClientMaker) -> None:
+    """The deletion ends the grants on entries; it is decided again under the lock of the history."""
+    client = client_with(WITH_ACCOUNTS)
+    client.as_(None).put("/accounts/dora", {"password": "pw"})
+    dora = {"Authorization": basic("dora", "pw")}
+    client.put(B)
+    client.put(G, permissions={"read": ["account:dora"]})
+    assert len(client.as_(None).ask("GET", HISTORY, headers=dora).data) == 1
+
+    answer = client.as_(None).ask("DELETE", "/accounts/dora", headers=dora)
+
+    assert answer.status == 200
+    client.as_(None).put("/accounts/dora", {"password": "pw"})
+    assert client.as_(None).ask("GET", HISTORY, headers=dora).status == 403
+    assert told(client) == [("create", B), ("create", G)]
     assert_sound(client)
