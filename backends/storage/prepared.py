@@ -50,11 +50,21 @@ class Preparing:
 
 
 class _Waiting(NamedTuple):
-    """A statement that waits to be sent: `sql` and `values` where it may be sent by the name of a prepared one."""
+    """A statement that waits to be sent, and as the listeners to it left it, if there are any."""
 
-    notice: Notice
-    sql: Sql | None
+    sql: Sql
     values: Mapping[str, Any]
+    notice: Notice | None
+
+    @property
+    def is_unchanged(self) -> bool:
+        """Return whether no listener has changed the text, so that it may be sent by the name of a prepared one."""
+        return self.notice is None or self.notice.text == self.sql.text
+
+    @property
+    def content(self) -> tuple[str, Sequence[Any]]:
+        """Return the text and its arguments."""
+        return self.notice[:2] if self.notice else (self.sql.text, self.sql.bind(self.values))
 
 
 class PostgresqlSession(Session):
@@ -85,9 +95,8 @@ class PostgresqlSession(Session):
 
     def later(self, sql: Sql, values: Mapping[str, Any]) -> None:
         """Keep a statement for the next message."""
-        notice = self.notify_before(sql.text, sql.bind(values))
-        kept = sql if notice.text == sql.text else None  # a listener has changed it
-        self._waiting.append(_Waiting(notice, kept, values))
+        notice = self.notify_before(sql.text, sql.bind(values)) if self.is_observed else None
+        self._waiting.append(_Waiting(sql, values, notice))
 
     def rows(self, sql: Sql, values: Mapping[str, Any]) -> Sequence[Row]:
         """Send one message; the driver returns the rows of its last statement."""
@@ -126,15 +135,17 @@ class PostgresqlSession(Session):
         arguments: list[Any] = []
         for statement in waiting:
             sql = statement.sql
-            if sql is not None and prepared.get(sql.name):
+            if prepared.get(sql.name) and statement.is_unchanged:
                 texts.append(sql.execute)
                 arguments += sql.bind_prepared(statement.values)
             else:
-                texts.append(statement.notice.text)
-                arguments += statement.notice.arguments
+                text, bound = statement.content
+                texts.append(text)
+                arguments += bound
         rows = self._execute_first("; ".join([*texts, ending] if ending else texts), arguments)
         for statement in waiting:
-            self.notify_after(statement.notice)
+            if statement.notice is not None:
+                self.notify_after(statement.notice)
         return rows
 
     def _execute_first(self, text: str, arguments: Sequence[Any] = ()) -> Sequence[Row]:
@@ -150,7 +161,7 @@ class PostgresqlSession(Session):
         failed in the same message, PREPARE would be done and not be remembered.
         """
         uses: dict[str, bool] = self._connection.info.setdefault(_USES, {})
-        repeating = [each.sql for each in statements if each.sql is not None and each.sql.repeats]
+        repeating = [each.sql for each in statements if each.sql.repeats and each.is_unchanged]
         new = {sql.name for sql in repeating} - uses.keys()
         if len(uses) + len(new) > _MAX_STATEMENTS:
             self._execute_first("DEALLOCATE ALL")

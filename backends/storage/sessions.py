@@ -100,6 +100,13 @@ class Session(ABC):
         self.send_waiting()
         return self._connection
 
+    @property
+    def is_observed(self) -> bool:
+        """Return whether there are listeners to statements, or statements are logged."""
+        events = self._events
+        has_listeners = events.before_cursor_execute or events.after_cursor_execute
+        return bool(has_listeners) or self._logger.isEnabledFor(logging.INFO)
+
     def notify_before(self, text: str, arguments: Any) -> Notice:
         """Call the listeners to a statement, which may change it, and log it."""
         context = None
