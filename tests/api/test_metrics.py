@@ -365,6 +365,23 @@ class TestSettings:
 
         assert {name for name in server.names() if "duration" not in name} == names
 
+    @pytest.mark.parametrize("families", ["seed", "kinto"])
+    def test_clients_cannot_make_names(self, client_with: ClientMaker, server: StatsdServer, families: str) -> None:
+        """StatsD keeps each name: invented methods are one, users and paths are none."""
+        client = client_with({"kinto.statsd_url": server.url, "kinto.statsd_names": families})
+
+        def names(invented: str) -> set[str]:
+            server.packets()
+            for path in ("/", "/buckets", f"/buckets/{invented}", f"/{invented}", "/batch"):
+                client.as_(invented).ask(invented, path)
+                client.as_(invented).get(path)
+            return set(server.names())
+
+        first, *later = [names(invented) for invented in ("FOO", "BAR", "M-SEARCH", "x.y.z", "X" * 100)]
+
+        assert first
+        assert later == [first] * 4
+
     def test_a_host_that_nobody_knows_refuses_the_start(self) -> None:
         with pytest.raises(SettingError, match=r"statsd_url.*'no-such-host.invalid' is not known"):
             create_app({"kinto.statsd_url": "udp://no-such-host.invalid:8125"})
