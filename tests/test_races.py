@@ -14,8 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
+from sqlalchemy import select
 
 from app.factory import create_app
+from blueprints.plugins.quotas.rebuilding import rebuild_quotas
+from blueprints.plugins.quotas.tables import NUMBERS, quotas
 from tests.support.client import user_id
 from tests.support.databases import BASICAUTH, DATABASES
 from tests.support.racing import BUCKETS, COUNTER, DOOMED, LISTS, Connection
@@ -27,7 +31,7 @@ ROUNDS = 8
 HISTORIES = tuple(f"{bucket}/history" for bucket in BUCKETS)
 POLLED = ((LISTS[0], 0), (LISTS[0], 3), (LISTS[7], 2), ("/buckets", 0), (HISTORIES[0], 0))
 SETTINGS = {
-    "kinto.includes": "kinto.plugins.accounts kinto.plugins.history",
+    "kinto.includes": "kinto.plugins.accounts kinto.plugins.history kinto.plugins.quotas",
     "multiauth.policies": "account basicauth",
     "multiauth.policy.account.use": "kinto.plugins.accounts.AccountsPolicy",
     "kinto.account_write_principals": user_id("alice"),
@@ -48,7 +52,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         yield f"sqlite:///{tmp_path}/kinto.sqlite"
         return
     url = request.getfixturevalue("empty_postgresql_url")
-    service = create_app({"kinto.storage_url": url}).extensions["kinto"]
+    service = create_app({**SETTINGS, "kinto.storage_url": url}).extensions["kinto"]
     service.migrate(lambda line: None)
     service.close()
     yield url
@@ -96,6 +100,7 @@ def test_many_writers_lose_nothing_and_pollers_miss_nothing(url: str) -> None:
     assert watched["faults"] == []
     assert watched["looks"] > 2
     _assert_the_rows_keep_the_rules(url)
+    _assert_quotas_are_exact(url)
     _assert_nothing_was_lost_under_if_match(ended, counter)
     created = {"method": "PUT", "uri": COUNTER, "status": 201, "body": counted}
     _assert_timestamps_are_unique([*seen, created])
@@ -161,6 +166,18 @@ def _assert_every_change_is_in_the_history(seen: list[dict[str, Any]], histories
     for list_uri in LISTS:
         stamps = [stamp for uri, stamp in found if uri.startswith(f"{list_uri}/")]
         assert stamps == sorted(stamps)
+
+
+def _assert_quotas_are_exact(url: str) -> None:
+    """P-QUOTA-1: the numbers are those that are counted anew."""
+    service = create_app({**SETTINGS, "kinto.storage_url": url}).extensions["kinto"]
+    numbers = select(quotas.c.uri, *(quotas.c[name] for name in NUMBERS))
+    written = {row for row in service.storage.execute(numbers) if any(row[1:])}
+
+    assert CliRunner().invoke(rebuild_quotas, obj=service).exit_code == 0
+
+    assert written == set(service.storage.execute(numbers)) != set()
+    service.close()
 
 
 def _assert_the_rows_keep_the_rules(url: str) -> None:
