@@ -88,5 +88,6 @@ def _ranges(codes: Sequence[int]) -> Iterable[tuple[int, int]]:
 
 
 def _range_text(ends: tuple[int, int]) -> str:
-    first, last = (rf"\U{code:08x}" for code in ends)
+    # ASCII characters may have a meaning inside brackets.
+    first, last = (rf"\u{code:04x}" if code < 0x80 else chr(code) for code in ends)
     return first if first == last else f"{first}-{last}"

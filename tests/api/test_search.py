@@ -10,7 +10,7 @@ import pytest
 from backends.storage import index_builder, index_writes
 from backends.storage.indexes import READY, WANTED
 from tests.api.test_index_builder import build, large
-from tests.api.test_indexes import LIST, collection, declare, expect_right_keys, fill
+from tests.api.test_indexes import LIST, _storage, collection, declare, expect_right_keys, fill
 from tests.support.client import Client
 from tests.test_budget import counted
 
@@ -86,6 +86,9 @@ def test_terms_follow_the_objects(collection: Client) -> None:
     assert ids(collection, "_search=fox&_sort=id") == "15"
     assert ids(collection, "contains_tags=c&_sort=id") == "01"
     expect_right_keys(collection)
+    with _storage(collection).reading.connect() as connection:
+        tombstones = connection.exec_driver_sql("SELECT uri, terms FROM documents WHERE deleted").all()
+    assert [tuple(row) for row in tombstones] == [(f"{LIST}/r4", None)]
     declare(collection, {"text": ["title"]})
     assert (ids(collection, "_search=fox"), ids(collection, "contains_tags=c&_sort=id")) == ("5", "01")
     expect_right_keys(collection)
