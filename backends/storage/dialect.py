@@ -126,7 +126,7 @@ class Dialect(Protocol):
         """Return the condition that the texts in the fields *paths* have all the bound `words` (`words.words_at`)."""
 
     def documents_with_terms(self, bucket: ColumnElement[str], names: Sequence[str], *, every: bool) -> Select[Any]:
-        """Return the rows of `documents` in a bucket that have *every* term of one of the bound *names*, or any.
+        """Return the `CONTENTS` of documents in a bucket that have *every* term of one of the bound *names*, or any.
 
         They are found by the index of terms, whatever the planner knows about the tables. Other conditions and an order
         belong into a query around this one, from which a LIMIT separates it.

@@ -76,13 +76,12 @@ from backends.storage.filters import QueryShape, conditions, describe, in_direct
 from backends.storage.index_plans import IndexPlan, IndexShape
 from backends.storage.plans import Plan
 from backends.storage.statements import Statement
-from backends.storage.tables import ENTRIES, clocks, documents, grants
+from backends.storage.tables import CONTENTS, clocks, documents, grants
 from backends.storage.term_plans import MAX_FOUND, TermPlan, TermShape
 
 FEW: Final = 100
 """The number of objects that are cheap to look up for any page."""
 
-_COLUMNS: Final = [column.name for column in documents.c if column.name not in ENTRIES]
 _LIST: Final = bindparam("list", type_=Text)
 _IN_BUCKET: Final = documents.c.bucket == BUCKET
 _IN_LIST: Final = (_IN_BUCKET, documents.c.list == _LIST)
@@ -321,7 +320,7 @@ class Pages:
         """Return the columns of a page's rows in a table, and the names and directions of those that sort it."""
         order = ordering(query, table, self._dialect)
         keys = [(_with_label(key, f"key_{number}"), descending) for number, (key, descending) in enumerate(order)]
-        columns: list[ColumnElement[Any]] = [*(table.c[name] for name in _COLUMNS)]
+        columns: list[ColumnElement[Any]] = [*(table.c[column.name] for column in CONTENTS)]
         columns += [key for key, _ in keys if key.name not in table.c]
         return columns, [(key.name, descending) for key, descending in keys]
 

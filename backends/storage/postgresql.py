@@ -49,7 +49,7 @@ from backends.storage import Missing
 from backends.storage.dialect import Typed
 from backends.storage.prepared import PREPARE, PostgresqlSession, Preparing, set_lock_timeout
 from backends.storage.sql import SqlStorage
-from backends.storage.tables import documents
+from backends.storage.tables import CONTENTS, documents
 from backends.storage.waits import LIMIT
 from backends.storage.words import pattern_of
 
@@ -359,7 +359,7 @@ class PostgresqlDialect:
         thousand = func.generate_series(literal_column("1"), literal_column("1000")).alias("thousand")
         costly = select(func.count() > documents.c.born).select_from(thousand).scalar_subquery()
         seems_costly = case((documents.c.terms.is_not(None), true()), else_=costly)
-        return select(*documents.c).where(has_terms, in_bucket, seems_costly)
+        return select(*CONTENTS).where(has_terms, in_bucket, seems_costly)
 
     def encode_terms(self, terms: Sequence[int]) -> str | None:
         """Return the text of an array."""

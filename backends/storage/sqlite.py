@@ -58,7 +58,7 @@ from backends.storage.compiled import Sql
 from backends.storage.dialect import Typed
 from backends.storage.sessions import Row, Session
 from backends.storage.sql import SqlStorage
-from backends.storage.tables import documents
+from backends.storage.tables import CONTENTS, documents
 from backends.storage.turn import Turn
 from backends.storage.values import contains, matches_pattern, order_key, order_keys, value_at
 from backends.storage.waits import LIMIT
@@ -486,7 +486,7 @@ class SqliteDialect:
         find = _uris_with_every_term if every else _uris_with_any_term
         parts = [find(bucket, bindparam(name, type_=Text)) for name in names]
         uris = (parts[0] if len(parts) == 1 else union(*parts)).subquery("found")
-        rows = select(*documents.c).where(documents.c.bucket == bucket)
+        rows = select(*CONTENTS).where(documents.c.bucket == bucket)
         return self.look_up(rows, uris, documents.c.uri == uris.c.uri)
 
     def encode_terms(self, terms: Sequence[int]) -> str | None:

@@ -105,6 +105,9 @@ documents: Final = Table(
     Index("documents_in_list", "bucket", "list", "deleted", "last_modified", "uri"),
 )
 
+CONTENTS: Final = tuple(column for column in documents.c if column.name not in ENTRIES)
+"""The columns of documents without entries of indexes."""
+
 for _name in KEYS:
     _has_key = text(f"{_name} IS NOT NULL")
     Index(

@@ -84,7 +84,7 @@ def pages(draw: st.DrawFn, some: Sequence[Any], defined: Sequence[IndexDefinitio
 
 
 @settings(
-    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(data=st.data(), some=st.lists(contents, min_size=2, max_size=7))
 def test_pages_by_terms_are_those_without_them(storage: Storage, data: st.DataObject, some: list[Any]) -> None:
