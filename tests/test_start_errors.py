@@ -171,8 +171,9 @@ def test_a_wrong_value_is_one_line_that_begins_with_the_setting(
 )
 @pytest.mark.parametrize("command", ["start", "migrate", "flush-cache", "purge-deleted", "check"])
 def test_a_file_without_a_section_to_read_is_one_line(
-    content: str, command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    content: str, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr(os, "execv", lambda *_: pytest.fail("the server was started"))
     (tmp_path / "kinto.ini").write_text(content)
     arguments = ["record", "0"] if command == "purge-deleted" else []
 
