@@ -56,9 +56,9 @@ class Service:
     *generator* returns the id generator of a kind by its name. A plugin's `attach(app, service)` uses the methods that
     begin with `add_`, and the Flask application for its URLs. `identity_kinds` are kinds whose objects are users: each
     is the principal `<kind>:<id>`, can log in within the batch that creates it, and loses all grants when it is
-    deleted. `listens_to_reads` is whether a listener has the action `read`, `reads_ancestor_grants` whether one has
-    `ancestor_grants`. `observers` get what is measured: without
-    metrics there are none, and nothing is measured.
+    deleted. `has_events` is whether a listener is called with events, `listens_to_reads` whether one has the action
+    `read`, `reads_ancestor_grants` whether one has `ancestor_grants`. `observers` get what is measured: without metrics
+    there are none, and nothing is measured.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Service:
         self.tables: list[PluginTables] = []
         self.request_rules: list[Rule] = []
         self.listeners: list[Listener] = []
-        self.has_listeners = self.listens_to_reads = self.reads_ancestor_grants = False
+        self.has_listeners = self.has_events = self.listens_to_reads = self.reads_ancestor_grants = False
 
     def add_kind(self, kind: Kind) -> None:
         """Add a kind of objects, with lists, permissions and URLs of its own."""
@@ -168,6 +168,7 @@ class Service:
         """Add a listener to changes or reads. Listeners are called in the order in which they were added."""
         self.listeners.append(listener)
         self.has_listeners = True
+        self.has_events |= any((listener.before, listener.at_commit, listener.after))
         self.listens_to_reads |= "read" in listener.actions
         self.reads_ancestor_grants |= listener.ancestor_grants
 

@@ -271,10 +271,11 @@ class WriteTransaction:
         """Notify listeners before the commit of outcomes, then of their own effects; return all events."""
         notified: list[Event] = []
         while outcomes and self.service.has_listeners:
-            events = collect_events(outcomes, reads=self.service.listens_to_reads)
+            events = collect_events(outcomes, reads=self.service.listens_to_reads) if self.service.has_events else []
             for event in events:
                 self._notified_operation = event.operation
                 self.service.notify_before((event,), self)
+            self._notified_operation = outcomes[-1][0]
             self.service.notify_together(outcomes, self)
             notified += events
             outcomes, self._listener_outcomes = self._listener_outcomes, []

@@ -19,6 +19,9 @@ from backends.storage.sessions import Session
 _MAX_VALUES: Final = 30_000
 """The greatest number of values in one statement: SQLite binds 32,766 at most."""
 
+_MAX_PREPARED_ROWS: Final = 2
+"""The greatest number of rows of a statement that is prepared."""
+
 _VALUES: Final = re.compile(r"VALUES (\((?:[^()]|\([^()]*\))*\))")
 
 Row = Mapping[str, Any]
@@ -51,13 +54,13 @@ class Inserts:
     def _compile(self, dialect: Any, count: int) -> Sql:
         """Return the INSERT of *count* rows, whose values are named `<column>_<number of the row>`.
 
-        One row is the most frequent number: only that is prepared, since a name for each number would fill the memory
-        of the session.
+        One row is the most frequent number, and two where a change has an entry in a derived list: only these are
+        prepared, since a name for each number would fill the memory of the session.
         """
         one = compile_sql(self._statement, dialect, self._columns)
         group = _VALUES.search(one.text)
         assert group is not None, "an INSERT has values"
         text = f"{one.text[: group.start(1)]}{', '.join([group[1]] * count)}{one.text[group.end(1) :]}"
         order = [f"{name}_{number}" for number in range(count) for name in one.order]
-        types = {f"{name}_0": kind for name, kind in one.types.items()}
-        return Sql(text, order, {}, types, repeats=count == 1)
+        types = {f"{name}_{number}": kind for number in range(count) for name, kind in one.types.items()}
+        return Sql(text, order, {}, types, repeats=count <= _MAX_PREPARED_ROWS)
