@@ -450,7 +450,7 @@ def test_a_setting_that_nobody_knows_is_warned_of_until_a_plugin_declares_it() -
     assert settings.declare("kinto.toadstools", _whole_number, 3) == 8
     assert settings.declare("kinto.truffles", _whole_number, 3) == 3
 
-    assert "not known" not in str(settings.warnings)
+    assert "unknown" not in str(settings.warnings)
 
 
 def test_the_pool_of_a_backend_of_one_s_own_has_options_of_its_own() -> None:
