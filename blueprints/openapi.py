@@ -139,8 +139,8 @@ def document(service: Service, origin: str) -> Part:
         spec.components.schema(name, json_schema)
     _add_utilities(spec, service)
     for path, operations in service.openapi.items():
-        described = {method: _utility("", "") | {**operation} for method, operation in operations.items()}
-        spec.path(path, parameters=_ids(path), operations=described)
+        completed = {method: _utility("", "") | {**operation} for method, operation in operations.items()}
+        spec.path(path, parameters=_ids(path), operations=completed)
     for kind in service.kinds:
         for on_list in (True, False):
             _add_resource(spec, service, kind, on_list=on_list)

@@ -16,5 +16,5 @@ def count_by_lists(dialect: Dialect, depth: int) -> Select[*tuple[Any, ...]]:
     The copy of an object at the top in its own bucket does not count.
     """
     names = [dialect.segment(documents.c.list, 2 * number + 1) for number in range(depth)]
-    counted = select(*names, documents.c.deleted, func.count()).where(documents.c.bucket != documents.c.uri)
-    return counted.group_by(*names, documents.c.deleted)
+    query = select(*names, documents.c.deleted, func.count()).where(documents.c.bucket != documents.c.uri)
+    return query.group_by(*names, documents.c.deleted)

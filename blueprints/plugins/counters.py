@@ -27,8 +27,8 @@ def attach(app: Flask, service: Service) -> None:
     blueprint.add_url_rule("/__counters__", "counters", counters, methods=["GET"], provide_automatic_options=False)
     app.register_blueprint(blueprint)
     service.add_capability("counters_endpoint", _DESCRIPTION, _DOCUMENTATION)
-    described = {"operationId": "get_counters", "summary": "The numbers of objects and tombstones, by kind."}
-    service.add_openapi("/__counters__", {"get": described})
+    operation = {"operationId": "get_counters", "summary": "The numbers of objects and tombstones, by kind."}
+    service.add_openapi("/__counters__", {"get": operation})
 
 
 def count_by_kind(service: Service) -> Mapping[str, Mapping[str, int]]:

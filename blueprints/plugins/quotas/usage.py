@@ -81,9 +81,9 @@ class Changes:
         self.deleted_buckets.add(bucket)
 
     def _forget_collection(self, bucket: str, collection: str) -> None:
-        forgotten, in_bucket = self.usages.pop(collection, Usage()), self._usage(bucket)
-        in_bucket.records -= forgotten.records
-        in_bucket.bytes -= forgotten.bytes
+        in_collection, in_bucket = self.usages.pop(collection, Usage()), self._usage(bucket)
+        in_bucket.records -= in_collection.records
+        in_bucket.bytes -= in_collection.bytes
         self.deleted_collections.setdefault(bucket, set()).add(collection)
 
 
