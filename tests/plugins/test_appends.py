@@ -189,3 +189,27 @@ def test_the_deletion_of_a_bucket_and_its_update_do_not_wait_for_each_other(post
     _assert_sound(client)
     others.close()
     client.app.extensions["kinto"].close()
+
+
+def test_a_request_that_takes_long_keeps_nobody_from_the_derived_list(postgresql_url: str) -> None:
+    """It is locked by the statement that moves the clocks, not while listeners run."""
+    is_waiting, may_go_on = threading.Event(), threading.Event()
+    client = Client(make_app(postgresql_url, {**BASICAUTH, "kinto.includes": __name__}))
+
+    def wait(event: Event, context: Context) -> None:
+        if event.impacted_objects[0]["new"]["id"] == "slow":
+            is_waiting.set()
+            may_go_on.wait()
+
+    client.put(B)
+    client.batch(*({"method": "PUT", "path": f"{B}/collections/{name}"} for name in "cd"))
+    client.app.extensions["kinto"].add_listener(Listener(before=wait, kinds=frozenset(("record",))))
+
+    slow = Asked(lambda: client.put(f"{B}/collections/c/records/slow"))
+    is_waiting.wait()
+    fast = client.put(f"{B}/collections/d/records/fast")
+    may_go_on.set()
+
+    assert (fast.status, slow.answer().status) == (201, 201)
+    assert [entry["of"] for entry in _entries(client)] == ["b", "c", "d", "fast", "slow"]
+    client.app.extensions["kinto"].close()
