@@ -13,6 +13,7 @@ from sqlalchemy import update
 
 from app.decisions.working_set import now_ms
 from app.events import ReadContext
+from app.factory import create_app
 from backends.storage import LATEST
 from backends.storage.tables import clocks
 from blueprints.plugins import Effect, Impact, Operation, SettingError, Stored
@@ -22,6 +23,7 @@ from blueprints.plugins.history.trimming import Trimming
 from tests.api.conftest import ClientMaker
 from tests.plugins.test_plugins import add_module
 from tests.support.client import Client, basic, user_id
+from tests.support.databases import BASICAUTH
 from tests.support.statsd_server import statsd_server
 from tests.support.tables import faults, read_tables, snapshot_engine
 
@@ -605,3 +607,35 @@ def test_who_gets_the_name_of_a_deleted_account_inherits_no_entries(client_with:
     assert client.as_(None).ask("GET", HISTORY, headers=dora).status == 403
     assert told(client) == [("create", B), ("create", G)]
     assert_sound(client)
+
+
+def test_a_batch_that_empties_the_history_is_recorded_after_that(client: Client) -> None:
+    client.put(R)
+    answer = client.batch(
+        {"method": "PUT", "path": R},
+        {"method": "DELETE", "path": HISTORY},
+        {"method": "PUT", "path": G},
+        {"method": "PUT", "path": "/buckets/other"},
+    )
+
+    assert [entry["status"] for entry in answer.json["responses"]] == [200, 200, 201, 201]
+    assert told(client) == [("update", R), ("create", G)]
+    assert len(client.get(f"{HISTORY}?_since=1").data) == 5
+    assert_sound(client)
+
+
+def test_changes_of_old_buckets_are_recorded_from_the_first_start_with_history(client_with: ClientMaker) -> None:
+    before = client_with()
+    before.put(B)
+    before.put(C)
+    url = before.app.extensions["kinto"].storage.reading.url.render_as_string(hide_password=False)
+    with_history = Client(create_app({**BASICAUTH, **SETTINGS, "kinto.storage_url": url.replace("+psycopg2", "")}))
+
+    assert with_history.get(HISTORY).data == []
+    assert with_history.put(R).status == 201
+    assert told(with_history) == [("create", R)]
+    assert with_history.delete(B).status == 200
+    with_history.put(B)
+    assert told(with_history) == [("create", B)]
+    assert_sound(with_history)
+    with_history.app.extensions["kinto"].close()
