@@ -273,10 +273,10 @@ class Writer:
 
         The clocks of derived lists are locked by this statement, unless they were before.
         """
-        appended = _by_list(appends)
-        moves = [_with_appended(move, len(appended.get(move.list, ()))) for move in moves]
+        appends_by_list = _by_list(appends)
+        moves = [_with_appended(move, len(appends_by_list.get(move.list, ()))) for move in moves]
         clocks = {move.list: move.last_modified for move in moves}
-        derived = [_derived_row(name, in_list) for name, in_list in sorted(appended.items()) if name not in clocks]
+        derived = [_derived_row(name, appends_by_list[name]) for name in sorted(appends_by_list) if name not in clocks]
         rows = [
             {
                 "bucket": bucket_of(move.list),
@@ -292,16 +292,16 @@ class Writer:
         if derived:
             with self._waits.register([row["list"] for row in derived]) as seconds:
                 self._session.limit_lock_waits(seconds)
-                moved = self._statements.move_derived_clocks.rows(self._session, rows)
-            clocks |= {name: last_modified for name, last_modified, _ in moved}
-            self._counts |= {name: count for name, _, count in moved}
+                returned = self._statements.move_derived_clocks.rows(self._session, rows)
+            clocks |= {name: last_modified for name, last_modified, _ in returned}
+            self._counts |= {name: count for name, _, count in returned}
         else:
             self._statements.move_clocks.later(self._session, rows)
         self._own_lists |= clocks.keys()
         self.indexes.start(row["list"] for row in derived)
         return [
             append.at(timestamp)
-            for name, in_list in appended.items()
+            for name, in_list in appends_by_list.items()
             for timestamp, append in enumerate(in_list, clocks[name] - len(in_list) + 1)
         ]
 

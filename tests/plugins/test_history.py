@@ -57,11 +57,11 @@ def entries(client: Client, query: str = "") -> list[dict[str, Any]]:
     """Return entries, the oldest first."""
     answer = client.get(f"{HISTORY}?_sort=last_modified{query}")
     assert answer.status == 200, answer.body
-    found: list[dict[str, Any]] = answer.data
-    return found
+    rows: list[dict[str, Any]] = answer.data
+    return rows
 
 
-def told(client: Client, query: str = "") -> list[tuple[str, str]]:
+def changes(client: Client, query: str = "") -> list[tuple[str, str]]:
     """Return action and URI of entries, the oldest first."""
     return [(entry["action"], entry["uri"]) for entry in entries(client, query)]
 
@@ -92,8 +92,8 @@ def test_an_entry_says_who_did_what_to_which_object_and_when(client: Client) -> 
     client.put(B, {"a": 1})
     client.delete(G)
 
-    found = entries(client)
-    for entry in found:
+    rows = entries(client)
+    for entry in rows:
         assert uuid.UUID(entry.pop("id")).version == 4
         assert abs(datetime.fromisoformat(entry["date"]) - datetime.now(UTC)) < timedelta(minutes=10)
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00", entry.pop("date"))
@@ -112,7 +112,7 @@ def test_an_entry_says_who_did_what_to_which_object_and_when(client: Client) -> 
         ("update", "bucket", B, {"bucket_id": "b"}, {"id": "b", "a": 1}, by_alice),
         ("delete", "group", G, group, {"id": "g", "deleted": True}, {}),
     ]
-    assert found == [
+    assert rows == [
         {
             "action": action,
             "resource_name": kind,
@@ -144,7 +144,7 @@ def test_what_is_written_is_recorded_and_what_is_not_is_not(client: Client) -> N
     client.get(R)
     client.delete(f"{RECORDS}/nope")
 
-    assert told(client)[2:] == [("create", R), ("update", R), ("update", R)]
+    assert changes(client)[2:] == [("create", R), ("update", R), ("update", R)]
 
 
 def test_deletions_of_lists_leave_an_entry_for_each_object_and_none_for_what_is_below(client: Client) -> None:
@@ -154,7 +154,7 @@ def test_deletions_of_lists_leave_an_entry_for_each_object_and_none_for_what_is_
     client.delete(f"{RECORDS}?_sort=-id&_limit=2")
     client.delete(f"{B}/collections?_sort=id")
 
-    assert told(client)[6:] == [
+    assert changes(client)[6:] == [
         *(("delete", f"{RECORDS}/{name}") for name in "cb"),
         *(("delete", f"{B}/collections/{name}") for name in "cd"),
     ]
@@ -167,7 +167,7 @@ def test_the_history_of_a_bucket_ends_with_it(client: Client) -> None:
         assert client.delete(delete).status == 200
         assert client.get(HISTORY).status == 403
         client.put(B)
-        assert told(client) == [("create", B)]
+        assert changes(client) == [("create", B)]
     answer = client.batch(
         {"method": "PUT", "path": G},
         {"method": "DELETE", "path": B},
@@ -176,7 +176,7 @@ def test_the_history_of_a_bucket_ends_with_it(client: Client) -> None:
     )
 
     assert [entry["status"] for entry in answer.json["responses"]] == [201, 200, 201, 201]
-    assert told(client) == [("create", B), ("create", G)]
+    assert changes(client) == [("create", B), ("create", G)]
     assert client.head(HISTORY).headers["Total-Objects"] == "2"
     assert_sound(client)
 
@@ -196,13 +196,13 @@ def test_entries_are_in_the_order_of_the_requests_of_a_batch(client: Client) -> 
         {"method": "POST", "path": RECORDS, "body": {"data": {"id": "three"}}},
     )
 
-    found = entries(client, f"&_since={clock}")
-    assert [(entry["action"], entry["uri"].rpartition("/")[2]) for entry in found] == [
+    rows = entries(client, f"&_since={clock}")
+    assert [(entry["action"], entry["uri"].rpartition("/")[2]) for entry in rows] == [
         *(("create", "one"), ("create", "g"), ("create", "two"), ("update", "one")),
         *(("delete", "one"), ("delete", "two"), ("create", "three")),
     ]
-    assert [entry["user_id"] for entry in found] == [ALICE, BOB, *[ALICE] * 5]
-    stamps = [entry["last_modified"] for entry in found]
+    assert [entry["user_id"] for entry in rows] == [ALICE, BOB, *[ALICE] * 5]
+    stamps = [entry["last_modified"] for entry in rows]
     assert stamps == sorted(set(stamps))
     assert len(answer.json["responses"][4]["body"]["data"]) == 3
 
@@ -214,7 +214,7 @@ def test_all_objects_are_recorded_without_explicit_permissions(client_with: Clie
     client.put(C)
     client.batch(*({"method": "PUT", "path": f"{RECORDS}/{n}", "body": {"permissions": {"read": [EVE]}}} for n in "ab"))
 
-    assert told(client.as_("bob"))[2:] == [("create", f"{RECORDS}/a"), ("create", f"{RECORDS}/b")]
+    assert changes(client.as_("bob"))[2:] == [("create", f"{RECORDS}/a"), ("create", f"{RECORDS}/b")]
     assert client.as_("eve").get(HISTORY).status == 403
 
 
@@ -229,7 +229,7 @@ def test_entries_and_changes_are_one_transaction(
 
     assert client.put(f"{RECORDS}/bad").status == 403
     assert client.put(R).status == 201
-    assert told(client)[2:] == [("create", R), ("create", f"{RECORDS}/echo")]
+    assert changes(client)[2:] == [("create", R), ("create", f"{RECORDS}/echo")]
 
 
 VETO = """
@@ -358,13 +358,13 @@ def test_an_entry_is_read_by_the_readers_of_its_object_and_above(client: Client)
     client.put(f"{RECORDS}/public", permissions={"read": ["system.Everyone"]})
     client.delete(f"{RECORDS}/public")
 
-    assert len(told(client.as_("bucketeer"))) == 8
+    assert len(changes(client.as_("bucketeer"))) == 8
     public = ("create", f"{RECORDS}/public")
-    assert told(client.as_("bob")) == [("update", C), ("create", R), public, ("delete", f"{RECORDS}/public")]
-    assert told(client.as_("eve")) == [("create", R), public]
-    assert told(client.as_(None)) == told(client.as_("creator")) == told(client.as_("dora")) == [public]
+    assert changes(client.as_("bob")) == [("update", C), ("create", R), public, ("delete", f"{RECORDS}/public")]
+    assert changes(client.as_("eve")) == [("create", R), public]
+    assert changes(client.as_(None)) == changes(client.as_("creator")) == changes(client.as_("dora")) == [public]
     client.patch(G, {"members": [dora]})
-    assert told(client.as_("dora")) == [("create", R), public]
+    assert changes(client.as_("dora")) == [("create", R), public]
     assert client.as_("eve").head(HISTORY).headers["Total-Objects"] == "2"
     assert_sound(client)
 
@@ -387,10 +387,10 @@ def test_settings_let_users_read_and_delete_all(client_with: ClientMaker) -> Non
     client.put(B)
     client.put(G)
 
-    assert len(told(client.as_("bob"))) == len(told(client.as_("eve"))) == 2
+    assert len(changes(client.as_("bob"))) == len(changes(client.as_("eve"))) == 2
     assert client.as_("bob").delete(HISTORY).status == 403
     assert len(client.as_("eve").delete(HISTORY).data) == 2
-    assert told(client) == []
+    assert changes(client) == []
 
 
 def test_entries_are_not_among_the_permissions(client_with: ClientMaker) -> None:
@@ -413,10 +413,10 @@ def test_entries_are_deleted_by_filters_and_leave_tombstones(client: Client) -> 
 
     assert [entry["deleted"] for entry in page.data + rest.data] == [True] * 3
     assert {entry["id"] for entry in entries(client, f"&_since={clock}")} == {e["id"] for e in page.data + rest.data}
-    assert told(client) == [("create", B), ("create", C), ("create", R)]
-    assert told(client.as_("bob")) == [("create", R)]
+    assert changes(client) == [("create", B), ("create", C), ("create", R)]
+    assert changes(client.as_("bob")) == [("create", R)]
     client.delete(f"{HISTORY}?_before={entries(client)[1]['last_modified']}")
-    assert told(client) == [("create", C), ("create", R)]
+    assert changes(client) == [("create", C), ("create", R)]
     assert_sound(client)
 
 
@@ -433,12 +433,12 @@ def test_the_data_of_a_user_goes_with_history_on(client: Client) -> None:
 
     assert bob.delete(f"/__user_data__/{BOB}").status == 200
 
-    found = entries(client, f"&_since={clock}")
-    assert sorted((entry["action"], entry["uri"]) for entry in found) == [
+    rows = entries(client, f"&_since={clock}")
+    assert sorted((entry["action"], entry["uri"]) for entry in rows) == [
         ("delete", f"{B}/collections/his"),
         ("update", G),
     ]
-    assert {entry["user_id"] for entry in found} == {BOB}
+    assert {entry["user_id"] for entry in rows} == {BOB}
     assert bob.get(HISTORY).status == 403
     assert_sound(client)
 
@@ -450,9 +450,9 @@ def test_a_default_bucket_has_a_history(client_with: ClientMaker) -> None:
 
     client.put("/buckets/default/collections/c/records/r")
 
-    found = client.get("/buckets/default/history?_sort=last_modified").data
+    rows = client.get("/buckets/default/history?_sort=last_modified").data
     uris = [f"/buckets/{bucket}", f"/buckets/{bucket}/collections/c", f"/buckets/{bucket}/collections/c/records/r"]
-    assert [(entry["action"], entry["uri"]) for entry in found] == [("create", uri) for uri in uris]
+    assert [(entry["action"], entry["uri"]) for entry in rows] == [("create", uri) for uri in uris]
 
 
 def test_accounts_leave_no_entry(client_with: ClientMaker) -> None:
@@ -461,7 +461,7 @@ def test_accounts_leave_no_entry(client_with: ClientMaker) -> None:
     client.put(B)
 
     assert client.as_(None).put("/accounts/dora", {"password": "pw"}).status == 201
-    assert told(client) == [("create", B)]
+    assert changes(client) == [("create", B)]
     assert client.get("/accounts/dora/history").status == 404
 
 
@@ -495,7 +495,7 @@ def test_excluded_objects_and_users_leave_no_entries(
     client.put(f"{B}/collections/d/records/open")
     client.as_("bob").put(f"{B}/collections/e")
 
-    assert [uri.removeprefix(B) for _, uri in told(client)] == [
+    assert [uri.removeprefix(B) for _, uri in changes(client)] == [
         *("", "/groups/g2", "/collections/d", "/collections/d/records/open"),
     ]
     assert client.get("/buckets/preview/history").data == []
@@ -505,7 +505,8 @@ def test_excluded_objects_and_users_leave_no_entries(
         {"bucket": "b", "collection": "d", "record": "secret"},
         {"bucket": "preview"},
     ]
-    for line in (f"user '{BOB}'", "bucket 'preview'", "collection 'c'", "record 'secret'"):
+    secret = f"record '{B}/collections/d/records/secret'"
+    for line in (f"user '{BOB}'", "bucket '/buckets/preview'", f"collection '{C}'", secret):
         assert f"History entries for {line} are disabled in config" in caplog.text
 
 
@@ -528,21 +529,21 @@ def test_old_entries_of_a_kind_are_trimmed(client_with: ClientMaker, caplog: pyt
         client.put(f"/buckets/b_/collections/c/records/{number}")
     for number in range(5):
         client.put(R, {"n": number}, {"read": [BOB]})
-    assert len(told(client)) == 7
-    assert f"No old history to trim for None on 'record' in '{B}'." in caplog.text
+    assert len(changes(client)) == 7
+    assert f"No old history to trim for '{ALICE}' on 'record' in '{B}'." in caplog.text
 
     client.put(R, {"n": 5})
 
     numbers = [entry["target"]["data"]["n"] for entry in entries(client, "&resource_name=record")]
     assert numbers == [3, 4, 5]
-    assert told(client)[:2] == [("create", B), ("create", C)]
+    assert changes(client)[:2] == [("create", B), ("create", C)]
     assert len(client.get(f"{HISTORY}?_since=1").data) == int(client.head(HISTORY).headers["Total-Objects"]) == 5
     assert len(entries(client.as_("bob"))) == 3
     assert re.search(r"Trimmed 3 old history entries, in 0\.\d{3} seconds\.", caplog.text)
     assert len(client.get("/buckets/b_/history").data) == 5
     assert_sound(client)
     client.batch(*({"method": "PUT", "path": f"{RECORDS}/{n}"} for n in range(10)))
-    assert [uri[-1] for _, uri in told(client, "&resource_name=record")] == ["7", "8", "9"]
+    assert [uri[-1] for _, uri in changes(client, "&resource_name=record")] == ["7", "8", "9"]
     capability = client.get("/").json["capabilities"]["history"]
     assert (capability["auto_trim_max_count"], "auto_trim_user_ids" in capability) == (3, False)
     assert_sound(client)
@@ -559,8 +560,8 @@ def test_old_entries_of_some_users_are_trimmed(client_with: ClientMaker) -> None
         for name in ("alice", "bob", "eve"):
             client.as_(name).put(R, {"n": number})
 
-    found = [(entry["user_id"], entry["target"]["data"]["n"]) for entry in entries(client, "&resource_name=record")]
-    assert sorted(found) == sorted([(ALICE, 0), (ALICE, 1), *((user, n) for user in (ALICE, BOB, EVE) for n in (2, 3))])
+    rows = [(entry["user_id"], entry["target"]["data"]["n"]) for entry in entries(client, "&resource_name=record")]
+    assert sorted(rows) == sorted([(ALICE, 0), (ALICE, 1), *((user, n) for user in (ALICE, BOB, EVE) for n in (2, 3))])
     assert client.get("/").json["capabilities"]["history"]["auto_trim_user_ids"] == [BOB, EVE]
     assert_sound(client)
 
@@ -588,7 +589,7 @@ def test_a_history_is_purged_repaired_and_flushed_like_any_list(client: Client) 
         assert_sound(client)
     client.app.extensions["kinto"].flush()
     client.put(B)
-    assert told(client) == [("create", B)]
+    assert changes(client) == [("create", B)]
 
 
 def test_who_gets_the_name_of_a_deleted_account_inherits_no_entries(client_with: ClientMaker) -> None:
@@ -605,7 +606,7 @@ def test_who_gets_the_name_of_a_deleted_account_inherits_no_entries(client_with:
     assert answer.status == 200
     client.as_(None).put("/accounts/dora", {"password": "pw"})
     assert client.as_(None).ask("GET", HISTORY, headers=dora).status == 403
-    assert told(client) == [("create", B), ("create", G)]
+    assert changes(client) == [("create", B), ("create", G)]
     assert_sound(client)
 
 
@@ -619,7 +620,7 @@ def test_a_batch_that_empties_the_history_is_recorded_after_that(client: Client)
     )
 
     assert [entry["status"] for entry in answer.json["responses"]] == [200, 200, 201, 201]
-    assert told(client) == [("update", R), ("create", G)]
+    assert changes(client) == [("update", R), ("create", G)]
     assert len(client.get(f"{HISTORY}?_since=1").data) == 5
     assert_sound(client)
 
@@ -633,9 +634,9 @@ def test_changes_of_old_buckets_are_recorded_from_the_first_start_with_history(c
 
     assert with_history.get(HISTORY).data == []
     assert with_history.put(R).status == 201
-    assert told(with_history) == [("create", R)]
+    assert changes(with_history) == [("create", R)]
     assert with_history.delete(B).status == 200
     with_history.put(B)
-    assert told(with_history) == [("create", B)]
+    assert changes(with_history) == [("create", B)]
     assert_sound(with_history)
     with_history.app.extensions["kinto"].close()

@@ -36,8 +36,8 @@ class Exclusions:
             return True
         segments = impact.effect.new.uri.split("/") if self._uris else []
         for end in range(3, len(segments) + 1, 2):
-            if "/".join(segments[:end]) in self._uris:
-                kind = _KINDS[segments[end - 2]]
-                log.info("History entries for %s '%s' are disabled in config", kind, segments[end - 1])
+            uri = "/".join(segments[:end])
+            if uri in self._uris:
+                log.info("History entries for %s '%s' are disabled in config", _KINDS[segments[end - 2]], uri)
                 return True
         return False

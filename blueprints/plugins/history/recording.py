@@ -9,7 +9,7 @@ from typing import Final
 
 from blueprints.plugins import Context, Impact, Json, bucket_of, public_document
 from blueprints.plugins.history.exclusions import Exclusions
-from blueprints.plugins.history.trimming import Trimming, Written
+from blueprints.plugins.history.trimming import EntryKey, Trimming
 
 NAME: Final = "history"
 KINDS: Final = ("bucket", "collection", "group", "record")
@@ -32,19 +32,19 @@ class Recorder:
 
     def record(self, impacts: Sequence[Impact], context: Context) -> None:
         """Append an entry for each change, and remove old entries."""
-        recorded = [impact for impact in _since_deletion(impacts) if not self._exclusions.include(impact)]
+        sources = [impact for impact in _since_deletion(impacts) if not self._exclusions.include(impact)]
         above: Mapping[str, Permissions] = {}
         if self._has_permissions:
-            above = context.permissions({uri for impact in recorded for uri in impact.route.ancestors})
+            above = context.permissions({uri for impact in sources for uri in impact.route.ancestors})
         date = datetime.now(UTC).isoformat(timespec="microseconds")
-        written: list[Written] = []
-        for impact in recorded:
+        keys: list[EntryKey] = []
+        for impact in sources:
             readers = self._readers(impact, above)
             bucket = bucket_of(impact.effect.new.uri)
             list_uri = f"{bucket}/{NAME}"
             context.append(list_uri, str(uuid.uuid4()), _attributes(impact, date), {"read": readers} if readers else {})
-            written.append((bucket, list_uri, impact.effect.kind.name, impact.operation.identity.user_id))
-        context.when_written(lambda: self._trimming.trim(context, written))
+            keys.append((bucket, list_uri, impact.effect.kind.name, impact.operation.identity.user_id))
+        context.when_written(lambda: self._trimming.trim(context, keys))
 
     def _readers(self, impact: Impact, above: Mapping[str, Permissions]) -> frozenset[str]:
         if not self._has_permissions:
@@ -55,14 +55,14 @@ class Recorder:
 
 def _since_deletion(impacts: Iterable[Impact]) -> list[Impact]:
     """Return the changes without the deletions of buckets, and without what came before in these (P-HIST-5)."""
-    remaining: list[Impact] = []
+    survivors: list[Impact] = []
     for impact in impacts:
         effect = impact.effect
         if effect.kind.name == "bucket" and effect.action == "delete":
-            remaining = [each for each in remaining if bucket_of(each.effect.new.uri) != effect.new.uri]
+            survivors = [each for each in survivors if bucket_of(each.effect.new.uri) != effect.new.uri]
         else:
-            remaining.append(impact)
-    return remaining
+            survivors.append(impact)
+    return survivors
 
 
 def _attributes(impact: Impact, date: str) -> dict[str, Json]:

@@ -4,7 +4,7 @@ Theory of operation. A record that has not changed since then is as it is now. A
 time or before shows it. So the snapshot is merged from two sources, in the order of timestamps:
 
 - `_current`: the present records with a timestamp up to that time, page by page.
-- `_recorded`: for each record the newest entry up to that time, unless it is a deletion. The history is read once, page
+- `_past`: for each record the newest entry up to that time, unless it is a deletion. The history is read once, page
   by page, and one line is kept of each entry: its record, its place in the history, the age of the record, its own id.
   The lines are sorted by record, so that the newest entry of each is found, then by age (`sort_lines`, in files if they
   are many). Then the entries themselves are read, page by page.
@@ -62,7 +62,7 @@ class Snapshot:
         return Response(chain([first], parts), content_type="application/json")
 
     def _parts(self) -> Iterator[str]:
-        versions = heapq.merge(self._current(), self._recorded())
+        versions = heapq.merge(self._current(), self._past())
         records = (next(group) for _, group in groupby(versions, lambda version: version[:2]))
         before = '{"data":['
         while page := list(islice(records, _PAGE_SIZE)):
@@ -94,7 +94,7 @@ class Snapshot:
         for page in self._pages(self._records, [Filter(("last_modified",), "max", self.timestamp)]):
             yield from (_Version(_LATEST - stored.timestamp, stored.id, stored.text) for stored in page)
 
-    def _recorded(self) -> Iterator[_Version]:
+    def _past(self) -> Iterator[_Version]:
         """Yield the records of the newest entries, but those that the present records contradict."""
         lines = iter(sort_lines(self._newest(sort_lines(self._lines()))))
         while batch := [line.split() for line in islice(lines, _PAGE_SIZE)]:

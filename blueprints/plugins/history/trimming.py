@@ -12,8 +12,8 @@ from blueprints.plugins import Context
 
 log: Final = logging.getLogger("kinto.plugins.history")
 
-Written = tuple[str, str, str, str | None]
-"""The bucket, the list, the kind and the user of an entry that was written."""
+EntryKey = tuple[str, str, str, str | None]
+"""The bucket, the list, the kind and the user of an entry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +27,12 @@ class Trimming:
     threshold: int
     user_ids: Collection[str] = ()
 
-    def trim(self, context: Context, written: Iterable[Written]) -> None:
-        """Remove old entries like those that were written."""
+    def trim(self, context: Context, keys: Iterable[EntryKey]) -> None:
+        """Remove old entries like those with these keys."""
         if self.max_count <= 0:
             log.debug("Trimming of old history entries is not enabled.")
             return
-        for bucket, list_uri, kind, user_id in dict.fromkeys(map(self._merge_users, written)):
+        for (bucket, list_uri, kind, _), user_id in {self._merge_users(key): key[3] for key in keys}.items():
             if self.user_ids and user_id not in self.user_ids:
                 continue
             of_user = {"user_id": user_id} if self.user_ids else {}
@@ -44,6 +44,6 @@ class Trimming:
             else:
                 log.debug("No old history to trim for %r on %r in %r.", user_id, kind, bucket)
 
-    def _merge_users(self, written: Written) -> Written:
-        """Return what was written without its user if users are not distinguished."""
-        return written if self.user_ids else (*written[:3], None)
+    def _merge_users(self, key: EntryKey) -> EntryKey:
+        """Return the key without its user if users are not distinguished."""
+        return key if self.user_ids else (*key[:3], None)
