@@ -21,7 +21,7 @@ from typing import Any, Final, NamedTuple
 
 from psycopg2 import IntegrityError as ViolatedConstraint
 from psycopg2 import errorcodes
-from sqlalchemy import Connection
+from sqlalchemy import Engine
 
 from backends import BackendError, Busy, IntegrityError
 from backends.storage.compiled import Sql
@@ -70,13 +70,13 @@ class _Waiting(NamedTuple):
 class PostgresqlSession(Session):
     """A session of PostgreSQL."""
 
-    def __init__(self, connection: Connection, preparing: Preparing) -> None:
-        super().__init__(connection)
+    def __init__(self, engine: Engine, preparing: Preparing) -> None:
+        super().__init__(engine)
         self._preparing = preparing
         self._opening = ""
         self._is_open = False
         self._waiting: list[_Waiting] = []
-        self._lock_timeout: float = connection.engine.get_execution_options()[LIMIT]
+        self._lock_timeout: float = engine.get_execution_options()[LIMIT]
 
     def begin(self) -> None:
         """Begin with the first message. The level is that of the lock order, whatever the server's default is."""
@@ -123,7 +123,7 @@ class PostgresqlSession(Session):
         """Roll back if anything was sent."""
         self._waiting.clear()
         self._opening = ""
-        if self._is_open and not self._connection.invalidated:
+        if self._is_open and self._driver.is_valid:
             self.execute("ROLLBACK")
         self._is_open = False
 
@@ -160,7 +160,7 @@ class PostgresqlSession(Session):
         PREPARE waits for locks of tables too, so it follows the lock timeout. It is a separate message: if a statement
         failed in the same message, PREPARE would be done and not be remembered.
         """
-        uses: dict[str, bool] = self._connection.info.setdefault(_USES, {})
+        uses: dict[str, bool] = self._driver.info.setdefault(_USES, {})
         repeating = [each.sql for each in statements if each.sql.repeats and each.is_unchanged]
         new = {sql.name for sql in repeating} - uses.keys()
         if len(uses) + len(new) > _MAX_STATEMENTS:

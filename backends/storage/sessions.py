@@ -1,8 +1,9 @@
 """A session: a connection that one read or one writing transaction has borrowed from the pool.
 
 Theory of operation. A session sends the text of kept statements (`backends.storage.statements`) by the cursor of the
-driver; SQLAlchemy's own execution costs as much again as the rest of a small read. The connection is in autocommit, and
-a transaction says BEGIN, COMMIT and ROLLBACK itself. So a database server gets several statements in one message:
+driver; SQLAlchemy's own execution costs as much again as the rest of a small read, and its `Connection` as much again
+as the pool, so it is made for statements of SQLAlchemy and for listeners only. The connection is in autocommit, and a
+transaction says BEGIN, COMMIT and ROLLBACK itself. So a database server gets several statements in one message:
 `later` adds a statement to those that wait, `rows` sends them all with its own, `commit` sends them with the COMMIT.
 
     begin(); later(lock); rows(read)      BEGIN; SET LOCAL ...; SELECT ... FOR NO KEY UPDATE; WITH ... SELECT ...
@@ -21,7 +22,7 @@ from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, Dialect
+from sqlalchemy import Connection, Dialect, Engine, PoolProxiedConnection
 
 from backends import BackendError
 from backends.storage.compiled import Sql
@@ -48,16 +49,25 @@ class Session(ABC):
     `has_executed` is whether it has executed a statement of a plugin.
     """
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self.dialect: Dialect = connection.dialect
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.dialect: Dialect = engine.dialect
         self.starting: set[str] = set()
         self.has_executed = False
-        self._driver = connection.connection
+        self._events = engine.dispatch
+        self._logger = engine.logger
+        self._error_class: Any = engine.dialect.loaded_dbapi.Error
+        self._driver = self._borrow()
         self._cursor: Any = self._driver.cursor()
-        self._events = connection.engine.dispatch
-        self._logger = connection.engine.logger
-        self._error_class: Any = connection.dialect.loaded_dbapi.Error
+        self._core: Connection | None = None
+
+    def _borrow(self) -> PoolProxiedConnection:
+        """Return a connection of the pool. Raises BackendError; Disconnected, if another try may help."""
+        try:
+            return self._engine.raw_connection()
+        except self._error_class as error:
+            is_dead = self.dialect.is_disconnect(error, None, None)
+            raise (Disconnected if is_dead else BackendError)(_describe(error), error) from error
 
     @abstractmethod
     def begin(self) -> None:
@@ -92,13 +102,25 @@ class Session(ABC):
         try:
             self.rollback()
         except (BackendError, self._error_class):
-            self._connection.invalidate()
+            if self._driver.is_valid:
+                self._driver.invalidate()
+
+    def close(self) -> None:
+        """Return the connection to the pool."""
+        (self._core or self._driver).close()
 
     @property
     def connection(self) -> Connection:
         """Return the connection for statements of SQLAlchemy, after the statements that wait."""
         self.send_waiting()
-        return self._connection
+        return self._core_connection
+
+    @property
+    def _core_connection(self) -> Connection:
+        """Return the connection of SQLAlchemy on that of the driver."""
+        if self._core is None:
+            self._core = Connection(self._engine, self._driver)
+        return self._core
 
     @property
     def is_observed(self) -> bool:
@@ -113,7 +135,7 @@ class Session(ABC):
         if self._events.before_cursor_execute:
             context = SimpleNamespace(dialect=self.dialect)
             for listen in self._events.before_cursor_execute:
-                text, arguments = listen(self._connection, self._cursor, text, arguments, context, _MANY)
+                text, arguments = listen(self._core_connection, self._cursor, text, arguments, context, _MANY)
         if self._logger.isEnabledFor(logging.INFO):
             self._logger.info(text)
         return Notice(text, arguments, context)
@@ -121,12 +143,12 @@ class Session(ABC):
     def notify_after(self, notice: Notice) -> None:
         """Call the listeners to a statement that was executed."""
         for listen in self._events.after_cursor_execute:
-            listen(self._connection, self._cursor, notice.text, notice.arguments, notice.context, _MANY)
+            listen(self._core_connection, self._cursor, notice.text, notice.arguments, notice.context, _MANY)
 
     def notify_commit(self) -> None:
         """Call the listeners to a COMMIT that is about to be sent."""
         for listen in self._events.commit:
-            listen(self._connection)
+            listen(self._core_connection)
 
     def execute(self, text: str, arguments: Any = ()) -> Sequence[Row]:
         """Execute SQL and return its rows. Raises the errors of `translate`."""
@@ -141,11 +163,10 @@ class Session(ABC):
 
         A dead connection is closed, and with it those in the pool that are as old: the server was probably restarted.
         """
-        message = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        message = _describe(error)
         if self.dialect.is_disconnect(error, self._driver, self._cursor):
             # As SQLAlchemy's Connection does for such an error.
-            self._connection.engine.pool._invalidate(self._driver, error)  # noqa: SLF001
-            self._connection.invalidate(error)
+            self._engine.pool._invalidate(self._driver, error)  # noqa: SLF001
             return Disconnected(message, error)
         kind = self.classify(error)
         if kind is Unlocked:
@@ -159,3 +180,8 @@ class Session(ABC):
         Return Unlocked where the database refuses a clock without a timestamp: a list that this transaction starts has
         been started by another one (`backends.storage.write_statements`).
         """
+
+
+def _describe(error: Exception) -> str:
+    """Return the name and the first line of an error of the driver; other lines quote the statement."""
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, Engine, Executable, Table, UpdateBase, bindparam, delete, select
+from sqlalchemy import Engine, Executable, Table, UpdateBase, bindparam, delete, select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import IntegrityError as DriverIntegrityError
 
@@ -106,7 +106,7 @@ class SqlStorage:
         reading: Engine,
         writing: Engine,
         dialect: Dialect,
-        make_session: Callable[[Connection], Session],
+        make_session: Callable[[Engine], Session],
         turn: Callable[[float], AbstractContextManager[Any]] | None = None,
     ) -> None:
         self.embedded = turn is not None
@@ -156,8 +156,8 @@ class SqlStorage:
             if session is not None:
                 yield session
                 return
-            with self.reading.connect() as connection:
-                yield self._make_session(connection)
+            with closing(self._make_session(self.reading)) as session:
+                yield session
 
     def _expect_no_transaction(self) -> None:
         """Raise RuntimeError in a transaction of this thread: a second one would wait for the first for ever."""
@@ -176,8 +176,11 @@ class SqlStorage:
     @contextmanager
     def _write_session(self) -> Iterator[Session]:
         """Yield a session in a transaction, which is rolled back unless the block commits it."""
-        with _translate_driver_errors(self._dialect), self._wait_for_turn(), self.writing.connect() as connection:
-            session = self._make_session(connection)
+        with (
+            _translate_driver_errors(self._dialect),
+            self._wait_for_turn(),
+            closing(self._make_session(self.writing)) as session,
+        ):
             session.begin()
             try:
                 yield session

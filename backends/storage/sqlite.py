@@ -21,7 +21,6 @@ from typing import Any, Final
 from sqlalchemy import (
     Boolean,
     Column,
-    Connection,
     Engine,
     FromClause,
     Join,
@@ -161,8 +160,8 @@ _BEGIN: Final = "BEGIN IMMEDIATE"
 class SqliteSession(Session):
     """A session of SQLite, which executes each statement at once."""
 
-    def __init__(self, connection: Connection) -> None:
-        super().__init__(connection)
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
         self._must_begin = False
 
     def begin(self) -> None:
