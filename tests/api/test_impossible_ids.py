@@ -6,6 +6,7 @@ U+FFFD is refused before (C-URL-25), ids have at most 255 characters (DECISIONS)
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -47,6 +48,7 @@ IN_BUCKET = (
     "/buckets/{}/collections/{}/records/{}",
 )
 IN_COLLECTION = ("/buckets/b/collections/{}/records", "/buckets/b/collections/{}/records/r")
+FORMS = (*OBJECTS, *IN_BUCKET, *IN_COLLECTION)
 BODY: Json = {"data": {"members": []}}
 
 
@@ -80,12 +82,24 @@ def _details(answer: Answer) -> Any:
     return (answer.json or {}).get("details")
 
 
+def _ids(client: Client, form: str) -> Iterator[tuple[str, str, str]]:
+    """Yield names and ids, percent-encoded and decoded, to ask for in a form: all on SQLite, and a third on PostgreSQL.
+
+    The answers do not depend on the database. Another third in each next form, so that each id meets both databases.
+    """
+    on_postgresql = client.app.extensions["kinto"].storage.reading.dialect.name == "postgresql"
+    turn = FORMS.index(form)
+    for number, (name, (sent, object_id)) in enumerate(IDS.items()):
+        if not on_postgresql or (number + turn) % 3 == 0:
+            yield name, sent, object_id
+
+
 @pytest.mark.parametrize("form", OBJECTS)
 def test_an_object_cannot_have(client: Client, form: str, subtests: pytest.Subtests) -> None:
     """C-OBJ-5, C-ERR-35."""
     refused = 400, [{"location": "path", "name": None, "description": "Invalid object id"}]
 
-    for name, (sent, _) in IDS.items():
+    for name, sent, _ in _ids(client, form):
         with subtests.test(name):
             answers = _answers(client, form, sent)
 
@@ -99,7 +113,7 @@ def test_an_object_cannot_have(client: Client, form: str, subtests: pytest.Subte
 @pytest.mark.parametrize("form", IN_BUCKET)
 def test_there_is_nothing_in_a_bucket_called(client: Client, form: str, subtests: pytest.Subtests) -> None:
     """C-PERM-9: nobody may read there; what would be written has no parent."""
-    for name, (sent, object_id) in IDS.items():
+    for name, sent, object_id in _ids(client, form):
         with subtests.test(name):
             missing = 404, {"id": object_id, "resource_name": "bucket"}
 
@@ -113,7 +127,7 @@ def test_there_is_nothing_in_a_bucket_called(client: Client, form: str, subtests
 @pytest.mark.parametrize("form", IN_COLLECTION)
 def test_there_is_nothing_in_a_collection_called(client: Client, form: str, subtests: pytest.Subtests) -> None:
     """C-OBJ-30: whoever owns the bucket is told that the collection is missing."""
-    for name, (sent, object_id) in IDS.items():
+    for name, sent, object_id in _ids(client, form):
         with subtests.test(name):
             missing = 404, {"id": object_id, "resource_name": "collection"}
 
@@ -123,7 +137,7 @@ def test_there_is_nothing_in_a_collection_called(client: Client, form: str, subt
             assert answers == dict.fromkeys(answers, missing)
 
 
-@pytest.mark.parametrize("form", [*OBJECTS, *IN_BUCKET, *IN_COLLECTION])
+@pytest.mark.parametrize("form", FORMS)
 def test_no_path_has(client: Client, form: str, subtests: pytest.Subtests) -> None:
     """C-URL-24, C-URL-25: refused before anything is looked for."""
     for sent in ("%00", "a%00", "%EF%BF%BD", "%FF", "a%FF"):

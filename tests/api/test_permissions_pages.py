@@ -123,13 +123,17 @@ def test_pages_are_cut_from_the_whole_list(client_with: ClientMaker, given: dict
     service = alice.app.extensions["kinto"]
     limits, known = queries.Limits(None, 10_000), entries.known_fields(service.kinds)
 
-    for name, step in (("bob", 1), ("carol", 2), ("alice", 5), (None, 9)):
+    on_postgresql = service.storage.reading.dialect.name == "postgresql"
+    # Bob takes the half that he leaves out on the other database and with the other settings: each meets both of both.
+    start = int(on_postgresql != bool(given))
+
+    for name, step in (("bob", 2), ("carol", 3), ("alice", 5), (None, 9)):
         client = alice.as_(name)
         whole = _pages(client, "")
         assert len(whole) == len({entry["uri"] for entry in whole}) > 0
         # Every filter with another sort for everybody, and every sort alone.
         asked = [(filters, SORTS[(number + step) % len(SORTS)]) for number, filters in enumerate(FILTERS)]
-        for filters, sort in [*asked[::step], *product([""], SORTS[::step])]:
+        for filters, sort in [*asked[start::step], *product([""], SORTS[start::step])]:
             query = f"{filters}&_sort={sort}" if sort else filters
             pairs = parse_qsl(query, keep_blank_values=True)
             parsed = queries.parse(pairs, "/permissions", limits, 2**50, Fields(known))

@@ -21,7 +21,6 @@ from tests.support.services import ROOT
 WITH_LINES: Final = "8 connections, a log line per request"
 _CONNECTIONS: Final = 8
 _OTHER_CONNECTIONS: Final = (1, 32)
-_IMPORTS: Final = 5
 _TIME_IMPORT: Final = "import time; start = time.process_time(); import app.factory; print(time.process_time() - start)"
 
 _turns = count()
@@ -65,7 +64,7 @@ def compare(names: Sequence[str], effort: Effort, report: Report) -> Comparison:
             servers = [running.enter_context(serve(name, databases[name], lines=True)) for name in names]
             data = {server.name: describe(server.port, effort.records) for server in servers}
             costs[WITH_LINES] = _measure_all(servers, data, shorter, report, _common(), _CONNECTIONS)
-        return Comparison(describe_environment(ours), effort.records, costs, memory, _import_seconds())
+        return Comparison(describe_environment(ours), effort.records, costs, memory, _import_seconds(effort.rounds))
 
 
 def conditions(connections: int) -> str:
@@ -137,9 +136,7 @@ def _measure_indexed(
     return _measure_all(servers, data, effort, report, INDEXED, _CONNECTIONS)
 
 
-def _import_seconds() -> float:
-    """Return the processor time in which a process imports the application, the lowest of some."""
+def _import_seconds(rounds: int) -> float:
+    """Return the processor time in which a process imports the application, the lowest of some rounds."""
     command = [sys.executable, "-c", _TIME_IMPORT]
-    return min(
-        float(subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout) for _ in range(_IMPORTS)
-    )
+    return min(float(subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout) for _ in range(rounds))
