@@ -16,6 +16,7 @@ from app.settings import SettingError
 from scripts import main
 from tests.support import services
 from tests.support.failing import SECRET
+from tests.support.processes import run_in_process
 from tests.support.services import ROOT, as_environment
 
 WORKER_FAILED = 3
@@ -209,7 +210,9 @@ def test_a_file_without_a_section_to_read_is_one_line(
 def test_wrong_logging_sections_are_one_line(section: str, beginning: str, tmp_path: Path) -> None:
     (tmp_path / "kinto.ini").write_text(f"[app:main]\n{section}\n")
 
-    ended = _run("import app.factory; app.factory.create_app()", {"KINTO_INI": str(tmp_path / "kinto.ini")})
+    ended = run_in_process(
+        "import app.factory; app.factory.create_app()", {"KINTO_INI": str(tmp_path / "kinto.ini")}, folder=ROOT
+    )
 
     assert ended.stderr.splitlines()[-1].partition("SettingError: ")[2].startswith(beginning)
 
@@ -299,11 +302,10 @@ def test_commands_that_cannot_run_write_one_line(
     ],
 )
 def test_a_worker_of_gunicorn_writes_one_line(settings: Mapping[str, str], beginning: str) -> None:
-    command = [sys.executable, "-m", "gunicorn", "wsgi:app", "--bind", f"127.0.0.1:{services.free_port()}", "-w", "1"]
+    words = ["gunicorn", "wsgi:app", "--bind", f"127.0.0.1:{services.free_port()}", "-w", "1"]
+    program = f"import sys; sys.argv = {words}; from gunicorn.app.wsgiapp import run; run()"
 
-    ended = subprocess.run(
-        command, capture_output=True, text=True, timeout=120, cwd=ROOT, env=as_environment(settings), check=False
-    )
+    ended = run_in_process(program, as_environment(settings), folder=ROOT)
 
     written = [line for line in ended.stderr.splitlines() if line and not line.startswith("[")]
     assert (ended.returncode, len(written)) == (WORKER_FAILED, 1), written
@@ -374,10 +376,3 @@ def test_gunicorn_does_not_start_with_a_wrong_variable(variable: str) -> None:
 
     assert (ended.returncode, ended.stdout, len(ended.stderr.splitlines())) == (1, "", 1)
     assert ended.stderr.startswith(f"{variable}: ")
-
-
-def _run(program: str, environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    environment = {**as_environment({}), **environ}
-    return subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, env=environment, check=False
-    )

@@ -94,17 +94,28 @@ def answer_in_process(
 
     *ini* is the text of a file for it; beside *environ* nothing but `PATH` is set.
     """
-    given = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **(environ or {})}
+    given = dict(environ or {})
     if ini is not None:
         (folder / "kinto.ini").write_text(ini)
         given["KINTO_INI"] = str(folder / "kinto.ini")
-    message = json.dumps({"program": _PROGRAM, "environ": given, "folder": str(folder)}).encode()
+    return run_in_process(_PROGRAM, given, folder=folder, stdin=json.dumps(requests), stdout=stdout)
+
+
+def run_in_process(
+    program: str, environ: Mapping[str, str], *, folder: Path, stdin: str = "", stdout: int = subprocess.PIPE
+) -> subprocess.CompletedProcess[str]:
+    """Run a program in a process that has imported the application already, and return what it wrote.
+
+    Beside *environ* nothing but `PATH` and `PYTHONPATH` is set.
+    """
+    given = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **environ}
+    message = json.dumps({"program": program, "environ": given, "folder": str(folder)}).encode()
     with (
         tempfile.TemporaryFile("w+") as asked,
         tempfile.TemporaryFile("w+") as output,
         tempfile.TemporaryFile("w+") as errors,
     ):
-        json.dump(requests, asked)
+        asked.write(stdin)
         asked.seek(0)
         files = [asked.fileno(), output.fileno() if stdout == subprocess.PIPE else stdout, errors.fileno()]
         socket.send_fds(_forking(), [message], files)
