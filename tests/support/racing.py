@@ -25,6 +25,7 @@ BUCKETS = ("/buckets/one", "/buckets/two")
 LISTS = tuple(f"{bucket}/collections/c{number}/records" for bucket in BUCKETS for number in range(6))
 COUNTER = f"{BUCKETS[0]}/collections/c0/records/counter"
 DOOMED = "/buckets/doomed"
+DEFAULT = "/buckets/default"
 CONTEST_NS = 200_000_000
 """How long processes contend for one collection."""
 EVE = user_id("eve")
@@ -102,7 +103,7 @@ class Writer:
     def run(self, rounds: int) -> dict[str, Any]:
         """Do this many rounds of everything."""
         for number in range(rounds):
-            for act in (self._increment, self._single, self._batch, self._doom, self._contest):
+            for act in (self._increment, self._single, self._batch, self._doom, self._contest, self._use_default):
                 act(number)
         return {"seen": self.seen, "increments": self.increments}
 
@@ -173,6 +174,20 @@ class Writer:
             asked = (("PUT", collection), ("DELETE", collection), ("PUT", record), ("PUT", record))[self._seed % 4]
             status, _, answer = self._connection.ask(*asked)
             self._note(*asked, status, answer)
+
+    def _use_default(self, number: int) -> None:
+        """Use the default bucket of one user, which some of the processes delete: each request creates it again."""
+        collection = f"{DEFAULT}/collections/d{number % 2}"
+        record = f"{collection}/records/r{self._seed}"
+        ends = ("DELETE", (DEFAULT, collection)[self._seed % 2])
+        for method, path in (
+            ("PUT", record),
+            ("GET", f"{collection}/records"),
+            ends,
+            ("POST", f"{collection}/records"),
+        ):
+            status, _, answer = self._connection.ask(method, path)
+            self._note(method, path, status, None if method == "GET" else answer)
 
 
 def poll(url: str, list_uri: str, limit: int, stop: Any) -> dict[str, Any]:
