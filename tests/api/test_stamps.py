@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from itertools import product
 from typing import Any
 
 import pytest
@@ -52,6 +53,12 @@ def put(path: str, last_modified: int | None = None, **body: Any) -> Member:
     return {"method": body.pop("method", "PUT"), "path": path, "body": {"data": data, **body}}
 
 
+def takes(client: Client, number: int, *, lone: bool) -> bool:
+    """Return whether a case is sent in this way on this database: on the other database it is sent in the other way."""
+    on_postgresql: bool = client.app.extensions["kinto"].storage.reading.dialect.name == "postgresql"
+    return lone == (number % 2 == on_postgresql)
+
+
 def send(client: Client, requests: Iterable[Member], *, lone: bool) -> None:
     """Send requests one by one or as a batch; all must succeed."""
     members = list(requests)
@@ -81,8 +88,9 @@ PLACES: Mapping[str, Callable[[int | None], Member]] = {
 @pytest.mark.parametrize("lone", [True, False], ids=["one by one", "a batch"])
 def test_an_object_is_born_at_the_timestamp_of_its_list_and_not_at_the_chosen_one(client: Client, lone: bool) -> None:
     """Above what the list's clock was, not above what it is; kept by updates, by the tombstone and by re-creation."""
-    for place, make in PLACES.items():
-        for name, chosen in CHOSEN.items():
+    for number, (place, name) in enumerate(product(PLACES, CHOSEN)):
+        if takes(client, number, lone=lone):
+            make, chosen = PLACES[place], CHOSEN[name]
             client.app.extensions["kinto"].flush()
             client.batch(*({"method": "PUT", "path": path} for path in (B, C, G, R)))
             now = time.time_ns() // 1_000_000

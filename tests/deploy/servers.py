@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import getpass
+import http.client
 import os
 import pathlib
 import shutil
@@ -67,8 +68,11 @@ def environment(**variables: str) -> dict[str, str]:
 
 
 def serves(url: str) -> bool:
-    """Tell whether the service answers at *url*, which ends in `/v1`."""
-    with contextlib.suppress(OSError):
+    """Tell whether the service answers at *url*, which ends in `/v1`.
+
+    A connection to a free port may get that port itself, and reads its own request then.
+    """
+    with contextlib.suppress(OSError, http.client.HTTPException):
         return ask(url, "GET", "/__lbheartbeat__").status == 200
     return False
 

@@ -80,8 +80,6 @@ def uwsgi() -> Iterator[Served]:
 
 Server = Callable[[], contextlib.AbstractContextManager[Served]]
 
-directly = pytest.mark.parametrize("server", [gunicorn, uwsgi], ids=["gunicorn", "uWSGI"])
-
 
 @pytest.mark.parametrize(
     "server",
@@ -89,9 +87,12 @@ directly = pytest.mark.parametrize("server", [gunicorn, uwsgi], ids=["gunicorn",
     ids=["gunicorn", "gunicorn behind nginx", "uWSGI behind nginx"],
 )
 def test_a_hup_brings_new_settings_and_loses_no_request(server: Server) -> None:
-    with server() as (url, process, ini), load(url) as seen:
+    """A request that runs is finished (nginx sends uWSGI none before it has the whole of it)."""
+    with server() as (url, process, ini), load(url) as seen, half_sent(url) as finish:
         _write(ini, "new", _section(ini))
         process.send_signal(signal.SIGHUP)
+        time.sleep(0.5)
+        assert finish() == 201
         until_named(url, "new")
 
     assert (seen.failed, seen.lost, seen.refused) == ({}, [], 0)
@@ -99,10 +100,12 @@ def test_a_hup_brings_new_settings_and_loses_no_request(server: Server) -> None:
 
 
 def test_a_stop_of_gunicorn_loses_no_request() -> None:
-    """Who comes after it is refused: a balancer asks another server then."""
-    with gunicorn() as (url, process, _), load(url) as seen:
-        time.sleep(1)
+    """A request that runs is finished. Later ones are refused: a balancer asks another server then."""
+    with gunicorn() as (url, process, _), load(url) as seen, half_sent(url) as finish:
+        time.sleep(0.5)
         process.send_signal(signal.SIGTERM)
+        time.sleep(0.5)
+        assert finish() == 201
         process.wait(_PATIENCE_SECONDS)
         seen.done()
 
@@ -110,10 +113,9 @@ def test_a_stop_of_gunicorn_loses_no_request() -> None:
     assert (process.returncode, seen.refused > 0, seen.answered[200] > 0) == (0, True, True)
 
 
-@directly
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM], ids=["SIGHUP", "SIGTERM"])
-def test_a_request_that_runs_is_finished(server: Server, number: signal.Signals) -> None:
-    with server() as (url, process, _), half_sent(url) as finish:
+def test_a_request_that_uwsgi_runs_is_finished(number: signal.Signals) -> None:
+    with uwsgi() as (url, process, _), half_sent(url) as finish:
         process.send_signal(number)
         time.sleep(0.5)
 
