@@ -16,8 +16,7 @@ from app.service import Service
 from blueprints.plugins.accounts import create_user
 from tests.plugins.conftest import ClientMaker
 from tests.plugins.people import ONLY_ACCOUNTS, People
-from tests.support.client import Client, basic
-from tests.support.databases import assemble_app, keep_storage
+from tests.support.client import basic
 from tests.support.statements import without_bucket
 from tests.test_budget import counted
 
@@ -32,7 +31,13 @@ MINE = "/buckets/mine"
 
 
 @pytest.fixture
-def here(client_with: ClientMaker) -> People:
+def there(client_with: ClientMaker) -> People:
+    """Return the people as another worker knows them; it starts before anybody has signed up."""
+    return People(client_with({**SETTINGS, "kinto.project_name": "another worker"}))
+
+
+@pytest.fixture
+def here(client_with: ClientMaker, there: People) -> People:
     """Return the people as one worker knows them; alice has a bucket, and one that anybody reads."""
     people = People(client_with(SETTINGS))
     people.sign_up("alice")
@@ -42,13 +47,6 @@ def here(client_with: ClientMaker) -> People:
     people("alice").ask("PUT", f"{LIST}/r")
     people("alice").ask("PUT", MINE)
     return people
-
-
-@pytest.fixture
-def there(here: People) -> People:
-    """Return the same people as another worker knows them."""
-    url = here.service.settings.storage_url
-    return People(Client(assemble_app({"kinto.storage_url": url, **SETTINGS}, keep_storage(url, SETTINGS))))
 
 
 def change_password(there: People) -> None:
