@@ -72,7 +72,7 @@ def to_response(reply: Reply) -> Response:
     """Convert a reply to a Flask response, without the headers of every response: `after_request` adds these."""
     if reply.errno:
         add_log_fields(errno=reply.errno)
-    response = ApiResponse([reply.body.encode()], reply.status, reply.headers)
+    response = ApiResponse([reply.body.encode()], reply.status, reply.headers.items())
     for challenge in reply.challenges:
         response.headers.add("WWW-Authenticate", challenge)
     return response
@@ -88,6 +88,8 @@ def register_hooks(app: Flask, service: Service) -> None:
     hooks = _Hooks(service)
     # Flask's own line comes before `answer_http_error` logs the same error, and fails where a log handler does.
     app.log_exception = lambda exc_info: None  # type: ignore[method-assign]  # noqa: ARG005  # Flask documents this override
+    # Flask would ask at each request whether the view and each hook is a coroutine function; none is.
+    app.ensure_sync = lambda func: func  # type: ignore[method-assign]  # Flask documents this override
     app.before_request(hooks.before_request)
     app.after_request(hooks.after_request)
     app.register_error_handler(ApiError, hooks.answer_api_error)
@@ -151,7 +153,7 @@ class _Hooks:
         headers = common_headers(self._service, request.headers.get("Origin"), g.get("exposed", ALWAYS_EXPOSED))
         if _CONTENT_POLICY in response.headers:  # a page of a plugin has one of its own
             del headers[_CONTENT_POLICY]
-        response.headers.update(headers)
+        response.headers.update(headers.items())  # as pairs: Werkzeug asks each value of a mapping for its type
         return response
 
     def answer_api_error(self, error: ApiError) -> Response:

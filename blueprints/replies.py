@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import formatdate
+from functools import lru_cache
 from urllib.parse import parse_qsl
 
 from app.errors import ApiError, Clash, Contended, NotAllowed, Programmatic, Unauthenticated, Unavailable
@@ -50,7 +51,13 @@ def http_date(timestamp: int) -> str:
 
     A timestamp outside the range of such dates, which a database may hold, is returned as the nearest date.
     """
-    return formatdate(min(max(timestamp // 1000, 0), _LAST_HTTP_SECOND), usegmt=True)
+    return _date_of(min(max(timestamp // 1000, 0), _LAST_HTTP_SECOND))
+
+
+@lru_cache(maxsize=1024)
+def _date_of(second: int) -> str:
+    """Return the date of a second. Writes share theirs; objects and lists are read more than once."""
+    return formatdate(second, usegmt=True)
 
 
 def caching_headers(seconds: int) -> Headers:

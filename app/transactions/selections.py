@@ -85,7 +85,8 @@ def add_cascade_roots(selections: Iterable[Selection], roots: Iterable[str]) -> 
     for uri in roots:
         by_bucket.setdefault(bucket_of(uri), []).append(uri)
     for selection in selections:
-        yield replace(selection, cascade_roots=tuple(by_bucket.pop(selection.bucket, ())))
+        uris = by_bucket.pop(selection.bucket, None)
+        yield replace(selection, cascade_roots=tuple(uris)) if uris else selection
     for bucket, uris in by_bucket.items():
         yield Selection(bucket, cascade_roots=tuple(uris))
 

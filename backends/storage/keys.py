@@ -30,7 +30,8 @@ def read_bucket(uri: str) -> str:
 
 def write_buckets(uri: str) -> tuple[str, ...]:
     """Return all buckets under which the object *uri* is written: two for an object at the top, else one."""
-    return tuple(dict.fromkeys((read_bucket(uri), bucket_of(uri))))
+    directory, own = read_bucket(uri), bucket_of(uri)
+    return (own,) if directory == own else (directory, own)
 
 
 def is_inside(uri: str, roots: Collection[str]) -> bool:
