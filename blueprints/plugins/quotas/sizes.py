@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
+from typing import Final
 
 from blueprints.plugins import Json, Stored
+
+_encode: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def size_of(stored: Stored | None) -> int:
@@ -18,9 +21,9 @@ def size_of_document(document: Json) -> int:
 
     PostgreSQL stores numbers without exponent, and no negative zero.
     """
-    text = json.dumps(document, separators=(",", ":"))
+    text = _encode(document)
     if "e+" in text or "-0.0" in text:
-        text = json.dumps(json.loads(text, parse_float=_as_stored), separators=(",", ":"))
+        text = _encode(json.loads(text, parse_float=_as_stored))
     return len(text)
 
 
