@@ -24,6 +24,7 @@ from tests.support.client import Client
 from tests.support.openid_provider import AUDIENCE, CLIENT_ID, Provider, Token, first_key, openid_provider
 
 NOW = int(time.time())
+"""When this module was imported, minutes before some of its tests run."""
 EC_KEY = ECKey.generate_key("P-256", parameters={"kid": "curve"})
 FOREIGN_KEY = RSAKey.generate_key(parameters={"kid": "foreign"})
 
@@ -171,7 +172,7 @@ def test_the_algorithms_are_those_of_the_provider(
 
 def test_a_token_is_forgotten_when_it_ends(provider: Provider, client: Client, make_service: MakeService) -> None:
     """P-OID-7, P-OID-5: its entry in the cache lives no longer, however often it is used."""
-    plain, token = make_service(policy(provider)), provider.sign(claims={"exp": NOW + 120})
+    plain, token = make_service(policy(provider)), provider.sign(claims={"exp": int(time.time()) + 120})
 
     for service_client in (client, plain):
         assert [user_of(service_client, token) for _ in range(2)] == ["google:alice"] * 2
@@ -183,10 +184,11 @@ def test_a_token_that_has_ended_is_not_believed_for_being_remembered(
     provider: Provider, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """P-OID-7."""
-    token = provider.sign(claims={"exp": NOW + 120})
+    now = int(time.time())
+    token = provider.sign(claims={"exp": now + 120})
     assert user_of(client, token) == "google:alice"
 
-    monkeypatch.setattr(time, "time", lambda: NOW + 240.0)
+    monkeypatch.setattr(time, "time", lambda: now + 240.0)
 
     assert user_of(client, token) is None
 
