@@ -67,7 +67,7 @@ class Session(ABC):
             return self._engine.raw_connection()
         except self._error_class as error:
             is_dead = self.dialect.is_disconnect(error, None, None)
-            raise (Disconnected if is_dead else BackendError)(_describe(error), error) from error
+            raise (Disconnected if is_dead else self.classify(error))(_describe(error), error) from error
 
     @abstractmethod
     def begin(self) -> None:
