@@ -14,7 +14,7 @@ from app.settings.values import SettingError
 
 _POOL_PREFIXES = ("storage_", "cache_", "permission_")
 # Names that are read elsewhere: by Paste, the command and the tests.
-_RESERVED = ("use", "settings_prefix", "ini", "admin_password", "test_database_url")
+_RESERVED = ("use", "settings_prefix", "ini", "admin_password", "test_database_url", "test_prepare")
 
 
 def load(

@@ -18,7 +18,12 @@ from tests.support.wire import Wire, counting_proxy
 BUCKET = "/buckets/b"
 LIST = f"{BUCKET}/collections/c/records"
 RECORD = f"{LIST}/r"
-ONE_CONNECTION = {**BASICAUTH, "kinto.storage_pool_size": 1, "kinto.storage_max_overflow": 0}
+ONE_CONNECTION = {
+    **BASICAUTH,
+    "kinto.storage_prepare": True,
+    "kinto.storage_pool_size": 1,
+    "kinto.storage_max_overflow": 0,
+}
 
 
 @pytest.fixture

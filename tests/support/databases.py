@@ -20,7 +20,13 @@ from backends.storage import Disconnected, Storage
 from backends.storage.migrations import SchemaError
 from tests.support.services import SETTING_PREFIXES, empty_database, folder_in_memory
 
-BASICAUTH: Mapping[str, Any] = {"multiauth.policies": "basicauth", "kinto.userid_hmac_secret": "golden-secret"}
+BASICAUTH: Mapping[str, Any] = {
+    "multiauth.policies": "basicauth",
+    "kinto.userid_hmac_secret": "golden-secret",
+    "kinto.storage_prepare": os.environ.get("KINTO_TEST_PREPARE") != "0",
+}
+"""The settings of most services of the tests. With KINTO_TEST_PREPARE=0 their connections prepare no statements."""
+
 DATABASES = ("sqlite", "postgresql")
 
 _folder = tempfile.TemporaryDirectory(prefix="kinto-tests-", dir=folder_in_memory())
