@@ -5,7 +5,10 @@
 // Prints what each step returned, as one JSON document.
 
 require("fake-indexeddb/auto");
-const Kinto = require("kinto").default;
+// Node 18 has no global one. The bundle needs no further packages, of which some are modules that Node 18 cannot require.
+globalThis.crypto ??= require("node:crypto").webcrypto;
+const bundle = require("kinto/dist/kinto.js");
+const Kinto = bundle.default ?? bundle;
 
 const [remote, authorization] = process.argv.slice(2);
 
