@@ -23,7 +23,7 @@ class Body:
     """The body of a write. `data` and `permissions` are None if the client did not send them.
 
     In a PATCH `patch` takes their place. `id` is the value of `data.id` ("" if that is not a string), or in a POST
-    without one the `generated` id. `permissions` holds the lists that are not null.
+    without one the `generated` id. `permissions` holds the lists that are not null. `names_alias`: the id was an alias.
     """
 
     data: Data | None = None
@@ -31,6 +31,7 @@ class Body:
     patch: Patch | None = None
     id: str | None = None
     generated: bool = False
+    names_alias: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class Operation:
     client wants for a tombstone. `strict` is set by `Prefer: handling=strict` (RFC 7240).
     `implied` are the routes of objects that must exist before the operation is performed (`app.aliases`). `implicit`
     marks the operation that creates such an object: it needs no permission, and nothing happens if the object exists.
+    `alias_user` is the user id for which an alias in the request was resolved, None without an alias.
 
     Derived: `kind` of the list or object; `reads`, whether the operation changes nothing; `pages`, whether it reads a
     page of a list or deletes the matching objects; `target`, the URI of the one object that it names, else None.
@@ -64,6 +66,7 @@ class Operation:
     strict: bool = False
     implied: tuple[Route, ...] = ()
     implicit: bool = False
+    alias_user: str | None = None
 
     kind: Kind = field(init=False)
     reads: bool = field(init=False)
@@ -81,6 +84,11 @@ class Operation:
         derive("reads", self.method in ("GET", "HEAD"))
         derive("pages", route.on_list and self.method != "POST")
         derive("target", target)
+
+    @property
+    def has_lost_alias(self) -> bool:
+        """Return whether an alias was resolved for another user than the one who sends the operation by now."""
+        return self.alias_user is not None and self.alias_user != self.identity.user_id
 
     @property
     def writes_many(self) -> bool:

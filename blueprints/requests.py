@@ -78,7 +78,8 @@ def parse_operation(service: Service, http_request: HttpRequest, route: Route, i
 
     Raises Unauthenticated, NotAllowed or Invalid for an alias that cannot be used (`app.aliases`).
     """
-    route, implied = service.aliases.resolve(route, http_request.method, identity)
+    own_route, implied = service.aliases.resolve(route, http_request.method, identity)
+    has_alias, route = own_route is not route, own_route
     preconditions, header_problems = conditions.parse(http_request.headers)
     accept, origin, prefer = (http_request.headers.get(name) for name in ("Accept", "Origin", "Prefer"))
     problems = [*header_problems, *(origin_problems(service.settings, origin) if origin else ())]
@@ -108,6 +109,7 @@ def parse_operation(service: Service, http_request: HttpRequest, route: Route, i
         strict=prefer is not None and prefers_strict_handling(prefer),
         nonce=f"pagination-token-{uuid.uuid4()}" if route.on_list and http_request.method == "DELETE" else None,
         implied=implied,
+        alias_user=identity.user_id if has_alias or body.names_alias else None,
     )
 
 
@@ -161,8 +163,10 @@ def _parse_body(
     if body_problems:
         return _ensure_id(Body(id=_requested_id(value)), route)
     data = loaded.get("data")
+    names_alias = False
     if data and isinstance(data.get("id"), str):
-        data["id"] = service.aliases.own_object_id(kind.name, data["id"], identity)
+        own_id = service.aliases.own_object_id(kind.name, data["id"], identity)
+        names_alias, data["id"] = own_id != data["id"], own_id
     if http_request.method == "PATCH":
         return Body(patch=(parse_merge if content_type == MERGE_TYPE else parse_shallow)(loaded))
     permissions = {
@@ -170,7 +174,7 @@ def _parse_body(
         for name, principals in loaded.get("permissions", {}).items()
         if principals is not None
     }
-    return _ensure_id(Body(data, permissions, id=_requested_id(loaded)), route)
+    return _ensure_id(Body(data, permissions, id=_requested_id(loaded), names_alias=names_alias), route)
 
 
 def _requested_id(body: Json) -> str | None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from app.decisions import lists, objects
 from app.decisions.rules import Rules
 from app.decisions.working_set import WorkingSet
+from app.errors import Unauthenticated
 from app.operation import Operation, Outcome
 
 _DECISIONS: Mapping[tuple[str, bool], Callable[[Operation, WorkingSet, Rules], Outcome]] = {
@@ -25,6 +26,8 @@ _DECISIONS: Mapping[tuple[str, bool], Callable[[Operation, WorkingSet, Rules], O
 
 def decide(operation: Operation, working_set: WorkingSet, rules: Rules) -> Outcome:
     """Decide one operation. Raises the ApiError that is its answer."""
+    if operation.has_lost_alias:  # the user was deleted after the request was parsed
+        raise Unauthenticated
     if operation.implicit:
         return objects.create_implicitly(operation, working_set, rules)
     return _DECISIONS[operation.method, operation.route.on_list](operation, working_set, rules)

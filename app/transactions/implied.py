@@ -21,7 +21,7 @@ class ImpliedMissing(Exception):
 
 def expect_implied(operation: Operation, working_set: WorkingSet) -> None:
     """Raise ImpliedMissing if an object that the operation implies does not exist."""
-    if any(working_set.living(route.uri) is None for route in operation.implied):
+    if not operation.has_lost_alias and any(working_set.living(route.uri) is None for route in operation.implied):
         raise ImpliedMissing
 
 
@@ -40,5 +40,12 @@ def _create_implied(steps: Iterable[Operation | View]) -> Iterator[Operation | V
     for step in steps:
         if isinstance(step, Operation):
             for route in step.implied:
-                yield Operation("PUT", route, step.identity, credentials=step.credentials, implicit=True)
+                yield Operation(
+                    "PUT",
+                    route,
+                    step.identity,
+                    credentials=step.credentials,
+                    implicit=True,
+                    alias_user=step.alias_user,
+                )
         yield step

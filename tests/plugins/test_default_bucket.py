@@ -376,6 +376,49 @@ def test_a_user_that_the_batch_creates_has_a_default_bucket(client_with: ClientM
     assert responses[3]["body"]["data"]["id"] == bucket
 
 
+ALIASED = [
+    ("GET", BUCKET, None),
+    ("PUT", BUCKET, None),
+    ("PATCH", BUCKET, {"data": {"a": 1}}),
+    ("DELETE", BUCKET, None),
+    ("GET", RECORDS, None),
+    ("PUT", f"{RECORDS}/r", None),
+    ("POST", "/buckets", {"data": {"id": "default"}}),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), ALIASED)
+def test_a_deleted_user_has_no_default_bucket(client_with: ClientMaker, method: str, path: str, body: Json) -> None:
+    """Whether the batch deletes the account, or another worker does while this one remembers the login."""
+    includes = "kinto.plugins.accounts kinto.plugins.default_bucket"
+    settings = {
+        **ACCOUNTS,
+        **SETTINGS,
+        "kinto.bucket_create_principals": "system.Everyone",
+        "multiauth.policies": "account",
+        "kinto.includes": includes,
+    }
+    client, other = client_with(settings).as_(None), client_with(settings).as_(None)
+    bucket = f"/buckets/{bucket_id('salt', 'account:carl')}"
+    carl = {"Authorization": basic("carl", "pw")}
+    storage = client.app.extensions["kinto"].storage
+
+    def sign_up() -> None:
+        client.ask("PUT", "/accounts/carl", {"data": {"password": "pw"}})
+        client.ask("GET", "/", headers=carl)
+
+    sign_up()
+    member = {"method": method, "path": path} | ({} if body is None else {"body": body})
+    batch = client.ask("POST", "/batch", {"requests": [{"method": "DELETE", "path": "/accounts/carl"}, member]}, carl)
+    sign_up()
+    assert other.ask("DELETE", "/accounts/carl", headers=carl).status == 200
+    alone = client.ask(method, path, body, carl)
+
+    assert [each["status"] for each in batch.json["responses"]] == [200, 401]
+    assert alone.status == 401
+    assert storage.read(Selection("/buckets", targets=(bucket,))).objects == {}
+
+
 def test_a_listener_refuses_the_creation(client_with: ClientMaker) -> None:
     """P-DEF-16."""
     client = client_with(SETTINGS, kept=False)
