@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from backends.storage.index_maintenance import IndexMaintenance
+from backends.storage.index_statements import select_lists
 from backends.storage.index_suggestions import has_room
 from backends.storage.indexes import AUTOMATIC, Index, IndexDefinition
 from backends.storage.keys import bucket_of, list_of
+from backends.storage.maintenance import Maintenance
 from backends.storage.selections import Selection
 from backends.storage.tables import indexes
 from backends.storage.writes import Writer
@@ -20,7 +21,7 @@ UNUSED_MS: Final = 30 * 24 * 3_600_000
 """How long an automatic index may be without use."""
 
 
-class AutomaticIndexes(IndexMaintenance):
+class AutomaticIndexes(Maintenance):
     """Creates and drops automatic indexes."""
 
     def create(self, name: str, definition: IndexDefinition) -> None:
@@ -44,7 +45,9 @@ class AutomaticIndexes(IndexMaintenance):
     def drop_unused(self, now: int) -> None:
         """Drop the indexes that were not noted as used for long, at the time *now* in ms."""
         unused = indexes.c.origin == AUTOMATIC, indexes.c.since < now - UNUSED_MS
-        for name in self._lists(*unused):
+        with self._read_session() as session:
+            lists = session.connection.execute(select_lists(*unused)).scalars().all()
+        for name in lists:
             with self._transaction() as writer:
                 for index in self._lock(writer, name):
                     if index.origin == AUTOMATIC and index.since < now - UNUSED_MS:

@@ -15,16 +15,14 @@ Theory of operation:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from sqlalchemy import BigInteger, Connection, Delete, Select, Text, bindparam, delete, func, literal_column, select
 
 from backends.storage.keys import list_of, read_bucket
-from backends.storage.sessions import Session
+from backends.storage.maintenance import Maintenance
 from backends.storage.tables import clocks, documents, members, parent_of
-from backends.storage.writes import Writer
 
 MIN_AGE_MS: Final = 24 * 3_600_000
 """How old a clock must be, in ms."""
@@ -35,16 +33,8 @@ _OF_LISTS: Final = clocks.c.bucket == _BUCKET, clocks.c.list.in_(bindparam("list
 _OBJECT: Final = select(documents.c.uri).where(documents.c.bucket == _BUCKET, documents.c.uri == bindparam("of_uri"))
 
 
-class DeadClocks:
-    """The removal of clocks: *read_session* yields a session, *transaction* opens a writing transaction."""
-
-    def __init__(
-        self,
-        read_session: Callable[[], AbstractContextManager[Session]],
-        transaction: Callable[[], AbstractContextManager[Writer]],
-    ) -> None:
-        self._read_session = read_session
-        self._transaction = transaction
+class DeadClocks(Maintenance):
+    """The removal of clocks."""
 
     def find(self, bucket: str, lists: Collection[str], limit: int) -> Sequence[str]:
         """Return those lists of a bucket that no longer exist and whose clocks are below the timestamp *limit*."""

@@ -11,15 +11,16 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from backends.storage.index_maintenance import IndexMaintenance
+from backends.storage.index_statements import select_lists
 from backends.storage.indexes import REFUSED, WANTED, WANTED_LONG, Index, duplicates
+from backends.storage.maintenance import Maintenance
 from backends.storage.tables import indexes
 
 STEP: Final = 100
 """The number of objects that get their keys in one transaction."""
 
 
-class IndexBuilder(IndexMaintenance):
+class IndexBuilder(Maintenance):
     """Builds indexes."""
 
     def run(self, report: Callable[[str], None], pause_seconds: float, *, retry: bool) -> None:
@@ -28,7 +29,9 @@ class IndexBuilder(IndexMaintenance):
         Between two steps it pauses, so that writers get the lock of the list.
         """
         states = [WANTED, WANTED_LONG, *([REFUSED] if retry else [])]
-        for name in self._lists(indexes.c.state.in_(states)):
+        with self._read_session() as session:
+            wanted = session.connection.execute(select_lists(indexes.c.state.in_(states))).scalars().all()
+        for name in wanted:
             done: str | None = None
             while (following := self._step(name, done, report, retry=retry and done is None)) is not None:
                 done = following

@@ -19,6 +19,7 @@ from sqlalchemy import (
     union_all,
     update,
 )
+from sqlalchemy.sql.elements import ColumnElement
 
 from backends.storage.branches import indexes_branch
 from backends.storage.dialect import Dialect
@@ -35,6 +36,11 @@ _OF_INDEX: Final = (
 )
 _FIRST, _LAST = bindparam("first", type_=Text), bindparam("last", type_=Text)
 _CHANGING: Final = ("origin", "state", "done", "since")
+
+
+def select_lists(*matching: ColumnElement[bool]) -> Select[Any]:
+    """Return the statement of the lists with an index that meets the conditions, in order."""
+    return select(indexes.c.list).where(*matching).distinct().order_by(indexes.c.list)
 
 
 class IndexStatements:

@@ -54,6 +54,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from backends.storage import LIVING, write_buckets
 from backends.storage.dead_clocks import MIN_AGE_MS, DeadClocks
 from backends.storage.dialect import Dialect
+from backends.storage.maintenance import Maintenance
 from backends.storage.sessions import Session
 from backends.storage.tables import clocks, documents, grants, members
 from backends.storage.writes import Writer
@@ -127,8 +128,8 @@ class _Limits:
     intervals: int
 
 
-class Purge:
-    """The purge of one storage: *read_session* yields a session, *transaction* opens a writing transaction."""
+class Purge(Maintenance):
+    """The purge of one storage."""
 
     def __init__(
         self,
@@ -136,9 +137,8 @@ class Purge:
         read_session: Callable[[], AbstractContextManager[Session]],
         transaction: Callable[[], AbstractContextManager[Writer]],
     ) -> None:
+        super().__init__(read_session, transaction)
         self._dialect = dialect
-        self._read_session = read_session
-        self._transaction = transaction
         self._dead_clocks = DeadClocks(read_session, transaction)
         self._select_batch = lru_cache(_build_select_batch)
         self._delete_batch = lru_cache(self._build_delete_batch)
