@@ -82,6 +82,7 @@ def write(folder: Path, settings: Mapping[str, object]) -> str:
         pytest.param(["purge-deleted", "10"], id="no kind"),
         pytest.param(["purge-deleted", "10", "--older-than", "1"], id="no kind of an age"),
         pytest.param(["purge-deleted", "record", "--older-than", "-1"], id="an age in the future"),
+        pytest.param(["purge-deleted", "record", "--older-than", "3m"], id="an age in no known unit"),
         pytest.param(["init", "--backend", "redis"], id="an unknown backend"),
     ],
 )
@@ -420,8 +421,12 @@ def test_purge_deleted_removes_what_is_older_than_some_days(ini: str) -> None:
     client.delete(f"{RECORDS}/one", headers=CREDENTIALS)
 
     recent = kinto("purge-deleted", "record", "10", "--older-than", "1.5", "--ini", ini)
-    old = kinto("purge-deleted", "record", "--older-than", "0", "--ini", ini)
+    weeks = kinto("purge-deleted", "record", "--older-than", "2w", "--ini", ini)
+    hours = kinto("purge-deleted", "record", "--older-than", "36h", "--ini", ini)
+    old = kinto("purge-deleted", "record", "--older-than", "0d", "--ini", ini)
 
+    assert lines(weeks)[0] == "INFO   Keep only tombstones of the last 14 days."
+    assert lines(hours)[0] == "INFO   Keep only tombstones of the last 1.5 days."
     assert lines(recent) == [
         "INFO   Keep only 10 tombstones per parent and resource.",
         "INFO   Keep only tombstones of the last 1.5 days.",
