@@ -1,16 +1,24 @@
-"""Give every test the servers of `tests/support/services.py`, and look at the statements that it sends."""
+"""Give every test the servers of `tests/support/services.py`, and look at the statements that it sends.
+
+With KINTO_TEST_POOLED=1 the service reaches PostgreSQL through PgBouncer in transaction mode; it needs
+KINTO_TEST_PREPARE=0.
+"""
 
 import gc
+import os
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
 
 from tests.support import services
+from tests.support.pooler import pooled
 from tests.support.statements import SUITE
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, print_blob=True)
 settings.load_profile("repeatable")  # `pytest --hypothesis-profile=default` draws other examples at each run.
+
+_POOLED = os.environ.get("KINTO_TEST_POOLED") == "1"
 
 
 @pytest.fixture(autouse=True)
@@ -28,9 +36,13 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(scope="session")
 def postgresql_url() -> Iterator[str]:
-    """Give the URL of a PostgreSQL database that only this worker of the tests uses."""
+    """Give the URL of a PostgreSQL database that only this worker of the tests uses, through a pooler if asked to."""
     with services.postgresql_database() as url:
-        yield url
+        if _POOLED:
+            with pooled(url, sessions=20) as through_pooler:
+                yield through_pooler
+        else:
+            yield url
 
 
 @pytest.fixture(scope="session")

@@ -16,11 +16,11 @@ import socket as socket_module
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tests.deploy.asking import ask
-from tests.support.services import ROOT, answers, as_environment, free_port, missing, running, wait_for
+from tests.support.services import ROOT, answers, as_environment, free_port, missing, not_as_root, running, wait_for
 
 DEPLOY = ROOT / "deploy"
 _STOP_SECONDS = 5
@@ -203,17 +203,6 @@ def apache(site: str) -> Iterator[str]:
         url = f"http://127.0.0.1:{port}/v1"
         with running(command, lambda: answers(port), as_environment({})):
             yield url
-
-
-def not_as_root() -> Sequence[str]:
-    """Return what makes a command somebody else's than root's: Apache never serves as root.
-
-    The capability lets it read a virtualenv that root made for itself.
-    """
-    if os.geteuid() != 0:
-        return []
-    who = ["--reuid=65534", "--regid=65534", "--clear-groups"]
-    return ["setpriv", *who, "--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
 
 
 _NGINX = """

@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-import shutil
+import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from pathlib import Path
 
 import psycopg2
 import pytest
-from psycopg2.extensions import make_dsn, parse_dsn
+from psycopg2.extensions import parse_dsn
 
-from tests.deploy.servers import folder, not_as_root
+from tests.deploy.asking import ask
 from tests.support.client import Client
 from tests.support.databases import BASICAUTH, make_app
 from tests.support.holding import hold
-from tests.support.services import answers, free_port, missing, running
+from tests.support.pooler import pooled
+from tests.support.services import ROOT, as_environment, serve
 
 B = "/buckets/b"
 LIST = f"{B}/collections/c/records"
-_INI = """
-[databases]
-{name} = {target}
-[pgbouncer]
-listen_addr = 127.0.0.1
-listen_port = {port}
-unix_socket_dir =
-auth_type = any
-pool_mode = transaction
-default_pool_size = 4
-"""
 
 
 @pytest.fixture
@@ -39,17 +30,12 @@ def pooled_url(postgresql_url: str) -> Iterator[str]:
 
     By default the transactions of the database are serializable.
     """
-    if shutil.which("pgbouncer") is None:
-        missing("PgBouncer (package pgbouncer)")
-    parts, port = {"user": "postgres", **parse_dsn(postgresql_url)}, free_port()
-    name = parts["dbname"]
-    with folder() as place, closing(psycopg2.connect(postgresql_url)) as direct, direct.cursor() as cursor:
+    name = parse_dsn(postgresql_url)["dbname"]
+    with closing(psycopg2.connect(postgresql_url)) as direct, direct.cursor() as cursor:
         direct.autocommit = True
         cursor.execute(f"ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'")
-        file = Path(place, "pgbouncer.ini")
-        file.write_text(_INI.format(name=name, target=make_dsn(**parts), port=port))
-        with running([*not_as_root(), "pgbouncer", str(file)], lambda: answers(port), folder=place):
-            yield f"postgresql://{parts['user']}@127.0.0.1:{port}/{name}"
+        with pooled(postgresql_url, sessions=4) as url:
+            yield url
         cursor.execute(f"ALTER DATABASE {name} RESET default_transaction_isolation")
 
 
@@ -74,3 +60,20 @@ def test_limits_and_isolation_are_those_of_each_transaction(pooled_url: str, pos
     assert set(written) == {200}
     assert set(read) == {200}
     assert left == ("0", "serializable")
+
+
+def test_tables_are_made_and_the_service_starts_and_is_healthy(empty_postgresql_url: str) -> None:
+    with pooled(empty_postgresql_url, sessions=2) as url:
+        settings = {**BASICAUTH, "kinto.storage_url": url, "kinto.storage_prepare": "false"}
+        settings |= {"kinto.cache_backend": "kinto.core.cache.postgresql", "kinto.cache_url": url}
+        command = [sys.executable, "-m", "scripts", "migrate"]
+        ended = [subprocess.Popen(command, cwd=ROOT, env=as_environment(settings)) for _ in range(3)]
+        codes = [process.wait(60) for process in ended]
+        with serve(settings) as service:
+            answers = [
+                ask(service, "GET", path) for path in ("/", "/__heartbeat__", "/__lbheartbeat__", "/buckets/default")
+            ]
+
+    assert codes == [0, 0, 0]
+    assert [answer.status for answer in answers] == [200, 200, 200, 401]
+    assert json.loads(answers[1].body) == {"storage": True, "permission": True, "cache": True}

@@ -95,6 +95,17 @@ def running(
                     process.kill()
 
 
+def not_as_root() -> Sequence[str]:
+    """Return what makes a command somebody else's than root's: Apache and PgBouncer never serve as root.
+
+    The capability lets it read what root made for itself.
+    """
+    if os.geteuid() != 0:
+        return []
+    who = ["--reuid=65534", "--regid=65534", "--clear-groups"]
+    return ["setpriv", *who, "--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
+
+
 @contextlib.contextmanager
 def redis_server() -> Iterator[str]:
     """Run a Redis of our own that keeps nothing; give its URL."""
