@@ -21,12 +21,13 @@ from app.service import Service
 from app.settings import PolicySettings, SettingError, Settings, convert_errors, import_name, load
 from app.settings.aliases import BASIC_POLICY, CLASSIC, HEKA
 from app.settings.sources import DEFAULT_PORT
-from backends import Pool
+from backends import BackendError, Pool
 from backends import cache as caches
 from backends.cache import Cache, CacheOptions
 from backends.logs import configuration
 from backends.logs.formats import Origin, Renderer
 from backends.storage import Storage
+from backends.storage.migrations import SchemaError
 from blueprints.batch import batch
 from blueprints.core import core, read_version_file
 from blueprints.exchanges import Exchanges, note_decision
@@ -75,6 +76,7 @@ def assemble(app: Flask, settings: Settings, make_storage: Callable[[], Storage]
         read_version_file(settings.version_json_path)
     measuring = open_measuring(settings)
     storage, cache = make_storage(), open_cache(settings)
+    _expect_complete(storage)
     if measuring:
         storage, cache = measuring.time_backends(storage, cache)
     service = _new_service(settings, storage, cache)
@@ -95,6 +97,16 @@ def assemble(app: Flask, settings: Settings, make_storage: Callable[[], Storage]
     _wrap(app, service)
     app.extensions["kinto"] = service
     logging.getLogger("kinto.core").info("Running %s %s.", settings.project_name, settings.project_version)
+
+
+def _expect_complete(storage: Storage) -> None:
+    """Raise SettingError if the database is half-copied. One that does not answer may be ready at the first request."""
+    try:
+        storage.expect_complete()
+    except SchemaError as error:
+        raise SettingError("storage_url", str(error)) from error
+    except BackendError as error:
+        log.warning("The storage does not answer yet: %s", error)
 
 
 def create_service(settings: Settings) -> Service:

@@ -137,6 +137,10 @@ class TimedStorage:
         """Create or upgrade the tables."""
         self._storage.migrate(report, plugins, dry_run=dry_run)
 
+    def expect_complete(self) -> None:
+        """Raise BackendError if no server may use the database."""
+        self._storage.expect_complete()
+
     def start_clocks(self, lists: Sequence[str]) -> None:
         """Create the clocks of the lists at the top."""
         self._storage.start_clocks(lists)

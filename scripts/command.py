@@ -21,6 +21,7 @@ READONLY: Final = 51
 
 _COMMANDS: Final = {
     "check": "Report lists with wrong numbers, and repair them.",
+    "copy": "Copy all data to another storage.",
     "create-user": "Create an account, or change its password.",
     "flush-cache": "Empty the cache.",
     "index": "Build the indexes of large lists.",

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, Index, PrimaryKeyConstraint, Table, UniqueConstraint, event
 
-from backends.storage.tables import metadata
+from backends.storage.tables import grants, metadata
+from backends.storage.transfer.rows import TableRows
 from tests.support.client import Client
 from tests.support.databases import DATABASES, database_url, make_app
 from tests.support.statements import EXCEPTIONS, Recorder, breaches
@@ -46,8 +47,23 @@ ACROSS: Mapping[str, Callable[[Client], Any]] = {
     "index": lambda c: c.app.extensions["kinto"].storage.build_indexes(lambda line: None),
     "automatic indexes": lambda c: c.app.extensions["kinto"].storage.change_automatic_indexes((), (), 5),
     "counters": lambda c: c.app.extensions["kinto"].storage.count(3),
+    "copy": lambda c: _copy(c),
     "flush": lambda c: c.app.extensions["kinto"].storage.flush(),
 }
+
+
+def _copy(client: Client) -> None:
+    """Do what `kinto copy` does to a table."""
+    storage = client.app.extensions["kinto"].storage
+    rows = TableRows(grants, storage.dialect)
+    with storage.snapshot() as connection:
+        former = list(rows.read(connection))
+        assert rows.count(connection) == len(former)
+    with storage.transaction() as writer:
+        rows.delete(writer.connection, map(rows.key, former))
+        assert not rows.has_any(writer.connection)
+        rows.insert(writer.connection, former)
+
 
 SERVICES = (WITH_DEFAULT_BUCKET, WITH_HISTORY, WITH_QUOTAS, WITH_ACCOUNTS)
 

@@ -1,6 +1,7 @@
 """Load the settings of one application, typed and validated (operations contract, section 1)."""
 
 from app.settings.aliases import import_name
+from app.settings.databases import is_same_database, locate_storage
 from app.settings.loading import load
 from app.settings.policies_and_listeners import ListenerSettings, PolicySettings
 from app.settings.settings import Settings
@@ -15,5 +16,7 @@ __all__ = [
     "Settings",
     "convert_errors",
     "import_name",
+    "is_same_database",
     "load",
+    "locate_storage",
 ]

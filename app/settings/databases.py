@@ -1,5 +1,6 @@
 """Choose the database and the cache from backends, URLs and Heroku's variables (operations contract, 1.1)."""
 
+import os.path
 from collections.abc import Mapping
 from urllib.parse import parse_qs, urlsplit
 
@@ -31,6 +32,21 @@ def database_url(url: str) -> str:
     """Return *url* with the installed driver, which `postgres://` and `postgresql://` do not name (O-SET-12)."""
     scheme, separator, address = url.partition("://")
     return f"{_DRIVER}{separator}{address}" if _SCHEMES.get(scheme) == "postgresql" else url
+
+
+def locate_storage(name: str, url: str) -> tuple[str, str]:
+    """Return the backend and the URL, with its driver, of a storage; *name* is the option that has the URL.
+
+    Raises SettingError.
+    """
+    backend = _backend_of(name, url)
+    _expect_server(name, url, _EXAMPLES[backend])
+    return backend, database_url(url)
+
+
+def is_same_database(one: str, other: str) -> bool:
+    """Return whether two URLs name the same database, whatever their users and passwords are."""
+    return _identity_of(database_url(one)) == _identity_of(database_url(other))
 
 
 def _locate_storage(sources: Sources) -> tuple[str, str]:
@@ -122,5 +138,7 @@ def expect_redis(setting: str, url: str) -> None:
 def _identity_of(url: str) -> tuple[object, ...]:
     """Return the parts of a URL that identify the database, without user and password."""
     parts = urlsplit(url)
+    if parts.scheme == "sqlite":
+        return parts.scheme, os.path.realpath(parts.path.removeprefix("/"))
     options: Mapping[str, list[str]] = parse_qs(parts.query)
     return parts.scheme, parts.hostname or options.get("host"), parts.port or 5432, parts.path

@@ -243,6 +243,9 @@ class Storage(Protocol):
         With *dry_run* nothing is written.
         """
 
+    def expect_complete(self) -> None:
+        """Raise BackendError if no server may use the database: it is the target of a copy that did not end."""
+
     def start_clocks(self, lists: Sequence[str]) -> None:
         """Create the clocks of the lists at the top that have none yet."""
 

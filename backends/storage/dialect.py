@@ -7,10 +7,11 @@ are made once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from sqlalchemy import Column, Engine, FromClause, Select, Table
+from sqlalchemy import Column, Connection, Engine, FromClause, Select, Table
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.types import TypeEngine
 
@@ -140,3 +141,15 @@ class Dialect(Protocol):
 
     def insert(self, table: Table) -> Any:
         """Return an INSERT that can have an ON CONFLICT clause, which is the same on both databases."""
+
+    def snapshot(self, engine: Engine) -> AbstractContextManager[Connection]:
+        """Return a connection whose reads all see the same moment, while others write."""
+
+    def portable(self, column: Column[Any]) -> ColumnElement[Any]:
+        """Return the value of a column as it is in a row of `backends.storage.transfer.rows`."""
+
+    def insert_rows(self, connection: Connection, table: Table, rows: Sequence[Sequence[Any]]) -> None:
+        """Insert rows of `backends.storage.transfer.rows` in the fastest way. Raises BackendError."""
+
+    def update_statistics(self, connection: Connection, tables: Iterable[Table]) -> None:
+        """Have the planner know tables that were filled."""

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 from contextvars import ContextVar
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Engine, Executable, Table, UpdateBase, bindparam, delete, select
+from sqlalchemy import Connection, Engine, Executable, Table, UpdateBase, bindparam, delete, select
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import IntegrityError as DriverIntegrityError
 
@@ -32,13 +32,14 @@ from backends.storage.automatic_indexes import AutomaticIndexes
 from backends.storage.counting import count_by_lists
 from backends.storage.dialect import Dialect
 from backends.storage.index_builder import IndexBuilder
-from backends.storage.migrations import CORE, migrate, schema_of
+from backends.storage.migrations import CORE, SchemaError, migrate, schema_of
 from backends.storage.plugin_tables import PluginTables
 from backends.storage.purge import Purge
 from backends.storage.reads import Reads
 from backends.storage.repair import Repairs
 from backends.storage.sessions import Session
 from backends.storage.tables import clocks, documents, grants, indexes, members
+from backends.storage.transfer import mark
 from backends.storage.waits import LIMIT, Waits
 from backends.storage.write_statements import WriteStatements
 from backends.storage.writes import Writer
@@ -286,6 +287,23 @@ class SqlStorage:
             for table in (clocks, documents, indexes, grants, members, *_tables_of(plugins)):
                 writer.connection.execute(delete(table))
             writer.start_clocks(lists, _now_ms())
+
+    @property
+    def dialect(self) -> Dialect:
+        """Return the dialect of the database."""
+        return self._dialect
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """Yield a connection whose reads all see the same moment, while others write."""
+        with _translate_driver_errors(self._dialect), self._dialect.snapshot(self.reading) as connection:
+            yield connection
+
+    def expect_complete(self) -> None:
+        """Raise SchemaError if the database is the target of a copy that did not end."""
+        with _translate_driver_errors(self._dialect), self.reading.connect() as connection:
+            if mark.is_marked(connection):
+                raise SchemaError(mark.REFUSAL)
 
     def ping(self, *, write: bool) -> None:
         """Check that the database answers and, with *write*, that it accepts writes."""

@@ -11,7 +11,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import lru_cache
 from itertools import product
@@ -21,6 +21,7 @@ from typing import Any, Final
 from sqlalchemy import (
     Boolean,
     Column,
+    Connection,
     Engine,
     FromClause,
     Join,
@@ -42,6 +43,7 @@ from sqlalchemy import (
     table,
     true,
     tuple_,
+    type_coerce,
     union,
 )
 from sqlalchemy.dialects.sqlite import Insert, insert
@@ -58,6 +60,7 @@ from backends.storage.dialect import Typed
 from backends.storage.sessions import Row, Session
 from backends.storage.sql import SqlStorage
 from backends.storage.tables import CONTENTS, documents
+from backends.storage.transfer.rows import is_array, is_json
 from backends.storage.turn import Turn
 from backends.storage.values import contains, matches_pattern, order_key, order_keys, value_at
 from backends.storage.waits import LIMIT
@@ -255,6 +258,14 @@ def _segment(path: str, number: int) -> str:
 def _from_hex(digits: str | None) -> bytes | None:
     """Return the bytes of hexadecimal digits: SQLite has `unhex` from 3.41 on only."""
     return None if digits is None else bytes.fromhex(digits)
+
+
+def _encoded(row: Sequence[Any], documents: Sequence[int]) -> Sequence[Any]:
+    """Return a row with its documents as our encoder writes them."""
+    values = list(row)
+    for place in documents:
+        values[place] = dumps(loads(row[place]))
+    return values
 
 
 _MODES: Final = ("in", "contains", "contains_any")
@@ -499,6 +510,30 @@ class SqliteDialect:
     def insert(self, table: Table) -> Insert:
         """Return an INSERT that can have an ON CONFLICT clause."""
         return insert(table)
+
+    @contextmanager
+    def snapshot(self, engine: Engine) -> Iterator[Connection]:
+        """Begin a transaction: it sees the moment of its first read."""
+        with engine.connect() as connection:
+            connection.exec_driver_sql("BEGIN")
+            yield connection
+
+    def portable(self, column: Column[Any]) -> ColumnElement[Any]:
+        """Return the text of JSON and of arrays."""
+        return type_coerce(column, Text) if is_json(column) or is_array(column) else column
+
+    def insert_rows(self, connection: Connection, table: Table, rows: Sequence[Sequence[Any]]) -> None:
+        """Execute one INSERT for all rows. Documents are encoded anew: filters expect the text of our encoder."""
+        columns = list(table.columns)
+        documents = [place for place, column in enumerate(columns) if is_json(column)]
+        names, marks = ", ".join(f'"{column.name}"' for column in columns), ", ".join("?" * len(columns))
+        with _translate_driver_errors():
+            connection.connection.driver_connection.executemany(  # type: ignore[union-attr]  # the driver's
+                f'INSERT INTO "{table.name}" ({names}) VALUES ({marks})', (_encoded(row, documents) for row in rows)
+            )
+
+    def update_statistics(self, connection: Connection, tables: Iterable[Table]) -> None:
+        """Do nothing: statistics mislead SQLite (`_prepare_file`)."""
 
 
 _DIALECT: Final = SqliteDialect()

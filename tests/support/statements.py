@@ -33,6 +33,10 @@ EXCEPTIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "Writer.delete_copies": ("intervals",),
     "Writer.trim": ("intervals",),  # of objects that leave no tombstone
     "SqlStorage.check": ("bucket", "intervals"),
+    "TableRows.read": ("bucket",),  # copy and dump
+    "TableRows.count": ("bucket",),
+    "TableRows.has_any": ("bucket",),
+    "TableRows.delete": ("intervals",),
     "SqlStorage.count": ("bucket",),  # GET /__counters__
     # Web servers share the lives of keys, so they go by the database's time.
     "PostgreSQLCache._run": ("time and chance",),
@@ -65,7 +69,7 @@ _FORBIDDEN: Final = {
 _LOCK: Final = rf"FROM clocks WHERE clocks\.bucket = {_BOUND}.* "
 _UPSERT: Final = re.compile(r"^INSERT INTO (\w+) .* DO UPDATE SET (.*?)( RETURNING .*)?$")
 _IN_UPSERTS: Final = {"greatest", "max", "when"}
-_ALL_KEYS: Final = re.compile(r"\b(uri|list|bucket|user_id|principal|key|k[1-4])( ASC| DESC)?(, \w+\.since)?$")
+_ALL_KEYS: Final = re.compile(r"\b(uri|list|bucket|user_id|principal|key|slot|k[1-4])( ASC| DESC)?(, \w+\.since)?$")
 _BY_GROUP: Final = re.compile(r"GROUP BY (\S+) ORDER BY \1( DESC)?\b")
 
 
