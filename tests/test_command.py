@@ -110,6 +110,7 @@ def test_help_names_all_commands() -> None:
         "purge-deleted",
         "check",
         "index",
+        "copy",
     ):
         assert f"\n  {command} " in ended.out
 
