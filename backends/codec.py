@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from typing import Final
 
 import orjson
 
 from backends import Json
 
-_LONG_INTEGER = re.compile(r"\d{19}")
+_LONG_INTEGER: Final = re.compile(r"[0-9][0-9]{18}")
+"""Finds 19 digits in a row. Unlike `[0-9]{19}` it begins with one digit, so that `re` skips other text quickly."""
 
 
 def loads(text: str) -> Json:
@@ -25,4 +27,14 @@ def dumps(value: Json) -> str:
     try:
         return orjson.dumps(value).decode()
     except TypeError:  # an integer beyond 64 bits, which orjson refuses
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False, default=_decode_embedded)
+
+
+def embed(text: str) -> Json:
+    """Return JSON text as a value that `dumps` copies into the text of a larger value."""
+    return orjson.Fragment(text)
+
+
+def _decode_embedded(value: object) -> Json:
+    """Return the value of embedded text, which the standard library cannot copy. Raises TypeError for other objects."""
+    return loads(orjson.dumps(value).decode())

@@ -9,7 +9,8 @@ from app.decisions.working_set import WorkingSet
 from app.kinds import Data, Kind
 from app.operation import Operation, Permissions
 from app.parsing import queries
-from backends.codec import dumps
+from backends import Json
+from backends.codec import dumps, embed
 from backends.storage import Stored
 
 
@@ -21,6 +22,11 @@ def public_document(kind: Kind, stored: Stored) -> Data:
 def public_text(kind: Kind, stored: Stored) -> str:
     """Return the object's document without its private fields, as JSON text."""
     return dumps(public_document(kind, stored)) if kind.private else stored.text
+
+
+def embedded_document(kind: Kind, stored: Stored) -> Json:
+    """Return the object's document without its private fields, to embed it in a larger one without decoding it."""
+    return embed(public_text(kind, stored))
 
 
 def text_of(operation: Operation, stored: Stored) -> str:

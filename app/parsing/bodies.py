@@ -24,7 +24,7 @@ from backends import Json
 MAX_DEPTH: Final = 100
 """The deepest nesting of lists and mappings in a body: orjson encodes 254 levels, and replies wrap stored objects."""
 
-_LONG_NUMBER: Final = re.compile(rb"[0-9]{19}")
+_LONG_NUMBER: Final = re.compile(rb"[0-9][0-9]{18}")
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 _NUL: Final = b"\\u0000"
 _Place = tuple["_Place", str | int] | None

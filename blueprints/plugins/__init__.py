@@ -6,6 +6,7 @@ Other modules of the service may change with any version; these names do not cha
 
 from app.aliases import Alias as Alias
 from app.authentication.logins import compute_once as compute_once
+from app.decisions.showing import embedded_document as embedded_document
 from app.decisions.showing import public_document as public_document
 from app.errors import ApiError as ApiError
 from app.errors import Forbidden as Forbidden
@@ -48,6 +49,7 @@ from app.transactions.whole_buckets import with_locked_bucket as with_locked_buc
 from backends import BackendError as BackendError
 from backends import Json as Json
 from backends.breaker import Breaker as Breaker
+from backends.codec import dumps as dumps
 from backends.metrics import Metrics as Metrics
 from backends.storage import Filter as Filter
 from backends.storage import Page as Page

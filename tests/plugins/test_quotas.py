@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +14,11 @@ from sqlalchemy import Engine, delete, event, insert, select
 
 from app.factory import create_app
 from app.settings import SettingError
+from backends import Json
+from backends.codec import dumps
+from backends.storage import Stored
 from blueprints.plugins.quotas.rebuilding import rebuild_quotas
-from blueprints.plugins.quotas.sizes import size_of_document
+from blueprints.plugins.quotas.sizes import size_of, size_of_document
 from blueprints.plugins.quotas.tables import NUMBERS, quotas
 from scripts.command import main
 from tests.plugins.conftest import ClientMaker
@@ -143,6 +147,27 @@ def test_a_request_is_undone_that_exceeds_the_limit_of(
     assert stored(client) == before == expected(client)
     assert client.delete(RECORDS).status == 200
     assert client.delete(C).status == 200
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    {
+        "an exponent": (1e16, "10000000000000000"),
+        "a negative exponent": (1e-7, "1e-07"),
+        "a small number that a database may write with zeros": (1e-5, "1e-05"),
+        "negative zero": (-0.0, "0.0"),
+        "an integer beyond 64 bits": (2**70, str(2**70)),
+        "characters that are escaped": ('é\x7f\n"', r'"\u00e9\u007f\n\""'),
+        "text that looks like another form": ('": 1e5 -0.0', r'"\": 1e5 -0.0"'),
+    }.values(),
+)
+def test_the_size_of_an_object_does_not_depend_on_how_its_text_is_stored(value: Json, text: str) -> None:
+    document, size = {"id": "r", "value": value}, len('{"id":"r","value":}') + len(text)
+    texts = dumps(document), json.dumps(document), json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+
+    sizes = [size_of(Stored(f"{RECORDS}/r", 5, deleted=False, born=5, text=stored)) for stored in texts]
+
+    assert [size_of_document(document), *sizes] == [size] * 4
 
 
 def test_a_limit_is_reached_exactly(client_with: ClientMaker) -> None:

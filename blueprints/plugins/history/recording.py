@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from blueprints.plugins import Context, Impact, Json, bucket_of, public_document
+from blueprints.plugins import Context, Impact, Json, bucket_of, embedded_document
 from blueprints.plugins.history.exclusions import Exclusions
 from blueprints.plugins.history.trimming import EntryKey, Trimming
 
@@ -78,5 +78,5 @@ def _attributes(impact: Impact, date: str) -> dict[str, Json]:
         "user_id": impact.operation.identity.user_id,
         "resource_name": effect.kind.name,
         **ids,
-        "target": {"data": public_document(effect.kind, effect.new), "permissions": permissions},
+        "target": {"data": embedded_document(effect.kind, effect.new), "permissions": permissions},
     }
