@@ -1,0 +1,123 @@
+"""A trial: one fault on one database under load, and what is compared after it."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tests.faults.catalogue import Fault
+from tests.faults.clients import LISTS, Load, load, prepare, read_list
+from tests.faults.deployment import Deployment, deploy
+from tests.faults.journal import Journal, compare, missed
+from tests.support.services import folder_in_memory
+from tests.support.tables import faults, read_tables, snapshot_engine
+
+RECOVERY_SECONDS: Final = 15.0
+"""How long after the end of a fault all clients must be served again, the start of servers included."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long a fault lasts, how long the load runs before it, and how long clients rest between requests."""
+
+    seconds: float = 6.0
+    before_seconds: float = 1.5
+    pause_seconds: float = 0.02
+
+
+@dataclass(frozen=True)
+class Result:
+    """The counts of a trial and its problems: nothing of these is allowed."""
+
+    fault: str
+    database: str
+    requests: int
+    acknowledged: int
+    refused: int
+    broken: int
+    longest_seconds: float
+    recovery_seconds: float
+    lost: int
+    missed: int
+    half_batches: int
+    problems: list[str]
+
+
+def attempt(fault: Fault, database: str, effort: Effort) -> Result:
+    """Try a fault on a database."""
+    with (
+        tempfile.TemporaryDirectory(prefix="kinto-faults-", dir=folder_in_memory()) as folder,
+        deploy(database, Path(folder), fault.needs) as deployment,
+    ):
+        prepare(deployment.web.url)
+        with load(deployment.web.url, effort.pause_seconds, fault.padding) as running:
+            time.sleep(effort.before_seconds)
+            with fault.apply(deployment):
+                time.sleep(effort.seconds)
+            end = time.monotonic()
+            running.mended.set()
+            served = running.wait_until_served(RECOVERY_SECONDS)
+        return _conclude(fault, deployment, running, end, served=served)
+
+
+def _conclude(fault: Fault, deployment: Deployment, running: Load, end: float, *, served: bool) -> Result:
+    """Compare the journal, the copies of the pollers and the tables."""
+    journal = running.journal
+    for poller in running.pollers:
+        poller.step()
+    lists = {list_uri: read_list(deployment.web.url, list_uri) for list_uri in LISTS}
+    rows = {list_uri: found for list_uri, (found, _) in lists.items()}
+    comparison = compare(journal, rows)
+    misses = [
+        f"a poller of {poller.list_uri} missed {name}"
+        for poller in running.pollers
+        for name in missed(poller.copy, rows[poller.list_uri])
+    ]
+    counts = [
+        f"{list_uri} counts {counted}"
+        for list_uri, (found, counted) in lists.items()
+        if counted != sum("deleted" not in row for row in found.values())
+    ]
+    broken = journal.broken()
+    problems = [
+        *comparison.lost,
+        *misses,
+        *comparison.half_batches,
+        *comparison.stamps,
+        *counts,
+        *journal.problems(),
+        *([] if served else [f"not every client was served {RECOVERY_SECONDS:.0f} s after the fault"]),
+        *([f"{broken} connections broke"] if broken and not fault.breaks_connections else []),
+        *_check(deployment),
+    ]
+    return Result(
+        fault.name,
+        deployment.database,
+        len(journal.requests),
+        sum(request.is_acknowledged for request in journal.requests),
+        journal.refused(),
+        broken,
+        journal.longest_seconds(),
+        journal.recovery_seconds(end),
+        len(comparison.lost),
+        len(misses),
+        len(comparison.half_batches),
+        problems,
+    )
+
+
+def _check(deployment: Deployment) -> list[str]:
+    """Return what `kinto check` and the rules of the tables find."""
+    checked = deployment.run("check")
+    url = deployment.standby.url() if deployment.needs.standby else deployment.url
+    with snapshot_engine(url).connect() as connection:
+        wrong = faults(read_tables(connection))
+    return wrong if checked.returncode == 0 else [*wrong, f"kinto check: {checked.stdout}{checked.stderr}"]
+
+
+def is_expected(journal: Journal) -> bool:
+    """Return whether anything was refused or broken, so that the fault was noticed at all."""
+    return journal.refused() + journal.broken() > 0
