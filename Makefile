@@ -6,7 +6,7 @@ BIN := .venv/bin
 DATA := data
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-monitoring serve test test-fast coverage stop check bench bench-quick lock audit clean
+.PHONY: help install install-monitoring serve test test-fast coverage stop check faults faults-quick bench bench-quick lock audit clean
 
 help:  ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,15 @@ check: install  ## Lint, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+faults: install  ## Break servers, databases, caches and clocks under load, and compare; print a table (SECONDS=6 for each)
+	$(BIN)/python -m tests.faults --seconds $(SECONDS)
+
+faults-quick: install  ## The same for a second each, on PostgreSQL; on SQLite what concerns its file
+	$(BIN)/python -m tests.faults --seconds 1 --database postgresql
+	$(BIN)/python -m tests.faults --seconds 1 --database sqlite --only file --only disk
+
+SECONDS := 6
 
 bench: install  ## Measure what requests cost and how costs grow; write docs/performance.md (BENCH_KINTO=1: beside Kinto 26.5)
 	$(BIN)/python -m tests.bench gunicorn granian --write

@@ -30,6 +30,7 @@ from backends.storage import Storage
 from backends.storage.migrations import SchemaError
 from blueprints.batch import batch
 from blueprints.core import core, read_version_file
+from blueprints.deadlines import Deadlines
 from blueprints.exchanges import Exchanges, note_decision
 from blueprints.heartbeat import heartbeat
 from blueprints.http import register_hooks
@@ -152,7 +153,8 @@ def _wrap(app: Flask, service: Service) -> None:
             app.wsgi_app = profiling.Profiling(app.wsgi_app, settings.profiler_dir)  # type: ignore[method-assign]
     if settings.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies, x_proto=0, x_host=0)  # type: ignore[method-assign]
-    app.wsgi_app = RequestBodies(Exchanges(app.wsgi_app, service))  # type: ignore[method-assign]
+    application = Deadlines(app.wsgi_app, settings.storage_request_timeout)
+    app.wsgi_app = RequestBodies(Exchanges(application, service))  # type: ignore[method-assign]
 
 
 _RENDERERS: Final[Mapping[str | None, Renderer]] = {HEKA: "heka", CLASSIC: "classic"}

@@ -1,7 +1,12 @@
-"""Limit the time of psycopg2's statements: libpq itself waits for an answer for ever, even if the server is gone."""
+"""Limit the time of statements: libpq itself waits for an answer for ever, even if the server is gone or frozen.
+
+A statement of a cache has a time limit of its own. All statements that a request sends to the storage have one
+deadline, that of their thread (`set_deadline`); commands have none.
+"""
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import threading
@@ -11,6 +16,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, Final
 
+import psycopg2
 import psycopg2.extensions
 
 from backends.breaker import LIMIT_SECONDS
@@ -20,6 +26,23 @@ CONNECT_TIMEOUT_SECONDS: Final = 2
 
 _CHECKS_PER_SECOND: Final = 4
 _limit_seconds: Final[ContextVar[float]] = ContextVar("limit_seconds", default=LIMIT_SECONDS)
+_deadline: Final[ContextVar[float]] = ContextVar("deadline", default=math.inf)
+"""In seconds of the monotonic clock."""
+
+
+@contextmanager
+def set_deadline(seconds: float) -> Iterator[None]:
+    """Let the statements of the block end in *seconds* at most, all together."""
+    token = _deadline.set(time.monotonic() + seconds)
+    try:
+        yield
+    finally:
+        _deadline.reset(token)
+
+
+def has_passed() -> bool:
+    """Return whether the deadline of this thread has passed."""
+    return time.monotonic() >= _deadline.get()
 
 
 @contextmanager
@@ -41,6 +64,22 @@ class LimitedCursor(psycopg2.extensions.cursor):
     def execute(self, query: Any, variables: Any = None) -> None:
         """Execute a statement. Raises OperationalError at the time limit."""
         with _watchdog.watch(self.connection.fileno(), _limit_seconds.get()):
+            super().execute(query, variables)
+
+
+class DeadlineCursor(psycopg2.extensions.cursor):
+    """A cursor whose statements end at the deadline of the thread: then the connection is shut down."""
+
+    def execute(self, query: Any, variables: Any = None) -> None:
+        """Execute a statement. Raises OperationalError at the deadline."""
+        deadline = _deadline.get()
+        if deadline == math.inf:
+            super().execute(query, variables)
+            return
+        seconds = deadline - time.monotonic()
+        if seconds <= 0:
+            raise psycopg2.OperationalError("The request has taken too long")
+        with _watchdog.watch(self.connection.fileno(), seconds):
             super().execute(query, variables)
 
 

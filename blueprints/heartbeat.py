@@ -11,6 +11,7 @@ from flask import Blueprint, Response
 
 from app.service import Heartbeat, Service
 from backends.codec import dumps
+from backends.deadlines import set_deadline
 from blueprints.http import to_response
 from blueprints.replies import Reply
 from blueprints.urls import prefix
@@ -39,10 +40,16 @@ def heartbeat(service: Service) -> Blueprint:
 def run_checks(checks: Mapping[str, Heartbeat], timeout_seconds: float) -> dict[str, bool | None]:
     """Run all checks at the same time; one that raises or takes too long has failed (C-UTIL-15, C-UTIL-16)."""
     pool = ThreadPoolExecutor(max_workers=max(1, len(checks)), thread_name_prefix="heartbeat")
-    futures = {name: pool.submit(check) for name, check in checks.items()}
+    futures = {name: pool.submit(_run, check, timeout_seconds) for name, check in checks.items()}
     wait(futures.values(), timeout=timeout_seconds)
     pool.shutdown(wait=False, cancel_futures=True)
     return {name: _result_of(name, future, timeout_seconds) for name, future in futures.items()}
+
+
+def _run(check: Heartbeat, timeout_seconds: float) -> bool | None:
+    """Run a check; its thread does not wait longer for a database than the caller does."""
+    with set_deadline(timeout_seconds):
+        return check()
 
 
 def _result_of(name: str, future: Future[bool | None], timeout_seconds: float) -> bool | None:

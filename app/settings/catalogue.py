@@ -152,6 +152,11 @@ class Backends:
         "seconds that a write waits for a lock, or a busy SQLite file, until it fails with 503; above 0, at most a day",
         default=10.0,
     )
+    storage_request_timeout: float = setting(
+        LOCK_TIMEOUT,
+        "seconds that the statements of a request may take together, until it fails with 503; above 0, at most a day",
+        default=60.0,
+    )
     storage_prepare: bool = setting(
         BOOL,
         "prepare the statements of PostgreSQL; `false` behind a pooler that shares sessions, such as PgBouncer in"

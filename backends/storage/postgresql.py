@@ -46,6 +46,7 @@ from sqlalchemy.sql.elements import BinaryExpression, ColumnElement
 
 from backends import BackendError, IntegrityError, Json, Pool
 from backends.codec import dumps
+from backends.deadlines import DeadlineCursor
 from backends.engines import pool_options, postgresql_url, renew_after_fork
 from backends.storage import Missing
 from backends.storage.dialect import Typed
@@ -81,7 +82,10 @@ def engine_options(url: str, pool: Pool) -> tuple[dict[str, Any], dict[str, Any]
         "hide_parameters": True,
         # Documents are bound as the JSON text that they are; SQLAlchemy would encode it again.
         "json_serializer": str,
-        "connect_args": {name: value for name, value in _NETWORK.items() if name not in database_url.query},
+        "connect_args": {
+            **{name: value for name, value in _NETWORK.items() if name not in database_url.query},
+            "cursor_factory": DeadlineCursor,
+        },
         "isolation_level": "AUTOCOMMIT",
         "execution_options": {LIMIT: pool.lock_timeout_seconds, PREPARE: pool.prepare},
     }

@@ -25,6 +25,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Connection, Dialect, Engine, PoolProxiedConnection
 
 from backends import BackendError
+from backends.deadlines import has_passed
 from backends.storage.compiled import Sql
 from backends.storage.errors import Disconnected, Unlocked
 
@@ -63,6 +64,8 @@ class Session(ABC):
 
     def _borrow(self) -> PoolProxiedConnection:
         """Return a connection of the pool. Raises BackendError; Disconnected, if another try may help."""
+        if has_passed():
+            raise BackendError("The request has taken too long")
         try:
             return self._engine.raw_connection()
         except self._error_class as error:

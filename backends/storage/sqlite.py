@@ -51,7 +51,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import operators
 from sqlalchemy.sql.elements import ColumnElement
 
-from backends import BackendError, Busy, IntegrityError, Json, Pool
+from backends import BackendError, Busy, IntegrityError, Json, Pool, deadlines
 from backends.codec import dumps, loads
 from backends.engines import renew_after_fork
 from backends.storage import MISSING, Missing, Unlocked
@@ -65,6 +65,9 @@ from backends.storage.turn import Turn
 from backends.storage.values import contains, matches_pattern, order_key, order_keys, value_at
 from backends.storage.waits import LIMIT
 from backends.storage.words import words_at
+
+_STEPS_BETWEEN_CHECKS: Final = 100_000
+"""How many steps of its virtual machine SQLite does between two looks at the clock: some milliseconds."""
 
 
 def temporary_url() -> str:
@@ -133,10 +136,12 @@ def _prepare_file(file: str, seconds: float) -> None:
 def _configure(connection: sqlite3.Connection, _: Any) -> None:
     """Configure a new connection: no implicit transactions; a commit returns when the data is on the disk.
 
+    A statement ends at the deadline of its thread, with SQLITE_INTERRUPT.
     With `synchronous = NORMAL` a power failure could lose the latest writes after the client got their responses.
     """
     connection.isolation_level = None
     connection.execute("PRAGMA synchronous = FULL")
+    connection.set_progress_handler(deadlines.has_passed, _STEPS_BETWEEN_CHECKS)
     register(connection)
 
 

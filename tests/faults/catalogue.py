@@ -7,6 +7,7 @@ import itertools
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -112,6 +113,17 @@ def _kill_postgresql(deployment: Deployment) -> Iterator[None]:
     deployment.postgresql.start()
 
 
+@contextlib.contextmanager
+def _freeze_postgresql(deployment: Deployment) -> Iterator[None]:
+    """Stop all processes, as a disk that hangs does: connections are accepted and never answered."""
+    processes = deployment.postgresql.processes()
+    for pid in processes:
+        os.kill(pid, signal.SIGSTOP)
+    yield
+    for pid in reversed(processes):
+        os.kill(pid, signal.SIGCONT)
+
+
 def _cut_connections(deployment: Deployment) -> AbstractContextManager[None]:
     ours = "datname = 'kinto' AND pid <> pg_backend_pid()"
     statement = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {ours}"
@@ -202,7 +214,21 @@ def _lock_file(deployment: Deployment) -> Iterator[None]:
         yield
 
 
+def in_turn(*names: str, seconds: float) -> Break:
+    """Return what applies several faults, one after the other, each for some seconds."""
+
+    @contextlib.contextmanager
+    def apply(deployment: Deployment) -> Iterator[None]:
+        for fault in (fault for fault in FAULTS if fault.name in names):
+            with fault.apply(deployment):
+                time.sleep(seconds)
+        yield
+
+    return apply
+
+
 _POOL_OF_ONE: Final = {"kinto.storage_pool_size": 1, "kinto.storage_max_overflow": 0}
+_SHORT_REQUESTS: Final = {"kinto.storage_request_timeout": 2}
 _SHORT_LOCKS: Final = {"kinto.storage_lock_timeout": 1}
 _ACCOUNTS_IN: Final = {name: Needs(cache=name) for name in ("redis", "memcached", POSTGRESQL)}
 
@@ -215,6 +241,7 @@ FAULTS: Final = (
     Fault("PostgreSQL stopped", (POSTGRESQL,), _stop_postgresql),
     Fault("PostgreSQL restarted", (POSTGRESQL,), _restart_postgresql),
     Fault("PostgreSQL killed", (POSTGRESQL,), _kill_postgresql),
+    Fault("PostgreSQL frozen", (POSTGRESQL,), _freeze_postgresql, Needs(settings=_SHORT_REQUESTS)),
     Fault("connections cut", (POSTGRESQL,), _cut_connections),
     Fault("read-only", (POSTGRESQL,), partial(_configure, default_transaction_read_only="on")),
     Fault("statement_timeout", (POSTGRESQL,), partial(_hold_lock, statement_timeout="300ms")),

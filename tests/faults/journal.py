@@ -7,7 +7,7 @@ state is known: that of its last acknowledged write or, for an unknown request, 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -164,8 +164,3 @@ def _decreasing(journal: Journal) -> Iterator[str]:
 def missed(copy: Rows, rows: Rows) -> list[str]:
     """Return the ids of the objects of which a poller's copy differs from the final rows."""
     return sorted(name for name in copy.keys() | rows.keys() if copy.get(name) != rows.get(name))
-
-
-def total(counts: Iterable[Sequence[object]]) -> int:
-    """Return the sum of the lengths."""
-    return sum(map(len, counts))

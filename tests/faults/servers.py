@@ -93,6 +93,11 @@ class Server:
                 self.process.wait()
 
 
+def children_of(pid: int) -> list[int]:
+    """Return the process ids of the children of a process."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 def _run(user: str | None, *command: str) -> None:
     others: Sequence[str] | None = None if user is None else []
     subprocess.run(command, check=True, capture_output=True, user=user, group=user, extra_groups=others, cwd="/")
@@ -132,6 +137,10 @@ class Postgresql(Server):
             for name, value in settings.items()
         ]
         self.execute(*changes, "SELECT pg_reload_conf()")
+
+    def processes(self) -> list[int]:
+        """Return the process ids of the server, that of the postmaster first."""
+        return [] if self.process is None else [self.process.pid, *children_of(self.process.pid)]
 
     def stop(self) -> None:
         """Stop fast: sessions are ended, their transactions rolled back."""
@@ -248,10 +257,7 @@ class Web(Server):
 
     def workers(self) -> list[int]:
         """Return the process ids of the workers."""
-        if self.process is None:
-            return []
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        return [int(pid) for pid in children.read_text().split()]
+        return [] if self.process is None else children_of(self.process.pid)
 
     def kill(self) -> None:
         """Kill the master and all workers."""

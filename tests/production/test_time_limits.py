@@ -24,5 +24,10 @@ def test_the_role_of_the_service_has_the_limits_of_the_guide(place: Place, owner
     assert shown == {name: value for name, value in minutes.items() if name in shown}
 
 
-def test_the_limit_that_the_guide_shows_is_the_default() -> None:
-    assert float(guide.settings(TITLE)["kinto.storage_lock_timeout"]) == load({}, {}).storage_lock_timeout
+def test_the_limits_that_the_guide_shows_are_the_defaults() -> None:
+    defaults = load({}, {})
+    limits = {name: float(value) for name, value in guide.settings(TITLE).items()}
+    assert limits == {
+        "kinto.storage_lock_timeout": defaults.storage_lock_timeout,
+        "kinto.storage_request_timeout": defaults.storage_request_timeout,
+    }

@@ -36,6 +36,12 @@ class StallingServer:
         """Return how many connections and bytes came in."""
         return self.connections, self.received
 
+    def end_connections(self) -> None:
+        """End all connections; new ones are accepted."""
+        for each in self._open:
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
         """End all connections."""
         with suppress(OSError):
