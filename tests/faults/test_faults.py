@@ -21,5 +21,5 @@ def test_nothing_is_lost_missed_or_half_done(database: str) -> None:
     result = attempt(Fault("several", (database,), apply, breaks_connections=True), database, _EFFORT)
 
     assert result.problems == []
-    assert result.broken > 0, "the faults were noticed"
+    assert result.broken + result.refused > 0, "the faults were noticed"
     assert result.acknowledged > 0

@@ -68,6 +68,7 @@ def _conclude(fault: Fault, deployment: Deployment, running: Load, end: float, *
     journal = running.journal
     for poller in running.pollers:
         poller.step()
+        poller.connection.close()
     lists = {list_uri: read_list(deployment.web.url, list_uri) for list_uri in LISTS}
     rows = {list_uri: found for list_uri, (found, _) in lists.items()}
     comparison = compare(journal, rows)
