@@ -101,7 +101,7 @@ def assemble(app: Flask, settings: Settings, make_storage: Callable[[], Storage]
 
 
 def _expect_complete(storage: Storage) -> None:
-    """Raise SettingError if the database is half-copied. One that does not answer may be ready at the first request."""
+    """Raise SettingError if the database lacks data. One that does not answer may be ready later."""
     try:
         storage.expect_complete()
     except SchemaError as error:

@@ -14,6 +14,7 @@ from backends.cache import Cache
 from backends.metrics import calls
 from backends.metrics.calls import Call
 from backends.storage import (
+    NO_OPTIONS,
     NO_VALUES,
     NOTHING_DECLARED,
     AccessSelection,
@@ -35,6 +36,7 @@ from backends.storage import (
     Snapshot,
     Storage,
     Stored,
+    Takeover,
     Transaction,
     UserHoldings,
     Values,
@@ -133,9 +135,16 @@ class TimedStorage:
         with _time_calls(self._observe, calls.ACCESSIBLE, calls.PRINCIPALS):
             return self._storage.read_accessible(selection)
 
-    def migrate(self, report: Callable[[str], None], plugins: Sequence[PluginTables] = (), *, dry_run: bool) -> None:
-        """Create or upgrade the tables."""
-        self._storage.migrate(report, plugins, dry_run=dry_run)
+    def migrate(
+        self,
+        report: Callable[[str], None],
+        plugins: Sequence[PluginTables] = (),
+        *,
+        dry_run: bool,
+        takeover: Takeover = NO_OPTIONS,
+    ) -> None:
+        """Create or upgrade the tables, and take over the data of Kinto."""
+        self._storage.migrate(report, plugins, dry_run=dry_run, takeover=takeover)
 
     def expect_complete(self) -> None:
         """Raise BackendError if no server may use the database."""

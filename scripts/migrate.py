@@ -2,6 +2,7 @@
 
 import importlib
 import logging
+from pathlib import Path
 from typing import Any
 
 import click
@@ -10,9 +11,10 @@ from app.errors import Invalid
 from app.factory import create_service
 from app.service import Service
 from app.settings import convert_errors
-from backends.storage import migrations
+from backends.storage import Takeover, migrations
 from backends.storage.sql import SqlStorage
 from scripts.command import FAILED, Command, level, log, settings_of
+from scripts.progress import show_progress
 
 ACCOUNTS = "kinto.plugins.accounts"
 
@@ -20,9 +22,12 @@ ACCOUNTS = "kinto.plugins.accounts"
 @click.command("migrate", cls=Command)
 @click.option("--dry-run", is_flag=True, help="Log the steps without executing them; with -v print the SQL.")
 @click.option("--sql", is_flag=True, help="Print the SQL of the steps without executing it.")
+@click.option("--again", is_flag=True, help="Take over once more what Kinto wrote after a takeover.")
+@click.option("--keep-orphans", is_flag=True, help="Give objects of Kinto whose parent is gone new parents.")
+@click.option("--report", type=click.Path(path_type=Path), help="Write all that a takeover finds to a file.")
 @click.pass_context
-def command(context: click.Context, *, dry_run: bool, sql: bool) -> int:
-    """Create or upgrade the tables of the backends.
+def command(context: click.Context, /, *, dry_run: bool, sql: bool, report: Path | None, **options: bool) -> int:
+    """Create or upgrade the tables of the backends, and take over the data of Kinto in the same database.
 
     If KINTO_ADMIN_PASSWORD is set, create the missing accounts among account_write_principals.
     """
@@ -40,7 +45,8 @@ def command(context: click.Context, *, dry_run: bool, sql: bool) -> int:
     # Each process creates its own storage in memory: there is nothing to migrate (O-CLI-14).
     if service.settings.storage_backend == "memory":
         return 0
-    service.migrate(log.info, dry_run=dry_run)
+    takeover = Takeover(options["again"], options["keep_orphans"], report, show_progress)
+    service.migrate(log.info, dry_run=dry_run, takeover=takeover)
     if print_sql:
         _print_sql(service)
     return 0 if dry_run else _create_administrators(service)

@@ -32,6 +32,7 @@ from backends.storage.selections import (
     Selection,
 )
 from backends.storage.snapshots import Snapshot
+from backends.storage.takeover_options import NO_OPTIONS, Takeover
 
 __all__ = [
     "LATEST",
@@ -39,6 +40,7 @@ __all__ = [
     "MISSING",
     "NEWEST_FIRST",
     "NOTHING_DECLARED",
+    "NO_OPTIONS",
     "NO_VALUES",
     "OPERATORS",
     "AccessSelection",
@@ -68,6 +70,7 @@ __all__ = [
     "Snapshot",
     "Storage",
     "Stored",
+    "Takeover",
     "Transaction",
     "Uncertain",
     "Unlocked",
@@ -237,14 +240,25 @@ class Storage(Protocol):
         counted, and `users`.
         """
 
-    def migrate(self, report: Callable[[str], None], plugins: Sequence[PluginTables] = (), *, dry_run: bool) -> None:
+    def migrate(
+        self,
+        report: Callable[[str], None],
+        plugins: Sequence[PluginTables] = (),
+        *,
+        dry_run: bool,
+        takeover: Takeover = NO_OPTIONS,
+    ) -> None:
         """Create or upgrade the tables, those of *plugins* last, and *report* each step.
 
-        With *dry_run* nothing is written.
+        The data of Kinto in the same database are taken over by the options *takeover*. With *dry_run* nothing is
+        written.
         """
 
     def expect_complete(self) -> None:
-        """Raise BackendError if no server may use the database: it is the target of a copy that did not end."""
+        """Raise BackendError if no server may use the database.
+
+        It is the target of a copy that did not end, or has data of Kinto that this storage lacks.
+        """
 
     def start_clocks(self, lists: Sequence[str]) -> None:
         """Create the clocks of the lists at the top that have none yet."""

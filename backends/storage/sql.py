@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
@@ -39,6 +40,8 @@ from backends.storage.reads import Reads
 from backends.storage.repair import Repairs
 from backends.storage.sessions import Session
 from backends.storage.tables import clocks, documents, grants, indexes, members
+from backends.storage.takeover.mark import expect_taken_over
+from backends.storage.takeover_options import NO_OPTIONS, Takeover
 from backends.storage.transfer import mark
 from backends.storage.waits import LIMIT, Waits
 from backends.storage.write_statements import WriteStatements
@@ -46,6 +49,8 @@ from backends.storage.writes import Writer
 
 _RETRIED: Final = ("40P01", "40001", "26000", "42P05")
 """Deadlock, serialization failure, and a prepared statement that is lost or not ours (`backends.storage.prepared`)."""
+
+_TAKEOVER: Final = "backends.storage.takeover.run"
 
 _Result = TypeVar("_Result")
 
@@ -203,12 +208,24 @@ class SqlStorage:
         """Read a page of `GET /permissions`."""
         return self._read(lambda session: self._accessible.run(session, selection))
 
-    def migrate(self, report: Callable[[str], None], plugins: Sequence[PluginTables] = (), *, dry_run: bool) -> None:
+    def migrate(
+        self,
+        report: Callable[[str], None],
+        plugins: Sequence[PluginTables] = (),
+        *,
+        dry_run: bool,
+        takeover: Takeover = NO_OPTIONS,
+    ) -> None:
         """Create or upgrade the tables, on new connections: the pool may have dead ones."""
         self.writing.dispose()
         with _translate_driver_errors(self._dialect):
             seconds = self.waits.limit_seconds
             engine = self._dialect.transactional(self.writing, seconds)
+            if not self.embedded:
+                # Alembic takes long to import: only what is needed once loads it.
+                take_over = importlib.import_module(_TAKEOVER).take_over
+                if take_over(engine, report, takeover, plugins, dry_run=dry_run) and dry_run:
+                    return
             for schema in (CORE, *map(schema_of, plugins)):
                 migrate(engine, report, lambda: self._turn(seconds), dry_run=dry_run, schema=schema)
 
@@ -300,10 +317,12 @@ class SqlStorage:
             yield connection
 
     def expect_complete(self) -> None:
-        """Raise SchemaError if the database is the target of a copy that did not end."""
+        """Raise SchemaError if the database is the target of a copy that did not end, or lacks data of Kinto."""
         with _translate_driver_errors(self._dialect), self.reading.connect() as connection:
             if mark.is_marked(connection):
                 raise SchemaError(mark.REFUSAL)
+            if not self.embedded:
+                expect_taken_over(connection)
 
     def ping(self, *, write: bool) -> None:
         """Check that the database answers and, with *write*, that it accepts writes."""

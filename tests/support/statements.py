@@ -238,11 +238,14 @@ event.listen(Engine, "before_cursor_execute", SUITE)
 
 
 def _senders(frame: FrameType | None) -> Iterator[str]:
-    """Yield the functions of the service that are being called, from the innermost on; migrations are none."""
+    """Yield the functions of the service that are being called, from the innermost on.
+
+    Migrations are none, and a takeover is none: it reads Kinto's tables, which are in one database.
+    """
     names = []
     while frame is not None:
         module = frame.f_globals.get("__name__", "")
-        if module.startswith("backends.storage.migrations"):
+        if module.startswith(("backends.storage.migrations", "backends.storage.takeover")):
             return
         if module.partition(".")[0] in ("backends", "app", "blueprints", "measuring", "scripts"):
             names.append(frame.f_code.co_qualname)

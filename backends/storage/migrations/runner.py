@@ -116,6 +116,30 @@ def _run_next(engine: Engine, steps: _Steps, narration: Narration, first: Migrat
 
 
 @contextmanager
+def migrating(
+    engine: Engine, report: Callable[[str], None], schema: Schema, *, dry_run: bool
+) -> Iterator[tuple[Connection, Callable[[], None]]]:
+    """Open a transaction during which no other process migrates this database.
+
+    Yield its connection, and a function that runs all steps from the beginning in this one transaction.
+    """
+    steps = _Steps(schema)
+    narration = Narration(engine.dialect.name, report, dry_run, schema)
+    with _lock_schema(engine, steps) as (connection, context):
+
+        def create() -> None:
+            plan = MigrationPlan(None, steps.all)
+            narration.begin(plan)
+            if not dry_run:
+                with Operations.context(context):
+                    for _ in steps.all:
+                        context.run_migrations()
+            narration.end(plan)
+
+        yield connection, create
+
+
+@contextmanager
 def _lock_schema(engine: Engine, steps: _Steps) -> Iterator[tuple[Connection, MigrationContext]]:
     """Open a transaction during which no other process migrates this database.
 
