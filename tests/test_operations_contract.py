@@ -101,11 +101,8 @@ SHOWN_BY = {
 }
 """Rows that tests show under the ids of another contract, or under none."""
 
-_TAKEOVER = "a database of Kinto is not taken over yet: `migrate` refuses it and touches nothing (O-PG-14, O-PG-18)"
-
 REASONS = {
     "O-CLI-10": "needs Kinto 26.5 itself; that the file has the names which it reads is O-CLI-7",
-    **{f"O-PG-{number}": _TAKEOVER for number in (9, 10, 11, 12, 13, 15, 16, 17)},
     "O-PG-19": "user ids are in api/test_sharing.py; personal buckets come with the plugin default_bucket",
     "O-SCALE-1": "docs/performance.md has what was measured; sizes of a million were not tried",
     "O-SCALE-3": "not tried with a million: a cascade has few statements (test_budget.py) on one bucket "

@@ -41,8 +41,8 @@ _AGAIN = 'Run "kinto migrate" of Kinto 26.5 first.'
             {"storage_schema_version": "26"} | _PERMISSION_2,
             "objects",
             (),
-            "This is a Kinto database of schema 26 with permission schema 2. Its data cannot be taken over",
-            id="Kinto 26.5, whose data cannot be taken over yet",
+            'The database has the data of Kinto, which this service has not. Run "kinto migrate" first.',
+            id="Kinto 26.5, where a caller wants tables without its data",
         ),
         pytest.param(
             {"storage_schema_version": "22"} | _PERMISSION_2,

@@ -60,10 +60,10 @@ _unusual: Final = text(f"""
         ('objects with an attribute last_modified that is another timestamp',
             NOT deleted AND data ? 'last_modified' AND data -> 'last_modified' <> to_jsonb(stamp)),
         ('objects with an attribute deleted, which are no tombstones', NOT deleted AND data ? 'deleted'),
-        ('groups whose members are no list of texts: others than texts are no members', kind = 'group' AND NOT deleted
+        ('groups whose members are no list of texts', kind = 'group' AND NOT deleted
             AND (jsonb_typeof(data -> 'members') IS DISTINCT FROM 'array'
                 OR jsonb_path_exists(data, '$.members[*] ? (@.type() != "string")'))),
-        ('accounts whose password is no bcrypt hash: nobody can log in', kind = 'account' AND NOT deleted
+        ('accounts whose password is no bcrypt hash, so nobody can log in', kind = 'account' AND NOT deleted
             AND coalesce(data ->> 'password', '') !~ '^\\$2[aby]\\$[0-9]{{2}}\\$[./A-Za-z0-9]{{53}}$')
     ) AS note (name, holds)
     WHERE {CARRIED} AND note.holds
@@ -191,6 +191,7 @@ def find_all(connection: Connection, options: Takeover, now: int) -> Findings:
 
 
 def _note(findings: Findings, file: TextIO | None, name: str, example: str, *, left_out: bool) -> None:
+    example = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in example)
     findings.add(name, example, left_out=left_out)
     if file is not None:
         file.write(f"{name}\t{example}\n")

@@ -21,7 +21,7 @@ MAX_KEY_BYTES: Final = 2_500
 _NAMES_BYTES: Final = 60
 """The greatest size of the names of lists in such a row: that of bucket, list and URI."""
 
-ORPHAN: Final = "orphans: the bucket or collection that they are in is gone"
+ORPHAN: Final = "orphans, whose bucket or collection is gone"
 UNKNOWN_KIND: Final = "objects of other kinds, which this service does not have"
 WRONG_PARENT: Final = "objects whose parent is no URI of a bucket or collection"
 WRONG_ACCOUNT: Final = "accounts that are stored under the name of another user"

@@ -60,8 +60,10 @@ _wrong_lists = text(f"""
     LEFT JOIN kinto ON kinto.list = clocks.list
     LEFT JOIN here ON here.list = clocks.list
     WHERE here.newest > clocks.last_modified
-        OR (kinto.oldest >= 0 AND kinto.newest <= {NEWEST} AND (kinto.newest > clocks.last_modified
-            OR (kinto.total = here.total AND (kinto.sum <> here.sum OR kinto.living <> clocks.count))))
+        OR kinto.oldest >= 0 AND kinto.newest <= {NEWEST} AND (
+            kinto.newest > clocks.last_modified
+            OR kinto.total = here.total AND (NOT :adopted OR here.newest <= kinto.newest)
+                AND (kinto.sum <> here.sum OR kinto.living <> clocks.count))
     ORDER BY clocks.list
     LIMIT {_EXAMPLES}
 """)
@@ -95,7 +97,8 @@ def verify(
     balances = list_balances(connection, findings, adoptions)
     _report_table(balances, report)
     wrong = [balance.name for balance in balances if not balance.is_right]
-    wrong += [f"{name} (newest {newest}, here {clock})" for name, newest, clock in connection.execute(_wrong_lists)]
+    lists = connection.execute(_wrong_lists, {"adopted": bool(adoptions)})
+    wrong += [f"{name} (newest {newest}, here {clock})" for name, newest, clock in lists]
     if wrong:
         raise SchemaError(f"The data taken over differ from Kinto's: {', '.join(wrong)}. Nothing was changed.")
 
