@@ -36,7 +36,7 @@ from app.settings.values import Reader as ValueReader
 from backends import Json
 from backends.cache import Cache
 from backends.metrics import NO_METRICS, Metrics
-from backends.storage import NO_OPTIONS, PluginTables, Storage, Takeover, Transaction
+from backends.storage import PluginTables, Storage, Takeover, Transaction
 from backends.tolerance import tolerate
 
 log: Final = logging.getLogger("kinto.core.events")
@@ -321,12 +321,14 @@ class Service:
             with tolerate(log, "Unable to finish the removal of all data"):
                 step()
 
-    def migrate(self, report: Callable[[str], None], *, dry_run: bool = False, takeover: Takeover = NO_OPTIONS) -> None:
+    def migrate(
+        self, report: Callable[[str], None], *, dry_run: bool = False, takeover: Takeover | None = None
+    ) -> None:
         """Create or upgrade tables, and the clocks of the lists at the top; *report* gets a line for each step.
 
-        Data of Kinto in the database are taken over, and the indexes that its collections declare.
+        With *takeover* the data of Kinto in the database are taken over, and the indexes that its collections declare.
         """
-        takeover = replace(takeover, declared_indexes=index_definitions)
+        takeover = takeover and replace(takeover, declared_indexes=index_definitions)
         self.storage.migrate(report, self.tables, dry_run=dry_run, takeover=takeover)
         if not dry_run:
             self.start()

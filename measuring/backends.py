@@ -14,7 +14,6 @@ from backends.cache import Cache
 from backends.metrics import calls
 from backends.metrics.calls import Call
 from backends.storage import (
-    NO_OPTIONS,
     NO_VALUES,
     NOTHING_DECLARED,
     AccessSelection,
@@ -141,7 +140,7 @@ class TimedStorage:
         plugins: Sequence[PluginTables] = (),
         *,
         dry_run: bool,
-        takeover: Takeover = NO_OPTIONS,
+        takeover: Takeover | None = None,
     ) -> None:
         """Create or upgrade the tables, and take over the data of Kinto."""
         self._storage.migrate(report, plugins, dry_run=dry_run, takeover=takeover)

@@ -32,7 +32,7 @@ from backends.storage.selections import (
     Selection,
 )
 from backends.storage.snapshots import Snapshot
-from backends.storage.takeover_options import NO_OPTIONS, Takeover
+from backends.storage.takeover_options import Takeover
 
 __all__ = [
     "LATEST",
@@ -40,7 +40,6 @@ __all__ = [
     "MISSING",
     "NEWEST_FIRST",
     "NOTHING_DECLARED",
-    "NO_OPTIONS",
     "NO_VALUES",
     "OPERATORS",
     "AccessSelection",
@@ -246,12 +245,12 @@ class Storage(Protocol):
         plugins: Sequence[PluginTables] = (),
         *,
         dry_run: bool,
-        takeover: Takeover = NO_OPTIONS,
+        takeover: Takeover | None = None,
     ) -> None:
         """Create or upgrade the tables, those of *plugins* last, and *report* each step.
 
-        The data of Kinto in the same database are taken over by the options *takeover*. With *dry_run* nothing is
-        written.
+        With *takeover* the data of Kinto in the same database are taken over; without, such a database is refused.
+        With *dry_run* nothing is written.
         """
 
     def expect_complete(self) -> None:

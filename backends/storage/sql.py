@@ -41,7 +41,7 @@ from backends.storage.repair import Repairs
 from backends.storage.sessions import Session
 from backends.storage.tables import clocks, documents, grants, indexes, members
 from backends.storage.takeover.mark import expect_taken_over
-from backends.storage.takeover_options import NO_OPTIONS, Takeover
+from backends.storage.takeover_options import Takeover
 from backends.storage.transfer import mark
 from backends.storage.waits import LIMIT, Waits
 from backends.storage.write_statements import WriteStatements
@@ -214,14 +214,14 @@ class SqlStorage:
         plugins: Sequence[PluginTables] = (),
         *,
         dry_run: bool,
-        takeover: Takeover = NO_OPTIONS,
+        takeover: Takeover | None = None,
     ) -> None:
         """Create or upgrade the tables, on new connections: the pool may have dead ones."""
         self.writing.dispose()
         with _translate_driver_errors(self._dialect):
             seconds = self.waits.limit_seconds
             engine = self._dialect.transactional(self.writing, seconds)
-            if not self.embedded:
+            if takeover and not self.embedded:
                 # Alembic takes long to import: only what is needed once loads it.
                 take_over = importlib.import_module(_TAKEOVER).take_over
                 if take_over(engine, report, takeover, plugins, dry_run=dry_run) and dry_run:

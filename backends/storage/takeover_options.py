@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from backends import Json
 from backends.storage.indexes import IndexDefinition
@@ -38,6 +37,3 @@ class Takeover:
     findings_file: Path | None = None
     progress: Progress = _no_progress
     declared_indexes: Callable[[Mapping[str, Json]], Sequence[IndexDefinition]] = _no_indexes
-
-
-NO_OPTIONS: Final = Takeover()
