@@ -195,6 +195,9 @@ class Transaction(Protocol):
         The SQL of a statement is compiled once and kept, so statements are constants with `bindparam`s. Lists may be
         bound where these are expanding (`column.in_(bindparam("uris", expanding=True))`). An INSERT has as *values* a
         mapping or a sequence of mappings by column: the rows of one statement.
+
+        A statement that writes and has no RETURNING is sent with the next one that returns rows, or with the COMMIT:
+        it costs no round trip, and errors of the database come later.
         """
 
     def send(self) -> None:

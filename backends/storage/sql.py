@@ -141,7 +141,7 @@ class SqlStorage:
         if isinstance(statement, UpdateBase) and self._open_session.get() is None:
             with self.transaction() as writer:
                 return writer.execute(statement, values)
-        return self._read(lambda session: statements.rows(session, statement, values))
+        return self._read(lambda session: statements.execute(session, statement, values))
 
     def _read(self, read: Callable[[Session], _Result]) -> _Result:
         """Read; try once more on a fresh connection if the first was dead, unless a transaction was lost with it."""

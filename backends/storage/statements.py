@@ -17,8 +17,8 @@ from backends.storage.sessions import Row, Session
 class Statement:
     """One statement: its SQL is compiled at its first use and kept."""
 
-    def __init__(self, query: Executable) -> None:
-        self._statement: Executable | Sql = query
+    def __init__(self, query: Executable | Sql) -> None:
+        self._statement = query
 
     def rows(self, session: Session, values: Mapping[str, Any]) -> Sequence[Row]:
         """Execute the statement with *values* by name and return its rows."""

@@ -439,7 +439,7 @@ class Writer:
 
     def execute(self, statement: Executable, values: Values = NO_VALUES) -> Sequence[Row]:
         """Execute a statement on the tables of a plugin."""
-        return self._statements.of_plugins.rows(self._session, statement, values)
+        return self._statements.of_plugins.execute(self._session, statement, values)
 
     @property
     def has_executed(self) -> bool:

@@ -34,19 +34,17 @@ class Limits:
 
     by_name: dict[str, int]
 
-    def of_bucket(self, bucket: str, limit: str) -> int | None:
-        """Return a limit of the bucket with an id."""
-        return self._first(f"bucket_{bucket}_{limit}", f"bucket_{limit}")
-
-    def of_collection(self, bucket: str, collection: str, limit: str) -> int | None:
-        """Return a limit of the collection with an id, in the bucket with an id."""
+    def of(self, bucket: str, collection: str | None, limit: str) -> int | None:
+        """Return a limit of the bucket with an id, or of a collection in it."""
+        if collection is None:
+            return self._first(f"bucket_{bucket}_{limit}", f"bucket_{limit}")
         names = f"collection_{bucket}_{collection}_{limit}", f"collection_{bucket}_{limit}", f"collection_{limit}"
         return self._first(*names)
 
     def of_object(self, bucket: str, collection: str | None) -> int | None:
         """Return the greatest size of one object; limits of collections go before those of buckets, as in Kinto."""
-        of_collection = self.of_collection(bucket, collection or "", MAX_BYTES_PER_ITEM)
-        return self.of_bucket(bucket, MAX_BYTES_PER_ITEM) if of_collection is None else of_collection
+        of_collection = self.of(bucket, collection or "", MAX_BYTES_PER_ITEM)
+        return self.of(bucket, None, MAX_BYTES_PER_ITEM) if of_collection is None else of_collection
 
     def _first(self, *names: str) -> int | None:
         return next((self.by_name[name] for name in names if name in self.by_name), None)

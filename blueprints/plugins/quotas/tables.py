@@ -49,8 +49,11 @@ def _total_of_deleted(name: str) -> ScalarSelect[Any]:
 add: Final = _rows.on_conflict_do_update(
     index_elements=[quotas.c.bucket, quotas.c.uri],
     set_={name: quotas.c[name] + _rows.excluded[name] for name in NUMBERS},
-).returning(quotas.c.uri, *(quotas.c[name] for name in NUMBERS))
-"""Adds to rows, which start at 0, and returns them as they are then."""
+)
+"""Adds to rows, which start at 0."""
+
+add_and_return: Final = add.returning(quotas.c.uri, *(quotas.c[name] for name in NUMBERS))
+"""Does the same and returns the rows as they are then."""
 
 remove_collections: Final = (
     update(quotas)
