@@ -133,9 +133,12 @@ class Service:
             raise ValueError(f"The {name!r} API capability was already registered ({self.capabilities[name]}).")
         self.capabilities[name] = {"description": description, "url": url, **more}
 
-    def add_setting(self, name: str, reader: ValueReader[_Value], default: _Value) -> _Value:
-        """Declare a setting of a plugin and return its value. Raises SettingError."""
-        return self.settings.declare(name, reader, default)
+    def add_setting(self, name: str, reader: ValueReader[_Value], default: _Value, meaning: str = "") -> _Value:
+        """Declare a setting of a plugin and return its value. Raises SettingError.
+
+        `kinto settings` prints it with its *meaning*, one line of Markdown.
+        """
+        return self.settings.declare(name, reader, default, meaning)
 
     def add_public_setting(self, name: str, value: Json) -> None:
         """Show a setting in the hello view."""

@@ -28,6 +28,7 @@ _COMMANDS: Final = {
     "init": "Write a first ini file.",
     "migrate": "Create or upgrade the tables of the backends.",
     "purge-deleted": "Remove old tombstones.",
+    "settings": "Print all settings, with those of the included plugins.",
     "start": "Serve the application.",
     "version": "Print the version.",
 }

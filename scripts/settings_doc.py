@@ -1,11 +1,11 @@
 """Write docs/settings.md from the declarations of the settings: `python -m scripts.settings_doc`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
 from app.settings.catalogue import GROUPS
-from app.settings.fields import declarations
+from app.settings.fields import Declaration, declarations
 from app.settings.patterns import DOCUMENTATION
 from scripts.ini_file import default_text
 
@@ -31,6 +31,9 @@ separated by white space, not by commas. Text is used unchanged, without the quo
 
 An invalid value prevents the start: the service logs one line that begins with the name of the setting, and exits with
 code 1. An unknown name is logged as a warning.
+
+`kinto --ini FILE settings` prints this page and the settings of the plugins that the file includes; with `--plugins`,
+only these.
 """
 
 _PLATFORM: Final = """\
@@ -55,27 +58,29 @@ _ROW: Final = "| setting | variable | default | type | meaning |\n|---|---|---|-
 
 def render() -> str:
     """Return the text of the page."""
-    return "\n".join(_lines())
-
-
-def _lines() -> Iterator[str]:
-    yield _HEAD
+    lines = [_HEAD]
     for title, group in GROUPS:
-        yield f"## {title}\n"
-        yield _ROW
-        for _, declared in declarations(group):
-            value = default_text(declared)
-            default = declared.documented_default or (f"`{value}`" if value else "none")
-            names = ", ".join(f"`{name}`" for name in (declared.name, *declared.aliases))
-            yield f"| {names} | `{declared.variable}` | {default} | {declared.type} | {declared.meaning} |"
-        yield ""
+        lines += [*render_table(title, (declared for _, declared in declarations(group))), ""]
+    return "\n".join([*lines, *_patterns(), "", _PLATFORM])
+
+
+def render_table(title: str, declared: Iterable[Declaration]) -> Iterator[str]:
+    """Yield the lines of a section with a table of settings."""
+    yield f"## {title}\n"
+    yield _ROW
+    for declaration in declared:
+        value = default_text(declaration)
+        default = declaration.documented_default or (f"`{value}`" if value else "none")
+        names = ", ".join(f"`{name}`" for name in (declaration.name, *declaration.aliases))
+        yield f"| {names} | `{declaration.variable}` | {default} | {declaration.type} | {declaration.meaning} |"
+
+
+def _patterns() -> Iterator[str]:
     yield "## Settings whose name is a pattern\n"
     yield "| setting | default | type | meaning |\n|---|---|---|---|"
     for names, kind, default, meaning in DOCUMENTATION:
         pattern = ", ".join(f"`{name}`" for name in names.split(", "))
         yield f"| {pattern} | {default or 'none'} | {kind} | {meaning} |"
-    yield ""
-    yield _PLATFORM
 
 
 if __name__ == "__main__":

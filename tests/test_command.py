@@ -111,6 +111,7 @@ def test_help_names_all_commands() -> None:
         "check",
         "index",
         "copy",
+        "settings",
     ):
         assert f"\n  {command} " in ended.out
 

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from app.parsing import hosts
 from app.settings import aliases
@@ -196,3 +196,10 @@ RENDERER = ("module", optional(alias(aliases.RENDERERS)))
 API_VERSION = ("text", version)
 ROUNDS = ("int", rounds)
 NOT_PROVIDED = ("bool", not_provided)
+
+_PLUGIN_TYPES: Final = (BOOL, INT, FLOAT, TEXT, LIST)
+
+
+def type_of(reader: Reader[T]) -> str:
+    """Return the type of a setting that a plugin reads: `text` for a reader of its own."""
+    return next((name for name, known in _PLUGIN_TYPES if known is reader), TEXT[0])

@@ -1,6 +1,6 @@
 """The settings of one application, and lookups by kind, method or plugin."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -14,6 +14,7 @@ from app.settings.catalogue import (
     Plugins,
     Project,
 )
+from app.settings.fields import Declaration, type_of
 from app.settings.patterns import Patterns, Shape, read_patterns
 from app.settings.policies_and_listeners import ListenerSettings, PolicySettings
 from app.settings.sources import ABSENT, Sources, variable_of
@@ -38,6 +39,7 @@ class Settings(Features, Backends, Identification, Http, Project, Monitoring, Pl
     _patterns: Patterns = field(default_factory=lambda: read_patterns(Sources({}, {})))
     _warnings: tuple[str, ...] = ()
     _unknown: set[str] = field(default_factory=set)
+    _declared: dict[str, Declaration] = field(default_factory=dict)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -89,10 +91,16 @@ class Settings(Features, Backends, Identification, Http, Project, Monitoring, Pl
         values = {name: self.get(name) for name in self._sources.names()} | dict(options)
         return {name: decode_json(value) for name, value in values.items()}
 
-    def declare(self, name: str, reader: Reader[T], default: T) -> T:
-        """Declare a setting of a plugin and return its value. Raises SettingError."""
+    @property
+    def declared(self) -> Sequence[Declaration]:
+        """Return the settings that plugins have declared, by name."""
+        return sorted(self._declared.values(), key=lambda declaration: declaration.name)
+
+    def declare(self, name: str, reader: Reader[T], default: T, meaning: str = "") -> T:
+        """Declare a setting of a plugin and return its value; *meaning* documents it. Raises SettingError."""
         plain = name.removeprefix("kinto.")
         same_names = [unknown for unknown in self._unknown if variable_of(unknown) == variable_of(plain)]
         self._unknown.difference_update(same_names)
+        self._declared[plain] = Declaration(reader, default, type_of(reader), meaning, plain)
         raw = self._sources.find(plain)
         return default if raw is ABSENT else read(plain, reader, raw)

@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from app.factory import create_app
 from app.service import Service
 from app.settings import SettingError
+from scripts.command import main
+from scripts.settings_doc import PATH
 from tests.plugins.conftest import ClientMaker
 from tests.support.client import Client
 
@@ -98,6 +101,23 @@ def test_a_plugin_adds_a_policy(client: Client) -> None:
     assert answer.json["user"]["id"] == "givers:giver"
     challenges = client.as_(None).get("/stars/x").challenges
     assert challenges == ["Token", 'Basic realm="Realm"']
+
+
+@pytest.mark.usefixtures("client")
+def test_a_command_prints_the_settings_that_a_plugin_declares(tmp_path: Path) -> None:
+    """O-SET-50, P-API-6: in the form of docs/settings.md, although neither storage nor cache is there."""
+    ini, url = tmp_path / "kinto.ini", "postgresql://nobody:x@127.0.0.1:1/nowhere"
+    ini.write_text(
+        f"[app:main]\nkinto.includes = {NAME}\nkinto.storage_backend = postgresql\nkinto.storage_url = {url}\n"
+    )
+
+    with CliRunner().isolation() as (out, _, _):
+        codes = main(["--ini", str(ini), "settings"]), main(["settings", "--plugins", "--ini", str(ini)])
+        printed = out.getvalue().decode()
+
+    row = "| `stars.most` | `KINTO_STARS_MOST` | `5` | int | maximum number of stars of an object |\n"
+    own = f"## Settings of plugins\n\n| setting | variable | default | type | meaning |\n|---|---|---|---|---|\n{row}"
+    assert (codes, printed) == ((0, 0), f"{PATH.read_text()}\n{own}{own}")
 
 
 def test_a_plugin_that_is_not_included_leaves_no_trace(client_with: ClientMaker) -> None:
