@@ -1,4 +1,4 @@
-"""The commands of plugins: the module of a plugin names them in its attribute `commands` (docs/plugins.md)."""
+"""The commands of plugins: the module of a plugin names them in its attribute `commands` (docs/writing-plugins.md)."""
 
 from __future__ import annotations
 

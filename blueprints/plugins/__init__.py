@@ -1,7 +1,7 @@
 """Export the names that a plugin may use: `from blueprints.plugins import Kind, Listener, Service`.
 
 Other modules of the service may change with any version; these names do not change within a major version
-(docs/plugins.md). Plugins of the service are modules of this package, one for each name in `kinto.plugins.`.
+(docs/writing-plugins.md). Plugins of the service are modules of this package, one for each name in `kinto.plugins.`.
 """
 
 from app.aliases import Alias as Alias

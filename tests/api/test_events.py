@@ -400,7 +400,7 @@ def test_nobody_is_told_after_a_rollback(stocked: Client, lone: bool) -> None:
 
 
 def test_listeners_before_the_commit_are_told_by_every_try_and_those_after_it_once(stocked: Client) -> None:
-    """docs/plugins.md: what a try wrote is undone; what a listener did outside the database is not."""
+    """docs/writing-plugins.md: what a try wrote is undone; what a listener did outside the database is not."""
     heard = listen(stocked)
     tries: list[BackendError] = [Conflict("a deadlock"), Unlocked([f"{B}/groups"])]
 

@@ -1,4 +1,4 @@
-"""Tables, rules and commands of plugins: the likes of docs/plugins.md, as a package outside of the repository."""
+"""Tables, rules and commands of plugins: the likes of docs/writing-plugins.md, a package outside of the repository."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SETTINGS: Mapping[str, Any] = {"kinto.includes": "kinto_likes", "kinto.like_id_g
 @pytest.fixture(autouse=True)
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Write the two files of the document where they can be imported."""
-    section = (ROOT / "docs" / "plugins.md").read_text().partition("### Tables and commands of its own")[2]
+    section = (ROOT / "docs" / "writing-plugins.md").read_text().partition("## Tables and commands of its own")[2]
     module, step = re.findall(r"^```python\n(.+?)^```$", section, re.MULTILINE | re.DOTALL)[:2]
     folder = tmp_path / "kinto_likes"
     (folder / "versions").mkdir(parents=True)

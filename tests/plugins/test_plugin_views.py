@@ -1,4 +1,4 @@
-"""Views of plugins: how their HTTP errors leave, alone and as members of batches (docs/plugins.md)."""
+"""Views of plugins: how their HTTP errors leave, alone and as members of batches (docs/writing-plugins.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plugins of anybody's: the one in docs/plugins.md, run as it stands there (plugins contract, 1)."""
+"""Plugins of anybody's: the one in docs/writing-plugins.md, run as it stands there (plugins contract, 1)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.plugins.conftest import ClientMaker
 from tests.support.client import Client
 
 NAME = "kinto_stars"
-DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "plugins.md"
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "writing-plugins.md"
 STARS: Mapping[str, Any] = {
     "kinto.includes": NAME,
     "kinto.stars.most": "3",

@@ -1,4 +1,4 @@
-"""What a plugin may use: one list of names, each explained in docs/plugins.md (plugins contract, 1)."""
+"""What a plugin may use: one list of names, each explained in docs/writing-plugins.md (plugins contract, 1)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import blueprints.plugins
 from app.service import Service
 from tests.support.services import ROOT
 
-TEXT = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")
+TEXT = (ROOT / "docs" / "writing-plugins.md").read_text(encoding="utf-8")
 
 NAMES = {
     *(
