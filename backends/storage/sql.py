@@ -30,6 +30,7 @@ from backends.storage import (
 )
 from backends.storage.accessible import AccessiblePages
 from backends.storage.automatic_indexes import AutomaticIndexes
+from backends.storage.checks.lists import Repairs
 from backends.storage.counting import count_by_lists
 from backends.storage.dialect import Dialect
 from backends.storage.index_builder import IndexBuilder
@@ -37,7 +38,6 @@ from backends.storage.migrations import CORE, SchemaError, migrate, schema_of
 from backends.storage.plugin_tables import PluginTables
 from backends.storage.purge import Purge
 from backends.storage.reads import Reads
-from backends.storage.repair import Repairs
 from backends.storage.sessions import Session
 from backends.storage.tables import clocks, documents, grants, indexes, members
 from backends.storage.takeover.mark import expect_taken_over

@@ -1,0 +1,1 @@
+"""Find rows that contradict each other, and repair them (`kinto check`)."""
