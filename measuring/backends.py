@@ -19,6 +19,7 @@ from backends.storage import (
     AccessSelection,
     Append,
     Change,
+    CheckScope,
     Clock,
     Counts,
     Declared,
@@ -168,9 +169,16 @@ class TimedStorage:
         """Create, touch and drop automatic indexes."""
         self._storage.change_automatic_indexes(wanted, used, now)
 
-    def check(self, now: int, latest: int, report: Callable[[str], None], *, repair: bool) -> int:
-        """Report lists with wrong clocks, timestamps or counts, and repair them."""
-        return self._storage.check(now, latest, report, repair=repair)
+    def check(
+        self,
+        scope: CheckScope,
+        report: Callable[[str], None],
+        advance: Callable[[int], None],
+        *,
+        repair: bool,
+    ) -> int:
+        """Report rows that are wrong, and repair them."""
+        return self._storage.check(scope, report, advance, repair=repair)
 
     def count(self, depth: int) -> Counts:
         """Count all objects and tombstones, timed."""

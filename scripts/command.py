@@ -20,7 +20,7 @@ WRONG_USAGE: Final = 2
 READONLY: Final = 51
 
 _COMMANDS: Final = {
-    "check": "Report lists with wrong numbers, and repair them.",
+    "check": "Report contradictions in the database, and repair them.",
     "copy": "Copy all data to another storage.",
     "create-user": "Create an account, or change its password.",
     "flush-cache": "Empty the cache.",

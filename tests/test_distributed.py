@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, Index, PrimaryKeyConstraint, Table, UniqueConstraint, event
 
+from backends.storage import CheckScope
 from backends.storage.tables import grants, metadata
 from backends.storage.transfer.rows import TableRows
 from tests.support.client import Client
@@ -43,7 +44,9 @@ SORTS = {
 
 ACROSS: Mapping[str, Callable[[Client], Any]] = {
     "purge": lambda c: c.app.extensions["kinto"].storage.purge(["/buckets/%/collections/%/records"], 1),
-    "check": lambda c: c.app.extensions["kinto"].storage.check(5, 5, lambda line: None, repair=True),
+    "check": lambda c: c.app.extensions["kinto"].storage.check(
+        CheckScope(5, 5), lambda line: None, lambda rows: None, repair=True
+    ),
     "index": lambda c: c.app.extensions["kinto"].storage.build_indexes(lambda line: None),
     "automatic indexes": lambda c: c.app.extensions["kinto"].storage.change_automatic_indexes((), (), 5),
     "counters": lambda c: c.app.extensions["kinto"].storage.count(3),

@@ -47,6 +47,7 @@ def _assert_all_ways_lead_to_one_end(services: dict[str, Run], history: Sequence
     asked = "\n".join(map(repr, told.chunks))
     for other in others:
         assert differences(told, other) == [], asked
+    assert [run.check() for run in services.values()] == [[], []], asked
     return told
 
 

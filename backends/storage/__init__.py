@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 from sqlalchemy import Executable
 
 from backends.storage.changes import Append, Change, Holdings, Move, Principals, UserHoldings
+from backends.storage.checks.scope import CheckScope
 from backends.storage.errors import Conflict, Disconnected, NotUnique, Uncertain, Unlocked
 from backends.storage.indexes import NOTHING_DECLARED, Declared, Index, IndexDefinition
 from backends.storage.keys import at_top, bucket_of, is_inside, like_pattern, list_of, read_bucket, write_buckets
@@ -45,6 +46,7 @@ __all__ = [
     "AccessSelection",
     "Append",
     "Change",
+    "CheckScope",
     "Clock",
     "Conflict",
     "Counts",
@@ -288,11 +290,18 @@ class Storage(Protocol):
         days are dropped. *now* is in ms. Each is a transaction of its own.
         """
 
-    def check(self, now: int, latest: int, report: Callable[[str], None], *, repair: bool) -> int:
-        """Report each list whose clock, timestamps or count are wrong; return the number of these lists.
+    def check(
+        self,
+        scope: CheckScope,
+        report: Callable[[str], None],
+        advance: Callable[[int], None],
+        *,
+        repair: bool,
+    ) -> int:
+        """Report all faults of the rows (`backends.storage.checks`), a line for each; return their number.
 
-        Timestamps from 0 to *latest* are in range. With *repair* each of the lists is repaired in a transaction of its
-        own, in which its clock is locked.
+        Each is confirmed in a transaction that locks its lists; with *repair* it is repaired there, and reported as a
+        JSON line before it is deleted. *advance* gets the numbers of rows that were read.
         """
 
     def count(self, depth: int) -> Counts:

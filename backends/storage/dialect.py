@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from sqlalchemy import Column, Connection, Engine, FromClause, Select, Table
+from sqlalchemy import Column, Connection, Engine, FromClause, Select, Table, TableClause
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.types import TypeEngine
 
@@ -25,8 +25,11 @@ Typed = tuple[TypeEngine[Any], Any]
 class Dialect(Protocol):
     """The SQL of one kind of database.
 
-    A condition may be NULL where the field is missing, which WHERE treats as false.
+    A condition may be NULL where the field is missing, which WHERE treats as false. `terms_table` is the table in which
+    triggers keep the terms of documents, None where an index has them.
     """
+
+    terms_table: TableClause | None
 
     def transactional(self, engine: Engine, lock_timeout_seconds: float) -> Engine:
         """Return an engine for statements of SQLAlchemy in its own transactions, for migrations."""
@@ -81,8 +84,17 @@ class Dialect(Protocol):
     def member(self, document: ColumnElement[Any], name: str) -> ColumnElement[str]:
         """Return the member of the document with a name, NULL where it is missing or no string."""
 
-    def with_number(self, document: ColumnElement[Any], name: str, number: ColumnElement[Any]) -> ColumnElement[Any]:
-        """Return the document with the member *name* set to a number."""
+    def number(self, document: ColumnElement[Any], name: str) -> ColumnElement[Any]:
+        """Return the member of the document with a name, NULL where it is missing or no integer."""
+
+    def is_true(self, document: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+        """Return the condition that the member of the document with a name is `true`; never NULL."""
+
+    def elements(self, document: ColumnElement[Any], name: str) -> FromClause:
+        """Return the elements of an array of strings in a document as a table with the column `value`."""
+
+    def with_member(self, document: ColumnElement[Any], name: str, value: ColumnElement[Any]) -> ColumnElement[Any]:
+        """Return the document with the member *name* set to a number or a text."""
 
     def bound_rows(self, name: str, columns: Sequence[tuple[str, Any]]) -> FromClause:
         """Return a table of bound values, which `bind_rows` fills by its *name*; *columns* are names and types."""

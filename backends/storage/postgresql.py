@@ -21,8 +21,10 @@ from sqlalchemy import (
     Connection,
     Engine,
     FromClause,
+    Numeric,
     Select,
     Table,
+    TableClause,
     Text,
     all_,
     and_,
@@ -123,6 +125,7 @@ _NOTHING: Final = literal_column("''", Text)
 _BLANK: Final = literal_column("' '", Text)
 _STRING: Final = literal_column("'string'", Text)
 _ARRAY: Final = literal_column("'array'", Text)
+_NUMBER: Final = literal_column("'number'", Text)
 _NULL: Final = literal_column("'null'::jsonb", JSONB)
 _ANY_STRING: Final = literal_column("'\"\"'::jsonb", JSONB)
 _ITSELF: Final = literal_column("'{}'", Text)
@@ -183,6 +186,8 @@ def _texts(values: Iterable[Json]) -> list[str]:
 
 class PostgresqlDialect:
     """The SQL of PostgreSQL."""
+
+    terms_table: TableClause | None = None
 
     def transactional(self, engine: Engine, lock_timeout_seconds: float) -> Engine:
         """Return an engine that is not in autocommit and begins by setting the lock timeout."""
@@ -287,9 +292,24 @@ class PostgresqlDialect:
         value = _at(document, (literal(name, Text),))
         return case((_type(value) == _STRING, _string(value)))
 
-    def with_number(self, document: ColumnElement[Any], name: str, number: ColumnElement[Any]) -> ColumnElement[Any]:
-        """Merge an object with the number into the document."""
-        return document.op("||", return_type=JSONB())(func.jsonb_build_object(literal(name, Text), number, type_=JSONB))
+    def number(self, document: ColumnElement[Any], name: str) -> ColumnElement[Any]:
+        """Convert the text of a member that is a JSON number."""
+        value = _at(document, (literal(name, Text),))
+        return case((_type(value) == _NUMBER, cast(_string(value), Numeric)))
+
+    def is_true(self, document: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+        """Use containment."""
+        return _within(document, literal(f'{{"{name}": true}}', Text))
+
+    def elements(self, document: ColumnElement[Any], name: str) -> FromClause:
+        """Expand the array, if it is one."""
+        value = _at(document, (literal(name, Text),))
+        array = case((_type(value) == _ARRAY, value), else_=literal_column("'[]'::jsonb", JSONB))
+        return func.jsonb_array_elements_text(array).table_valued(Column("value", Text))
+
+    def with_member(self, document: ColumnElement[Any], name: str, value: ColumnElement[Any]) -> ColumnElement[Any]:
+        """Merge an object with the member into the document."""
+        return document.op("||", return_type=JSONB())(func.jsonb_build_object(literal(name, Text), value, type_=JSONB))
 
     def bound_rows(self, name: str, columns: Sequence[tuple[str, Any]]) -> FromClause:
         """Return a table made of one bound array for each column."""

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Engine, Executable, Table, UpdateBase, bindparam, delete, select
@@ -17,6 +18,7 @@ from backends import BackendError, Busy, IntegrityError, Pool
 from backends.storage import (
     NO_VALUES,
     AccessSelection,
+    CheckScope,
     Conflict,
     Counts,
     Disconnected,
@@ -30,7 +32,8 @@ from backends.storage import (
 )
 from backends.storage.accessible import AccessiblePages
 from backends.storage.automatic_indexes import AutomaticIndexes
-from backends.storage.checks.lists import Repairs
+from backends.storage.checks.checking import run_checks
+from backends.storage.checks.run import CheckRun
 from backends.storage.counting import count_by_lists
 from backends.storage.dialect import Dialect
 from backends.storage.index_builder import IndexBuilder
@@ -123,7 +126,6 @@ class SqlStorage:
         self._reads = Reads(dialect)
         self._accessible = AccessiblePages(dialect)
         self._write_statements = WriteStatements(dialect)
-        self._repairs = Repairs(dialect)
         self._automatic_indexes = AutomaticIndexes(self._read_session, self.transaction)
         self._index_builder = IndexBuilder(self._read_session, self.transaction)
         self._purge = Purge(dialect, self._read_session, self.transaction)
@@ -264,27 +266,21 @@ class SqlStorage:
             self._automatic_indexes.touch(index)
         self._automatic_indexes.drop_unused(now)
 
-    def check(self, now: int, latest: int, report: Callable[[str], None], *, repair: bool) -> int:
-        """Report lists that are wrong, and with *repair* repair them one after the other."""
-        wrong = 0
-        with _translate_driver_errors(self._dialect), self.reading.connect() as connection:
-            for state in self._repairs.states(connection, latest):
-                faults = state.faults(latest)
-                if faults:
-                    wrong += 1
-                    report(f"{state.name}: {', '.join(faults)}.")
-                    if repair:
-                        self._repair(state.name, now, latest, report)
-        return wrong
-
-    def _repair(self, name: str, now: int, latest: int, report: Callable[[str], None]) -> None:
-        with self.transaction() as writer:
-            writer.lock((name,))
-            repaired = self._repairs.repair(writer.connection, name, now, latest)
-            if repaired:
-                writer.indexes.rebuild(name)
-        if repaired:
-            report(f"{name}: repaired: {repaired}.")
+    def check(
+        self,
+        scope: CheckScope,
+        report: Callable[[str], None],
+        advance: Callable[[int], None],
+        *,
+        repair: bool,
+    ) -> int:
+        """Check all rows, and with *repair* repair those that are wrong."""
+        self._expect_no_transaction()
+        transaction = partial(self.transaction, scope.derived)
+        run = CheckRun(self._read_session, transaction, report, advance, repair=repair)
+        if run_checks(run, self._dialect, scope):
+            self._index_builder.run(report, 0, retry=False)
+        return run.findings
 
     def count(self, depth: int) -> Counts:
         """Count all objects and tombstones, by one scan of the table."""

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     Connection,
@@ -28,6 +29,7 @@ from sqlalchemy import (
     LargeBinary,
     Select,
     Table,
+    TableClause,
     Text,
     and_,
     bindparam,
@@ -286,7 +288,7 @@ _OPERATORS: Final = {
 }
 
 
-_TERMS: Final = table("terms", column("bucket"), column("term"), column("uri", Text))
+_TERMS: Final = table("terms", column("bucket", Text), column("term", BigInteger), column("uri", Text))
 """The terms of all documents, which triggers keep (`migrations/versions/0001_tables.py`)."""
 
 _MANY: Final[ColumnElement[int]] = literal_column("1000")
@@ -336,6 +338,8 @@ def _compile_cross_join(join: _CrossJoin, compiler: Any, **options: Any) -> str:
 
 class SqliteDialect:
     """The SQL of SQLite."""
+
+    terms_table: TableClause | None = _TERMS
 
     def transactional(self, engine: Engine, lock_timeout_seconds: float) -> Engine:  # noqa: ARG002  # the driver's own
         """Return an engine whose transactions begin with the write lock."""
@@ -421,9 +425,24 @@ class SqliteDialect:
         kind = func.json_type(document, path, type_=Text)
         return case((kind == literal("text", Text), func.json_extract(document, path, type_=Text)))
 
-    def with_number(self, document: ColumnElement[Any], name: str, number: ColumnElement[Any]) -> ColumnElement[Any]:
-        """Set the number; `json_set` keeps the other members unchanged, long integers too."""
-        return func.json_set(document, literal(f'$."{name}"', Text), number, type_=Text)
+    def number(self, document: ColumnElement[Any], name: str) -> ColumnElement[Any]:
+        """Return the member where its type is that of integers."""
+        path = literal(f'$."{name}"', Text)
+        kind = func.json_type(document, path, type_=Text)
+        return case((kind == literal("integer", Text), func.json_extract(document, path, type_=BigInteger)))
+
+    def is_true(self, document: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+        """Compare the type of the member."""
+        kind = func.json_type(document, literal(f'$."{name}"', Text), type_=Text)
+        return kind.is_not_distinct_from(literal("true", Text))
+
+    def elements(self, document: ColumnElement[Any], name: str) -> FromClause:
+        """Call `json_each`."""
+        return func.json_each(document, literal(f'$."{name}"', Text)).table_valued(column("value", Text))
+
+    def with_member(self, document: ColumnElement[Any], name: str, value: ColumnElement[Any]) -> ColumnElement[Any]:
+        """Set the member; `json_set` keeps the others unchanged, long integers too."""
+        return func.json_set(document, literal(f'$."{name}"', Text), value, type_=Text)
 
     def bound_rows(self, name: str, columns: Sequence[tuple[str, Any]]) -> FromClause:
         """Return the elements of one bound JSON array of arrays; bytes are in it as hexadecimal digits."""

@@ -22,6 +22,7 @@ from sqlalchemy import delete, insert
 
 from backends.storage import LIVING
 from backends.storage.tables import members
+from scripts.check import scope_of
 from tests.support.client import Answer, Client, basic, user_id
 from tests.support.tables import Tables, faults, read_tables
 
@@ -364,6 +365,12 @@ class Run:
 
     def _present_ns(self) -> int:
         return self.now_ms * 1_000_000
+
+    def check(self) -> list[str]:
+        """Return the faults that `kinto check` reports."""
+        service, lines = self._client.app.extensions["kinto"], list[str]()
+        service.storage.check(scope_of(service), lines.append, lambda rows: None, repair=False)
+        return lines
 
     def tables(self) -> Tables:
         """Return the rows."""

@@ -32,7 +32,7 @@ EXCEPTIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "Writer.delete_below": ("intervals",),  # a cascade
     "Writer.delete_copies": ("intervals",),
     "Writer.trim": ("intervals",),  # of objects that leave no tombstone
-    "SqlStorage.check": ("bucket", "intervals"),
+    "SqlStorage.check": ("bucket", "intervals", "rows"),
     "TableRows.read": ("bucket",),  # copy and dump
     "TableRows.count": ("bucket",),
     "TableRows.has_any": ("bucket",),

@@ -1,4 +1,4 @@
-"""Find lists whose clock, timestamps or count are wrong, and repair them (`kinto check --repair`).
+"""Check the clocks of lists: whether timestamps are in range, and the count is that of the living objects.
 
 Theory of operation:
 
@@ -21,8 +21,9 @@ Theory of operation:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -48,8 +49,12 @@ from sqlalchemy import (
 from sqlalchemy.sql.elements import ColumnElement
 
 from backends.storage import LIVING, bucket_of
+from backends.storage.checks.check import count_slashes
+from backends.storage.checks.run import CheckRun, Finding
+from backends.storage.checks.scope import CheckScope
 from backends.storage.dialect import Dialect
 from backends.storage.tables import clocks, documents, grants, members, parent_of
+from backends.storage.writes import Writer
 
 _MAX_LISTS: Final = 100
 """The greatest number of lists that one statement reads."""
@@ -110,19 +115,18 @@ def _has_wrong_interval(table: Any) -> ColumnElement[bool]:
     return or_(_is_out_of_range(table.c.since), and_(table.c.until != _LIVING, _is_out_of_range(table.c.until)))
 
 
-def _count_slashes(text: ColumnElement[Any]) -> ColumnElement[Any]:
-    return func.length(text) - func.length(func.replace(text, "/", ""))
-
-
 def _is_in_list(uri: ColumnElement[Any], name: ColumnElement[Any]) -> ColumnElement[bool]:
     """Return the condition that a URI is in a list: a range, which an index serves, and no URI further below."""
-    return and_(uri > name.concat("/"), uri < name.concat("0"), _count_slashes(uri) == _count_slashes(name) + 1)
+    return and_(uri > name.concat("/"), uri < name.concat("0"), count_slashes(uri) == count_slashes(name) + 1)
 
 
-class Repairs:
-    """The statements of repairs, in one database dialect."""
+class ListExamination:
+    """The examination of whole lists; `has_rebuilt` is whether indexes of one of them are to be built again."""
 
-    def __init__(self, dialect: Dialect) -> None:
+    def __init__(self, run: CheckRun, dialect: Dialect, scope: CheckScope) -> None:
+        self._run = run
+        self._scope = scope
+        self.has_rebuilt = False
         following = select(clocks).where(tuple_(clocks.c.bucket, clocks.c.list) > tuple_(_BUCKET, _LIST))
         self._next_states = _build_states(
             following.order_by(clocks.c.bucket, clocks.c.list).limit(_MAX_LISTS).subquery()
@@ -131,37 +135,52 @@ class Repairs:
         self._newest = _build_newest()
         self._renew_documents = _build_renew_documents(dialect)
 
-    def states(self, connection: Connection, latest: int) -> Iterator[ListState]:
-        """Yield the state of every list."""
+    def run(self) -> None:
+        """Examine all lists."""
+        latest = self._scope.latest
         after = {"of_bucket": "", "of_list": ""}
-        while rows := connection.execute(self._next_states, {**after, "latest": latest}).all():
-            yield from (ListState(*row) for row in rows)
+        while rows := self._run.read(self._next_states, {**after, "latest": latest}):
+            for state in (ListState(*row) for row in rows):
+                if state.faults(latest):
+                    self._run.confirm((state.name,), partial(self._examine, state.name))
             after = {"of_bucket": rows[-1].bucket, "of_list": rows[-1].list}
 
-    def repair(self, connection: Connection, name: str, now: int, latest: int) -> str:
-        """Repair a list whose clock is locked; return a description of the changes, "" where there was no fault."""
-        values: dict[str, Any] = {"of_bucket": bucket_of(name), "of_list": name, "latest": latest}
-        row = connection.execute(self._state, values).first()
+    def _examine(self, name: str, writer: Writer) -> Sequence[Finding]:
+        """Return the faults of a list whose clock is locked, the last one with the repair of all."""
+        row = writer.connection.execute(self._state, self._bind(name)).first()
         state = ListState(*row) if row else None
-        if state is None or not state.faults(latest):
-            return ""
+        findings = [Finding(name, fault) for fault in state.faults(self._scope.latest)] if state else []
+        if state is None or not findings or not self._run.repair:
+            return findings
+        if state.needs_timestamps(self._scope.latest) and state.objects:
+            writer.indexes.rebuild(name)
+            self.has_rebuilt = True
+        return [*findings[:-1], replace(findings[-1], repair=self._repair(writer.connection, state))]
+
+    def _bind(self, name: str) -> dict[str, Any]:
+        return {"of_bucket": bucket_of(name), "of_list": name, "latest": self._scope.latest}
+
+    def _repair(self, connection: Connection, state: ListState) -> str:
+        """Repair a list; return a description of the changes."""
+        values, latest = self._bind(state.name), self._scope.latest
         clock, floor, former = state.clock, min(state.floor, state.clock), state.former
         if state.needs_timestamps(latest):
             newest = max(filter(None, connection.execute(self._newest, values).one()), default=0)
-            base = max(now, newest, state.clock if state.clock <= latest else 0)
+            base = max(self._scope.now, newest, state.clock if state.clock <= latest else 0)
             clock = floor = base + state.objects + 1
             before = max(state.clock, state.newest or 0)
             former = max(former or 0, before) if before > clock else former
             if state.objects:
                 connection.execute(self._renew_documents, {**values, "base": base})
             for table in (grants, members):
-                place = _place(table, name)
+                place = _place(table, state.name)
                 delete_ended = delete(table).where(place, table.c.until != _LIVING, _has_wrong_interval(table))
                 begin_living = update(table).where(place, _is_out_of_range(table.c.since)).values(since=_STAMP)
                 connection.execute(delete_ended, values)
                 connection.execute(begin_living, {**values, "stamp": clock})
         columns = {"last_modified": clock, "floor": floor, "former": former, "count": state.living}
-        connection.execute(update(clocks).where(clocks.c.bucket == state.bucket, clocks.c.list == name).values(columns))
+        of_list = clocks.c.bucket == state.bucket, clocks.c.list == state.name
+        connection.execute(update(clocks).where(*of_list).values(columns))
         renewed = state.objects + state.grants + state.members
         return f"{renewed} row(s) got new timestamps, clock {clock}, floor {floor}, count {state.living}"
 
@@ -227,7 +246,7 @@ def _build_renew_documents(dialect: Dialect) -> Update:
     )
     stamp = bindparam("base", type_=BigInteger) + ranked.c.rank
     is_late = _is_out_of_range(documents.c.last_modified)
-    renewed = dialect.with_number(documents.c.data, "last_modified", stamp)
+    renewed = dialect.with_member(documents.c.data, "last_modified", stamp)
     return (
         update(documents)
         .where(documents.c.uri == ranked.c.uri, documents.c.bucket.in_([ranked.c.bucket, ranked.c.uri]))
