@@ -156,9 +156,9 @@ AfterCommit = Callable[[Event], None]
 Rule = Callable[[Sequence[Effect], Context], None]
 """A rule of a plugin: called once with all effects of a request, when everything is written and before the COMMIT.
 
-The effects are in the order in which they were applied, those of listeners included; an object below a deleted one has
-none. The rule may execute statements on tables of its own; an ApiError that it raises is the answer, and rolls
-everything back.
+The effects are in the order in which they were applied, those of listeners included; an object below one that is
+deleted, also later in the request, has none. The rule may execute statements on tables of its own; an ApiError that it
+raises is the answer, and rolls everything back.
 """
 
 

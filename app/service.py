@@ -102,6 +102,7 @@ class Service:
         self.flush_steps: list[Callable[[], None]] = []
         self.start_checks: list[Callable[[], None]] = []
         self.tables: list[PluginTables] = []
+        self.object_tables: list[PluginTables] = []
         self.request_rules: list[Rule] = []
         self.listeners: list[Listener] = []
         self.has_listeners = self.has_events = self.listens_to_reads = self.reads_ancestor_grants = False
@@ -189,6 +190,8 @@ class Service:
         if any(tables.name == other.name for other in self.tables):
             raise ValueError(f"The tables {tables.name!r} were already registered.")
         self.tables.append(tables)
+        if tables.of_objects:
+            self.object_tables.append(tables)
 
     def notify_before(self, events: Sequence[Event], context: Context) -> None:
         """Call listeners inside the transaction. An ApiError that one raises rolls everything back (C-EVT-6)."""

@@ -360,6 +360,10 @@ class TimedTransaction:
         with self._writes.time(calls.DELETE_ALL, calls.REVOKE_OBJECT):
             self._transaction.delete_copies(uris)
 
+    def delete_rows(self, plugins: Sequence[PluginTables], uris: Iterable[str]) -> None:
+        """Delete the rows of objects in tables of plugins."""
+        self._transaction.delete_rows(plugins, uris)
+
     def start_clocks(self, lists: Collection[str], now: int) -> None:
         """Create the clocks of lists."""
         self._transaction.start_clocks(lists, now)

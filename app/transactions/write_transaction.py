@@ -160,7 +160,7 @@ class WriteTransaction:
         declared indexes change are locked. An object that is created anew, or below it, is written after the deletion
         of what was there. Raises Unlocked.
         """
-        if self.service.request_rules:
+        if self.service.request_rules or self.service.object_tables:
             self.effects += effects
         if any(effect.new.uri in self._emptied or is_inside(effect.new.uri, self._emptied) for effect in effects):
             self.flush()
@@ -205,12 +205,19 @@ class WriteTransaction:
         return self.transaction.trim(list_uri, filters, keep, threshold)
 
     def apply_rules(self) -> None:
-        """Call what awaits the writes, then the rules of plugins with all effects. Call this after `finish`."""
+        """Call what awaits the writes, then the rules of plugins with all effects that last. Call this after `finish`.
+
+        Before the rules, the rows of deleted objects in tables of plugins are deleted.
+        """
         for action in self._actions:
             action()
-        if self.effects:
+        deleted = {effect.new.uri for effect in self.effects if effect.new.deleted}
+        if deleted and self.service.object_tables:
+            self.transaction.delete_rows(self.service.object_tables, deleted)
+        effects = _lasting(self.effects) if deleted else self.effects
+        if effects:
             for rule in self.service.request_rules:
-                rule(self.effects, self)
+                rule(effects, self)
 
     def notify_at_commit(self, events: Sequence[Event]) -> None:
         """Call the listeners that are called once; everything is sent before, so that no other try can follow."""
@@ -281,3 +288,15 @@ class WriteTransaction:
             outcomes, self._listener_outcomes = self._listener_outcomes, []
         self._notified_operation = None
         return notified
+
+
+def _lasting(effects: Sequence[Effect]) -> list[Effect]:
+    """Return the effects without those inside an object that a later one deletes."""
+    deleted: set[str] = set()
+    lasting: list[Effect] = []
+    for effect in reversed(effects):
+        if not is_inside(effect.new.uri, deleted):
+            lasting.append(effect)
+        if effect.new.deleted:
+            deleted.add(effect.new.uri)
+    return lasting[::-1]

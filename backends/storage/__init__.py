@@ -185,6 +185,9 @@ class Transaction(Protocol):
     def delete_copies(self, uris: Sequence[str]) -> None:
         """Delete the copies of deleted objects at the top in their own buckets, for kinds that contain no lists."""
 
+    def delete_rows(self, plugins: Sequence[PluginTables], uris: Iterable[str]) -> None:
+        """Delete the rows of deleted objects in tables of plugins (`of_objects`), and those of all objects below."""
+
     def start_clocks(self, lists: Collection[str], now: int) -> None:
         """Create the clocks of lists that have none, at the timestamp *now*."""
 

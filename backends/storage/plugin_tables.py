@@ -14,8 +14,12 @@ class PluginTables:
 
     `name` stands in messages and in the name of the table with the installed version. A file of the folder `versions`
     is named by its revision, a number: `0001_tables.py`. All rows of `tables` are deleted by a flush.
+
+    With `of_objects` a row belongs to the object that its columns `bucket` and `uri` name: the transaction that deletes
+    the object, or one above it, deletes the row, before the rules of plugins are called.
     """
 
     name: str
     versions: Path
     tables: tuple[Table, ...]
+    of_objects: bool = False

@@ -146,6 +146,14 @@ def delete_below(table: Table, uris: Sequence[str], *, copies: bool) -> Delete:
     )
 
 
+def delete_rows(table: Table, bucket: str, uris: Sequence[str]) -> Delete:
+    """Return the statement that deletes the rows of a plugin of objects in one bucket, and of all objects below."""
+    in_bucket = delete(table).where(table.c.bucket == bucket)
+    if bucket in uris:
+        return in_bucket
+    return in_bucket.where(or_(table.c.uri.in_(uris), *(_is_below(table.c.uri, uri) for uri in uris)))
+
+
 def delete_copies(table: Table, uris: Sequence[str]) -> Delete:
     """Return the statement that deletes the copies of objects at the top in their own buckets."""
     # By both columns: by the bucket alone, the scan would pass rows of the bucket that have just been deleted.

@@ -56,6 +56,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import product
 from typing import Any, Final
 
 from sqlalchemy import Connection, Executable
@@ -70,6 +71,7 @@ from backends.storage import (
     Filter,
     Holdings,
     Move,
+    PluginTables,
     Principals,
     Selection,
     Snapshot,
@@ -90,7 +92,14 @@ from backends.storage.reads import Reads
 from backends.storage.sessions import Row, Session
 from backends.storage.tables import documents, grants, members
 from backends.storage.waits import Waits
-from backends.storage.write_statements import GRANTS, WriteStatements, delete_below, delete_copies, holdings_inside
+from backends.storage.write_statements import (
+    GRANTS,
+    WriteStatements,
+    delete_below,
+    delete_copies,
+    delete_rows,
+    holdings_inside,
+)
 
 _IN_BUCKET, _AT_TOP, _DERIVED = range(3)
 """The groups of lists in the order of locks."""
@@ -412,6 +421,16 @@ class Writer:
             batch = uris[start : start + _MAX_ROOTS]
             for table in (documents, grants):
                 self._send_once(delete_copies(table, batch))
+
+    def delete_rows(self, plugins: Iterable[PluginTables], uris: Iterable[str]) -> None:
+        """Delete the rows of deleted objects in tables of plugins, and those of all objects below."""
+        uris_by_bucket: dict[str, list[str]] = {}
+        for uri in sorted(uris):
+            uris_by_bucket.setdefault(bucket_of(uri), []).append(uri)
+        tables = [table for plugin in plugins for table in plugin.tables]
+        for (bucket, in_bucket), table in product(uris_by_bucket.items(), tables):
+            for start in range(0, len(in_bucket), _MAX_ROOTS):
+                self._send_once(delete_rows(table, bucket, in_bucket[start : start + _MAX_ROOTS]))
 
     def start_clocks(self, lists: Collection[str], now: int) -> None:
         """Create the clocks of lists that have none."""

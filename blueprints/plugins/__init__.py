@@ -69,3 +69,4 @@ from blueprints.http import to_response as to_response
 from blueprints.replies import Reply as Reply
 from blueprints.urls import origin_of_urls as origin_of_urls
 from blueprints.urls import prefix as prefix
+from blueprints.views import add_view as add_view

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Final
 
-from flask import Blueprint, Flask, Response
+from flask import Flask
 
-from blueprints.plugins import Reply, Service, prefix, to_response
+from blueprints.plugins import Json, Service, add_view
 
 _DESCRIPTION: Final = "The __counters__ endpoint exposes how many objects are stored."
 _DOCUMENTATION: Final = "https://kinto.readthedocs.io/en/latest/api/1.x/counters.html"
@@ -19,16 +18,12 @@ _OF_OTHER_PLUGINS: Final = {("accounts",): "account", ("buckets", "history"): "h
 
 def attach(app: Flask, service: Service) -> None:
     """Add the URL, which needs no authentication (P-CNT-1)."""
-    blueprint = Blueprint("counters", __name__, url_prefix=prefix(service))
 
-    def counters() -> Response:
-        return to_response(Reply(200, json.dumps(count_by_kind(service))))
+    def get_counters() -> Json:
+        return count_by_kind(service)
 
-    blueprint.add_url_rule("/__counters__", "counters", counters, methods=["GET"], provide_automatic_options=False)
-    app.register_blueprint(blueprint)
+    add_view(app, service, "/__counters__", get_counters, "The numbers of objects and tombstones, by kind.")
     service.add_capability("counters_endpoint", _DESCRIPTION, _DOCUMENTATION)
-    operation = {"operationId": "get_counters", "summary": "The numbers of objects and tombstones, by kind."}
-    service.add_openapi("/__counters__", {"get": operation})
 
 
 def count_by_kind(service: Service) -> Mapping[str, Mapping[str, int]]:

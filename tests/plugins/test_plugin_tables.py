@@ -85,6 +85,30 @@ def test_a_rule_sees_what_a_cascade_removes(client: Client) -> None:
     assert likes(client) == 0
 
 
+def test_rows_of_a_deleted_object_are_deleted_before_the_rules(client: Client) -> None:
+    """The likes before the deletion have no effects, those after it count; other records keep theirs."""
+    steps = [
+        ("PUT", "r"),
+        ("PUT", "r/likes/1"),
+        ("DELETE", "r"),
+        ("PUT", "r"),
+        ("PUT", "r/likes/2"),
+        ("PUT", "r/likes/3"),
+    ]
+    client.put(f"{RECORDS}/r/likes/0")
+    client.put(f"{RECORDS}/rr")
+    client.put(f"{RECORDS}/rr/likes/0")
+
+    client.batch(*({"method": method, "path": f"{RECORDS}/{path}"} for method, path in steps))
+    assert (likes(client), likes(client, "rr")) == (2, 1)
+
+    client.batch(*({"method": method, "path": f"{RECORDS}/{path}"} for method, path in steps[:3]))
+    assert (likes(client), likes(client, "rr")) == (0, 1)
+
+    client.delete("/buckets/b")
+    assert likes(client, "rr") == 0
+
+
 def test_an_error_of_a_rule_is_the_answer_and_undoes_everything(client: Client) -> None:
     """P-API-7: what rules before it have written is undone too."""
     service: Service = client.app.extensions["kinto"]

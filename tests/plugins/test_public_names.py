@@ -47,6 +47,7 @@ NAMES = {
     *(
         "Reply",
         "add_log_fields",
+        "add_view",
         "authenticate_and_verify",
         "authenticate_with_groups",
         "compute_once",
