@@ -63,8 +63,12 @@ class LimitedCursor(psycopg2.extensions.cursor):
 
     def execute(self, query: Any, variables: Any = None) -> None:
         """Execute a statement. Raises OperationalError at the time limit."""
-        with _watchdog.watch(self.connection.fileno(), _limit_seconds.get()):
+        descriptor: int = self.connection.fileno()
+        _watchdog.watch(descriptor, time.monotonic() + _limit_seconds.get())
+        try:
             super().execute(query, variables)
+        finally:
+            _watchdog.forget(descriptor)
 
 
 class DeadlineCursor(psycopg2.extensions.cursor):
@@ -76,11 +80,14 @@ class DeadlineCursor(psycopg2.extensions.cursor):
         if deadline == math.inf:
             super().execute(query, variables)
             return
-        seconds = deadline - time.monotonic()
-        if seconds <= 0:
+        if time.monotonic() >= deadline:
             raise psycopg2.OperationalError("The request has taken too long")
-        with _watchdog.watch(self.connection.fileno(), seconds):
+        descriptor: int = self.connection.fileno()
+        _watchdog.watch(descriptor, deadline)
+        try:
             super().execute(query, variables)
+        finally:
+            _watchdog.forget(descriptor)
 
 
 class _Watchdog:
@@ -95,19 +102,19 @@ class _Watchdog:
         self._deadlines: dict[int, float] = {}
         self._thread: threading.Thread | None = None
 
-    @contextmanager
-    def watch(self, descriptor: int, seconds: float) -> Iterator[None]:
-        """Shut down the connection of a file *descriptor* if the block takes longer than *seconds*."""
+    def watch(self, descriptor: int, deadline: float) -> None:
+        """Shut down the connection of a file *descriptor* at the deadline, unless `forget` is called before."""
         with self._lock:
-            self._deadlines[descriptor] = time.monotonic() + seconds
-            if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._run, name="deadlines", daemon=True)
-                self._thread.start()
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._deadlines.pop(descriptor, None)
+            self._deadlines[descriptor] = deadline
+            if self._thread is None:
+                thread = threading.Thread(target=self._run, name="deadlines", daemon=True)
+                thread.start()
+                self._thread = thread
+
+    def forget(self, descriptor: int) -> None:
+        """Do not shut down the connection any more; it may be shut down already."""
+        with self._lock:
+            self._deadlines.pop(descriptor, None)
 
     def _run(self) -> None:
         while True:
