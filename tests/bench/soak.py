@@ -28,6 +28,7 @@ from tests.support.services import folder_in_memory
 
 _SAMPLE_SECONDS: Final = 30.0
 _SAMPLES_PER_MINUTE: Final = 2
+_PAUSE_SECONDS: Final = 0.04
 _GROWTH: Final = 1.1
 _MEBIBYTE: Final = 1 << 20
 _NEEDS: Final = Needs(settings={"kinto.includes": "kinto.plugins.accounts kinto.plugins.history"})
@@ -62,9 +63,12 @@ class Reader(Client):
 def soak(deployment: Deployment, minutes: float) -> bool:
     """Load the service; print the memory of its workers. Return whether it is flat and no request failed."""
     samples: dict[int, list[int]] = {pid: [] for pid in deployment.web.workers()}
-    with load(deployment.web.url, pause_seconds=0.01, padding="x" * 500) as running, ThreadPoolExecutor(2) as threads:
+    with (
+        load(deployment.web.url, pause_seconds=_PAUSE_SECONDS, padding="x" * 500) as running,
+        ThreadPoolExecutor(2) as threads,
+    ):
         first = running.clients[0]
-        readers = [Reader(first.url, running.journal, 0.01, first.stopped, running.mended) for _ in range(2)]
+        readers = [Reader(first.url, running.journal, _PAUSE_SECONDS, first.stopped, running.mended) for _ in range(2)]
         runs = [threads.submit(reader.run) for reader in readers]
         start = time.monotonic()
         while time.monotonic() < start + minutes * 60:

@@ -76,7 +76,7 @@ def _kill_workers(deployment: Deployment) -> AbstractContextManager[None]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
-    return _repeat(kill, 1.0)
+    return _repeat(kill, 2.0)
 
 
 @contextlib.contextmanager

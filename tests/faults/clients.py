@@ -9,7 +9,7 @@ import json
 import random
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
@@ -253,8 +253,10 @@ class Load:
 
 
 @contextlib.contextmanager
-def load(url: str, pause_seconds: float, padding: str = "") -> Iterator[Load]:
-    """Run writers and pollers until the block ends."""
+def load(
+    url: str, pause_seconds: float, padding: str = "", others: Sequence[Callable[..., Client]] = ()
+) -> Iterator[Load]:
+    """Run writers, pollers and *others* until the block ends."""
     journal, stopped, mended = Journal(), threading.Event(), threading.Event()
     shared = (url, journal, pause_seconds, stopped, mended)
     clients: list[Client] = [
@@ -262,6 +264,7 @@ def load(url: str, pause_seconds: float, padding: str = "") -> Iterator[Load]:
         for number in range(SINGLE_WRITERS + BATCH_WRITERS)
     ]
     clients += [Poller(*shared, list_uri=list_uri, limit=limit) for list_uri, limit in POLLED]
+    clients += [make(*shared) for make in others]
     with ThreadPoolExecutor(len(clients)) as threads:
         runs = [threads.submit(client.run) for client in clients]
         try:
