@@ -3,8 +3,8 @@
     python -m tests.bench.soak                          ten minutes on each database
     python -m tests.bench.soak --minutes 3 --database sqlite
 
-The memory of each worker (PSS) is printed each half minute. Flat means: in the last minute it is less than a tenth above
-that of the second minute. The exit code is 1 where it is not, or a request failed.
+The memory of each worker (PSS) is printed each half minute. It is flat if that of the last minute is less than a tenth
+above that of the second. The exit code is 1 if it is not, or if a request failed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
@@ -63,25 +62,15 @@ class Reader(Client):
 def soak(deployment: Deployment, minutes: float) -> bool:
     """Load the service; print the memory of its workers. Return whether it is flat and no request failed."""
     samples: dict[int, list[int]] = {pid: [] for pid in deployment.web.workers()}
-    with (
-        load(deployment.web.url, pause_seconds=_PAUSE_SECONDS, padding="x" * 500) as running,
-        ThreadPoolExecutor(2) as threads,
-    ):
-        first = running.clients[0]
-        readers = [Reader(first.url, running.journal, _PAUSE_SECONDS, first.stopped, running.mended) for _ in range(2)]
-        runs = [threads.submit(reader.run) for reader in readers]
+    with load(deployment.web.url, _PAUSE_SECONDS, "x" * 500, [Reader, Reader]) as running:
         start = time.monotonic()
         while time.monotonic() < start + minutes * 60:
             time.sleep(_SAMPLE_SECONDS)
             for pid, found in samples.items():
                 found.append(proportional_bytes(pid))
             memory = " ".join(f"{found[-1] / _MEBIBYTE:7.1f}" for found in samples.values())
-            print(
-                f"{time.monotonic() - start:6.0f} s {memory} MiB, {len(running.journal.requests)} requests", flush=True
-            )
-        first.stopped.set()
-        for run in runs:
-            run.result()
+            requests = len(running.journal.requests)
+            print(f"{time.monotonic() - start:6.0f} s {memory} MiB, {requests} requests", flush=True)
     failed = [request for request in running.journal.requests if not request.is_acknowledged]
     ratios = [_last_minute(found) / _second_minute(found) for found in samples.values()]
     shown = " and ".join(f"{ratio:.3f}" for ratio in ratios)
