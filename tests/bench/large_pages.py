@@ -1,7 +1,7 @@
 """Measure the memory of a worker that answers long pages: `python -m tests.bench.large_pages`.
 
-A list gets 10,000 records of 50 kB. For several sizes of a page the growth of the worker's peak memory (VmHWM) is printed
-beside the length of the response.
+A list gets 10,000 records of 50 kB. For several sizes of a page the growth of the peak memory of the worker (VmHWM) is
+printed beside the length of the response.
 """
 
 from __future__ import annotations
