@@ -168,6 +168,18 @@ def _fail_over(deployment: Deployment) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def _fail_over_from_frozen(deployment: Deployment) -> Iterator[None]:
+    """Promote the standby while the primary accepts connections and never answers; kill the primary at the end."""
+    processes = deployment.postgresql.processes()
+    for pid in processes:
+        os.kill(pid, signal.SIGSTOP)
+    deployment.standby.execute("SELECT pg_promote()")
+    yield
+    for pid in processes:
+        os.kill(pid, signal.SIGKILL)
+
+
+@contextlib.contextmanager
 def _stop_cache(deployment: Deployment) -> Iterator[None]:
     deployment.cache.end(signal.SIGKILL)
     yield
@@ -247,6 +259,12 @@ FAULTS: Final = (
     Fault("statement_timeout", (POSTGRESQL,), partial(_hold_lock, statement_timeout="300ms")),
     Fault("idle_in_transaction", (POSTGRESQL,), partial(_configure, idle_in_transaction_session_timeout="1ms")),
     Fault("failover", (POSTGRESQL,), _fail_over, Needs(standby=True)),
+    Fault(
+        "failover, primary frozen",
+        (POSTGRESQL,),
+        _fail_over_from_frozen,
+        Needs(standby=True, settings={"kinto.storage_request_timeout": 4}),
+    ),
     Fault("file locked", (SQLITE,), _lock_file, Needs(settings=_SHORT_LOCKS)),
     Fault("disk full", BOTH, _fill_disk, Needs(small_disk=True), padding="x" * 3000),
     Fault("clock steps", BOTH, _step_clock, Needs(clock=True)),

@@ -143,4 +143,4 @@ def _start_postgresql(deployment: Deployment, stack: contextlib.ExitStack) -> No
     if deployment.needs.standby:
         deployment._standby = stack.enter_context(servers.standby(folder / "standby", server))
         hosts = f"host=127.0.0.1:{server.port}&host=127.0.0.1:{deployment._standby.port}"
-        deployment.url = f"postgresql://postgres@/kinto?{hosts}&target_session_attrs=read-write"
+        deployment.url = f"postgresql://postgres@/kinto?{hosts}&target_session_attrs=read-write&connect_timeout=2"

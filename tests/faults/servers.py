@@ -83,8 +83,8 @@ class Server:
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> None:
         """End the process by a signal, and wait for its end."""
-        self.send_signal(signal.SIGCONT)
         self.send_signal(number)
+        self.send_signal(signal.SIGCONT)
         if self.process is not None:
             try:
                 self.process.wait(20)
