@@ -69,14 +69,16 @@ def _nothing(_: Deployment) -> Iterator[None]:
 
 
 def _kill_workers(deployment: Deployment) -> AbstractContextManager[None]:
-    """Kill one worker after the other."""
+    """Kill one worker after the other, each as soon as there are two again."""
+    killed: list[int] = []
 
     def kill() -> None:
-        for pid in deployment.web.workers()[:1]:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        workers = [pid for pid in deployment.web.started_workers() if pid not in killed]
+        if len(workers) > 1:
+            os.kill(workers[0], signal.SIGKILL)
+            killed.append(workers[0])
 
-    return _repeat(kill, 2.0)
+    return _repeat(kill, 1.0)
 
 
 @contextlib.contextmanager

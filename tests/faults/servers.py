@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
+import re
 import shutil
 import signal
 import subprocess
@@ -33,6 +34,7 @@ _START_SECONDS: Final = 60.0
 _TRY_SECONDS: Final = 0.1
 _POSTGRESQL_USER: Final = "pgserver"
 _WEB_WORKERS: Final = 2
+_STARTED: Final = re.compile(r'"Pid":(\d+),"Fields":{"msg":"Running ')
 _LIBRARIES: Final = "faketime/libfaketimeMT.so.1"
 
 
@@ -259,6 +261,10 @@ class Web(Server):
         """Return the process ids of the workers."""
         return [] if self.process is None else children_of(self.process.pid)
 
+    def started_workers(self) -> list[int]:
+        """Return the process ids of the workers that have loaded the application, also of those that were killed."""
+        return [int(pid) for pid in _STARTED.findall(self.log.read_text())]
+
     def kill(self) -> None:
         """Kill the master and all workers."""
         workers = self.workers()
@@ -274,7 +280,10 @@ def web(folder: Path, settings: Mapping[str, Any], clock: Path | None) -> Iterat
     port = free_port()
     module = "gunicorn" if clock is None else "tests.faults.stepping_clock"
     command = [sys.executable, "-m", module, "wsgi:app", "--bind", f"127.0.0.1:{port}", "--graceful-timeout", "5"]
-    variables = as_environment(settings) | {"WEB_CONCURRENCY": str(_WEB_WORKERS), OFFSET_FILE: str(clock)}
+    variables = as_environment(settings) | {
+        "WEB_CONCURRENCY": str(_WEB_WORKERS),
+        **({OFFSET_FILE: str(clock)} if clock else {}),
+    }
     server = Web(command, folder / "web.log", variables, port=port)
     server.start()
     try:

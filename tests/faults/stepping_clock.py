@@ -13,7 +13,7 @@ from typing import Final
 
 from gunicorn.app.wsgiapp import run
 
-OFFSET_FILE: Final = "KINTO_FAULTS_CLOCK"
+OFFSET_FILE: Final = "STEPPING_CLOCK"
 _NANOSECONDS: Final = 1_000_000_000
 
 _time_ns: Final = time.time_ns
