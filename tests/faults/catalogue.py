@@ -70,13 +70,11 @@ def _nothing(_: Deployment) -> Iterator[None]:
 
 def _kill_workers(deployment: Deployment) -> AbstractContextManager[None]:
     """Kill one worker after the other, each as soon as there are two again."""
-    killed: list[int] = []
 
     def kill() -> None:
-        workers = [pid for pid in deployment.web.started_workers() if pid not in killed]
+        workers = deployment.web.started_workers()
         if len(workers) > 1:
             os.kill(workers[0], signal.SIGKILL)
-            killed.append(workers[0])
 
     return _repeat(kill, 1.0)
 

@@ -262,8 +262,9 @@ class Web(Server):
         return [] if self.process is None else children_of(self.process.pid)
 
     def started_workers(self) -> list[int]:
-        """Return the process ids of the workers that have loaded the application, also of those that were killed."""
-        return [int(pid) for pid in _STARTED.findall(self.log.read_text())]
+        """Return the process ids of the workers that have loaded the application."""
+        started = set(map(int, _STARTED.findall(self.log.read_text())))
+        return [pid for pid in self.workers() if pid in started]
 
     def kill(self) -> None:
         """Kill the master and all workers."""
@@ -280,10 +281,7 @@ def web(folder: Path, settings: Mapping[str, Any], clock: Path | None) -> Iterat
     port = free_port()
     module = "gunicorn" if clock is None else "tests.faults.stepping_clock"
     command = [sys.executable, "-m", module, "wsgi:app", "--bind", f"127.0.0.1:{port}", "--graceful-timeout", "5"]
-    variables = as_environment(settings) | {
-        "WEB_CONCURRENCY": str(_WEB_WORKERS),
-        **({OFFSET_FILE: str(clock)} if clock else {}),
-    }
+    variables = as_environment(settings) | {"WEB_CONCURRENCY": str(_WEB_WORKERS), OFFSET_FILE: str(clock)}
     server = Web(command, folder / "web.log", variables, port=port)
     server.start()
     try:
