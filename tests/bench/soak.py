@@ -62,7 +62,7 @@ class Reader(Client):
 def soak(deployment: Deployment, minutes: float) -> bool:
     """Load the service; print the memory of its workers. Return whether it is flat and no request failed."""
     samples: dict[int, list[int]] = {pid: [] for pid in deployment.web.workers()}
-    with load(deployment.web.url, _PAUSE_SECONDS, "x" * 500, [Reader, Reader]) as running:
+    with load(deployment.web.url, _PAUSE_SECONDS, padding="x" * 500, others=[Reader, Reader]) as running:
         start = time.monotonic()
         while time.monotonic() < start + minutes * 60:
             time.sleep(_SAMPLE_SECONDS)

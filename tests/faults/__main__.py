@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from tests.faults.catalogue import BOTH, FAULTS
 from tests.faults.journal import BOUND_SECONDS
-from tests.faults.trial import Effort, Result, attempt
+from tests.faults.trial import Effort, Result, attempt_all
 
 _HEAD = (
     "fault | database | requests | acknowledged | 503 | broken | longest s | recovery s | lost | missed | half batches"
@@ -34,13 +34,10 @@ def main(words: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(words)
     print(f"No request may take {BOUND_SECONDS:.0f} s.\n\n| {_HEAD} |\n|{'---|' * len(_HEAD.split('|'))}", flush=True)
     failed = False
-    for fault in FAULTS:
-        if arguments.only and not any(text in fault.name for text in arguments.only):
-            continue
-        for database in fault.databases:
-            if database not in (arguments.database or BOTH):
-                continue
-            result = attempt(fault, database, Effort(seconds=arguments.seconds))
+    chosen = [fault for fault in FAULTS if not arguments.only or any(text in fault.name for text in arguments.only)]
+    for database in arguments.database or BOTH:
+        faults = [fault for fault in chosen if database in fault.databases]
+        for result in attempt_all(faults, database, Effort(seconds=arguments.seconds)):
             print(row(result), flush=True)
             for problem in result.problems:
                 print(f"  NOT ALLOWED: {problem[:2000]}", flush=True)

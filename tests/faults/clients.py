@@ -133,6 +133,7 @@ class Writer(Client):
 
     number: int = 0
     in_batches: bool = False
+    prefix: str = ""
     padding: str = ""
     tokens: dict[tuple[str, str], str] = field(default_factory=dict)
 
@@ -150,13 +151,13 @@ class Writer(Client):
 
     def _draw(self, list_uri: str, taken: set[str]) -> Change:
         """Draw a change of an object that no other change of the batch (*taken*) has."""
-        number = next(self._numbers)
+        number = f"{self.prefix}{self.number}-{next(self._numbers)}"
         own = [name for uri, name in self.tokens if uri == list_uri and name not in taken]
         if len(own) < 3 or self._random.random() < 0.4:
-            return Change(list_uri, f"w{self.number}-{number}", None, f"t{self.number}-{number}")
+            return Change(list_uri, f"w{number}", None, f"t{number}")
         name = self._random.choice(own)
         deletes = self._random.random() < 0.4
-        return Change(list_uri, name, self.tokens[list_uri, name], None if deletes else f"t{self.number}-{number}")
+        return Change(list_uri, name, self.tokens[list_uri, name], None if deletes else f"t{number}")
 
     def _member(self, change: Change) -> dict[str, Any]:
         uri = f"{change.list_uri}/{change.object_id}"
@@ -254,13 +255,13 @@ class Load:
 
 @contextlib.contextmanager
 def load(
-    url: str, pause_seconds: float, padding: str = "", others: Sequence[Callable[..., Client]] = ()
+    url: str, pause_seconds: float, prefix: str = "", padding: str = "", others: Sequence[Callable[..., Client]] = ()
 ) -> Iterator[Load]:
-    """Run writers, pollers and *others* until the block ends."""
+    """Run writers, pollers and *others* until the block ends. The ids of the objects begin with *prefix*."""
     journal, stopped, mended = Journal(), threading.Event(), threading.Event()
     shared = (url, journal, pause_seconds, stopped, mended)
     clients: list[Client] = [
-        Writer(*shared, number=number, in_batches=number >= SINGLE_WRITERS, padding=padding)
+        Writer(*shared, number=number, in_batches=number >= SINGLE_WRITERS, prefix=prefix, padding=padding)
         for number in range(SINGLE_WRITERS + BATCH_WRITERS)
     ]
     clients += [Poller(*shared, list_uri=list_uri, limit=limit) for list_uri, limit in POLLED]

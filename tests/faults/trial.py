@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +14,8 @@ from tests.faults.clients import LISTS, Load, load, prepare, read_list
 from tests.faults.deployment import Deployment, deploy
 from tests.faults.journal import BOUND_SECONDS, compare, missed
 from tests.support.services import folder_in_memory
-from tests.support.tables import faults, read_tables, snapshot_engine
+from tests.support.tables import faults as faults_of
+from tests.support.tables import read_tables, snapshot_engine
 
 RECOVERY_SECONDS: Final = 10.0
 """How long after the end of a fault requests may fail."""
@@ -46,21 +48,34 @@ class Result:
     problems: list[str]
 
 
-def attempt(fault: Fault, database: str, effort: Effort) -> Result:
-    """Try a fault on a database."""
-    with (
-        tempfile.TemporaryDirectory(prefix="kinto-faults-", dir=folder_in_memory()) as folder,
-        deploy(database, Path(folder), fault.needs) as deployment,
-    ):
-        prepare(deployment.web.url)
-        with load(deployment.web.url, effort.pause_seconds, fault.padding) as running:
-            time.sleep(effort.before_seconds)
-            with fault.apply(deployment):
-                time.sleep(effort.seconds)
-            end = time.monotonic()
-            running.mended.set()
-            served = running.wait_until_served(2 * BOUND_SECONDS)
-        return _conclude(fault, deployment, running, end, served=served)
+def attempt_all(faults: Sequence[Fault], database: str, effort: Effort) -> Iterator[Result]:
+    """Try faults on a database, one after the other. Those that need the same servers share them."""
+    remaining = list(faults)
+    while remaining:
+        needs = remaining[0].needs
+        with (
+            tempfile.TemporaryDirectory(prefix="kinto-faults-", dir=folder_in_memory()) as folder,
+            deploy(database, Path(folder), needs) as deployment,
+        ):
+            prepare(deployment.web.url)
+            together = [fault for fault in remaining if fault.needs == needs]
+            for number, fault in enumerate(together, 1):
+                result = _attempt(fault, deployment, effort, number)
+                checked = _check(deployment) if number == len(together) else []
+                yield replace(result, problems=[*result.problems, *checked])
+        remaining = [fault for fault in remaining if fault.needs != needs]
+
+
+def _attempt(fault: Fault, deployment: Deployment, effort: Effort, number: int) -> Result:
+    """Try a fault; *number* is in the ids of the objects that are written."""
+    with load(deployment.web.url, effort.pause_seconds, prefix=f"{number}-", padding=fault.padding) as running:
+        time.sleep(effort.before_seconds)
+        with fault.apply(deployment):
+            time.sleep(effort.seconds)
+        end = time.monotonic()
+        running.mended.set()
+        served = running.wait_until_served(2 * BOUND_SECONDS)
+    return _conclude(fault, deployment, running, end, served=served)
 
 
 def _conclude(fault: Fault, deployment: Deployment, running: Load, end: float, *, served: bool) -> Result:
@@ -93,7 +108,7 @@ def _conclude(fault: Fault, deployment: Deployment, running: Load, end: float, *
         *([] if served else ["not every client was served again"]),
         *([f"requests failed {recovery:.1f} s after the fault"] if recovery > RECOVERY_SECONDS else []),
         *([f"{broken} connections broke"] if broken and not fault.breaks_connections else []),
-        *_check(deployment),
+        *_broken_rules(deployment),
     ]
     return Result(
         fault.name,
@@ -111,10 +126,14 @@ def _conclude(fault: Fault, deployment: Deployment, running: Load, end: float, *
     )
 
 
-def _check(deployment: Deployment) -> list[str]:
-    """Return what `kinto check` and the rules of the tables find."""
-    checked = deployment.run("check")
+def _broken_rules(deployment: Deployment) -> list[str]:
+    """Return what breaks the rules of the tables."""
     url = deployment.standby.url() if deployment.needs.standby else deployment.url
     with snapshot_engine(url).connect() as connection:
-        wrong = faults(read_tables(connection))
-    return wrong if checked.returncode == 0 else [*wrong, f"kinto check: {checked.stdout}{checked.stderr}"]
+        return faults_of(read_tables(connection))
+
+
+def _check(deployment: Deployment) -> list[str]:
+    """Return what `kinto check` finds."""
+    checked = deployment.run("check")
+    return [] if checked.returncode == 0 else [f"kinto check: {checked.stdout}{checked.stderr}"]
