@@ -100,6 +100,7 @@ class Service:
         self.openapi: dict[str, Mapping[str, Mapping[str, Json]]] = {}
         self.identity_kinds: set[str] = set()
         self.flush_steps: list[Callable[[], None]] = []
+        self.migration_steps: list[Callable[[], None]] = []
         self.start_checks: list[Callable[[], None]] = []
         self.tables: list[PluginTables] = []
         self.object_tables: list[PluginTables] = []
@@ -164,6 +165,10 @@ class Service:
     def add_flush_step(self, step: Callable[[], None]) -> None:
         """Add a step that follows the removal of all data. Errors that it raises are logged."""
         self.flush_steps.append(step)
+
+    def add_migration_step(self, step: Callable[[], None]) -> None:
+        """Add a step that follows each `kinto migrate`: it derives what tables of a plugin lack of the objects."""
+        self.migration_steps.append(step)
 
     def add_heartbeat(self, name: str, check: Heartbeat) -> None:
         """Add a check to `__heartbeat__`: true, false, or None if the state is unknown."""

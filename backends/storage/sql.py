@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
@@ -37,7 +36,7 @@ from backends.storage.checks.run import CheckRun
 from backends.storage.counting import count_by_lists
 from backends.storage.dialect import Dialect
 from backends.storage.index_builder import IndexBuilder
-from backends.storage.migrations import CORE, SchemaError, migrate, schema_of
+from backends.storage.migrations import CORE, SchemaError, load_with_alembic, migrate, schema_of
 from backends.storage.plugin_tables import PluginTables
 from backends.storage.purge import Purge
 from backends.storage.reads import Reads
@@ -224,8 +223,7 @@ class SqlStorage:
             seconds = self.waits.limit_seconds
             engine = self._dialect.transactional(self.writing, seconds)
             if takeover and not self.embedded:
-                # Alembic takes long to import: only what is needed once loads it.
-                take_over = importlib.import_module(_TAKEOVER).take_over
+                take_over = load_with_alembic(_TAKEOVER).take_over
                 if take_over(engine, report, takeover, plugins, dry_run=dry_run) and dry_run:
                     return
             for schema in (CORE, *map(schema_of, plugins)):

@@ -70,12 +70,12 @@ def add_records(url: str, list_uri: str, numbers: range, record: Record) -> None
             "SELECT min(last_modified) FROM documents WHERE bucket = %s AND list = %s AND NOT deleted",
             (bucket, list_uri),
         )
-        oldest: int = _one(cursor)
+        oldest: int = one(cursor)
         cursor.execute(
             "SELECT principal FROM grants WHERE bucket = %s AND uri = %s AND permission = 'write'",
             (bucket, f"{list_uri}/r0"),
         )
-        writer: str = _one(cursor)
+        writer: str = one(cursor)
         objects = {number: (f"{list_uri}/r{number}", oldest - 1 - position) for position, number in enumerate(numbers)}
         copy(
             cursor,
@@ -109,9 +109,9 @@ def add_records_of_kinto(url: str, list_uri: str, numbers: range, record: Record
         cursor.execute(
             "SELECT min(last_modified) FROM objects WHERE parent_id = %s AND resource_name = 'record'", (parent,)
         )
-        oldest: datetime = _one(cursor)
+        oldest: datetime = one(cursor)
         cursor.execute("SELECT principal FROM access_control_entries WHERE object_id = %s", (f"{list_uri}/r0",))
-        writer: str = _one(cursor)
+        writer: str = one(cursor)
         times = (oldest - timedelta(milliseconds=1 + position) for position in itertools.count())
         copy(
             cursor,

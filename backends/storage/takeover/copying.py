@@ -136,7 +136,7 @@ def copy_all(connection: Connection, options: Takeover, now: int) -> Mapping[str
         adoptions = adopt(connection, now) if options.keep_orphans else {}
         connection.execute(_insert_copies)
         # Without statistics the planner would expect few rows in the joins that follow.
-        connection.exec_driver_sql("ANALYZE documents")
+        connection.exec_driver_sql("ANALYZE documents (bucket, uri, list, deleted)")
         with options.progress("Permissions", 1) as done:
             connection.execute(_insert_grants)
             connection.execute(_insert_members)

@@ -44,6 +44,14 @@ _left_out: Final = text(f"""
     WHERE NOT {CARRIED}
 """)
 
+_SUSPICIOUS: Final = f"""
+    (problem IS NOT NULL OR kind IN ('group', 'account') OR stamp NOT BETWEEN 0 AND least(:ahead, {NEWEST})
+        OR id !~ '{_ID_PATTERN}' OR length(id) > 255
+        OR CASE WHEN deleted THEN data <> '{{"deleted": true}}'
+            ELSE data ?| ARRAY['id', 'last_modified', 'deleted'] END)
+"""
+"""A quick condition that holds for all rows with something unusual, and for few others."""
+
 _unusual: Final = text(f"""
     {with_rows()}
     SELECT note.name, uri
@@ -66,7 +74,7 @@ _unusual: Final = text(f"""
         ('accounts whose password is no bcrypt hash, so nobody can log in', kind = 'account' AND NOT deleted
             AND coalesce(data ->> 'password', '') !~ '^\\$2[aby]\\$[0-9]{{2}}\\$[./A-Za-z0-9]{{53}}$')
     ) AS note (name, holds)
-    WHERE {CARRIED} AND note.holds
+    WHERE {CARRIED} AND {_SUSPICIOUS} AND note.holds
 """)
 
 _equal_timestamps: Final = text(f"""

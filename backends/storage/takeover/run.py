@@ -34,6 +34,7 @@ _SETTINGS: Final = """
     SET LOCAL enable_seqscan = on;
     SET LOCAL enable_bitmapscan = on;
     SET LOCAL plan_cache_mode = auto;
+    SET LOCAL cursor_tuple_fraction = 1;
     SET LOCAL work_mem = '64MB';
     SET LOCAL maintenance_work_mem = '256MB'
 """

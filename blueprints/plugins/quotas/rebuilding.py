@@ -40,6 +40,13 @@ def rebuild_quotas(service: Service, *, dry_run: bool) -> int:
     return 0
 
 
+def count_new_buckets(service: Service) -> None:
+    """Count the objects of the buckets that have never been counted: they are older than the plugin, or Kinto's."""
+    existing = {stored.uri for stored in list_objects(service.storage.read, "/buckets")}
+    for bucket in sorted(existing.difference(*service.storage.execute(stored_buckets))):
+        with_locked_bucket(service, bucket, partial(_rebuild, service, bucket, dry_run=False))
+
+
 def _rebuild(
     service: Service, bucket: str, transaction: Transaction, objects: Iterable[Stored], *, dry_run: bool
 ) -> dict[str, Usage]:
