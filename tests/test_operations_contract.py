@@ -103,7 +103,6 @@ SHOWN_BY = {
 
 REASONS = {
     "O-CLI-10": "needs Kinto 26.5 itself; that the file has the names which it reads is O-CLI-7",
-    "O-PG-19": "user ids are in api/test_sharing.py; personal buckets come with the plugin default_bucket",
     "O-SCALE-1": "docs/performance.md has what was measured; sizes of a million were not tried",
     "O-SCALE-3": "not tried with a million: a cascade has few statements (test_budget.py) on one bucket "
     "(test_distributed.py)",

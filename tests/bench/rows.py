@@ -167,7 +167,8 @@ def add_buckets(url: str, template: str, numbers: range) -> None:
         cursor.execute("UPDATE clocks SET count = count + %s WHERE list = '/buckets'", (len(numbers),))
 
 
-def _one(cursor: psycopg2.extensions.cursor) -> Any:
+def one(cursor: psycopg2.extensions.cursor) -> Any:
+    """Return the value of a query that has one. Raises LookupError."""
     row = cursor.fetchone()
     if row is None or row[0] is None:
         raise LookupError(f"No row for {cursor.query!r}")
