@@ -20,7 +20,7 @@ from app.service import Service
 from app.settings import SettingError, load
 from backends import Busy
 from backends.storage import Takeover
-from backends.storage.migrations import SchemaError
+from backends.storage.migrations import SchemaError, sql
 from tests.support.client import Client, basic, user_id
 from tests.support.databases import assemble_app
 from tests.support.kinto_tables import KintoTables
@@ -462,6 +462,17 @@ def test_indexes_that_a_collection_declares_are_left_to_the_index_builder(kinto:
 
     assert '2 declared indexes will be built by the servers, or by "kinto index".' in lines
     assert kinto.rows("SELECT slot, state FROM indexes ORDER BY slot") == [(1, "ready"), (5, "ready")]
+
+
+def test_tables_that_were_made_by_hand_are_filled(kinto: KintoTables) -> None:
+    """O-PG-36: `kinto migrate --sql` prints the tables alone; before the takeover no server starts on them."""
+    kinto.execute(sql("postgresql").replace("BEGIN;", "").replace("COMMIT;", ""))
+    with pytest.raises(SettingError, match='Run "kinto migrate" first'), application(kinto):
+        pass
+
+    take_over(kinto)
+
+    assert kinto.rows("SELECT count(*) FROM documents WHERE bucket <> uri") == [(4,)]
 
 
 def test_quotas_count_what_was_taken_over_once(kinto: KintoTables) -> None:

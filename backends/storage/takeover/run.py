@@ -121,9 +121,8 @@ def _is_wanted_again(connection: Connection, mark: Mark, report: Report, options
 
 def _remove_own(connection: Connection, plugins: Sequence[PluginTables]) -> None:
     """Remove our tables, which have nothing that Kinto's lack, and the rows of plugins, which count what is in ours."""
-    if installed_version(connection) is None:
-        return
-    metadata.drop_all(connection)
-    connection.exec_driver_sql(f"DROP TABLE {CORE.version_table}")
+    if installed_version(connection) is not None:
+        metadata.drop_all(connection)
+        connection.exec_driver_sql(f"DROP TABLE {CORE.version_table}")
     for table in (table for plugin in plugins for table in plugin.tables if inspect(connection).has_table(table.name)):
         connection.execute(delete(table))
