@@ -65,6 +65,13 @@ class KindHooks:
         """
         return None
 
+    def rename_references(self, data: Data, former: str, bucket: str) -> Data:  # noqa: ARG002  # a hook
+        """Return the data of an object with references to its bucket, whose URI was *former* and is *bucket* now.
+
+        `kinto load --into` calls it with documents as they are stored.
+        """
+        return data
+
     def mask_secrets(self, data: Data) -> Data:
         """Return the attributes as a patch may see them, so that it cannot copy private fields to public ones."""
         return data
@@ -244,6 +251,11 @@ class Kinds:
         object_id = "" if on_list else ids[-1]
         bucket = ancestors[0] if ancestors else list_uri
         return Route(kinds[-1], path, list_uri, object_id, bucket, on_list, parent, ancestors, tuple(kinds), ids)
+
+
+def rename(uri: str, former: str, bucket: str) -> str:
+    """Return a URI after its bucket *former* was renamed to *bucket*: that of the bucket, or one below it."""
+    return bucket + uri.removeprefix(former) if uri == former or uri.startswith(f"{former}/") else uri
 
 
 def core_kinds(generator: Callable[[str], Generator]) -> Iterator[Kind]:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Final, TypeVar, cast
+from typing import Final, Protocol, TypeVar, cast
 
 from app.aliases import Alias, Aliases
 from app.decisions.permissions import principals_with_groups
@@ -36,7 +36,7 @@ from app.settings.values import Reader as ValueReader
 from backends import Json
 from backends.cache import Cache
 from backends.metrics import NO_METRICS, Metrics
-from backends.storage import PluginTables, Storage, Takeover, Transaction
+from backends.storage import PluginTables, Storage, Stored, Takeover, Transaction
 from backends.tolerance import tolerate
 
 log: Final = logging.getLogger("kinto.core.events")
@@ -49,6 +49,16 @@ _Value = TypeVar("_Value")
 
 _TRIES: Final = 3
 """How many times credentials are checked if their user changes meanwhile."""
+
+
+class LoadStep(Protocol):
+    """What a plugin computes from the objects of a dump while they are loaded, for tables of its own."""
+
+    def add(self, kind: Kind, stored: Stored) -> None:
+        """Note an object, or a tombstone."""
+
+    def finish(self, transaction: Transaction) -> None:
+        """Write the rows, in the transaction that has written the objects."""
 
 
 class Service:
@@ -104,6 +114,7 @@ class Service:
         self.start_checks: list[Callable[[], None]] = []
         self.tables: list[PluginTables] = []
         self.object_tables: list[PluginTables] = []
+        self.load_steps: list[Callable[[], LoadStep]] = []
         self.request_rules: list[Rule] = []
         self.listeners: list[Listener] = []
         self.has_listeners = self.has_events = self.listens_to_reads = self.reads_ancestor_grants = False
@@ -197,6 +208,10 @@ class Service:
         self.tables.append(tables)
         if tables.of_objects:
             self.object_tables.append(tables)
+
+    def add_load_step(self, make: Callable[[], LoadStep]) -> None:
+        """Add a step of `kinto load`: *make* is called at the beginning of each."""
+        self.load_steps.append(make)
 
     def notify_before(self, events: Sequence[Event], context: Context) -> None:
         """Call listeners inside the transaction. An ApiError that one raises rolls everything back (C-EVT-6)."""
@@ -327,7 +342,7 @@ class Service:
         requests may have cached values of the old data meanwhile. Raises BackendError: then no data was removed.
         """
         self.cache.flush()
-        self.storage.flush(self._lists_at_top(), self.tables)
+        self.storage.flush(self.lists_at_top(), self.tables)
         for step in (self.cache.flush, *self.flush_steps):
             with tolerate(log, "Unable to finish the removal of all data"):
                 step()
@@ -346,9 +361,10 @@ class Service:
 
     def start(self) -> None:
         """Create the clocks of the lists at the top."""
-        self.storage.start_clocks(self._lists_at_top())
+        self.storage.start_clocks(self.lists_at_top())
 
-    def _lists_at_top(self) -> list[str]:
+    def lists_at_top(self) -> list[str]:
+        """Return the lists that are in no object."""
         return [f"/{kind.plural}" for kind in self.kinds.at_top()]
 
     def close(self) -> None:

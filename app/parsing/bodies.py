@@ -30,7 +30,10 @@ _NUL: Final = b"\\u0000"
 _Place = tuple["_Place", str | int] | None
 """The place of a value: the place of its container and its key or index in there; None for the whole body."""
 
-_TOO_DEEP: Final = Problem("body", "", f"JSON is nested more than {MAX_DEPTH} levels deep")
+
+def _too_deep(max_depth: int) -> Problem:
+    return Problem("body", "", f"JSON is nested more than {max_depth} levels deep")
+
 
 _UTF_8: Final = "utf_8"
 # Python has codecs for host names and for its own source text too; decoding host names takes quadratic time.
@@ -64,7 +67,7 @@ def _codec(charset: str) -> str:
     return aliases.get(name, name)
 
 
-def decode(raw: bytes, charset: str = "utf-8") -> Json:
+def decode(raw: bytes, charset: str = "utf-8", max_depth: int = MAX_DEPTH) -> Json:
     """Return the value of a JSON text; the last of duplicate keys wins (C-ERR-24).
 
     *charset* must have passed `is_charset`. Raises Invalid if the text is not JSON (C-ERR-17, C-ERR-23), is nested too
@@ -77,11 +80,11 @@ def decode(raw: bytes, charset: str = "utf-8") -> Json:
             raw = raw.decode(codec).encode()
         value = _decode_exactly(raw) if _LONG_NUMBER.search(raw) else orjson.loads(raw)
     except RecursionError as error:
-        raise Invalid(_TOO_DEEP) from error
+        raise Invalid(_too_deep(max_depth)) from error
     except ValueError as error:
         raise Invalid(Problem("body", "", f"Invalid JSON: {error}")) from error
-    if raw.count(b"[") + raw.count(b"{") > MAX_DEPTH and is_deeper_than(value, MAX_DEPTH):
-        raise Invalid(_TOO_DEEP)
+    if raw.count(b"[") + raw.count(b"{") > max_depth and is_deeper_than(value, max_depth):
+        raise Invalid(_too_deep(max_depth))
     if _NUL in raw:
         _refuse_nul(value)
     return value

@@ -27,13 +27,16 @@ from app.identity import Identity as Identity
 from app.identity import Policy as Policy
 from app.identity import Reader as Reader
 from app.identity import RequestPolicy as RequestPolicy
+from app.kinds import Data as Data
 from app.kinds import Kind as Kind
 from app.kinds import KindHooks as KindHooks
 from app.kinds import Route as Route
+from app.kinds import rename as rename
 from app.operation import Body as Body
 from app.operation import Effect as Effect
 from app.operation import Operation as Operation
 from app.operation import Outcome as Outcome
+from app.service import LoadStep as LoadStep
 from app.service import Service as Service
 from app.settings import PolicySettings as PolicySettings
 from app.settings import SettingError as SettingError

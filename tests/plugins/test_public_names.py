@@ -37,12 +37,12 @@ NAMES = {
         "Reader",
         "RequestPolicy",
     ),
-    *("Filter", "Kind", "KindHooks", "Page", "Route"),
+    *("Data", "Filter", "Kind", "KindHooks", "Page", "Route", "rename"),
     *("Body", "Effect", "Operation", "Outcome", "list_objects", "perform", "with_locked_bucket"),
     *("dumps", "embedded_document", "public_document"),
     *("BackendError", "Json", "PluginTables", "Selection", "Snapshot", "Stored", "Transaction"),
     *("bucket_of", "list_of", "read_bucket"),
-    *("Breaker", "Metrics", "Service", "SettingError", "Settings"),
+    *("Breaker", "LoadStep", "Metrics", "Service", "SettingError", "Settings"),
     *("boolean", "number", "text", "whole", "words"),
     *(
         "Reply",
@@ -70,6 +70,7 @@ METHODS = {
         "add_openapi",
     ),
     *(
+        "add_load_step",
         "add_policy",
         "add_policy_class",
         "add_public_setting",

@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from sqlalchemy import select
+import pytest
+from click.testing import CliRunner
+from flask import Flask
+from sqlalchemy import Table, select
 
 from backends.codec import dumps
-from backends.storage.tables import clocks, documents
+from backends.storage.sql import SqlStorage
+from backends.storage.tables import clocks, documents, grants, indexes, members
 from backends.storage.transfer.digests import normal_json
+from backends.storage.transfer.rows import TableRows
+from blueprints.plugins.quotas.tables import quotas
+from scripts.command import main
 from tests.support.client import Answer, Client, basic
+from tests.support.databases import DATABASES, make_app
 from tests.support.histories import BOB, CAROL, SETTINGS
+from tests.support.services import as_environment
+from tests.support.tables import faults, read_tables, snapshot_engine
+from tests.support.unchecked import own_database
 
 B = "/buckets/full"
 C = f"{B}/collections/c"
@@ -162,3 +176,71 @@ def assert_same(one: Told, other: Told) -> None:
     different = [f"{asked}:\n{told}\n{other[asked]}" for asked, told in one.items() if told != other[asked]]
     assert not different, "\n".join(different[:3])
     assert {status for status, _, _ in one.values()} >= {200, 304, 401, 403, 404, 412}
+
+
+TABLES = (documents, grants, members, indexes, clocks, quotas)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A database with data."""
+
+    url: str
+    app: Flask
+
+    @cached_property
+    def told(self) -> Told:
+        """Return what the service answered when it was asked first."""
+        return answers(Client(self.app))
+
+
+def kinto(*arguments: str, **settings: Any) -> tuple[int, str]:
+    """Run the command; return its exit code and what it writes to standard error."""
+    code, _, err = kinto_with_streams(b"", *arguments, **settings)
+    return code, err
+
+
+def kinto_with_streams(content: bytes, *arguments: str, **settings: Any) -> tuple[int, bytes, str]:
+    """Run the command on the content of standard input; return its exit code, and what it writes to both streams."""
+    with CliRunner().isolation(input=content) as (out, err, _), pytest.MonkeyPatch.context() as patch:
+        for name, value in as_environment({**TWIN_SETTINGS, **settings}).items():
+            patch.setenv(name, value)
+        code = main(arguments)
+        return code, out.getvalue(), err.getvalue().decode()
+
+
+def rows_of(app: Flask) -> dict[str, list[Any]]:
+    """Return all rows, documents by their value."""
+    storage: SqlStorage = app.extensions["kinto"].storage
+    with storage.snapshot() as connection:
+        return {
+            table.name: [_normal(table, row) for row in TableRows(table, storage.dialect).read(connection)]
+            for table in TABLES
+        }
+
+
+def _normal(table: Table, row: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(
+        normal_json(value) if column.name == "data" else value for column, value in zip(table.columns, row, strict=True)
+    )
+
+
+def assert_sound(url: str) -> None:
+    engine = snapshot_engine(url)
+    with engine.connect() as connection:
+        assert faults(read_tables(connection)) == []
+    engine.dispose()
+
+
+@contextmanager
+def furnished_sources(folders: pytest.TempPathFactory) -> Iterator[Mapping[str, Source]]:
+    """Give a database of each kind, with data."""
+    with ExitStack() as stack:
+        made = {}
+        for name in DATABASES:
+            url = stack.enter_context(own_database(name, folders.mktemp(name)))
+            app = make_app(url, TWIN_SETTINGS)
+            stack.callback(app.extensions["kinto"].close)
+            furnish(Client(app))
+            made[name] = Source(url, app)
+        yield made

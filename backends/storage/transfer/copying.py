@@ -32,6 +32,7 @@ from backends.storage.plugin_tables import PluginTables
 from backends.storage.sql import SqlStorage
 from backends.storage.tables import clocks, documents, grants, indexes, members
 from backends.storage.transfer.digests import Digester, differences
+from backends.storage.transfer.importing import expect_empty
 from backends.storage.transfer.mark import is_marked, unfinished
 from backends.storage.transfer.rows import Row, TableRows, batches, counted
 
@@ -40,10 +41,6 @@ _TABLES: Final = (documents, grants, members, indexes, clocks)
 _Pair = tuple[Row | None, Row | None]
 
 Progress = Callable[[int], object]
-
-
-class NotEmpty(BackendError):
-    """The target holds data that no unfinished copy has brought there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +107,7 @@ class Copy:
             connection = writer.connection
             if is_marked(connection):
                 return
-            for table in self._tables:
-                # A database without data has the clocks of the lists at the top.
-                conditions = (table.c.bucket != table.c.list,) if table is clocks else ()
-                if TableRows(table, self._target.dialect).has_any(connection, *conditions):
-                    raise NotEmpty(f"The target holds data (in the table {table.name}): copy to an empty database.")
+            expect_empty(connection, self._target.dialect, self._tables)
             connection.execute(CreateTable(unfinished))
             connection.execute(insert(unfinished), {"began": time.time_ns() // 1_000_000})
 

@@ -59,10 +59,19 @@ class TableRows:
         """Return the primary key of a row."""
         return tuple([row[place] for place in self._key_places])
 
-    def read(self, connection: Connection, *conditions: ColumnElement[bool]) -> Iterator[Row]:
-        """Yield the rows that meet the conditions, in the order of their keys."""
-        rows = select(*self._columns).where(*conditions).order_by(*self.keys)
+    def read(
+        self, connection: Connection, *conditions: ColumnElement[bool], order: Sequence[ColumnElement[Any]] = ()
+    ) -> Iterator[Row]:
+        """Yield the rows that meet the conditions, in the order of their keys, or of other columns.
+
+        The connection is that of a snapshot: a cursor of PostgreSQL needs a transaction that the driver knows.
+        """
+        rows = select(*self._columns).where(*conditions).order_by(*(order or self.keys))
         yield from map(tuple, connection.execute(rows, execution_options={"yield_per": _FETCHED}))
+
+    def fetch(self, connection: Connection, *conditions: ColumnElement[bool]) -> list[Row]:
+        """Return all rows that meet the conditions at once."""
+        return [*map(tuple, connection.execute(select(*self._columns).where(*conditions)))]
 
     def count(self, connection: Connection) -> int:
         """Return the number of rows."""
@@ -91,13 +100,39 @@ def _bound(column: Column[Any]) -> ColumnElement[Any]:
     return bindparam(_name(column), type_=column.type)
 
 
+class RowBuffer:
+    """Inserts rows of a table on a connection, as soon as there are many."""
+
+    def __init__(self, rows: TableRows, connection: Connection) -> None:
+        self._rows = rows
+        self._connection = connection
+        self._waiting: list[Row] = []
+        self._characters = 0
+
+    def add(self, row: Row) -> None:
+        """Insert a row, at the latest with the next `flush`."""
+        self._waiting.append(row)
+        self._characters += _characters_of(row)
+        if len(self._waiting) >= _MAX_ROWS or self._characters >= _MAX_CHARACTERS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Insert the rows that wait."""
+        self._rows.insert(self._connection, self._waiting)
+        self._waiting, self._characters = [], 0
+
+
+def _characters_of(row: Row) -> int:
+    return sum([len(value) for value in row if isinstance(value, str)])
+
+
 def batches(items: Iterable[_Item], row_of: Callable[[_Item], Row]) -> Iterator[list[_Item]]:
     """Yield items in lists that can be written at once; *row_of* returns the row of an item."""
     batch: list[_Item] = []
     characters = 0
     for item in items:
         batch.append(item)
-        characters += sum([len(value) for value in row_of(item) if isinstance(value, str)])
+        characters += _characters_of(row_of(item))
         if len(batch) >= _MAX_ROWS or characters >= _MAX_CHARACTERS:
             yield batch
             batch, characters = [], 0

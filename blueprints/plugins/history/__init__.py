@@ -8,7 +8,7 @@ from flask import Flask
 
 from blueprints.plugins import Json, Kind, Listener, Service
 from blueprints.plugins.history.exclusions import Exclusions, describe
-from blueprints.plugins.history.recording import KINDS, NAME, Recorder
+from blueprints.plugins.history.recording import KINDS, NAME, EntryHooks, Recorder
 from blueprints.plugins.history.trimming import Trimming
 from blueprints.plugins.history.views import urls
 
@@ -35,6 +35,7 @@ def attach(app: Flask, service: Service) -> None:
             derived=True,
             fields=_FIELDS,
             text_fields=_IDS | {"date"},
+            hooks=EntryHooks(),
         )
     )
     exclusions = Exclusions(settings.history_exclude_resources, settings.history_exclude_user_ids)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from blueprints.plugins import Context, Impact, Json, bucket_of, embedded_document
+from blueprints.plugins import Context, Data, Impact, Json, KindHooks, bucket_of, embedded_document, rename
 from blueprints.plugins.history.exclusions import Exclusions
 from blueprints.plugins.history.trimming import EntryKey, Trimming
 
@@ -80,3 +80,28 @@ def _attributes(impact: Impact, date: str) -> dict[str, Json]:
         **ids,
         "target": {"data": embedded_document(effect.kind, effect.new), "permissions": permissions},
     }
+
+
+class EntryHooks(KindHooks):
+    """The hooks of entries, which have the URI of an object, and the ids and permissions that it had."""
+
+    def rename_references(self, data: Data, former: str, bucket: str) -> Data:
+        """Return an entry with the URI of the object, its permissions for groups, and the id of the bucket itself.
+
+        A value that is of another shape than those of entries is no reference.
+        """
+        uri, target = data.get("uri"), data.get("target")
+        if not isinstance(uri, str) or not isinstance(target, dict):
+            return data
+        document, permissions = (target.get(name, {}) for name in ("data", "permissions"))
+        entry = {**data, "uri": rename(uri, former, bucket), "target": {**target}}
+        if isinstance(permissions, dict):
+            entry["target"]["permissions"] = {
+                name: [rename(principal, former, bucket) for principal in principals if isinstance(principal, str)]
+                for name, principals in permissions.items()
+                if isinstance(principals, list)
+            }
+        if uri == former and isinstance(document, dict):
+            entry["bucket_id"] = bucket.rpartition("/")[2]
+            entry["target"]["data"] = {**document, "id": entry["bucket_id"]}
+        return entry

@@ -9,6 +9,7 @@ from flask import Flask
 
 from blueprints.plugins import PluginTables, Service
 from blueprints.plugins.quotas.limits import read_limits
+from blueprints.plugins.quotas.loading import Recount
 from blueprints.plugins.quotas.rebuilding import count_new_buckets, rebuild_quotas
 from blueprints.plugins.quotas.rule import Quotas
 from blueprints.plugins.quotas.tables import quotas
@@ -23,5 +24,6 @@ def attach(_app: Flask, service: Service) -> None:
     """Count the objects and bytes of buckets and collections, and refuse requests that exceed a limit."""
     service.add_tables(PluginTables("quotas", Path(__file__).parent / "versions", (quotas,)))
     service.add_migration_step(lambda: count_new_buckets(service))
+    service.add_load_step(Recount)
     service.add_rule(Quotas(read_limits(service.settings), service.metrics))
     service.add_capability("quotas", _DESCRIPTION, _DOCUMENTATION)
