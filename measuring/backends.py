@@ -154,10 +154,12 @@ class TimedStorage:
         """Create the clocks of the lists at the top."""
         self._storage.start_clocks(lists)
 
-    def purge(self, lists: Sequence[str], keep: int | None, before: int | None = None) -> int:
+    def purge(
+        self, lists: Sequence[str], keep: int | None, before: int | None = None, plugins: Sequence[PluginTables] = ()
+    ) -> int:
         """Remove tombstones, and grants and memberships that ended, timed."""
         with _time_calls(self._observe, calls.PURGE):
-            return self._storage.purge(lists, keep, before)
+            return self._storage.purge(lists, keep, before, plugins)
 
     def build_indexes(self, report: Callable[[str], None], pause_seconds: float = 0, *, retry: bool = False) -> None:
         """Build all indexes that are wanted."""

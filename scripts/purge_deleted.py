@@ -46,7 +46,8 @@ def command(context: click.Context, words: tuple[str, ...], age_ms: int | None) 
         log.info("Keep only tombstones of the last %g days.", age_ms / _MS_PER_HOUR / 24)
     before = None if age_ms is None else time.time_ns() // 1_000_000 - age_ms
     kinds = [service.kinds[name] for name in dict.fromkeys(names) if name in service.kinds]
-    deleted = service.storage.purge(list_patterns(service.kinds, kinds), count, before) if kinds else 0
+    patterns = list_patterns(service.kinds, kinds)
+    deleted = service.storage.purge(patterns, count, before, service.tables) if kinds else 0
     log.info("%d tombstone(s) deleted.", deleted)
 
 

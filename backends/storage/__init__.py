@@ -270,12 +270,15 @@ class Storage(Protocol):
     def start_clocks(self, lists: Sequence[str]) -> None:
         """Create the clocks of the lists at the top that have none yet."""
 
-    def purge(self, lists: Sequence[str], keep: int | None, before: int | None = None) -> int:
+    def purge(
+        self, lists: Sequence[str], keep: int | None, before: int | None = None, plugins: Sequence[PluginTables] = ()
+    ) -> int:
         """Remove ended rows from each list that matches a LIKE pattern; return the number of tombstones removed.
 
         Tombstones are removed except the newest *keep*, and those older than *before* (a timestamp in ms, exclusive).
         Grants and memberships are removed with them that had ended by then, and by the same two limits. Commits in
         batches of 1,000 rows; at each commit the `floor` of a list is at or above the timestamps of the removed rows.
+        At last the statements `purge` of *plugins* are executed.
         """
 
     def build_indexes(self, report: Callable[[str], None], pause_seconds: float = 0, *, retry: bool = False) -> None:

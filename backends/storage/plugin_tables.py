@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Table
+from sqlalchemy import Executable, Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,9 +17,13 @@ class PluginTables:
 
     With `of_objects` a row belongs to the object that its columns `bucket` and `uri` name: the transaction that deletes
     the object, or one above it, deletes the row, before the rules of plugins are called.
+
+    The statements `purge` delete rows that nobody needs any more; `kinto purge-deleted` executes each in a transaction
+    of its own.
     """
 
     name: str
     versions: Path
     tables: tuple[Table, ...]
     of_objects: bool = False
+    purge: tuple[Executable, ...] = ()

@@ -243,10 +243,15 @@ class SqlStorage:
             with self.transaction() as writer:
                 writer.start_clocks(missing, _now_ms())
 
-    def purge(self, lists: Sequence[str], keep: int | None, before: int | None = None) -> int:
+    def purge(
+        self, lists: Sequence[str], keep: int | None, before: int | None = None, plugins: Sequence[PluginTables] = ()
+    ) -> int:
         """Remove ended rows, in transactions of 1,000 rows."""
         self._expect_no_transaction()
-        return self._purge.run(lists, keep, before)
+        removed = self._purge.run(lists, keep, before)
+        for statement in (statement for plugin in plugins for statement in plugin.purge):
+            self.execute(statement)
+        return removed
 
     def build_indexes(self, report: Callable[[str], None], pause_seconds: float = 0, *, retry: bool = False) -> None:
         """Build all indexes that are wanted, in transactions of 100 objects."""

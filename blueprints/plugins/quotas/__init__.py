@@ -12,7 +12,7 @@ from blueprints.plugins.quotas.limits import read_limits
 from blueprints.plugins.quotas.loading import Recount
 from blueprints.plugins.quotas.rebuilding import count_new_buckets, rebuild_quotas
 from blueprints.plugins.quotas.rule import Quotas
-from blueprints.plugins.quotas.tables import quotas
+from blueprints.plugins.quotas.tables import quotas, remove_zeros
 
 _DESCRIPTION: Final = "Quotas Management on buckets and collections."
 _DOCUMENTATION: Final = "https://kinto.readthedocs.io"
@@ -22,7 +22,7 @@ commands: Final = {"rebuild-quotas": rebuild_quotas}
 
 def attach(_app: Flask, service: Service) -> None:
     """Count the objects and bytes of buckets and collections, and refuse requests that exceed a limit."""
-    service.add_tables(PluginTables("quotas", Path(__file__).parent / "versions", (quotas,)))
+    service.add_tables(PluginTables("quotas", Path(__file__).parent / "versions", (quotas,), purge=(remove_zeros,)))
     service.add_migration_step(lambda: count_new_buckets(service))
     service.add_load_step(Recount)
     service.add_rule(Quotas(read_limits(service.settings), service.metrics))

@@ -77,6 +77,9 @@ The rows of the collections cannot change meanwhile: the transaction has locked 
 read under its lock.
 """
 
+remove_zeros: Final = delete(quotas).where(*(quotas.c[name] == _ZERO for name in NUMBERS))
+"""Deletes the rows of collections that were deleted. Others, also those that start again, have bytes."""
+
 stored_buckets: Final = select(quotas.c.bucket).distinct()
 """Selects the buckets that have rows."""
 
