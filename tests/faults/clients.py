@@ -293,7 +293,8 @@ def prepare(url: str) -> None:
 def read_list(url: str, list_uri: str) -> tuple[dict[str, Any], int]:
     """Return all objects of a list by id, tombstones included, and the number of living ones that the list counts."""
     connection = Connection(url)
-    rows = connection.ask("GET", f"{list_uri}?_since=0").body["data"]
-    counted = int(connection.ask("HEAD", list_uri).headers["Total-Objects"])
+    page, count = connection.ask("GET", f"{list_uri}?_since=0"), connection.ask("HEAD", list_uri)
     connection.close()
-    return {row["id"]: row for row in rows}, counted
+    if (page.status, count.status) != (200, 200):
+        raise RuntimeError(f"{list_uri}: {page} {count}")
+    return {row["id"]: row for row in page.body["data"]}, int(count.headers["Total-Objects"])
