@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 
 from backends.storage import LIVING
 from backends.storage.takeover.orphans import Adoption, adopt
-from backends.storage.takeover.rows import CARRIED, KINDS, LIST, MAX_KEY_BYTES, NEWEST, STAMP, with_rows
+from backends.storage.takeover.rows import CARRIED, KEY_BYTES, KINDS, LIST, MAX_KEY_BYTES, NEWEST, STAMP, with_rows
 from backends.storage.takeover_options import Takeover
 
 _RANGES: Final = 40
@@ -74,8 +74,14 @@ _insert_grants = text(f"""
     FROM access_control_entries AS entries
     JOIN documents ON documents.uri = entries.object_id
     WHERE NOT documents.deleted
-        AND octet_length(documents.bucket) + octet_length(documents.list) + octet_length(documents.uri)
-            + octet_length(entries.permission) + octet_length(entries.principal) <= {MAX_KEY_BYTES}
+        AND {KEY_BYTES.format(object="documents")} <= {MAX_KEY_BYTES}
+""")
+
+_insert_grant_copies = text("""
+    INSERT INTO grants (bucket, uri, list, permission, principal, since, until)
+    SELECT uri, uri, list, permission, principal, since, until
+    FROM grants
+    WHERE bucket IN ('/buckets', '/accounts')
 """)
 
 _insert_members = text(f"""
@@ -133,14 +139,16 @@ def copy_all(connection: Connection, options: Takeover, now: int) -> Mapping[str
             for values in _ranges(connection):
                 done(connection.execute(_insert_documents, parameters | values).rowcount)
             done(connection.execute(_insert_out_of_range, parameters).rowcount)
-        adoptions = adopt(connection, now) if options.keep_orphans else {}
-        connection.execute(_insert_copies)
         # Without statistics the planner would expect few rows in the joins that follow.
         connection.exec_driver_sql("ANALYZE documents (bucket, uri, list, deleted)")
         with options.progress("Permissions", 1) as done:
             connection.execute(_insert_grants)
             connection.execute(_insert_members)
             done(1)
+        # New parents come after the grants: what Kinto kept of permissions on their predecessors must not come back.
+        adoptions = adopt(connection, now) if options.keep_orphans else {}
+        connection.execute(_insert_copies)
+        connection.execute(_insert_grant_copies)
         connection.exec_driver_sql("DELETE FROM clocks")
         connection.execute(_insert_clocks, parameters)
     connection.exec_driver_sql("ANALYZE documents, grants, members, clocks")

@@ -17,6 +17,8 @@ _OBJECTS: Final = {"objects", "records"}
 
 NOT_TAKEN_OVER: Final = 'The database has the data of Kinto, which this service has not. Run "kinto migrate" first.'
 
+_PERMISSIONS: Final = "user_principals, access_control_entries, and permission_schema_version in metadata"
+
 _version = text("SELECT max(lpad(value, 3, '0')) FROM metadata WHERE name = :name")
 _created = text("SELECT count(*) FROM metadata WHERE name = 'created_at'")
 
@@ -34,6 +36,8 @@ class KintoDatabase:
         this = f"This is a Kinto database of schema {self.storage}"
         if self.storage < _STORAGE:
             return f'{this}. Run "kinto migrate" of Kinto 26.5 first.'
+        if not self.permission:
+            return f"{this}, and its permissions are in another database. Copy these tables here first: {_PERMISSIONS}."
         this = f"{this} with permission schema {self.permission}"
         if self.storage == _STORAGE and self.permission < _PERMISSION:
             return f'{this}. Run "kinto migrate" of Kinto 26.5 first.'

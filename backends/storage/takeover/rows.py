@@ -18,6 +18,14 @@ NEWEST: Final = 253370764800000
 MAX_KEY_BYTES: Final = 2_500
 """The greatest size of a row in an index, whose pages of 8 kB take up to 2,704 bytes with headers."""
 
+KEY_BYTES: Final = """
+    (octet_length({object}.list) + octet_length({object}.uri) + octet_length(entries.permission)
+        + octet_length(entries.principal)
+        + CASE WHEN {object}.list IN ('/buckets', '/accounts') THEN octet_length({object}.uri)
+               ELSE octet_length({object}.bucket) END)
+"""
+"""The size of a grant in an index: of the copy in its own bucket, where the object is at the top."""
+
 _NAMES_BYTES: Final = 60
 """The greatest size of the names of lists in such a row: that of bucket, list and URI."""
 
