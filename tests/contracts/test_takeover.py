@@ -378,20 +378,17 @@ def test_a_killed_takeover_has_done_nothing_and_can_be_repeated(kinto: KintoTabl
 
 
 def test_a_difference_rolls_everything_back(kinto: KintoTables) -> None:
-    """O-PG-15: here a trigger of the administrator loses a row on its way."""
-    before = tables_of(kinto)
+    """O-PG-15: here because Kinto's own function and we disagree about timestamps."""
     kinto.execute(
-        "CREATE FUNCTION spoil() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN"
-        " IF to_regclass('documents') IS NOT NULL THEN CREATE OR REPLACE RULE lose AS ON INSERT TO documents"
-        " WHERE NEW.uri = '/buckets/b/groups/g' DO INSTEAD NOTHING; END IF; END $$;"
-        " CREATE EVENT TRIGGER spoil ON ddl_command_end WHEN TAG IN ('CREATE TABLE') EXECUTE FUNCTION spoil()"
+        "CREATE OR REPLACE FUNCTION as_epoch(ts timestamp) RETURNS bigint IMMUTABLE LANGUAGE sql"
+        " AS 'SELECT (extract(epoch FROM ts) * 1000)::bigint + 1'"
     )
-    try:
-        with pytest.raises(SchemaError, match="differ from Kinto's: group objects"):
-            take_over(kinto)
-        assert tables_of(kinto) == before
-    finally:
-        kinto.execute("DROP EVENT TRIGGER spoil; DROP FUNCTION spoil")
+    before = tables_of(kinto)
+
+    with pytest.raises(SchemaError, match=r"differ from Kinto's: /accounts \(newest 1301, here 1300\), /buckets"):
+        take_over(kinto)
+
+    assert tables_of(kinto) == before
 
 
 def test_a_second_migrate_says_that_it_is_done(kinto: KintoTables) -> None:

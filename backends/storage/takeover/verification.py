@@ -43,25 +43,31 @@ _count_others = text("""
         (SELECT count(*) FROM user_principals), (SELECT count(*) FROM members)
 """)
 
+_LIST: Final = """
+    CASE resource_name WHEN 'account' THEN '/accounts' WHEN 'history' THEN parent_id || '/history'
+        ELSE parent_id || '/' || resource_name || 's' END
+"""
+
 _wrong_lists = text(f"""
     WITH kinto AS (
-        SELECT
-            CASE resource_name WHEN 'account' THEN '/accounts' WHEN 'history' THEN parent_id || '/history'
-                ELSE parent_id || '/' || resource_name || 's' END AS list,
-            count(*) AS total, count(*) FILTER (WHERE NOT deleted) AS living,
+        SELECT {_LIST} AS list, count(*) AS total, count(*) FILTER (WHERE NOT deleted) AS living,
             sum(as_epoch(last_modified)) AS sum, min(as_epoch(last_modified)) AS oldest,
             max(as_epoch(last_modified)) AS newest
         FROM objects GROUP BY 1),
+    visits AS (
+        SELECT {_LIST} AS list, max(as_epoch(last_modified)) AS newest
+        FROM timestamps WHERE as_epoch(last_modified) BETWEEN 0 AND {NEWEST} GROUP BY 1),
     here AS (
         SELECT list, count(*) AS total, sum(last_modified) AS sum, max(last_modified) AS newest
         FROM documents WHERE bucket <> uri GROUP BY list)
-    SELECT clocks.list, kinto.newest, clocks.last_modified
+    SELECT clocks.list, greatest(here.newest, kinto.newest, visits.newest), clocks.last_modified
     FROM clocks
     LEFT JOIN kinto ON kinto.list = clocks.list
+    LEFT JOIN visits ON visits.list = clocks.list
     LEFT JOIN here ON here.list = clocks.list
     WHERE here.newest > clocks.last_modified
-        OR kinto.oldest >= 0 AND kinto.newest <= {NEWEST} AND (
-            kinto.newest > clocks.last_modified
+        OR coalesce(kinto.oldest, 0) >= 0 AND coalesce(kinto.newest, 0) <= {NEWEST} AND (
+            clocks.last_modified <> greatest(here.newest, kinto.newest, visits.newest)
             OR kinto.total = here.total AND (NOT :adopted OR here.newest <= kinto.newest)
                 AND (kinto.sum <> here.sum OR kinto.living <> clocks.count))
     ORDER BY clocks.list
