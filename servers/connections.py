@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from typing import Any
+from typing import Any, BinaryIO
 
 from gunicorn.workers.gthread import TConn
 
@@ -29,6 +29,11 @@ class NonBlockingSocket:
         self._unsent += memoryview(data)[count:]
 
     send = sendall
+
+    def sendfile(self, file: BinaryIO, offset: int, count: int) -> None:
+        """Send a part of a file as other bytes are sent: the system's own call would wait for the client."""
+        file.seek(offset)
+        self.sendall(file.read(count))
 
     def flush(self) -> bool:
         """Send buffered bytes, as many as the client accepts; return whether none is left. Raises OSError."""

@@ -13,6 +13,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,32 @@ def test_a_worker_that_is_told_to_stop_while_it_starts_answers_those_that_wait(
         worker.run()
 
         assert [status(read_all(each)) for each in clients] == [200] * len(clients)
+
+
+def test_a_file_is_sent_as_a_whole(
+    worker: _Worker, listener: socket.socket, client: socket.socket, tmp_path: Path
+) -> None:
+    """gunicorn calls `sendfile` of the socket: with more bytes than a client accepts at once."""
+    content = os.urandom(5_000_000)
+    (tmp_path / "file").write_bytes(content)
+
+    def application(environ: Any, start_response: Callable[..., Any]) -> Any:
+        start_response("200 OK", [("Content-Length", str(len(content)))])
+        return environ["wsgi.file_wrapper"]((tmp_path / "file").open("rb"))
+
+    def receive() -> bytes:
+        answer = read_all(client)
+        client.shutdown(socket.SHUT_WR)
+        return answer
+
+    worker.wsgi = application
+    client.sendall(LAST_REQUEST)
+    worker.accept(listener)
+    with ThreadPoolExecutor() as pool:
+        answer = pool.submit(receive)
+        worker.work_until(lambda: worker.nr_conns == 0)
+
+    assert answer.result().partition(b"\r\n\r\n")[2] == content
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 8])
