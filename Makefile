@@ -6,7 +6,7 @@ BIN := .venv/bin
 DATA := data
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-monitoring serve test test-fast coverage stop check faults faults-quick bench bench-quick lock audit clean
+.PHONY: help install install-monitoring serve test test-fast coverage stop check faults faults-quick bench bench-quick vendor screenshots lock audit clean
 
 help:  ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,7 @@ serve: export KINTO_BUCKET_CREATE_PRINCIPALS ?= system.Authenticated
 serve: export KINTO_USERID_HMAC_SECRET ?= $(shell cat $(DATA)/secret 2>/dev/null)
 serve: export KINTO_DEFAULT_BUCKET_HMAC_SECRET ?= $(shell cat $(DATA)/secret 2>/dev/null)
 serve: install $(DATA)/secret  ## Serve http://127.0.0.1:8888/v1/ from an embedded database (PORT=8888)
+	@echo "Open http://127.0.0.1:$(PORT)/v1/admin/ in a browser."
 	$(BIN)/gunicorn wsgi:app --bind 127.0.0.1:$(PORT)
 
 # Three workers for two cores: many tests wait for servers. A worker that has none left takes over tests of another.
@@ -57,10 +58,14 @@ coverage: install  ## Run rules, API and plugins without PostgreSQL; print what 
 stop: install  ## End the PostgreSQL server that an interrupted run of the tests left
 	$(BIN)/python -m tests.support.stop
 
-check: install  ## Lint, format and types
+CONSOLE := blueprints/plugins/admin/console
+
+check: install  ## Lint, format and types; the syntax of the console where Node.js is installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	@! command -v node >/dev/null || for file in $$(find $(CONSOLE) -name '*.js'); do \
+	    node --check --input-type=module < $$file || { echo "$$file"; exit 1; }; done
 
 faults: install  ## Break servers, databases, caches and clocks under load, and compare; print a table (SECONDS=6 for each)
 	$(BIN)/python -m tests.faults --seconds $(SECONDS)
@@ -77,6 +82,12 @@ bench: install  ## Measure what requests cost and how costs grow; write docs/per
 
 bench-quick: install  ## The servers on less data, in two minutes; nothing is written
 	$(BIN)/python -m tests.bench gunicorn granian --records 1000 --seconds 0.2 --rounds 1
+
+vendor:  ## Bundle the libraries of the console from npm by the hashes in vendor/ (CHECK=--check: compare only)
+	cd vendor && npm ci --ignore-scripts --no-audit --no-fund --silent && node build.mjs $(CHECK)
+
+screenshots: install  ## Draw the pictures of the console in docs/ anew
+	$(BIN)/python -m tests.console.screenshots
 
 lock: install  ## Pin what requirements*.in ask for: one resolution for both files
 	$(BIN)/uv pip compile $(LOCK) requirements-dev.in -o requirements-dev.txt

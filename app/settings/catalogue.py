@@ -313,7 +313,7 @@ class Project:
     version_json_path: str = setting(FILE, "file that `/__version__` serves", default="version.json")
     admin_assets_path: str | None = setting(
         PATH,
-        "folder of the admin console, with `VERSION` and `index.html`; without one a page explains it",
+        "folder of another admin console than the one of the service, with `VERSION` and `index.html`",
         default=None,
     )
 

@@ -13,6 +13,10 @@ from app.settings import SettingError
 from tests.support.client import Client
 from tests.support.databases import BASICAUTH
 
+CONSOLE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+)
 PAGE_POLICY = (
     "default-src 'self'; img-src data: *; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
     "style-src 'self' 'unsafe-inline'"
@@ -144,12 +148,13 @@ def test_permissions_are_switched_on(make: Make) -> None:
     assert "permissions_endpoint" in client.get("/").json["capabilities"]
 
 
-def test_a_page_explains_how_to_install_a_console(make: Make) -> None:
-    """P-ADM-5."""
+def test_the_console_of_the_service_is_there_by_default(make: Make) -> None:
+    """P-ADM-5: in place of a page that explains how to install one. It works with a strict policy."""
     client = make().as_(None)
 
-    answer = client.get("/admin/")
+    page, script = client.get("/admin/"), client.get("/admin/main.js")
 
-    assert answer.status == 200
-    assert b"admin_assets_path" in answer.body
-    assert client.get("/admin/main.js").status == 404
+    assert page.status == 200
+    assert b'<script type="module" src="main.js">' in page.body
+    assert page.headers["Content-Security-Policy"] == CONSOLE_POLICY
+    assert (script.status, script.headers["Content-Type"]) == (200, "text/javascript; charset=utf-8")

@@ -1,6 +1,7 @@
 """Serve a web console for administrators at `/admin/` from a folder of files (plugins contract, 10).
 
-The folder is a build of kinto-admin, or any other console that uses relative URLs. Without one a page explains it.
+The folder is `console/` beside this module, or one that a setting names: a build of kinto-admin, or any other console
+that uses relative URLs.
 """
 
 from __future__ import annotations
@@ -19,22 +20,16 @@ _DOCUMENTATION: Final = "https://github.com/Kinto/kinto-admin/"
 _VERSION: Final = "6.6.0"
 """The version of kinto-admin whose API clients find here (P-ADM-3)."""
 
-_CONTENT_POLICY: Final = (
+_CONSOLE: Final = Path(__file__).parent / "console"
+_CONSOLE_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+)
+_OTHER_POLICY: Final = (
     "default-src 'self'; img-src data: *; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
     "style-src 'self' 'unsafe-inline'"
 )
-_HELP: Final = """\
-<!DOCTYPE html>
-<html lang="en">
-<head><meta charset="utf-8"><title>Admin console</title></head>
-<body>
-<h1>No admin console is installed</h1>
-<p>Build <a href="https://github.com/Kinto/kinto-admin/">kinto-admin</a> for the path of this page, and name its folder
-in the setting <code>admin_assets_path</code>. The folder has <code>index.html</code> and <code>VERSION</code>.</p>
-<p>The <a href="../">API</a> works without a console.</p>
-</body>
-</html>
-"""
+"""What kinto-admin needs."""
 
 
 class _FilePath(BaseConverter):
@@ -46,13 +41,13 @@ class _FilePath(BaseConverter):
 
 def attach(app: Flask, service: Service) -> None:
     """Add the page, its files and the capability. Raises SettingError for a folder without a console."""
-    folder = service.settings.admin_assets_path
-    index, version = _HELP, _VERSION
-    if folder is not None:
-        index, version = (_read(Path(folder, name)) for name in ("index.html", "VERSION"))
-    service.add_capability("admin", _DESCRIPTION, _DOCUMENTATION, version=version.strip())
+    folder, policy, version = _CONSOLE, _CONSOLE_POLICY, _VERSION
+    if service.settings.admin_assets_path is not None:
+        folder, policy = Path(service.settings.admin_assets_path).resolve(), _OTHER_POLICY
+        version = _read(folder / "VERSION").strip()
+    service.add_capability("admin", _DESCRIPTION, _DOCUMENTATION, version=version)
     app.url_map.converters["admin_file"] = _FilePath
-    app.register_blueprint(_urls(service, index, None if folder is None else Path(folder).resolve()))
+    app.register_blueprint(_urls(service, folder, _read(folder / "index.html"), policy))
 
 
 def _read(file: Path) -> str:
@@ -62,12 +57,12 @@ def _read(file: Path) -> str:
         raise SettingError("admin_assets_path", f"the file {str(file)!r} cannot be read ({error}).") from error
 
 
-def _urls(service: Service, index: str, folder: Path | None) -> Blueprint:
-    """Return the URLs: the page *index*, and the files of *folder*, if there is one."""
+def _urls(service: Service, folder: Path, index: str, policy: str) -> Blueprint:
+    """Return the URLs: the page *index* with its Content-Security-Policy, and the files of *folder*."""
     blueprint = Blueprint("admin", __name__, url_prefix=f"{prefix(service)}/admin")
 
     def page() -> Response:
-        headers = {"Content-Type": "text/html; charset=UTF-8", "Content-Security-Policy": _CONTENT_POLICY}
+        headers = {"Content-Type": "text/html; charset=UTF-8", "Content-Security-Policy": policy}
         response = to_response(Reply(200, index, headers))
         response.add_etag()
         response.make_conditional(request)
@@ -78,8 +73,6 @@ def _urls(service: Service, index: str, folder: Path | None) -> Blueprint:
         return to_response(Reply(307, headers={"Location": location, "Content-Type": "text/plain; charset=UTF-8"}))
 
     def file(name: str) -> Response:
-        if folder is None:
-            raise NoSuchUrl
         try:
             return send_from_directory(folder, name, conditional=True, max_age=0)
         except HTTPException as error:  # no such file, or a path that leaves the folder

@@ -1,0 +1,65 @@
+// Load data into components, and keep only the result of the newest request.
+
+import { useCallback, useEffect, useRef, useState } from "../vendor/preact.js";
+
+/**
+ * Call an asynchronous function when the component appears and whenever a dependency changes.
+ * @template T
+ * @param {() => Promise<T>} load
+ * @param {any[]} dependencies
+ * @returns {{data: T | undefined, error: Error | null, loading: boolean, reload: () => Promise<void>}}
+ */
+export function useLoad(load, dependencies) {
+  const [state, setState] = useState({ data: undefined, error: null, loading: true });
+  const newest = useRef(0);
+  const reload = useCallback(async () => {
+    const turn = ++newest.current;
+    setState((old) => ({ ...old, loading: true }));
+    try {
+      const data = await load();
+      if (turn === newest.current) setState({ data, error: null, loading: false });
+    } catch (error) {
+      if (turn === newest.current) setState((old) => ({ data: old.data, error, loading: false }));
+    }
+  }, dependencies);
+  useEffect(() => {
+    setState((old) => ({ ...old, data: undefined, error: null }));
+    reload();
+    return () => {
+      newest.current++;
+    };
+  }, dependencies);
+  return { ...state, reload };
+}
+
+/**
+ * Load a module that the first page does not need; null until it is there.
+ * @param {() => Promise<any>} load
+ */
+export function useModule(load) {
+  const [loaded, setLoaded] = useState(null);
+  useEffect(() => {
+    load().then((module) => setLoaded(() => module));
+  }, []);
+  return loaded;
+}
+
+/** Call a function every few seconds while the tab is visible. */
+export function useInterval(act, seconds) {
+  const latest = useRef(act);
+  latest.current = act;
+  useEffect(() => {
+    const timer = setInterval(() => document.visibilityState === "visible" && latest.current(), seconds * 1000);
+    return () => clearInterval(timer);
+  }, [seconds]);
+}
+
+/** Return a value once it has not changed for some milliseconds. */
+export function useSettled(value, milliseconds = 200) {
+  const [settled, setSettled] = useState(value);
+  useEffect(() => {
+    const timer = setTimeout(() => setSettled(value), milliseconds);
+    return () => clearTimeout(timer);
+  }, [value, milliseconds]);
+  return settled;
+}

@@ -1,0 +1,109 @@
+// Dialogs and notices: the browser's own `dialog` keeps the focus inside, and Escape closes it.
+
+import { html, signal, useEffect, useId, useRef, useState } from "../vendor/preact.js";
+import { Button } from "./controls.js";
+import { t } from "../strings.js";
+
+/** A modal dialog that is open as long as it is rendered. */
+export function Dialog({ title, onClose, wide = false, children }) {
+  const element = useRef(null);
+  const id = useId();
+  useEffect(() => {
+    const opener = document.activeElement;
+    element.current.showModal();
+    return () => opener instanceof HTMLElement && opener.isConnected && opener.focus();
+  }, []);
+  const cancel = (event) => {
+    event.preventDefault();
+    onClose?.();
+  };
+  return html`<dialog ref=${element} class=${wide ? "wide" : ""} aria-labelledby=${id} onCancel=${cancel}>
+    <div class="dialog-head">
+      <h2 id=${id}>${title}</h2>
+      ${onClose && html`<button type="button" class="button quiet icon" aria-label=${t.actions.close}
+        onClick=${onClose}>✕</button>`}
+    </div>
+    ${children}
+  </dialog>`;
+}
+
+const question = signal(null);
+
+/**
+ * Ask before something is done that is hard to take back. Returns whether the user agrees.
+ * @param {{title: string, text: string, action: string, word?: string}} options  *word* must be typed first
+ * @returns {Promise<boolean>}
+ */
+export function confirm(options) {
+  return new Promise((resolve) => {
+    question.value = {
+      ...options,
+      answer: (agreed) => {
+        question.value = null;
+        resolve(agreed);
+      },
+    };
+  });
+}
+
+function Question({ title, text, action, word, answer }) {
+  const [typed, setTyped] = useState("");
+  const id = useId();
+  const agree = (event) => {
+    event.preventDefault();
+    if (word === undefined || typed === word) answer(true);
+  };
+  return html`<${Dialog} title=${title} onClose=${() => answer(false)}>
+    <form onSubmit=${agree}>
+      <p>${text}</p>
+      ${
+        word !== undefined &&
+        html`<div class="field">
+        <label for=${id}>${t.confirm.typed(word)}</label>
+        <input id=${id} autocomplete="off" value=${typed} onInput=${(event) => setTyped(event.currentTarget.value)} />
+      </div>`
+      }
+      <div class="dialog-actions">
+        <${Button} onClick=${() => answer(false)}>${t.actions.cancel}<//>
+        <${Button} type="submit" kind="danger" disabled=${word !== undefined && typed !== word}>${action}<//>
+      </div>
+    </form>
+  <//>`;
+}
+
+const notices = signal([]);
+let number = 0;
+const SHORT_MILLISECONDS = 5000;
+const LONG_MILLISECONDS = 15_000;
+
+/**
+ * Say for some seconds what has happened, maybe with a way back.
+ * @param {string} text
+ * @param {{kind?: string, action?: {text: string, act: () => any}}} options
+ */
+export function notify(text, { kind = "", action } = {}) {
+  const notice = { id: ++number, text, kind, action };
+  notices.value = [...notices.value, notice];
+  setTimeout(() => dismiss(notice.id), action || kind === "error" ? LONG_MILLISECONDS : SHORT_MILLISECONDS);
+}
+
+function dismiss(id) {
+  notices.value = notices.value.filter((notice) => notice.id !== id);
+}
+
+/** Where questions and notices appear; once, at the end of the page. */
+export function Overlays() {
+  return html`
+    ${question.value && html`<${Question} ...${question.value} />`}
+    <div class="notices" role="status" aria-live="polite">
+      ${notices.value.map(
+        ({ id, text, kind, action }) => html`<div class="notice ${kind}" key=${id}>
+          <span>${text}</span>
+          ${action && html`<${Button} kind="quiet" onClick=${() => (dismiss(id), action.act())}>${action.text}<//>`}
+          <button type="button" class="button quiet icon" aria-label=${t.actions.close}
+            onClick=${() => dismiss(id)}>✕</button>
+        </div>`,
+      )}
+    </div>
+  `;
+}

@@ -1,0 +1,102 @@
+// The attributes of one object: a record's fields, a group's members, the settings of a collection or a bucket.
+
+import { html, useRef } from "../vendor/preact.js";
+import { send, timestampOf, urlOf } from "../core/api.js";
+import { useLoad } from "../core/loading.js";
+import { curlLine } from "../core/curl.js";
+import { idOf, open, parentOf } from "../core/routes.js";
+import { attributesOf, undelete } from "../core/restoring.js";
+import { loadTree } from "../core/tree.js";
+import { Button, Copyable, Loaded, Loading, Time } from "../parts/controls.js";
+import { confirm, notify } from "../parts/dialogs.js";
+import { t } from "../strings.js";
+import { CollectionForm } from "./collection_form.js";
+import { useRecordForm } from "./create.js";
+import { ConflictError, Editor } from "./editor.js";
+import { GroupForm } from "./group_form.js";
+
+const FORMS = { collection: CollectionForm, group: GroupForm, bucket: null };
+/** Where the list of an object is shown. */
+const LIST_VIEWS = { record: "records", collection: "collections", group: "groups", bucket: "" };
+
+/** Replace a version of an object; null: create it. Raises ConflictError if the object has another version. */
+async function replace(path, data, etag) {
+  const headers = etag === null ? { "If-None-Match": "*" } : { "If-Match": etag };
+  try {
+    return await send("PUT", path, { body: { data }, headers });
+  } catch (error) {
+    if (error.status !== 412) throw error;
+    const { existing } = error;
+    throw existing === null
+      ? new ConflictError(null, null)
+      : new ConflictError(attributesOf(existing), `"${existing.last_modified}"`);
+  }
+}
+
+/** Delete an object after a question, with a way back where there is one. */
+async function remove({ path, kind }, data, after) {
+  const id = idOf(path);
+  const contains = kind === "bucket" || kind === "collection";
+  const question = { title: t.object.deleteTitle(id), text: t.object.deleteText[kind], action: t.actions.delete };
+  if (!(await confirm({ ...question, word: contains ? id : undefined }))) return;
+  await send("DELETE", path, { headers: { "If-Match": `"${data.last_modified}"` } });
+  const parent = parentOf(path);
+  open(parent, LIST_VIEWS[kind]);
+  const undo = async () => {
+    await undelete(path.slice(0, path.lastIndexOf("/")), [data]);
+    await after();
+    open(path, "attributes");
+  };
+  // A bucket takes its history with it, and a collection its records: only what is whole again may be called undone.
+  notify(t.object.deleted(id), contains ? {} : { action: { text: t.actions.undo, act: () => undo().catch(fail) } });
+  if (kind !== "record") await after();
+}
+
+const fail = (error) => notify(error.message, { kind: "error" });
+
+function Facts({ path, reply }) {
+  return html`<details class="more"><summary>${t.object.facts}</summary>
+    <dl>
+      <dt>${t.record.id}</dt><dd><code>${idOf(path)}</code></dd>
+      <dt>${t.record.modified}</dt><dd><${Time} at=${timestampOf(reply)} /> <code>${timestampOf(reply)}</code></dd>
+      ${
+        reply.body.data.schema !== undefined &&
+        Number.isInteger(reply.body.data.schema) &&
+        html`<dt>${t.object.schemaVersion}</dt><dd><code>${reply.body.data.schema}</code></dd>`
+      }
+    </dl>
+    <${Copyable} label=${t.object.url} text=${curlLine(urlOf(path).href)} />
+  </details>`;
+}
+
+function EditorOf({ route, collection, reply, onSaved }) {
+  const { path, kind } = route;
+  const data = reply.body.data;
+  const etag = useRef(reply.headers.get("ETag"));
+  const record = useRecordForm(kind === "record" ? collection : { schema: {} }, parentOf(path), data);
+  const save = async (attributes, version = etag.current) => {
+    const saved = await replace(path, attributes, version);
+    etag.current = saved.headers.get("ETag");
+    notify(t.object.saved);
+    onSaved();
+  };
+  if (!record.loaded) return html`<${Loading} />`;
+  const form = kind === "record" ? record.form : FORMS[kind];
+  return html`<${Editor} initial=${attributesOf(data)} form=${form} save=${save} label=${idOf(path)}>
+    <${Button} kind="danger quiet" onClick=${() => remove(route, data, loadTree).catch(fail)}>${t.actions.delete}<//>
+  <//>`;
+}
+
+export default function Attributes({ route, collection, reloadCollection }) {
+  const object = useLoad(() => send("GET", route.path), [route.path]);
+  const onSaved = () => {
+    object.reload();
+    if (route.kind === "collection") reloadCollection();
+  };
+  return html`<${Loaded} from=${object}>
+    ${(reply) => html`<div class="narrow">
+      <${EditorOf} route=${route} collection=${collection} reply=${reply} onSaved=${onSaved} />
+      <${Facts} path=${route.path} reply=${reply} />
+    </div>`}
+  <//>`;
+}

@@ -1,0 +1,132 @@
+// Edit one object as a form or as JSON, and save it without overwriting what others have saved meanwhile.
+
+import { html, useEffect, useRef, useState } from "../vendor/preact.js";
+import { guards } from "../core/routes.js";
+import { same } from "../core/diff.js";
+import { Button, ErrorBox } from "../parts/controls.js";
+import { JsonEditor, NO_OBJECT, parseObject } from "../parts/json_editor.js";
+import { t } from "../strings.js";
+import { Conflict } from "./conflict.js";
+
+const READY = { busy: false, error: null, conflict: null };
+const pretty = (object) => JSON.stringify(object, null, 2);
+
+/** Ask before the page is left while something is not saved. */
+function useGuard(changed) {
+  useEffect(() => {
+    if (!changed) return undefined;
+    const mayLeave = () => window.confirm(t.editor.leave);
+    const onUnload = (event) => event.preventDefault();
+    guards.add(mayLeave);
+    addEventListener("beforeunload", onUnload);
+    return () => {
+      guards.delete(mayLeave);
+      removeEventListener("beforeunload", onUnload);
+    };
+  }, [changed]);
+}
+
+/** Call a function when Ctrl+S or ⌘S is pressed. */
+function useSaveKey(save) {
+  const latest = useRef(save);
+  latest.current = save;
+  useEffect(() => {
+    const onKey = (event) => {
+      if (event.key !== "s" || !(event.ctrlKey || event.metaKey)) return;
+      event.preventDefault();
+      latest.current();
+    };
+    addEventListener("keydown", onKey);
+    return () => removeEventListener("keydown", onKey);
+  }, []);
+}
+
+/** A 412 with the version that others have saved. */
+export class ConflictError extends Error {
+  /**
+   * @param {object | null} attributes  null if the object has been deleted
+   * @param {string | null} etag
+   */
+  constructor(attributes, etag) {
+    super(t.conflict.title);
+    this.attributes = attributes;
+    this.etag = etag;
+  }
+}
+
+/**
+ * @param {object} properties
+ * @param {object} properties.initial  the attributes to begin with, without id and timestamp
+ * @param {(data: object, etag?: string | null) => Promise<void>} properties.save  *etag* is the version that the user
+ *   has seen in a conflict and decided to replace, null to create the object again. Raises ApiError or ConflictError
+ * @param {Function | null} properties.form  the component that edits an object as a form; null: only JSON
+ * @param {any} [properties.children]  more buttons
+ */
+export function Editor({ initial, save, form, label, saveText = t.actions.save, children }) {
+  const [data, setData] = useState(initial);
+  const [text, setText] = useState(null);
+  const [state, setState] = useState(READY);
+  const base = useRef(initial);
+  const validate = useRef(() => true);
+  const asJson = text !== null || form === null;
+  const shown = text ?? pretty(data);
+  const parsed = asJson ? parseObject(shown) : { value: data, error: null };
+  const changed = parsed.value === null || !same(parsed.value, base.current);
+  useGuard(changed && !state.busy);
+
+  const fail = (message) => setState({ ...READY, error: { status: 400, message } });
+  const submit = async (object, etag) => {
+    setState({ ...READY, busy: true });
+    // To save may open another page.
+    guards.clear();
+    try {
+      await save(object, etag);
+      base.current = object;
+      setData(object);
+      if (asJson) setText(pretty(object));
+      setState(READY);
+    } catch (error) {
+      setState(error instanceof ConflictError ? { ...READY, conflict: error } : { ...READY, error });
+    }
+  };
+  const trySave = () => {
+    if (parsed.error) return fail(parsed.error === NO_OBJECT ? t.editor.notObject : t.editor.notJson(parsed.error));
+    if (!asJson && !validate.current()) return fail(t.editor.invalid);
+    return submit(parsed.value);
+  };
+  useSaveKey(trySave);
+  const toForm = () => {
+    if (parsed.error) return fail(t.editor.notJson(parsed.error));
+    setState(READY);
+    setData(parsed.value);
+    return setText(null);
+  };
+
+  return html`<form class="editor" novalidate onSubmit=${(event) => (event.preventDefault(), trySave())}>
+    ${
+      form !== null &&
+      html`<div class="modes" role="group" aria-label=${t.editor.mode}>
+      <button type="button" aria-pressed=${!asJson} onClick=${() => asJson && toForm()}>${t.editor.form}</button>
+      <button type="button" aria-pressed=${asJson} onClick=${() => asJson || setText(pretty(data))}>${t.editor.json}
+        </button>
+    </div>`
+    }
+    ${
+      asJson
+        ? html`<${JsonEditor} label=${label} value=${shown} onChange=${setText} />`
+        : html`<${form} data=${data} onChange=${setData} validate=${validate} />`
+    }
+    <${ErrorBox} error=${state.error} />
+    <div class="editor-actions">
+      <${Button} type="submit" kind="primary" busy=${state.busy}>${saveText}<//>
+      ${changed && html`<span class="muted" role="status">${t.editor.unsaved}</span>`}
+      <span class="grow"></span>
+      ${children}
+    </div>
+    ${
+      state.conflict &&
+      html`<${Conflict} base=${base.current} mine=${parsed.value} theirs=${state.conflict.attributes}
+      onResolve=${(merged) => submit(merged, state.conflict.etag)} onClose=${() => setState(READY)} />`
+    }
+  </form>`;
+}

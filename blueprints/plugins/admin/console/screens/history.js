@@ -1,0 +1,140 @@
+// The history of an object and of all in it: who changed what and when, the differences, and the way back.
+
+import { html, useEffect, useState } from "../vendor/preact.js";
+import { nextPage, send, urlOf } from "../core/api.js";
+import { differences } from "../core/diff.js";
+import { useLoad } from "../core/loading.js";
+import { linkTo } from "../core/routes.js";
+import { historyOf, restore, versionBefore } from "../core/restoring.js";
+import { shortPath } from "../core/access.js";
+import { Button, Empty, ErrorBox, Loaded, Loading, Select, Time } from "../parts/controls.js";
+import { DiffTable } from "../parts/diff_table.js";
+import { notify } from "../parts/dialogs.js";
+import { principalName } from "../parts/principal_input.js";
+import { t } from "../strings.js";
+
+const PAGE_SIZE = 30;
+
+/** Return the filters that leave the entries of an object and of those in it. */
+function filtersOf({ kind, path, collection }) {
+  if (kind === "bucket") return {};
+  return kind === "collection" ? { collection_id: JSON.stringify(collection) } : { uri: path };
+}
+
+/** Load the entries page by page. */
+function useEntries(route, filters) {
+  const url = urlOf(historyOf(route.path), { ...filtersOf(route), ...filters, _limit: PAGE_SIZE });
+  const [pages, setPages] = useState([]);
+  const [state, setState] = useState({ next: url, error: null, loading: false });
+  const load = async (from, before) => {
+    setState({ next: null, error: null, loading: true });
+    try {
+      const reply = await send("GET", from);
+      setPages([...before, reply.body.data]);
+      setState({ next: nextPage(reply), error: null, loading: false });
+    } catch (error) {
+      setState({ next: from, error, loading: false });
+    }
+  };
+  useEffect(() => {
+    load(url, []);
+  }, [url.href]);
+  return { ...state, entries: pages.flat(), more: () => load(state.next, pages), reload: () => load(url, []) };
+}
+
+/** Permissions and data of an entry as one object to compare. */
+const compared = (target) => ({ ...target.data, ...permissionFields(target.permissions) });
+
+function permissionFields(permissions = {}) {
+  return Object.fromEntries(
+    Object.entries(permissions).map(([name, principals]) => [
+      t.history.permission(name),
+      [...principals].sort().join(", "),
+    ]),
+  );
+}
+
+function Changes({ entry, earlier }) {
+  const deleted = entry.action === "delete";
+  const rows = differences(
+    earlier === null ? {} : compared(earlier.target),
+    deleted ? {} : compared(entry.target),
+  ).filter((row) => row.name !== "id");
+  return html`<${DiffTable} rows=${rows} before=${t.history.before} after=${t.history.after} />`;
+}
+
+/** The differences of one entry, loaded when it is opened, and the buttons that go back. */
+function Details({ entry, onDone }) {
+  const before = useLoad(() => versionBefore(entry), [entry.id]);
+  const [busy, setBusy] = useState(false);
+  const goBack = async (version) => {
+    setBusy(true);
+    try {
+      await restore(version);
+      notify(t.history.reverted);
+      onDone();
+    } catch (error) {
+      notify(error.status === 412 ? t.history.changed : error.message, { kind: "error" });
+    } finally {
+      setBusy(false);
+    }
+  };
+  return html`<${Loaded} from=${before}>
+    ${(earlier) => html`
+      <${Changes} entry=${entry} earlier=${earlier} />
+      <div class="entry-actions">
+        ${entry.action !== "delete" && html`<${Button} busy=${busy} onClick=${() => goBack(entry)}>${t.history.revert}
+          <//>`}
+        ${
+          earlier !== null &&
+          html`<${Button} busy=${busy}
+            onClick=${() => goBack(earlier)}>${entry.action === "delete" ? t.history.restore : t.history.undo}<//>`
+        }
+      </div>
+    `}
+  <//>`;
+}
+
+function Entry({ entry, onDone }) {
+  const [open, setOpen] = useState(false);
+  const { action, uri, user_id: user, last_modified: timestamp } = entry;
+  const here =
+    action === "delete" ? html`<span>${shortPath(uri)}</span>` : html`<a href=${linkTo(uri)}>${shortPath(uri)}</a>`;
+  return html`<li class="entry ${action}">
+    <div class="entry-head">
+      <span class="badge ${action}">${t.history.actions[action]}</span>
+      <span class="entry-what">${t.kinds[entry.resource_name]} ${here}</span>
+      <span class="entry-who">${user === null ? t.shell.visitor : principalName(user)}</span>
+      <${Time} at=${entry.date ?? timestamp} />
+      <button type="button" class="button quiet" aria-expanded=${open} onClick=${() => setOpen(!open)}>
+        ${t.history.changes}<span class="visually-hidden"> ${shortPath(uri)}</span>
+      </button>
+    </div>
+    ${open && html`<${Details} entry=${entry} onDone=${onDone} />`}
+  </li>`;
+}
+
+export default function History({ route }) {
+  const [action, setAction] = useState("");
+  const [user, setUser] = useState("");
+  const { entries, error, loading, next, more, reload } = useEntries(route, { action, user_id: user });
+  const users = [
+    ...new Set([...entries.map((entry) => entry.user_id).filter(Boolean), ...(user ? [user] : [])]),
+  ].sort();
+  return html`
+    <div class="toolbar">
+      <${Select} label=${t.history.action} value=${action} onInput=${setAction}
+        options=${[["", t.history.all], ...Object.entries(t.history.actions)]} />
+      <${Select} label=${t.history.user} value=${user} onInput=${setUser}
+        options=${[["", t.history.anybody], ...users.map((each) => [each, principalName(each)])]} />
+    </div>
+    <${ErrorBox} error=${error} retry=${reload} />
+    ${entries.length === 0 && !loading && !error && html`<${Empty} title=${t.history.none}
+      text=${t.history.noneHint} />`}
+    <ol class="timeline">
+      ${entries.map((entry) => html`<${Entry} key=${entry.id} entry=${entry} onDone=${reload} />`)}
+    </ol>
+    ${loading && html`<${Loading} />`}
+    ${next && !loading && html`<${Button} onClick=${more}>${t.history.more}<//>`}
+  `;
+}

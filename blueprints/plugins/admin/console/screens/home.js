@@ -1,0 +1,111 @@
+// The first screen: the buckets, what others share, and for who has nothing yet the guide to the first collection.
+
+import { html, useState } from "../vendor/preact.js";
+import { shortPath } from "../core/access.js";
+import { send } from "../core/api.js";
+import { useLoad } from "../core/loading.js";
+import { ID_PATTERN, linkTo, open } from "../core/routes.js";
+import { hello, userId } from "../core/session.js";
+import { loadSharedRecords, loadTree, tree } from "../core/tree.js";
+import { Button, Empty, ErrorBox, Heading, Loaded, TextField } from "../parts/controls.js";
+import { Dialog } from "../parts/dialogs.js";
+import { t } from "../strings.js";
+import { Guide } from "./guide.js";
+
+export function CreateBucket({ onClose }) {
+  const [id, setId] = useState("");
+  const [error, setError] = useState(null);
+  const create = async (event) => {
+    event.preventDefault();
+    try {
+      await send("PUT", `/buckets/${id}`, { body: { data: {} }, headers: { "If-None-Match": "*" } });
+      await loadTree();
+      onClose();
+      open(`/buckets/${id}`, "collections");
+    } catch (failure) {
+      setError(failure.status === 412 ? { status: 412, message: t.bucket.exists(id) } : failure);
+    }
+  };
+  return html`<${Dialog} title=${t.bucket.create} onClose=${onClose}>
+    <form onSubmit=${create}>
+      <${TextField} label=${t.bucket.id} hint=${t.hints.id} value=${id} onInput=${setId} required
+        pattern=${ID_PATTERN} autofocus />
+      <${ErrorBox} error=${error} />
+      <div class="dialog-actions">
+        <${Button} onClick=${onClose}>${t.actions.cancel}<//>
+        <${Button} type="submit" kind="primary">${t.actions.create}<//>
+      </div>
+    </form>
+  <//>`;
+}
+
+function Cards({ ids }) {
+  const own = hello.value.user?.bucket;
+  return html`<ul class="cards">
+    ${ids.map(
+      (id) => html`<li key=${id}>
+        <a href=${linkTo(`/buckets/${id}`, "collections")}>
+          <strong>${id === own ? t.shell.ownBucket : id}</strong>
+          ${!tree.value.readable.has(id) && html`<span class="badge">${t.home.shared}</span>`}
+        </a>
+      </li>`,
+    )}
+  </ul>`;
+}
+
+function Shared({ entries }) {
+  return html`<table class="plain">
+    <thead><tr><th scope="col">${t.home.object}</th><th scope="col">${t.home.kind}</th>
+      <th scope="col">${t.home.rights}</th></tr></thead>
+    <tbody>
+      ${entries.map(
+        (entry) => html`<tr key=${entry.uri}>
+          <td><a href=${linkTo(entry.uri)}>${shortPath(entry.uri)}</a></td>
+          <td>${t.kinds[entry.resource_name] ?? entry.resource_name}</td>
+          <td>${Object.keys(t.permissions)
+            .filter((name) => entry.permissions.includes(name))
+            .map((name) => t.permissions[name])
+            .join(", ")}</td>
+        </tr>`,
+      )}
+    </tbody>
+  </table>`;
+}
+
+function SharedWithYou() {
+  const records = useLoad(loadSharedRecords, [tree.value]);
+  const inside = tree.value.entries.filter((entry) => !tree.value.readable.has(entry.bucket_id));
+  return html`<${Loaded} from=${records}>
+    ${(found) => {
+      const entries = [...inside, ...found];
+      if (entries.length === 0) return null;
+      return html`<section><h2>${t.home.sharedTitle}</h2><p class="muted">${t.home.sharedHint}</p>
+        <${Shared} entries=${entries} /></section>`;
+    }}
+  <//>`;
+}
+
+export default function Home() {
+  const [creating, setCreating] = useState(false);
+  const [guided, setGuided] = useState(false);
+  const { buckets, rights, entries } = tree.value;
+  const mayCreate = rights.includes("bucket:create");
+  const nothing = buckets.length === 0;
+  const mayBegin = mayCreate || hello.value.user?.bucket;
+  const owns = entries.some((entry) => entry.resource_name === "bucket" && entry.permissions.includes("write"));
+  if ((nothing && mayBegin) || guided) return html`<${Guide} mayCreateBucket=${mayCreate} /><${SharedWithYou} />`;
+  return html`
+    <${Heading} text=${t.words.buckets}>
+      ${!owns && mayBegin && html`<${Button} onClick=${() => setGuided(true)}>${t.home.begin}<//>`}
+      ${mayCreate && html`<${Button} kind="primary" onClick=${() => setCreating(true)}>${t.bucket.create}<//>`}
+    <//>
+    ${
+      nothing
+        ? html`<${Empty} title=${t.home.nothing}
+          text=${userId() === null ? t.home.nothingForVisitors : t.home.nothingForUsers} />`
+        : html`<${Cards} ids=${buckets} />`
+    }
+    <${SharedWithYou} />
+    ${creating && html`<${CreateBucket} onClose=${() => setCreating(false)} />`}
+  `;
+}

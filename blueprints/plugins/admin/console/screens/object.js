@@ -1,0 +1,84 @@
+// The screens of one object: where it is, its tabs, and the view of the tab.
+
+import { html, useEffect, useState } from "../vendor/preact.js";
+import { get } from "../core/api.js";
+import { useLoad } from "../core/loading.js";
+import { idOf, linkTo } from "../core/routes.js";
+import { has, hello } from "../core/session.js";
+import { Heading, Loaded, Loading, Tabs } from "../parts/controls.js";
+import { t } from "../strings.js";
+
+const load = {
+  collections: () => import("./collections.js"),
+  groups: () => import("./groups.js"),
+  records: () => import("./records.js"),
+  create: () => import("./create.js"),
+  attributes: () => import("./attributes.js"),
+  permissions: () => import("./permissions.js"),
+  history: () => import("./history.js"),
+  sync: () => import("./sync.js"),
+  import: () => import("./import.js"),
+};
+const VIEWS = {
+  bucket: ["collections", "groups", "attributes", "permissions", "history"],
+  collection: ["records", "attributes", "permissions", "history", "sync"],
+  group: ["attributes", "permissions", "history"],
+  record: ["attributes", "permissions", "history"],
+};
+
+/** Return the texts of the tabs that the server has something for. */
+function tabsOf({ kind, path }) {
+  const views = VIEWS[kind].filter((view) => view !== "history" || has("history"));
+  const text = (view) =>
+    view === "attributes" && kind !== "bucket" && kind !== "collection" ? t.kinds[kind] : t.views[view];
+  return views.map((view) => ({ view, text: text(view), href: linkTo(path, view) }));
+}
+
+function Breadcrumbs({ route }) {
+  const { bucket, collection, record, group } = route;
+  const own = hello.value.user?.bucket;
+  const name = (id) => (id === own ? t.shell.ownBucket : id);
+  const steps = [["#/", t.words.buckets]];
+  if (collection || group || record)
+    steps.push([linkTo(`/buckets/${bucket}`, group ? "groups" : "collections"), name(bucket)]);
+  if (record) steps.push([linkTo(`/buckets/${bucket}/collections/${collection}`, "records"), collection]);
+  return html`<nav class="breadcrumbs" aria-label=${t.shell.breadcrumbs}>
+    <ol>${steps.map(([href, text]) => html`<li key=${href}><a href=${href} title=${text}>${text}</a></li>`)}</ol>
+  </nav>`;
+}
+
+export default function ObjectScreen({ route }) {
+  const { path, view, kind } = route;
+  const [loaded, setLoaded] = useState(null);
+  // Records need the schema and the columns of their collection.
+  const collectionPath = route.collection && `/buckets/${route.bucket}/collections/${route.collection}`;
+  const collection = useLoad(() => loadCollection(collectionPath), [collectionPath]);
+  useEffect(() => {
+    const known = view in load ? view : VIEWS[kind][0];
+    load[known]().then((module) => setLoaded({ view, Content: module.default }));
+  }, [view, kind]);
+  const title = path === `/buckets/${hello.value.user?.bucket}` ? t.shell.ownBucket : idOf(path);
+  return html`
+    <${Breadcrumbs} route=${route} />
+    <${Heading} text=${title}><span class="badge">${t.kinds[kind]}</span><//>
+    <${Tabs} tabs=${tabsOf(route)} view=${view} label=${t.shell.tabs} />
+    <${Loaded} from=${collection}>
+      ${(attributes) =>
+        loaded?.view === view
+          ? html`<${loaded.Content} key=${path} route=${route} collection=${attributes}
+            reloadCollection=${collection.reload} />`
+          : html`<${Loading} />`}
+    <//>
+  `;
+}
+
+/** Return the attributes of a collection; none, if the user may read only single records in it. */
+async function loadCollection(path) {
+  if (!path) return {};
+  try {
+    return (await get(path)).data;
+  } catch (error) {
+    if ([401, 403].includes(error.status)) return {};
+    throw error;
+  }
+}

@@ -1,0 +1,1 @@
+"""Tests: the web console in headless Chromium, served by gunicorn from SQLite."""
