@@ -171,7 +171,7 @@ def test_migrate_does_all_once_when_twenty_processes_start_together(place: Place
 
 
 @pytest.mark.usefixtures("configured")
-def test_the_monthly_command_of_the_guide_removes_tombstones() -> None:
+def test_the_nightly_command_of_the_guide_removes_tombstones() -> None:
     """O-SCALE-2."""
     guide.run(MIGRATE)
     (command,) = guide.commands("Tombstones")
@@ -180,7 +180,7 @@ def test_the_monthly_command_of_the_guide_removes_tombstones() -> None:
 
     assert ended.code == 0
     assert _lines(ended)[-2:] == [
-        "Keep only 10000 tombstones per parent and resource.",
+        "Keep only tombstones of the last 90 days.",
         "0 tombstone(s) deleted.",
     ]
 
