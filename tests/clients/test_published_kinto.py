@@ -242,6 +242,9 @@ def test_every_answer_is_that_of_kinto(empty_postgresql_url: str, tmp_path: Path
     ini.write_text(INI.replace("{url}", empty_postgresql_url))
     with serve_kinto(ini) as kinto:
         etags = fill(kinto)
+    findings = tmp_path / "findings"
+    assert main(["--ini", str(ini), "migrate", "--dry-run", "--report", str(findings)]) == 0
+    assert findings.read_text() == ""
     assert main(["--ini", str(ini), "migrate"]) == 0
     app = assemble_app(load(ini=str(ini)))
     differences = []

@@ -230,6 +230,7 @@ UNUSUAL = {
     "objects with an attribute deleted, which are no tombstones": ("Carried over", 1),
     "groups whose members are no list of texts": ("Carried over", 2),
     "accounts whose password is no bcrypt hash, so nobody can log in": ("Carried over", 2),
+    "first visits of lists out of range, which do not count": ("Carried over", 1),
     "permissions of unknown names, which allow nothing": ("Carried over", 1),
     "memberships that Kinto had not noted, which begin": ("Carried over", 1),
 }
@@ -263,6 +264,7 @@ def add_unusual(kinto: KintoTables) -> None:
     kinto.add("group", "/buckets/b", "i", 10, {"members": "all"})
     kinto.visit("record", "*", 11)
     kinto.visit("collection", "/buckets/none", 11)
+    kinto.execute("INSERT INTO timestamps VALUES ('/buckets/b', 'group', 'infinity')")
     kinto.execute("INSERT INTO cache VALUES ('k', '1', NULL)")
     kinto.add("record", records, "line\n", 12)
     kinto.add("record", records, "negative", -5)
@@ -484,6 +486,13 @@ def test_tables_that_were_made_by_hand_are_filled(kinto: KintoTables) -> None:
     take_over(kinto)
 
     assert kinto.rows("SELECT count(*) FROM documents WHERE bucket <> uri") == [(4,)]
+
+
+def test_a_database_of_kinto_without_objects_is_taken_over(empty_postgresql_url: str) -> None:
+    kinto = KintoTables(empty_postgresql_url)
+
+    with taken_over(kinto) as client:
+        assert client.put("/buckets/b").status == 201
 
 
 def test_quotas_count_what_was_taken_over_once(kinto: KintoTables) -> None:

@@ -119,7 +119,7 @@ _insert_clocks = text(f"""
         SELECT resource_name, parent_id, max(last_modified) AS last_modified
         FROM objects GROUP BY resource_name, parent_id
         UNION ALL
-        SELECT resource_name, parent_id, last_modified FROM timestamps),
+        SELECT resource_name, parent_id, last_modified FROM timestamps WHERE isfinite(last_modified)),
     stamps AS (
         SELECT {LIST.format(row="moments")} AS list, {STAMP.format(row="moments")} AS stamp
         FROM moments JOIN kinds ON kinds.kind = moments.resource_name),

@@ -134,14 +134,16 @@ _times: Final = text(f"""
     living AS (
         SELECT uri FROM rows WHERE {CARRIED} AND NOT deleted),
     placed AS (
-        SELECT timestamps.*, kinds.kind, kinds.parents AS pattern, {STAMP.format(row="timestamps")} AS stamp
+        SELECT timestamps.*, kinds.kind, kinds.parents AS pattern,
+            CASE WHEN isfinite(timestamps.last_modified) THEN {STAMP.format(row="timestamps")} END AS stamp
         FROM timestamps LEFT JOIN kinds ON kinds.kind = timestamps.resource_name)
     SELECT note.name, format('%s %s', placed.resource_name, placed.parent_id)
     FROM placed LEFT JOIN living ON living.uri = placed.parent_id
     CROSS JOIN LATERAL (VALUES
         ('{_ODD_TIMESTAMPS}', kind IS NULL
             OR kind <> 'account' AND (placed.parent_id !~ pattern OR kind <> 'bucket' AND living.uri IS NULL)),
-        ('lists with a timestamp out of range', stamp NOT BETWEEN 0 AND {NEWEST})
+        ('first visits of lists out of range, which do not count',
+            stamp IS NULL OR stamp NOT BETWEEN 0 AND {NEWEST})
     ) AS note (name, holds)
     WHERE note.holds
 """)
@@ -189,14 +191,18 @@ def find_all(connection: Connection, options: Takeover, now: int) -> Findings:
     """Read all findings, and write them to the file of the options."""
     findings = Findings()
     parameters = {"keep_orphans": options.keep_orphans, "ahead": now + 24 * 3600 * 1000}
+    queries = (_unusual, _equal_timestamps, _permissions, _memberships, _times, *_cache_queries(connection))
     with ExitStack() as stack:
         file = stack.enter_context(options.findings_file.open("w")) if options.findings_file else None
+        done = stack.enter_context(options.progress("Findings", 1 + len(queries)))
         for name, example, kind, deleted in _stream(connection, _left_out, parameters):
             findings.rows[kind, deleted] += 1
             _note(findings, file, name, example, left_out=True)
-        for query in (_unusual, _equal_timestamps, _permissions, _memberships, _times, *_cache_queries(connection)):
+        for query in queries:
+            done(1)
             for name, example in _stream(connection, query, parameters):
                 _note(findings, file, name, example, left_out=name in _LEFT_OUT)
+        done(1)
     return findings
 
 

@@ -56,7 +56,9 @@ _wrong_lists = text(f"""
         FROM objects GROUP BY 1),
     visits AS (
         SELECT {_LIST} AS list, max(as_epoch(last_modified)) AS newest
-        FROM timestamps WHERE as_epoch(last_modified) BETWEEN 0 AND {NEWEST} GROUP BY 1),
+        FROM timestamps
+        WHERE CASE WHEN isfinite(last_modified) THEN as_epoch(last_modified) BETWEEN 0 AND {NEWEST} END
+        GROUP BY 1),
     here AS (
         SELECT list, count(*) AS total, sum(last_modified) AS sum, max(last_modified) AS newest
         FROM documents WHERE bucket <> uri GROUP BY list)
