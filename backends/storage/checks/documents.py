@@ -26,14 +26,14 @@ from backends.storage.checks.check import (
     remove,
 )
 from backends.storage.dialect import Dialect
-from backends.storage.tables import clocks, documents, last_segment, parent_of
+from backends.storage.tables import CONTENTS, clocks, documents, last_segment, parent_of
 
 _ROW: Final = documents.c
 _LIST: Final = parent_of(_ROW.uri)
 _IS_COPY: Final = _ROW.bucket == _ROW.uri
 _OTHER: Final = documents.alias("other")
 _IN_DIRECTORY: Final = and_(count_slashes(_ROW.uri) == 2, ~_IS_COPY)
-_COPIED: Final = [column.name for column in documents.c if column.name not in ("bucket", "uri")]
+_COPIED: Final = [column.name for column in CONTENTS if column.name not in ("bucket", "uri")]
 
 
 def document_checks(dialect: Dialect) -> RowChecks:

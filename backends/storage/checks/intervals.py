@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import BigInteger, Table, and_, case, func, literal, literal_column, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
-from backends.storage import LATEST, LIVING, bucket_of, list_of, read_bucket
+from backends.storage import LATEST, LIVING, bucket_of, list_of
 from backends.storage.checks.check import (
     FOREVER,
     LATEST_IN_RANGE,
@@ -132,9 +132,8 @@ def _interval_checks(
 
     def advance_clock(mender: Mender, row: Row) -> str:
         stamp = max(value for value in (row["since"], row["until"]) if value <= mender.values["latest"])
-        uri = row["uri" if table is grants else "principal"]
-        place = clocks.c.bucket == read_bucket(uri), clocks.c.list == list_of(uri), clocks.c.last_modified < stamp
-        mender.execute(update(clocks).where(*place).values(last_modified=stamp))
+        place = _place_of_clock(row["uri" if table is grants else "principal"])
+        mender.execute(update(clocks).where(*place, clocks.c.last_modified < stamp).values(last_modified=stamp))
         return f"clock {stamp}"
 
     yield Check(table.c.since > table.c.until, f"{words} ended before it began", remove)
@@ -175,9 +174,14 @@ def _end(mender: Mender, row: Row, uri: str) -> str:
 
 def next_stamp(mender: Mender, uri: str) -> int:
     """Return the timestamp at which an interval begins or ends in the list of an object, whose clock stays."""
-    place = clocks.c.bucket == read_bucket(uri), clocks.c.list == list_of(uri)
-    clock: int | None = mender.execute(select(clocks.c.last_modified).where(*place)).scalar()
+    clock: int | None = mender.execute(select(clocks.c.last_modified).where(*_place_of_clock(uri))).scalar()
     return min((clock or 0) + 1, LATEST)
+
+
+def _place_of_clock(uri: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    """Return the condition of the clock of an object's list; a text that is no URI has none."""
+    name = uri.rpartition("/")[0]
+    return clocks.c.bucket == bucket_of(name), clocks.c.list == name
 
 
 def _add_copy(mender: Mender, row: Row, dialect: Dialect) -> str:
