@@ -10,21 +10,32 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import hypothesis
 import pytest
 import zstandard
 from flask import Flask
+from hypothesis import HealthCheck, Phase, given
 
+from app.dumps.reading import Reader
+from app.dumps.writing import Writer
+from app.service import Service
 from backends.storage import LIVING
+from backends.storage.sql import SqlStorage
+from backends.storage.transfer.copying import Copy
 from backends.storage.transfer.digests import normal_json
+from backends.storage.transfer.entries import Export
+from backends.storage.transfer.importing import Import
 from scripts.command import READONLY
 from tests.support.client import Client, basic
-from tests.support.databases import DATABASES, assemble_app
+from tests.support.databases import DATABASES, assemble_app, make_app
+from tests.support.histories import FIRST, Chunk, Run, ask_one_by_one, histories
 from tests.support.services import ROOT, as_environment
+from tests.support.tables import faults, read_tables
 from tests.support.twins import (
     RECORDS,
     TWIN_SETTINGS,
@@ -437,3 +448,61 @@ def test_what_cannot_keep_a_dump_refuses_it(text: bytes, target: str, tmp_path: 
     assert kinto("load", file, kinto_storage_url=target, kinto_readonly="true")[0] == READONLY
     assert kinto("load", file)[0] == 54
     assert str(LIVING) not in text.decode()
+
+
+@pytest.fixture(scope="module")
+def apps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, Flask]]:
+    """Give services on databases of their own: one that histories happen to, and one of each kind to take them."""
+    with ExitStack() as stack:
+        made = {}
+        for name in ("sqlite", "postgresql", "other"):
+            kind = "sqlite" if name == "other" else name
+            url = stack.enter_context(own_database(kind, tmp_path_factory.mktemp(name)))
+            made[name] = make_app(url, TWIN_SETTINGS)
+            stack.callback(made[name].extensions["kinto"].close)
+        yield made
+
+
+def _lines(service: Service) -> list[bytes]:
+    storage = cast(SqlStorage, service.storage)
+    with storage.snapshot() as connection:
+        entries = Export(connection, storage.dialect).entries()
+        return [*Writer(service.kinds, secrets=True).lines(entries)]
+
+
+def _load_lines(service: Service, lines: list[bytes]) -> None:
+    storage = cast(SqlStorage, service.storage)
+    with storage.transaction(service.kinds.derived) as writer:
+        sink = Import(writer, storage.dialect, service.lists_at_top(), ())
+        for entry in Reader(service.kinds).entries(lines):
+            sink.add(entry)
+        sink.finish()
+
+
+@given(history=histories)
+@hypothesis.settings(
+    max_examples=3,
+    derandomize=True,
+    deadline=None,
+    phases=[Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+def test_random_histories_are_copied_and_loaded(apps: Mapping[str, Flask], history: list[Chunk]) -> None:
+    """From SQLite to PostgreSQL by copy, from there to SQLite by a dump: nothing changes on the way."""
+    first, second, third = (app.extensions["kinto"] for app in apps.values())
+    ask_one_by_one(Run(Client(apps["sqlite"])), [FIRST, *history])
+    for service in (second, third):
+        service.flush()
+
+    copying = Copy(first.storage, second.storage, first.tables)
+    copying.claim()
+    assert copying.run(lambda rows: None).different == []
+    _load_lines(third, _lines(second))
+
+    assert rows_of(apps["postgresql"]) == rows_of(apps["sqlite"])
+    expected = [normal_json(line.decode()) for line in _lines(first)[1:-1]]
+    assert [normal_json(line.decode()) for line in _lines(third)[1:-1]] == expected
+    third.storage.build_indexes(lambda line: None)
+    for service in (second, third):
+        with service.storage.snapshot() as connection:
+            assert faults(read_tables(connection)) == []
