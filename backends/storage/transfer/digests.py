@@ -26,8 +26,9 @@ from backends.storage.transfer.rows import Row, TableRows, is_json
 
 _HASH_BYTES: Final = 16
 _MODULUS: Final = 1 << (8 * _HASH_BYTES)
-_HAS_EXPONENT: Final = re.compile(r"\d[eE][+-]?\d|-0\.0")
-"""Matches what may be a number that PostgreSQL writes differently."""
+_EXPONENT: Final = re.compile(r"[0-9]e[-+0-9]")
+_NEGATIVE_ZERO: Final = "-0.0"
+"""Numbers that PostgreSQL writes differently, as our encoders write them."""
 
 ByList = Mapping[str, "Digest"]
 
@@ -109,7 +110,9 @@ def differences(one: Iterator[tuple[str, ByList]], other: Iterator[tuple[str, By
 def normal_json(text: str) -> str:
     """Return a JSON text with sorted members, and with numbers as PostgreSQL returns them."""
     normal = _encode(loads(text))
-    return _encode(json.loads(text, parse_float=_as_stored)) if _HAS_EXPONENT.search(normal) else normal
+    if _NEGATIVE_ZERO in normal or _EXPONENT.search(normal):
+        return _encode(json.loads(text, parse_float=_as_stored))
+    return normal
 
 
 def _encode(value: Json) -> str:
