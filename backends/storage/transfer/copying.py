@@ -74,7 +74,7 @@ class Copy:
             for schema in schemas:
                 if installed_version(connection, schema) != schema.version:
                     label = schema_label(connection.dialect.name, schema.names[0])
-                    raise BackendError(f"The source has not the {label} of this version: run `kinto migrate` on it.")
+                    raise BackendError(f"The {label} of the source is not of this version: run `kinto migrate` on it.")
             known = {schema.version_table for schema in schemas}
             names = inspect(connection).get_table_names()
             other = sorted(name for name in names if name.startswith(VERSION_TABLE) and name not in known)
