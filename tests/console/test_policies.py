@@ -53,6 +53,23 @@ def test_a_provider_s_token_is_taken_over_and_leaves_the_address(open_tab: Open,
     assert "access_token" not in str(tab.page.evaluate("[location.href, document.referrer, history.state]"))
 
 
+def test_a_provider_s_login_in_a_second_window_keeps_what_was_typed(open_tab: Open, url: str) -> None:
+    """The session ends while something is typed; the provider's page opens beside it."""
+    tab = open_tab(url=url).open()
+    tab.button("Log in with google").click()
+    expect(tab.page.get_by_label("Collection id")).to_be_visible()
+    tab.page.get_by_label("Collection id").fill("typed")
+    tab.page.route("**/collections/typed", lambda route: route.fulfill(status=401, body="{}"), times=1)
+    tab.button("Create my collection").click()
+    dialog = tab.page.get_by_role("dialog", name="Log in again")
+    dialog.get_by_role("button", name="Log in with google").click()
+    expect(dialog).to_be_hidden()
+    expect(tab.page.get_by_label("Collection id")).to_have_value("typed")
+    tab.button("Create my collection").click()
+
+    expect(tab.page.get_by_text("No records yet")).to_be_visible()
+
+
 def test_a_link_with_somebody_s_token_logs_nobody_in(open_tab: Open, url: str, provider: Provider) -> None:
     """Only a tab that has begun a login takes a token: else a link could make others work as its author."""
     answer = base64.b64encode(json.dumps({"access_token": provider.issue(), "token_type": "Bearer"}).encode())
