@@ -249,7 +249,7 @@ FAULTS: Final = (
     Fault("a pool of one", BOTH, _nothing, Needs(settings=_POOL_OF_ONE)),
     Fault("workers killed", BOTH, _kill_workers, breaks_connections=True),
     Fault("server killed", BOTH, _kill_web, breaks_connections=True),
-    Fault("server reloaded", BOTH, _reload_web, breaks_connections=True),
+    Fault("server reloaded", BOTH, _reload_web),
     Fault("PostgreSQL stopped", (POSTGRESQL,), _stop_postgresql),
     Fault("PostgreSQL restarted", (POSTGRESQL,), _restart_postgresql),
     Fault("PostgreSQL killed", (POSTGRESQL,), _kill_postgresql),
