@@ -16,11 +16,12 @@ import argparse
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Final
 from unittest import mock
 
+import psycopg2
 from flask import Flask
 from sqlalchemy import Connection, Engine, inspect, text
 
@@ -245,6 +246,14 @@ def open_month(database: str, records: int, keep_days: float, settings: Mapping[
             service.close()
 
 
+@contextmanager
+def hold_transaction() -> Iterator[None]:
+    """Keep a transaction open in another database of the PostgreSQL server."""
+    with postgresql_database() as url, closing(psycopg2.connect(url)) as connection:
+        connection.cursor().execute("SELECT pg_current_xact_id()")
+        yield
+
+
 def describe(sizes: Sizes) -> str:
     """Return a line with the size of each table: rows, kB, and kB of indexes."""
     return ", ".join(
@@ -264,9 +273,13 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--history", type=int, default=1_000, help="entries that are kept, of a kind in a bucket; -1: all"
     )
+    parser.add_argument("--hold-transaction", action="store_true", help="keep a transaction open all the time")
     arguments = parser.parse_args(words)
     trimming = {TRIMMING: arguments.history}
-    with open_month(arguments.database, arguments.records, arguments.keep_days, trimming) as month:
+    with (
+        hold_transaction() if arguments.hold_transaction else nullcontext(),
+        open_month(arguments.database, arguments.records, arguments.keep_days, trimming) as month,
+    ):
         for night in month.run(arguments.days):
             print(f"day {night.day + 1:2} before: {describe(night.before)}", flush=True)
             print(f"day {night.day + 1:2} after:  {describe(night.after)}", flush=True)
