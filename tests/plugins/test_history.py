@@ -15,7 +15,7 @@ from app.decisions.working_set import now_ms
 from app.events import ReadContext
 from app.factory import create_app
 from backends.codec import dumps, loads
-from backends.storage import LATEST
+from backends.storage import LATEST, CheckScope
 from backends.storage.tables import clocks
 from blueprints.plugins import Effect, Impact, Operation, SettingError, Stored
 from blueprints.plugins.history.exclusions import Exclusions
@@ -577,12 +577,13 @@ def test_a_history_is_purged_repaired_and_flushed_like_any_list(client: Client) 
     assert storage.purge(["/buckets/%/history"], 0) == 2
     assert_sound(client)
     newest = entries(client)[-1]["last_modified"]
-    for last_modified, count in ((5, 9), (4_000_000_000_000, 1)):
+    for last_modified, count, fault_count in ((5, 9, 3), (4_000_000_000_000, 1, 1)):
         with storage.writing.begin() as connection:
             moved = update(clocks).where(clocks.c.list == HISTORY).values(last_modified=last_modified, count=count)
             connection.execute(moved)
 
-        assert storage.check(now_ms(), LATEST, lambda line: None, repair=True) == 1
+        scope = CheckScope(now_ms(), LATEST)
+        assert storage.check(scope, lambda line: None, lambda rows: None, repair=True) == fault_count
         client.put(R, {"n": last_modified})
 
         assert entries(client)[-1]["target"]["data"]["n"] == last_modified
