@@ -147,6 +147,7 @@ class _Batch:
         if any(target.route is None and self._targets.is_batch(target.path) for target in targets):
             raise Invalid(Problem("body", "requests", "Recursive call on /batch endpoint is forbidden."))
         members = [self._parse(value, target) for value, target in zip(values, targets, strict=True)]
+        _share_bytes(members)
         log_members((member.head, member.identity) for member in members)
         steps = [(member, step) for member in members if (step := self._step(member)) is not None]
         performed, answers = perform_authenticated(self._service, [step for _, step in steps])
@@ -278,3 +279,14 @@ def _describe_member(member: Member, reply: Reply) -> HttpResponse:
     return HttpResponse(
         member.head, endpoint, reply.status, seconds, identity, {}, ids, size=lambda: len(reply.body.encode())
     )
+
+
+def _share_bytes(members: Iterable[Member]) -> None:
+    """Divide the size of the objects that one response may have among the lists that members read."""
+    lists = [
+        (member, operation, query)
+        for member in members
+        if (operation := member.operation) and operation.pages and (query := operation.query)
+    ]
+    for member, operation, query in lists:
+        member.operation = replace(operation, query=replace(query, max_bytes=query.max_bytes // len(lists)))

@@ -204,7 +204,7 @@ def _ensure_id(body: Body, route: Route) -> Body:
 def _parse_query(service: Service, http_request: HttpRequest, route: Route) -> queries.Query:
     settings = service.settings
     pairs = parse_qsl(http_request.query, keep_blank_values=True)
-    limits = queries.Limits(settings.paginate_by, settings.storage_max_fetch_size)
+    limits = queries.Limits(settings.paginate_by, settings.storage_max_fetch_size, settings.storage_max_fetch_bytes)
     return queries.parse(pairs, route.uri, limits, now_ms(), _fields_of(route.kind))
 
 

@@ -32,7 +32,7 @@ def get(operation: Operation, working_set: WorkingSet, rules: Rules) -> Outcome:
     expires = cache_expires(operation, working_set)
     if operation.method == "HEAD":
         return Outcome(200, timestamp, total=working_set.snapshot.total, cache_expires=expires)
-    rows = working_set.snapshot.page[: query.limit]
+    rows = _rows(query, working_set)
     return Outcome(
         200,
         timestamp,
@@ -62,7 +62,7 @@ def delete(operation: Operation, working_set: WorkingSet, rules: Rules) -> Outco
     clock = working_set.clock(operation.route.uri)
     _expect_list_unmodified(operation, clock)
     query = _expect_query(operation, working_set)
-    rows = working_set.snapshot.page[: query.limit]
+    rows = _rows(query, working_set)
     effects = []
     for stored in rows:
         clock = next_timestamp(clock, working_set.now)
@@ -110,8 +110,14 @@ def _expect_query(operation: Operation, working_set: WorkingSet) -> queries.Quer
     return query
 
 
+def _rows(query: queries.Query, working_set: WorkingSet) -> list[Stored]:
+    """Return the objects of a page, without the one after it, which shows that there are more."""
+    page = working_set.snapshot.page
+    return page[: min(query.limit, len(page) - 1) if working_set.snapshot.is_cut else query.limit]
+
+
 def _next_token(
     query: queries.Query, rows: list[Stored], working_set: WorkingSet, nonce: str | None = None
 ) -> str | None:
-    page = working_set.snapshot.page
-    return queries.token(query, rows, page[query.limit], nonce) if len(page) > query.limit else None
+    following = working_set.snapshot.page[len(rows) :]
+    return queries.token(query, rows, following[0], nonce) if following else None

@@ -26,7 +26,7 @@ from app.parsing.parameters import (
 )
 from backends import Json
 from backends.codec import loads
-from backends.storage import NEWEST_FIRST, Clock, Filter, Order, Stored
+from backends.storage import LIVING, NEWEST_FIRST, Clock, Filter, Order, Stored
 from backends.storage.values import value_at
 from backends.storage.words import words_of
 
@@ -54,10 +54,14 @@ _SORT_KEY: Final = re.compile(r"([+-]?)([\w.]+)")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The settings of page sizes: `paginate_by` is the default and the maximum, `max_fetch_size` bounds both."""
+    """The settings of page sizes: `paginate_by` is the default and the maximum, `max_fetch_size` bounds both.
+
+    `max_fetch_bytes` limits the size of the objects in a page.
+    """
 
     paginate_by: int | None
     max_fetch_size: int
+    max_fetch_bytes: int = LIVING
 
     def page_size(self, requested: int | None) -> int:
         """Return the number of objects in a page (C-LIST-45, C-LIST-49)."""
@@ -72,7 +76,8 @@ class Query:
     `future_timestamp` is set if the only reason of the refusal is this timestamp, more than a day ahead.
     `token_nonce` is from the token of a DELETE, `anchors` are from the token of long sort values: `resume` turns them
     into `after`. `deprecated_to`: the query uses `_to` (C-LIST-26). `explain`: the answer tells how the page was read.
-    `words` are those of `_search`, which only lists with an index by texts know.
+    `words` are those of `_search`, which only lists with an index by texts know. `max_bytes` limits the size of the
+    objects in a page.
     """
 
     limit: int
@@ -90,6 +95,7 @@ class Query:
     future_timestamp: int | None = None
     explain: bool = False
     words: tuple[str, ...] = ()
+    max_bytes: int = LIVING
 
     def refusal_for(self, latest: int) -> Problem | None:
         """Return the refusal of the query on a list whose highest timestamp was *latest*, else None (C-LIST-28).
@@ -150,6 +156,7 @@ def parse(pairs: Pairs, list_uri: str, limits: Limits, now_ms: int, fields: Fiel
         future_timestamp=latest,
         explain=parameters.get("_explain") == ["true"],
         words=words_of(" ".join(parameters.get(SEARCH, ()))),
+        max_bytes=limits.max_fetch_bytes,
     )
 
 

@@ -63,6 +63,12 @@ class Features:
         "maximum number of objects in one response, even without `paginate_by`; `Next-Page` leads to the others",
         default=10000,
     )
+    storage_max_fetch_bytes: int = setting(
+        COUNT,
+        "bytes of the objects in one response, at most, though always one object; `Next-Page` leads to the others;"
+        " the lists of a batch share it",
+        default=32 * 1024 * 1024,
+    )
     pagination_token_validity_seconds: int = setting(
         INT, "seconds for which page tokens of `DELETE` on lists are valid", default=600
     )

@@ -156,6 +156,7 @@ def select_page(service: Service, operation: Operation, read: Reader) -> Selecti
         private=() if operation.writes_many else route.kind.private,
         explain=query.explain and operation.method == "GET" and route.may_have_indexes,
         words=query.words[: queries.MAX_WORDS] if route.may_have_indexes else (),
+        max_bytes=LIVING if operation.writes_many else query.max_bytes,
         unless_timestamp=none_match if isinstance(none_match, int) and none_match < LIVING else None,
     )
     return Selection(

@@ -194,9 +194,7 @@ class WriteBatch(WriteTransaction):
                 self.service, operation, lambda selection: self._read(replace(selection, ancestor_documents=True))
             )
             self.working_set.snapshot.add(page)
-            self.working_set.snapshot.page, self.working_set.snapshot.total = page.page, page.total
-            self.working_set.snapshot.full, self.working_set.snapshot.has_shared = page.full, page.has_shared
-            self.working_set.snapshot.explanation = page.explanation
+            self.working_set.snapshot.set_page(page)
         expect_implied(operation, self.working_set)
         try:
             outcome = decide_operation(self.service, operation, self.working_set)

@@ -81,6 +81,9 @@ class Dialect(Protocol):
     def text(self, document: ColumnElement[Any], without: Sequence[str] = ()) -> ColumnElement[str]:
         """Return the document's JSON text *without* the members that must not leave the storage."""
 
+    def size(self, text: ColumnElement[str]) -> ColumnElement[int]:
+        """Return the size of a text in bytes, or about that."""
+
     def member(self, document: ColumnElement[Any], name: str) -> ColumnElement[str]:
         """Return the member of the document with a name, NULL where it is missing or no string."""
 

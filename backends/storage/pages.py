@@ -83,6 +83,7 @@ FEW: Final = 100
 """The number of objects that are cheap to look up for any page."""
 
 _LIST: Final = bindparam("list", type_=Text)
+_MAX_BYTES: Final = bindparam("max_bytes", type_=BigInteger)
 _IN_BUCKET: Final = documents.c.bucket == BUCKET
 _IN_LIST: Final = (_IN_BUCKET, documents.c.list == _LIST)
 _newest: Final = (
@@ -278,7 +279,8 @@ class Pages:
     ) -> Iterator[Select[Any]]:
         """Yield the branches of a page's rows, which have a rank because UNION ALL guarantees no order.
 
-        Documents are converted to text after the LIMIT, since that costs more than the sort.
+        Documents are converted to text after the LIMIT, since that costs more than the sort. Rows after the object
+        that reaches the greatest size of the page have no text; the first two objects always have theirs.
         """
         columns, sort = self._columns(shape.query, documents)
 
@@ -288,7 +290,13 @@ class Pages:
 
         def in_rank(rows: FromClause) -> Select[Any]:
             text = self._dialect.text(rows.c.data, shape.private)
-            return branch(ROW, **object_columns(rows, text), rank=func.row_number().over())
+            # The offset makes the database convert each document once.
+            texts = select(*rows.c, text.label("text")).offset(integer(0)).subquery()
+            # Both have the same frame, so that the database walks the rows once.
+            size = self._dialect.size(texts.c.text)
+            rank, total = func.row_number().over(rows=(None, 0)), func.sum(size).over(rows=(None, 0))
+            within = case((or_(total - size < _MAX_BYTES, rank <= integer(2)), texts.c.text))
+            return branch(ROW, **object_columns(texts, within), rank=rank)
 
         for gate in gates:
             index, limit = shape.index_shape if gate.whole_list else None, gate.limit

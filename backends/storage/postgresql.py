@@ -287,6 +287,10 @@ class PostgresqlDialect:
         public = document.op("-", return_type=JSONB())(literal(list(without), ARRAY(Text))) if without else document
         return cast(public, Text)
 
+    def size(self, text: ColumnElement[str]) -> ColumnElement[int]:
+        """Return the bytes, which PostgreSQL knows without looking at the text."""
+        return func.octet_length(text)
+
     def member(self, document: ColumnElement[Any], name: str) -> ColumnElement[str]:
         """Return the text of a member that is a JSON string."""
         value = _at(document, (literal(name, Text),))

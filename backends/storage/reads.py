@@ -185,6 +185,7 @@ class Reads:
         parameters |= {
             "list": page.list,
             "limit": page.limit,
+            "max_bytes": page.max_bytes,
             "unless": page.unless_timestamp,
             **bind_values(self._dialect, "above", page.list_permissions),
             **bind_values(self._dialect, "own", page.object_permissions or ()),
@@ -305,7 +306,7 @@ def collect(rows: Iterable[Any]) -> Snapshot:
     page: dict[int, Stored] = {}
     for row in rows:
         source, a, b, c, n, m, d, rank = row
-        if source == ROW:
+        if source == ROW and c is not None:
             page[rank] = Stored(a, n, d == 1, m, c)
         elif source == GRANT:
             snapshot.grants.setdefault(a, {}).setdefault(b, set()).add(c)
@@ -328,9 +329,11 @@ def collect(rows: Iterable[Any]) -> Snapshot:
 
 
 def _add_single(snapshot: Snapshot, row: Any) -> None:
-    """Add a row of a source that has one row, or one for each branch."""
+    """Add a row of a source that has one row, or one for each branch, or an object that a page leaves out."""
     source, a, b, c, n, *_ = row
-    if source == TOTAL:
+    if source == ROW:
+        snapshot.is_cut = True
+    elif source == TOTAL:
         snapshot.total += n
     elif source == FULL:
         snapshot.full = n == 1

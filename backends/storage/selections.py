@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from backends import Json
-from backends.storage.objects import User
+from backends.storage.objects import LIVING, User
 
 
 class Missing:
@@ -66,6 +66,8 @@ class Page:
       of `object_permissions` (None: any permission).
     - `private` names the fields that must not leave the storage.
     - No rows are returned when the timestamp of the list equals `unless_timestamp`.
+    - `max_bytes`: the page ends with the object that reaches this size, or with the second one. The snapshot tells
+      whether others were left out (`is_cut`).
     - `explain`: the snapshot has `explanation`, which may cost one more statement.
     """
 
@@ -84,6 +86,7 @@ class Page:
     explain: bool = False
     words: tuple[str, ...] = ()
     texts: tuple[tuple[tuple[str, ...], ...], ...] = ()
+    max_bytes: int = LIVING
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ class Snapshot:
     - `grants`: URI to permission to principals; `groups`: principal to the groups that it is in.
     - `fully_granted`: objects of whose grants none is missing, for a selection with `ancestor_grants`.
     - `members`: group to its members, for each group of the selection, also one without members.
+    - `is_cut`: the page ends where its objects reach `Page.max_bytes`, and there are others.
     - `full`: the page is of the whole list. `has_shared`: it is not, and some object of the list is shared with the
       readers, whether or not it matches the filters.
     - `locked`: the lists whose clocks this transaction has locked, for a read that was sent with their lock.
@@ -50,6 +51,7 @@ class Snapshot:
     locked: set[str] = field(default_factory=set)
     members: dict[str, set[str]] = field(default_factory=dict)
     page: list[Stored] = field(default_factory=list)
+    is_cut: bool = False
     total: int = 0
     full: bool = False
     has_shared: bool = False
@@ -69,3 +71,9 @@ class Snapshot:
             self.groups.setdefault(user, set()).update(groups)
         self.clocks |= other.clocks
         self.members |= other.members
+
+    def set_page(self, other: Snapshot) -> None:
+        """Replace the page, and what is said about it, by the page of *other*."""
+        self.page, self.is_cut, self.total = other.page, other.is_cut, other.total
+        self.full, self.has_shared = other.full, other.has_shared
+        self.explanation = other.explanation

@@ -25,6 +25,7 @@ from sqlalchemy import (
     Connection,
     Engine,
     FromClause,
+    Integer,
     Join,
     LargeBinary,
     Select,
@@ -34,6 +35,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    cast,
     column,
     event,
     exists,
@@ -418,6 +420,10 @@ class SqliteDialect:
         if not without:
             return document
         return func.json_remove(document, *(literal(f'$."{name}"', Text) for name in without), type_=Text)
+
+    def size(self, text: ColumnElement[str]) -> ColumnElement[int]:
+        """Return the bytes; SQLite has a function for them from 3.43 on."""
+        return func.length(cast(text, LargeBinary), type_=Integer)
 
     def member(self, document: ColumnElement[Any], name: str) -> ColumnElement[str]:
         """Return the text of a member that is a JSON string."""
