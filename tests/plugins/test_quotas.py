@@ -196,6 +196,18 @@ ACTIONS: dict[str, Any] = {
         ("PUT", f"{C}3/records/1", None),
         ("DELETE", f"{C}3", None),
     ],
+    "makes a bucket, and in it a collection that it deletes": [
+        ("PUT", "/buckets/new", {"data": {"t": "x"}}),
+        ("PUT", "/buckets/new/collections/n", None),
+        ("DELETE", "/buckets/new/collections/n", None),
+    ],
+    "makes a bucket again, and in it a collection that it deletes": [
+        ("DELETE", B, None),
+        ("PUT", B, {"data": {"t": "x"}}),
+        ("PUT", C, None),
+        ("PUT", f"{RECORDS}/9", None),
+        ("DELETE", f"{B}/collections", None),
+    ],
     "deletes all collections, and writes elsewhere": [
         ("DELETE", f"{B}/collections", None),
         ("PUT", "/buckets/other/collections/o/records/8", None),

@@ -36,12 +36,13 @@ class Changes:
     """The changes of a request: by the URI of a bucket or collection, after all in the deleted ones is given back.
 
     What a request adds to a collection before it deletes it is forgotten with it. An object that is deleted with its
-    bucket or collection has no effect of its own, so their stored numbers are subtracted.
+    bucket or collection has no effect of its own, so their stored numbers are subtracted. `new_buckets` have no row.
     """
 
     usages: dict[str, Usage] = field(default_factory=dict)
     deleted_collections: dict[str, set[str]] = field(default_factory=dict)
     deleted_buckets: set[str] = field(default_factory=set)
+    new_buckets: set[str] = field(default_factory=set)
 
     def add(self, effect: Effect, size: int) -> None:
         """Add the effect of one operation, in their order, on an object of a kind that is counted, with its size."""
@@ -50,6 +51,8 @@ class Changes:
         if kind == "bucket" and effect.new.deleted:
             self._forget_bucket(bucket)
             return
+        if kind == "bucket" and effect.old is None:
+            self.new_buckets.add(bucket)
         number = (not effect.new.deleted) - (effect.old is not None)
         if kind == "collection" and effect.new.deleted:
             self._forget_collection(bucket, uri)
