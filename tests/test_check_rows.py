@@ -211,6 +211,10 @@ CORRUPTIONS: Mapping[str, tuple[Sequence[Corruption], Sequence[tuple[str, str]]]
         [_member()],
         [(G, "the membership of eve has not ended although the group does not name the user")],
     ),
+    "a member whom a group does not name that names a number too": (
+        [_change(G, data={"members": ["account:x", DORA, "bob", 5]}), _member()],
+        [(G, "the membership of eve has not ended although the group does not name the user")],
+    ),
     "users whom the group names alone": (
         [_sql(f"DELETE FROM members WHERE principal = '{G}'")],
         [(G, "its document names users who are no members")],

@@ -94,7 +94,7 @@ class Dialect(Protocol):
         """Return the condition that the member of the document with a name is `true`; never NULL."""
 
     def elements(self, document: ColumnElement[Any], name: str) -> FromClause:
-        """Return the elements of an array of strings in a document as a table with the column `value`."""
+        """Return the strings in an array of a document as a table with the column `value`."""
 
     def with_member(self, document: ColumnElement[Any], name: str, value: ColumnElement[Any]) -> ColumnElement[Any]:
         """Return the document with the member *name* set to a number or a text."""

@@ -124,6 +124,7 @@ _TRANSACTION: Final = "pg_current_xact_id_if_assigned()::xid"
 _NOTHING: Final = literal_column("''", Text)
 _BLANK: Final = literal_column("' '", Text)
 _STRING: Final = literal_column("'string'", Text)
+_STRINGS: Final = """'$[*] ? (@.type() == "string")'"""
 _ARRAY: Final = literal_column("'array'", Text)
 _NUMBER: Final = literal_column("'number'", Text)
 _NULL: Final = literal_column("'null'::jsonb", JSONB)
@@ -306,9 +307,10 @@ class PostgresqlDialect:
         return _within(document, literal(f'{{"{name}": true}}', Text))
 
     def elements(self, document: ColumnElement[Any], name: str) -> FromClause:
-        """Expand the array, if it is one."""
+        """Expand the strings of the array, if it is one."""
         value = _at(document, (literal(name, Text),))
-        array = case((_type(value) == _ARRAY, value), else_=literal_column("'[]'::jsonb", JSONB))
+        strings = func.jsonb_path_query_array(value, literal_column(_STRINGS, JSONPATH))
+        array = case((_type(value) == _ARRAY, strings), else_=literal_column("'[]'::jsonb", JSONB))
         return func.jsonb_array_elements_text(array).table_valued(Column("value", Text))
 
     def with_member(self, document: ColumnElement[Any], name: str, value: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -422,7 +424,7 @@ class PostgresqlDialect:
         return cast(column, Text) if is_json(column) else column
 
     def insert_rows(self, connection: Connection, table: Table, rows: Sequence[Sequence[Any]]) -> None:
-        """Use COPY, which takes half of the time of INSERTs with many rows."""
+        """Use COPY."""
         arrays = [is_array(column) for column in table.columns]
         names = ", ".join(f'"{column.name}"' for column in table.columns)
         cursor: Any = connection.connection.cursor()

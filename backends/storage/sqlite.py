@@ -235,6 +235,7 @@ def register(connection: sqlite3.Connection) -> None:
         ("document_like", 3, _like),
         ("document_contains", 4, _contains),
         ("document_has_words", -1, _has_words),
+        ("document_strings", 2, _strings),
         ("text_like", 2, matches_pattern),
         ("segment", 2, _segment),
         ("from_hex", 1, _from_hex),
@@ -253,6 +254,11 @@ def _like(document: str, path: str, pattern: str) -> bool:
 def _contains(document: str, path: str, values: str, mode: int) -> bool:
     value, keys = value_at(_document(document), _constant(path)), _order_keys(values)
     return order_key(value) in keys if _MODES[mode] == "in" else contains(value, keys, every=_MODES[mode] == "contains")
+
+
+def _strings(document: str, name: str) -> str:
+    array = _document(document).get(name)
+    return dumps([element for element in array if isinstance(element, str)] if isinstance(array, list) else [])
 
 
 def _has_words(document: str, words: str, *paths: str) -> bool:
@@ -443,8 +449,9 @@ class SqliteDialect:
         return kind.is_not_distinct_from(literal("true", Text))
 
     def elements(self, document: ColumnElement[Any], name: str) -> FromClause:
-        """Call `json_each`."""
-        return func.json_each(document, literal(f'$."{name}"', Text)).table_valued(column("value", Text))
+        """Call `json_each` with an array of the strings of the array, if it is one."""
+        strings = func.document_strings(document, literal(name, Text))
+        return func.json_each(strings).table_valued(column("value", Text))
 
     def with_member(self, document: ColumnElement[Any], name: str, value: ColumnElement[Any]) -> ColumnElement[Any]:
         """Set the member; `json_set` keeps the others unchanged, long integers too."""
