@@ -6,7 +6,7 @@ BIN := .venv/bin
 DATA := data
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-monitoring serve test test-fast coverage stop check faults faults-quick bench bench-quick vendor screenshots lock audit clean
+.PHONY: help install install-monitoring serve test test-servers test-fast coverage stop check faults faults-quick bench bench-quick vendor screenshots lock audit clean
 
 help:  ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,9 +42,15 @@ serve: install $(DATA)/secret  ## Serve http://127.0.0.1:8888/v1/ from an embedd
 
 # Three workers for two cores: many tests wait for servers. A worker that has none left takes over tests of another.
 # The many processes that the tests start would compile every module anew.
-test: export PYTHONDONTWRITEBYTECODE :=
-test: install  ## Run all tests, or those of T (T=tests/api/test_batch.py)
-	$(BIN)/pytest -n 3 --dist worksteal $(T)
+test test-servers: export PYTHONDONTWRITEBYTECODE :=
+test: install  ## Run all tests but those of test-servers, or those of T (T=tests/api/test_batch.py)
+	$(BIN)/pytest -n 3 --dist worksteal $(or $(T),tests $(addprefix --ignore=,$(SERVERS)))
+
+# These wait for servers and browsers more than they compute.
+SERVERS := tests/deploy tests/production tests/clients tests/console tests/faults tests/test_bench.py
+
+test-servers: install  ## Run the tests with other servers, clients and browsers, and with broken ones
+	$(BIN)/pytest -n 3 --dist worksteal $(SERVERS)
 
 test-fast: install  ## Run the tests that need no server and no database
 	$(BIN)/pytest -q tests/rules tests/test_architecture.py tests/test_documentation.py tests/test_settings_doc.py
