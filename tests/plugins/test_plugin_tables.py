@@ -21,20 +21,26 @@ from tests.support.client import Client
 from tests.support.services import ROOT
 
 RECORDS = "/buckets/b/collections/c/records"
-SETTINGS: Mapping[str, Any] = {"kinto.includes": "kinto_likes", "kinto.like_id_generator": "kinto.views.NameGenerator"}
+INCLUDED = "kinto_likes kinto_likes.numbers"
+SETTINGS: Mapping[str, Any] = {"kinto.includes": INCLUDED, "kinto.like_id_generator": "kinto.views.NameGenerator"}
+MOST_LINES = 30
+"""The lines that a plugin with a kind, a table and a rule needs, without empty ones."""
 
 
 @pytest.fixture(autouse=True)
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Write the two files of the document where they can be imported."""
+    """Write the files of the document where they can be imported."""
     section = (ROOT / "docs" / "writing-plugins.md").read_text().partition("## Tables and commands of its own")[2]
-    module, step = re.findall(r"^```python\n(.+?)^```$", section, re.MULTILINE | re.DOTALL)[:2]
+    module, step, numbers = re.findall(r"^```python\n(.+?)^```$", section, re.MULTILINE | re.DOTALL)[:3]
+    assert len(list(filter(None, module.splitlines()))) <= MOST_LINES
     folder = tmp_path / "kinto_likes"
     (folder / "versions").mkdir(parents=True)
     (folder / "__init__.py").write_text(module)
     (folder / "versions" / "0001_tables.py").write_text(step)
+    (folder / "numbers.py").write_text(numbers)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "kinto_likes", raising=False)
+    for name in INCLUDED.split():
+        monkeypatch.delitem(sys.modules, name, raising=False)
 
 
 @pytest.fixture
@@ -154,7 +160,7 @@ def ini_of(url: str, folder: Path) -> str:
     file = folder / "kinto.ini"
     backend = "postgresql" if url.startswith("postgres") else "sqlite"
     lines = ("[app:main]", f"kinto.storage_backend = {backend}", f"kinto.storage_url = {url.replace('%', '%%')}")
-    file.write_text("\n".join((*lines, "kinto.includes = kinto_likes", "")))
+    file.write_text("\n".join((*lines, f"kinto.includes = {INCLUDED}", "")))
     return str(file)
 
 
