@@ -245,17 +245,17 @@ class Reader:
         if route.parent is None:
             self._lists_at_top[name] = entry
             return None
-        return _completed(entry, self._counts.pop(name, _Count()), exists=exists)
+        return _complete(entry, self._counts.pop(name, _Count()), exists=exists)
 
     def _end_lists_at_top(self) -> Iterator[ListEntry]:
         """Yield the lists at the top; those that a dump of some buckets lacks have the clock 0."""
         names = sorted(self._lists_at_top.keys() | self._counts_at_top.keys())
         for name in names:
             entry = self._lists_at_top.get(name, ListEntry(name, 0, 0, 0, None))
-            yield _completed(entry, self._counts_at_top.get(name, _Count()), exists=True)
+            yield _complete(entry, self._counts_at_top.get(name, _Count()), exists=True)
 
 
-def _completed(entry: ListEntry, count: _Count, *, exists: bool) -> ListEntry:
+def _complete(entry: ListEntry, count: _Count, *, exists: bool) -> ListEntry:
     """Return a list with the number of its objects, and a clock that is not below any of them.
 
     The clock of a list that no longer *exists* keeps its last number.
@@ -265,9 +265,9 @@ def _completed(entry: ListEntry, count: _Count, *, exists: bool) -> ListEntry:
     return replace(entry, last_modified=last_modified, floor=min(entry.floor, last_modified), count=living)
 
 
-def _expect_members(line: dict[str, Json], known: set[str]) -> None:
+def _expect_members(line: dict[str, Json], names: set[str]) -> None:
     for name in line:
-        if name not in known:
+        if name not in names:
             _refuse(name, "it is unknown")
 
 
@@ -321,7 +321,7 @@ def _grants(line: dict[str, Json], *, deleted: bool) -> list[Grant]:
     if deleted and grants:
         _refuse("permissions", "a tombstone has none")
     for place, values in enumerate(_array(line, "former_permissions")):
-        permission, principal, since, until = _ended(values, 4, f"former_permissions.{place}")
+        permission, principal, since, until = _read_ended_interval(values, 4, f"former_permissions.{place}")
         grants.append(Grant(permission, principal, since, until))
     for grant in grants:
         _expect_name(grant.permission, "permissions")
@@ -339,7 +339,7 @@ def _memberships(line: dict[str, Json], route: Route, *, deleted: bool) -> list[
     if deleted and memberships:
         _refuse("members", "a tombstone has none")
     for place, values in enumerate(_array(line, "former_members")):
-        user_id, since, until = _ended(values, 3, f"former_members.{place}")
+        user_id, since, until = _read_ended_interval(values, 3, f"former_members.{place}")
         memberships.append(Membership(user_id, since, until))
     if memberships and not route.kind.membership:
         _refuse("members", f"a {route.kind.name} has none")
@@ -364,7 +364,7 @@ def _array(line: dict[str, Json], field: str) -> list[Json]:
     return value
 
 
-def _ended(values: Json, length: int, field: str) -> list[Any]:
+def _read_ended_interval(values: Json, length: int, field: str) -> list[Any]:
     if not isinstance(values, list) or len(values) != length:
         _refuse(field, f"it is no array of {length} values")
     since, until = (_in_range(value, field) for value in values[-2:])
