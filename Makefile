@@ -55,9 +55,9 @@ test-servers: install  ## Run the tests with other servers, clients and browsers
 test-fast: install  ## Run the tests that need no server and no database
 	$(BIN)/pytest -q tests/rules tests/test_architecture.py tests/test_documentation.py tests/test_settings_doc.py
 
-coverage: install  ## Run rules, API and plugins without PostgreSQL; print what of app/ they leave out, 3 % at most
+coverage: install  ## Run rules, API, plugins and dumps without PostgreSQL; print what of app/ they leave out, 3 % at most
 	$(BIN)/coverage erase
-	COVERAGE_PROCESS_START=pyproject.toml $(BIN)/coverage run -m pytest -q -k "not postgresql" tests/rules tests/api tests/plugins
+	COVERAGE_PROCESS_START=pyproject.toml $(BIN)/coverage run -m pytest -q -k "not postgresql" tests/rules tests/api tests/plugins tests/test_dumps.py
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report --include 'app/*' --fail-under 97
 
