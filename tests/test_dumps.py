@@ -173,7 +173,7 @@ def _numbers(app: Flask, bucket: str) -> list[Any]:
     return [(uri.removeprefix(bucket), *numbers) for uri, *numbers in rows if any(numbers)]
 
 
-@pytest.mark.parametrize(("origin", "target"), DIRECTIONS[1:3], indirect=["target"])
+@pytest.mark.parametrize(("origin", "target"), DIRECTIONS[:3], indirect=["target"])
 def test_one_bucket_is_loaded_under_another_name(
     sources: Mapping[str, Source], origin: str, target: str, tmp_path: Path
 ) -> None:
