@@ -1,12 +1,12 @@
 // The collections of a bucket.
 
 import { html, useState } from "../vendor/preact.js";
-import { batch, send } from "../core/api.js";
+import { batch } from "../core/api.js";
 import { useLoad } from "../core/loading.js";
-import { ID_PATTERN, linkTo, open } from "../core/routes.js";
+import { linkTo } from "../core/routes.js";
 import { loadCollections, loadTree } from "../core/tree.js";
-import { Button, Empty, ErrorBox, Loaded, TextField } from "../parts/controls.js";
-import { Dialog } from "../parts/dialogs.js";
+import { Button, Empty, Loaded } from "../parts/controls.js";
+import { CreateDialog } from "../parts/create_dialog.js";
 import { attributesOf, FieldsBuilder } from "../parts/fields_builder.js";
 import { t } from "../strings.js";
 
@@ -24,33 +24,11 @@ async function loadCounts(bucket) {
 }
 
 function CreateCollection({ bucket, onClose }) {
-  const [id, setId] = useState("");
   const [fields, setFields] = useState([{ name: "title", type: "text" }]);
-  const [error, setError] = useState(null);
-  const create = async (event) => {
-    event.preventDefault();
-    const path = `/buckets/${bucket}/collections/${id}`;
-    try {
-      const data = fields.some((field) => field.name.trim()) ? attributesOf(fields) : {};
-      await send("PUT", path, { body: { data }, headers: { "If-None-Match": "*" } });
-      await loadTree();
-      onClose();
-      open(path, "records");
-    } catch (failure) {
-      setError(failure.status === 412 ? { status: 412, message: t.collection.exists(id) } : failure);
-    }
-  };
-  return html`<${Dialog} title=${t.collection.create} onClose=${onClose}>
-    <form onSubmit=${create}>
-      <${TextField} label=${t.collection.id} hint=${t.hints.id} value=${id} onInput=${setId} required
-        pattern=${ID_PATTERN} autofocus />
-      <${FieldsBuilder} fields=${fields} onChange=${setFields} />
-      <${ErrorBox} error=${error} />
-      <div class="dialog-actions">
-        <${Button} onClick=${onClose}>${t.actions.cancel}<//>
-        <${Button} type="submit" kind="primary">${t.actions.create}<//>
-      </div>
-    </form>
+  const attributes = () => (fields.some((field) => field.name.trim()) ? attributesOf(fields) : {});
+  return html`<${CreateDialog} list=${`/buckets/${bucket}/collections`} view="records" texts=${t.collection}
+    attributes=${attributes} onCreated=${loadTree} onClose=${onClose}>
+    <${FieldsBuilder} fields=${fields} onChange=${setFields} />
   <//>`;
 }
 

@@ -1,12 +1,12 @@
 // The groups of a bucket: their members, and what the members may do because of the group.
 
 import { html, useState } from "../vendor/preact.js";
-import { batch, send } from "../core/api.js";
+import { batch } from "../core/api.js";
 import { useLoad } from "../core/loading.js";
-import { ID_PATTERN, linkTo, open } from "../core/routes.js";
+import { linkTo } from "../core/routes.js";
 import { loadCollections, loadGroups } from "../core/tree.js";
-import { Button, Empty, ErrorBox, Loaded, TextField } from "../parts/controls.js";
-import { Dialog } from "../parts/dialogs.js";
+import { Button, Empty, Loaded } from "../parts/controls.js";
+import { CreateDialog } from "../parts/create_dialog.js";
 import { principalName } from "../parts/principal_input.js";
 import { t } from "../strings.js";
 
@@ -35,30 +35,8 @@ async function load(bucket) {
 }
 
 function CreateGroup({ bucket, onClose }) {
-  const [id, setId] = useState("");
-  const [error, setError] = useState(null);
-  const create = async (event) => {
-    event.preventDefault();
-    const path = `/buckets/${bucket}/groups/${id}`;
-    try {
-      await send("PUT", path, { body: { data: { members: [] } }, headers: { "If-None-Match": "*" } });
-      onClose();
-      open(path, "attributes");
-    } catch (failure) {
-      setError(failure.status === 412 ? { status: 412, message: t.group.exists(id) } : failure);
-    }
-  };
-  return html`<${Dialog} title=${t.group.create} onClose=${onClose}>
-    <form onSubmit=${create}>
-      <${TextField} label=${t.group.id} hint=${t.hints.id} value=${id} onInput=${setId} required
-        pattern=${ID_PATTERN} autofocus />
-      <${ErrorBox} error=${error} />
-      <div class="dialog-actions">
-        <${Button} onClick=${onClose}>${t.actions.cancel}<//>
-        <${Button} type="submit" kind="primary">${t.actions.create}<//>
-      </div>
-    </form>
-  <//>`;
+  return html`<${CreateDialog} list=${`/buckets/${bucket}/groups`} view="attributes" texts=${t.group}
+    attributes=${() => ({ members: [] })} onClose=${onClose} />`;
 }
 
 function Effects({ effects }) {

@@ -2,41 +2,18 @@
 
 import { html, useState } from "../vendor/preact.js";
 import { shortPath } from "../core/access.js";
-import { send } from "../core/api.js";
 import { useLoad } from "../core/loading.js";
-import { ID_PATTERN, linkTo, open } from "../core/routes.js";
+import { linkTo } from "../core/routes.js";
 import { hello, userId } from "../core/session.js";
 import { loadSharedRecords, loadTree, tree } from "../core/tree.js";
-import { Button, Empty, ErrorBox, Heading, Loaded, TextField } from "../parts/controls.js";
-import { Dialog } from "../parts/dialogs.js";
+import { Button, Empty, Heading, Loaded } from "../parts/controls.js";
+import { CreateDialog } from "../parts/create_dialog.js";
 import { t } from "../strings.js";
 import { Guide } from "./guide.js";
 
 export function CreateBucket({ onClose }) {
-  const [id, setId] = useState("");
-  const [error, setError] = useState(null);
-  const create = async (event) => {
-    event.preventDefault();
-    try {
-      await send("PUT", `/buckets/${id}`, { body: { data: {} }, headers: { "If-None-Match": "*" } });
-      await loadTree();
-      onClose();
-      open(`/buckets/${id}`, "collections");
-    } catch (failure) {
-      setError(failure.status === 412 ? { status: 412, message: t.bucket.exists(id) } : failure);
-    }
-  };
-  return html`<${Dialog} title=${t.bucket.create} onClose=${onClose}>
-    <form onSubmit=${create}>
-      <${TextField} label=${t.bucket.id} hint=${t.hints.id} value=${id} onInput=${setId} required
-        pattern=${ID_PATTERN} autofocus />
-      <${ErrorBox} error=${error} />
-      <div class="dialog-actions">
-        <${Button} onClick=${onClose}>${t.actions.cancel}<//>
-        <${Button} type="submit" kind="primary">${t.actions.create}<//>
-      </div>
-    </form>
-  <//>`;
+  return html`<${CreateDialog} list="/buckets" view="collections" texts=${t.bucket} onCreated=${loadTree}
+    onClose=${onClose} />`;
 }
 
 function Cards({ ids }) {
