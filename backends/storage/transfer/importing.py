@@ -67,7 +67,7 @@ class Import:
         if isinstance(entry, ObjectEntry):
             self._add_object(entry)
         elif entry.list in self._clocks_at_top:
-            self._update_clock(self._raised(entry))
+            self._update_clock(self._after_import(entry))
         else:
             self._add_list(entry)
 
@@ -95,7 +95,7 @@ class Import:
             place = bucket_of(entry.list), entry.list, slot
             self._indexes.add((*place, new_prefix().hex(), index.definition, index.origin, WANTED, "", now))
 
-    def _raised(self, entry: ListEntry) -> ListEntry:
+    def _after_import(self, entry: ListEntry) -> ListEntry:
         """Return the list as it is after the import; a dump of some buckets has no clock of it, and the floor 0."""
         if entry.floor:
             return entry
@@ -134,7 +134,7 @@ class BucketImport(Import):
     def add(self, entry: Entry) -> None:
         """Write an entry; the bucket itself begins now."""
         if isinstance(entry, ListEntry):
-            self._add_list(self._restarted(entry))
+            self._add_list(self._above_former(entry))
         elif entry.uri == self._uri:
             document = {**loads(entry.text), "last_modified": self._stamp}
             living = [grant._replace(since=self._stamp) for grant in entry.grants if grant.until == LIVING]
@@ -146,13 +146,13 @@ class BucketImport(Import):
     def finish(self) -> None:
         """Write the rows that wait, the lists that only the former bucket had, and the list of buckets."""
         for name in list(self._former):
-            self._add_list(self._restarted(ListEntry(name, 0, 0, 0, None)))
+            self._add_list(self._above_former(ListEntry(name, 0, 0, 0, None)))
         super().finish()
         place = clocks.c.bucket == self._list, clocks.c.list == self._list
         columns = {"last_modified": self._stamp, "count": self._clock.count + 1}
         self._connection.execute(update(clocks).where(*place).values(columns))
 
-    def _restarted(self, entry: ListEntry) -> ListEntry:
+    def _above_former(self, entry: ListEntry) -> ListEntry:
         """Return a list with clock and floor above those that a list of this name had."""
         former = self._former.pop(entry.list, None)
         if former is None:
