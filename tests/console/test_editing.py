@@ -169,3 +169,66 @@ def test_a_collection_gets_other_fields_and_columns(open_tab: Open, alice: str, 
     tab.page.get_by_label("due").fill("2026-12-24")
     tab.button("Create").click()
     expect(tab.rows().first).to_have_text(re.compile("2026-12-24"))
+
+
+def test_long_numbers_keep_their_digits(open_tab: Open, alice: str, bucket: str) -> None:
+    """A form would round them, so the record is edited as JSON; numbers deep inside and those of others too."""
+    path = f"/buckets/{bucket}/collections/long"
+    numbers = {"id_of_tweet": 12345678901234567890, "deep": [{"exact": 9007199254740993}], "short": 1.5}
+    tab = open_tab(alice)
+    tab.put(path)
+    tab.put(f"{path}/records/r", title="one", **numbers)
+    tab.open(f"{path}/records")
+    expect(tab.rows()).to_contain_text("12345678901234567890")
+    tab.open(f"{path}/records/r/attributes")
+    editor = tab.page.locator(".cm-content")
+    expect(editor).to_contain_text("9007199254740993")
+    tab.edit_json(editor.inner_text().replace("one", "two"))
+    tab.button("Save").click()
+    tab.notice("Saved.")
+
+    record = tab.ask("GET", f"{path}/records/r")["data"]
+    assert {name: record[name] for name in numbers} == numbers
+    assert record["title"] == "two"
+    tab.view("History")
+    tab.page.locator(".entry").last.get_by_role("button", name="Changes").click()
+    tab.button("Go back to this version").click()
+    tab.notice("it is a new change in the history")
+    record = tab.ask("GET", f"{path}/records/r")["data"]
+    assert {name: record[name] for name in numbers} == numbers
+    assert record["title"] == "one"
+
+
+def test_a_record_is_called_by_its_title(open_tab: Open, alice: str, bucket: str) -> None:
+    path = f"/buckets/{bucket}/collections/tasks/records/r"
+    tab = open_tab(alice)
+    tab.put(path, title="Buy <b>milk</b>", number=1)
+    tab.open(path)
+    heading = tab.page.get_by_role("heading", level=1)
+    expect(heading).to_have_text("Buy <b>milk</b>")
+    tab.page.get_by_label("title").fill("Buy oats")
+    tab.button("Save").click()
+    expect(heading).to_have_text("Buy oats")
+    tab.view("History")
+    expect(tab.page.locator(".entry").last.get_by_role("link")).to_have_text("Buy <b>milk</b>")
+
+
+def test_permissions_that_are_not_saved_are_not_left_by_chance(open_tab: Open, alice: str, bucket: str) -> None:
+    tab = open_tab(alice).open(f"/buckets/{bucket}/permissions")
+    tab.page.get_by_label("Share with").fill("bob")
+    tab.button("Share").click()
+    questions: list[str] = []
+
+    def stay(dialog: Dialog) -> None:
+        questions.append(dialog.message)
+        dialog.dismiss()
+
+    tab.page.on("dialog", stay)
+    tab.view("Collections")
+    expect(tab.page.get_by_role("row", name="account:bob")).to_be_visible()
+    assert len(questions) == 1
+    tab.button("Save permissions").click()
+    tab.notice("The permissions were saved.")
+    tab.view("Collections")
+    expect(tab.page.get_by_role("link", name="tasks").last).to_be_visible()
+    assert len(questions) == 1

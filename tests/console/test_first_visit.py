@@ -101,6 +101,21 @@ def test_the_guide_does_not_take_the_bucket_of_somebody_else(
     expect(tab.page.get_by_text("No records yet")).to_be_visible()
 
 
+def test_what_a_friend_shares_appears_by_itself_and_the_guide_stays(
+    open_tab: Open, alice: str, bucket: str, user: Callable[[str], str]
+) -> None:
+    bob = user("bob")
+    tab = open_tab(bob).open()
+    tab.page.get_by_label("Collection id").fill("typed")
+    list_path = f"/buckets/{bucket}/collections/tasks"
+    open_tab(alice).ask("PATCH", list_path, json={"permissions": {"read": [f"account:{bob}"]}})
+
+    expect(tab.page.get_by_role("link", name=f"{bucket}/tasks")).to_be_visible()
+    expect(tab.page.get_by_label("Collection id")).to_have_value("typed")
+    tab.button("Cancel").click()
+    expect(tab.page.get_by_role("heading", level=1)).to_have_text("Buckets")
+
+
 def test_a_session_that_ends_keeps_what_was_typed(open_tab: Open, alice: str, bucket: str) -> None:
     """The password is changed elsewhere: saving asks for it, and nothing of the form is lost."""
     tab = open_tab(alice).open(f"/buckets/{bucket}/collections/tasks/create")

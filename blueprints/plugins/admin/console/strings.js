@@ -143,9 +143,7 @@ export const t = {
     shared: "Shared",
     sharedTitle: "Shared with you",
     sharedHint: "Others have given you permissions on these.",
-    object: "Object",
-    kind: "Kind",
-    rights: "You may",
+    rights: (names) => `You may: ${names}`,
   },
   bucket: {
     id: "Bucket id",
@@ -232,6 +230,7 @@ export const t = {
     leave: "What you have typed is not saved. Leave all the same?",
     notJson: (error) => `The text is no JSON: ${error}`,
     notObject: "The text is JSON, but no object: it begins with { and ends with }.",
+    longNumbers: "It has a number with more digits than a form can hold. As JSON it keeps all of them.",
     invalid: "Some fields are not as the schema wants them.",
   },
   form: { add: "Add", remove: "Remove", up: "Move up", down: "Move down", copy: "Copy", clear: "Clear" },

@@ -1,5 +1,6 @@
 // Send requests to the HTTP API that every client uses. Nothing else of the console talks to the server.
 
+import { parseJson } from "./json.js";
 import { expired, hello, session } from "./session.js";
 import { t } from "../strings.js";
 
@@ -77,7 +78,7 @@ export async function send(method, path, { body, query, headers = {}, authorizat
 
 function parse(text) {
   try {
-    return text === "" ? null : JSON.parse(text);
+    return text === "" ? null : parseJson(text);
   } catch {
     return null;
   }

@@ -1,6 +1,7 @@
 // Write the rows of a file in batches. An import that was stopped goes on where it was, with the same file.
 
 import { ApiError, batchSize, send } from "./api.js";
+import { isLong } from "./json.js";
 
 const TRIES = 4;
 const WAIT_MILLISECONDS = 2000;
@@ -44,9 +45,15 @@ function remember(list, fingerprint, position) {
   sessionStorage.setItem(`import:${list}:${fingerprint}`, String(position));
 }
 
+/** Return the id that a row has as text or number, null for others. */
+function textOf(id) {
+  if (isLong(id)) return JSON.stringify(id);
+  return typeof id === "string" || typeof id === "number" ? String(id) : null;
+}
+
 function requestOf(list, fingerprint, { line, data }) {
   const { last_modified: _, schema, ...attributes } = data;
-  const id = typeof data.id === "string" || typeof data.id === "number" ? String(data.id) : idOf(fingerprint, line);
+  const id = textOf(data.id) ?? idOf(fingerprint, line);
   if (schema !== undefined && !Number.isInteger(schema)) attributes.schema = schema;
   return { method: "PUT", path: `${list}/${encodeURIComponent(id)}`, body: { data: { ...attributes, id } } };
 }

@@ -82,6 +82,17 @@ export function valueAt(object, name) {
     .reduce((value, part) => (value !== null && typeof value === "object" ? value[part] : undefined), object);
 }
 
+const USUAL_LABELS = ["title", "name", "label", "subject"];
+const LONGEST_LABEL = 80;
+
+/** Return what people call a record: the first of the columns that its collection names, or a usual field; or null. */
+export function labelOf(collection, record) {
+  const columns = Array.isArray(collection.displayFields) ? collection.displayFields.slice(0, 1) : [];
+  const values = [...columns, ...USUAL_LABELS].map((name) => valueAt(record, String(name)));
+  const label = values.find((value) => typeof value === "string" && value.trim() !== "");
+  return label === undefined ? null : label.length > LONGEST_LABEL ? `${label.slice(0, LONGEST_LABEL)}…` : label;
+}
+
 /** Return how the list is sorted: the field, and whether descending. */
 export function sortOf(query, collection) {
   const sort = query.get("_sort") || (typeof collection.sort === "string" && collection.sort) || "-last_modified";

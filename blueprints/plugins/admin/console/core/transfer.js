@@ -1,5 +1,7 @@
 // Turn files into rows and rows into files: JSON lines, JSON, CSV.
 
+import { isLong, parseJson } from "./json.js";
+
 /** @typedef {{line: number, data: object | null, error: string | null}} Row */
 
 const loadCsv = () => import("../vendor/csv.js").then((module) => module.Papa);
@@ -22,7 +24,7 @@ export async function parseRows(text, format, schema) {
 
 function parseLine(line, number) {
   try {
-    return checked(JSON.parse(line), number);
+    return checked(parseJson(line), number);
   } catch (error) {
     return { line: number, data: null, error: error.message };
   }
@@ -36,7 +38,7 @@ function checked(value, line) {
 
 function parseArray(text) {
   try {
-    const value = JSON.parse(text);
+    const value = parseJson(text);
     const rows = Array.isArray(value) ? value : Array.isArray(value?.data) ? value.data : [value];
     return rows.map((each, index) => checked(each, index + 1));
   } catch (error) {
@@ -65,8 +67,9 @@ function valueOf(cell, rule) {
   if (rule?.type === "string") return cell;
   if (!/^(-?\d|true$|false$|null$|[[{])/.test(cell)) return cell;
   try {
-    const value = JSON.parse(cell);
-    // Long digits are names, not numbers: they would lose some.
+    const value = parseJson(cell);
+    // Without a rule, long digits are names, and so is what a number would be written in another way.
+    if (isLong(value)) return ["integer", "number"].includes(rule?.type) ? value : cell;
     return typeof value === "number" && String(value) !== cell ? cell : value;
   } catch {
     return cell;

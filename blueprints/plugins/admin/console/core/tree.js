@@ -2,6 +2,7 @@
 
 import { all, get, send, urlOf } from "./api.js";
 import { signal } from "../vendor/preact.js";
+import { same } from "./diff.js";
 import { has } from "./session.js";
 
 /**
@@ -24,6 +25,8 @@ const none = (error) => {
   throw error;
 };
 
+const comparable = (value) => value && { ...value, readable: [...value.readable] };
+
 /** Load the tree again, after something in it has changed. */
 export async function loadTree() {
   const listed = await all("/buckets", { _fields: "id", _sort: "id" }).catch(none);
@@ -34,12 +37,14 @@ export async function loadTree() {
   const buckets = new Set(readable);
   for (const entry of entries) if (entry.bucket_id) buckets.add(entry.bucket_id);
   const root = entries.find((entry) => entry.resource_name === "root");
-  tree.value = {
+  const loaded = {
     buckets: [...buckets].sort(),
     readable,
     entries: entries.filter((entry) => entry !== root),
     rights: root?.permissions ?? [],
   };
+  // What has not changed is not drawn again.
+  if (!same(comparable(tree.value), comparable(loaded))) tree.value = loaded;
 }
 
 /** Return the first records that others share, outside of the buckets that the user may list. */

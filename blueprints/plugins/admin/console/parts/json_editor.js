@@ -1,6 +1,7 @@
 // Edit JSON with highlighting, and errors at their line. CodeMirror is loaded when the first editor appears.
 
 import { html, useEffect, useRef } from "../vendor/preact.js";
+import { parseJson } from "../core/json.js";
 import { useModule } from "../core/loading.js";
 import { Loading } from "./controls.js";
 
@@ -88,7 +89,7 @@ export const NO_OBJECT = "object";
 /** Return the object of a text, or the error that says why it is none. */
 export function parseObject(text) {
   try {
-    const value = JSON.parse(text);
+    const value = parseJson(text);
     if (value !== null && typeof value === "object" && !Array.isArray(value)) return { value, error: null };
     return { value: null, error: NO_OBJECT };
   } catch (error) {

@@ -87,10 +87,11 @@ function EditorOf({ route, collection, reply, onSaved }) {
   <//>`;
 }
 
-export default function Attributes({ route, collection, reloadCollection }) {
+export default function Attributes({ route, collection, reloadCollection, reloadLabel }) {
   const object = useLoad(() => send("GET", route.path), [route.path]);
   const onSaved = () => {
     object.reload();
+    reloadLabel();
     if (route.kind === "collection") reloadCollection();
   };
   return html`<${Loaded} from=${object}>

@@ -3,28 +3,15 @@
 import { html, useEffect, useRef, useState } from "../vendor/preact.js";
 import { guards } from "../core/routes.js";
 import { same } from "../core/diff.js";
+import { hasLong } from "../core/json.js";
 import { Button, ErrorBox } from "../parts/controls.js";
+import { useGuard } from "../parts/guard.js";
 import { JsonEditor, NO_OBJECT, parseObject } from "../parts/json_editor.js";
 import { t } from "../strings.js";
 import { Conflict } from "./conflict.js";
 
 const READY = { busy: false, error: null, conflict: null };
 const pretty = (object) => JSON.stringify(object, null, 2);
-
-/** Ask before the page is left while something is not saved. */
-function useGuard(changed) {
-  useEffect(() => {
-    if (!changed) return undefined;
-    const mayLeave = () => window.confirm(t.editor.leave);
-    const onUnload = (event) => event.preventDefault();
-    guards.add(mayLeave);
-    addEventListener("beforeunload", onUnload);
-    return () => {
-      guards.delete(mayLeave);
-      removeEventListener("beforeunload", onUnload);
-    };
-  }, [changed]);
-}
 
 /** Call a function when Ctrl+S or ⌘S is pressed. */
 function useSaveKey(save) {
@@ -64,7 +51,7 @@ export class ConflictError extends Error {
  */
 export function Editor({ initial, save, form, label, saveText = t.actions.save, children }) {
   const [data, setData] = useState(initial);
-  const [text, setText] = useState(null);
+  const [text, setText] = useState(() => (hasLong(initial) ? pretty(initial) : null));
   const [state, setState] = useState(READY);
   const base = useRef(initial);
   const validate = useRef(() => true);
@@ -97,6 +84,8 @@ export function Editor({ initial, save, form, label, saveText = t.actions.save, 
   useSaveKey(trySave);
   const toForm = () => {
     if (parsed.error) return fail(t.editor.notJson(parsed.error));
+    // Fields of a form would round them.
+    if (hasLong(parsed.value)) return fail(t.editor.longNumbers);
     setState(READY);
     setData(parsed.value);
     return setText(null);

@@ -42,8 +42,12 @@ function suggestedId() {
   return policy === "account" && new RegExp(`^${ID_PATTERN}$`).test(name) ? name : "home";
 }
 
-/** @param {{mayCreateBucket: boolean}} properties  who may not create one uses the own bucket of the server */
-export function Guide({ mayCreateBucket }) {
+/**
+ * @param {object} properties
+ * @param {boolean} properties.mayCreateBucket  who may not create one uses the own bucket of the server
+ * @param {(() => void) | null} properties.onCancel  null if there is nothing else to show
+ */
+export function Guide({ mayCreateBucket, onCancel }) {
   const own = hello.value.user?.bucket;
   const [bucket, setBucket] = useState(mayCreateBucket ? suggestedId() : own);
   const [collection, setCollection] = useState("");
@@ -62,7 +66,9 @@ export function Guide({ mayCreateBucket }) {
     }
   };
   return html`
-    <${Heading} text=${t.guide.title} />
+    <${Heading} text=${t.guide.title}>
+      ${onCancel && html`<${Button} onClick=${onCancel}>${t.actions.cancel}<//>`}
+    <//>
     <p class="lead">${t.guide.lead}</p>
     <form class="guide" onSubmit=${submit}>
       <ol class="steps">

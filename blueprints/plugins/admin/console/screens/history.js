@@ -4,6 +4,7 @@ import { html, useEffect, useState } from "../vendor/preact.js";
 import { nextPage, send, urlOf } from "../core/api.js";
 import { differences } from "../core/diff.js";
 import { useLoad } from "../core/loading.js";
+import { labelOf } from "../core/queries.js";
 import { linkTo } from "../core/routes.js";
 import { historyOf, restore, versionBefore } from "../core/restoring.js";
 import { shortPath } from "../core/access.js";
@@ -95,11 +96,13 @@ function Details({ entry, onDone }) {
   <//>`;
 }
 
-function Entry({ entry, onDone }) {
+function Entry({ entry, collection, onDone }) {
   const [open, setOpen] = useState(false);
   const { action, uri, user_id: user, last_modified: timestamp } = entry;
-  const here =
-    action === "delete" ? html`<span>${shortPath(uri)}</span>` : html`<a href=${linkTo(uri)}>${shortPath(uri)}</a>`;
+  const label = entry.resource_name === "record" ? labelOf(collection, entry.target.data) : null;
+  const name = label ?? shortPath(uri);
+  const here = html`${action === "delete" ? name : html`<a href=${linkTo(uri)}>${name}</a>`}${" "}
+    ${label !== null && html`<small>${shortPath(uri)}</small>`}`;
   return html`<li class="entry ${action}">
     <div class="entry-head">
       <span class="badge ${action}">${t.history.actions[action]}</span>
@@ -114,7 +117,7 @@ function Entry({ entry, onDone }) {
   </li>`;
 }
 
-export default function History({ route }) {
+export default function History({ route, collection }) {
   const [action, setAction] = useState("");
   const [user, setUser] = useState("");
   const { entries, error, loading, next, more, reload } = useEntries(route, { action, user_id: user });
@@ -132,7 +135,7 @@ export default function History({ route }) {
     ${entries.length === 0 && !loading && !error && html`<${Empty} title=${t.history.none}
       text=${t.history.noneHint} />`}
     <ol class="timeline">
-      ${entries.map((entry) => html`<${Entry} key=${entry.id} entry=${entry} onDone=${reload} />`)}
+      ${entries.map((entry) => html`<${Entry} key=${entry.id} entry=${entry} collection=${collection} onDone=${reload} />`)}
     </ol>
     ${loading && html`<${Loading} />`}
     ${next && !loading && html`<${Button} onClick=${more}>${t.history.more}<//>`}

@@ -2,7 +2,7 @@
 
 import { html, useState } from "../vendor/preact.js";
 import { shortPath } from "../core/access.js";
-import { useLoad } from "../core/loading.js";
+import { useInterval, useLoad } from "../core/loading.js";
 import { linkTo } from "../core/routes.js";
 import { hello, userId } from "../core/session.js";
 import { loadSharedRecords, loadTree, tree } from "../core/tree.js";
@@ -10,6 +10,9 @@ import { Button, Empty, Heading, Loaded } from "../parts/controls.js";
 import { CreateDialog } from "../parts/create_dialog.js";
 import { t } from "../strings.js";
 import { Guide } from "./guide.js";
+
+const REFRESH_SECONDS = 5;
+const MOST_REFRESHED = 100;
 
 export function CreateBucket({ onClose }) {
   return html`<${CreateDialog} list="/buckets" view="collections" texts=${t.bucket} onCreated=${loadTree}
@@ -30,27 +33,27 @@ function Cards({ ids }) {
   </ul>`;
 }
 
+/** Return the rights of an entry in words. */
+function rightsText({ permissions }) {
+  const names = Object.keys(t.permissions).filter((name) => permissions.includes(name));
+  return names.map((name) => t.permissions[name]).join(", ");
+}
+
 function Shared({ entries }) {
-  return html`<table class="plain">
-    <thead><tr><th scope="col">${t.home.object}</th><th scope="col">${t.home.kind}</th>
-      <th scope="col">${t.home.rights}</th></tr></thead>
-    <tbody>
-      ${entries.map(
-        (entry) => html`<tr key=${entry.uri}>
-          <td><a href=${linkTo(entry.uri)}>${shortPath(entry.uri)}</a></td>
-          <td>${t.kinds[entry.resource_name] ?? entry.resource_name}</td>
-          <td>${Object.keys(t.permissions)
-            .filter((name) => entry.permissions.includes(name))
-            .map((name) => t.permissions[name])
-            .join(", ")}</td>
-        </tr>`,
-      )}
-    </tbody>
-  </table>`;
+  return html`<ul class="rows shared">
+    ${entries.map(
+      (entry) => html`<li key=${entry.uri}>
+        <span><a href=${linkTo(entry.uri)}>${shortPath(entry.uri)}</a>${" "}
+          <span class="badge">${t.kinds[entry.resource_name] ?? entry.resource_name}</span></span>
+        <span class="muted">${t.home.rights(rightsText(entry))}</span>
+      </li>`,
+    )}
+  </ul>`;
 }
 
 function SharedWithYou() {
   const records = useLoad(loadSharedRecords, [tree.value]);
+  useInterval(records.reload, REFRESH_SECONDS);
   const inside = tree.value.entries.filter((entry) => !tree.value.readable.has(entry.bucket_id));
   return html`<${Loaded} from=${records}>
     ${(found) => {
@@ -63,14 +66,20 @@ function SharedWithYou() {
 }
 
 export default function Home() {
-  const [creating, setCreating] = useState(false);
-  const [guided, setGuided] = useState(false);
   const { buckets, rights, entries } = tree.value;
   const mayCreate = rights.includes("bucket:create");
   const nothing = buckets.length === 0;
+  // What others share meanwhile appears by itself; a long list is loaded once.
+  useInterval(() => buckets.length <= MOST_REFRESHED && loadTree().catch(() => null), REFRESH_SECONDS);
   const mayBegin = mayCreate || hello.value.user?.bucket;
+  const [creating, setCreating] = useState(false);
+  // The guide stays while somebody shares a bucket.
+  const [guided, setGuided] = useState(() => nothing && mayBegin);
   const owns = entries.some((entry) => entry.resource_name === "bucket" && entry.permissions.includes("write"));
-  if ((nothing && mayBegin) || guided) return html`<${Guide} mayCreateBucket=${mayCreate} /><${SharedWithYou} />`;
+  if (guided) {
+    const onCancel = nothing ? null : () => setGuided(false);
+    return html`<${Guide} mayCreateBucket=${mayCreate} onCancel=${onCancel} /><${SharedWithYou} />`;
+  }
   return html`
     <${Heading} text=${t.words.buckets}>
       ${!owns && mayBegin && html`<${Button} onClick=${() => setGuided(true)}>${t.home.begin}<//>`}

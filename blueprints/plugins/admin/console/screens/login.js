@@ -141,11 +141,12 @@ export function LoginScreen({ onVisit }) {
     <${Providers} onChoose=${(provider) => location.assign(beginLogin(provider))} />
     ${
       open.data &&
-      html`<p class="other">
-      ${creating ? t.login.haveAccount : t.login.noAccount}${" "}
-      <button type="button" class="link"
-        onClick=${() => setCreating(!creating)}>${creating ? t.login.enter : t.login.create}</button>
-    </p>`
+      html`<div class="other">
+        <p>${creating ? t.login.haveAccount : t.login.noAccount}</p>
+        <${Button} kind="wide" onClick=${() => setCreating(!creating)}>
+          ${creating ? t.login.enter : t.login.create}
+        <//>
+      </div>`
     }
     <p class="other"><button type="button" class="link" onClick=${onVisit}>${t.login.visit}</button></p>
   </main>`;

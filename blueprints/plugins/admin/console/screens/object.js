@@ -3,6 +3,7 @@
 import { html, useEffect, useState } from "../vendor/preact.js";
 import { get } from "../core/api.js";
 import { useLoad } from "../core/loading.js";
+import { labelOf } from "../core/queries.js";
 import { idOf, linkTo } from "../core/routes.js";
 import { has, hello } from "../core/session.js";
 import { Heading, Loaded, Loading, Tabs } from "../parts/controls.js";
@@ -57,7 +58,8 @@ export default function ObjectScreen({ route }) {
     const known = view in load ? view : VIEWS[kind][0];
     load[known]().then((module) => setLoaded({ view, Content: module.default }));
   }, [view, kind]);
-  const title = path === `/buckets/${hello.value.user?.bucket}` ? t.shell.ownBucket : idOf(path);
+  const label = useLoad(() => loadLabel(route, collection.data), [path, collection.data]);
+  const title = path === `/buckets/${hello.value.user?.bucket}` ? t.shell.ownBucket : (label.data ?? idOf(path));
   return html`
     <${Breadcrumbs} route=${route} />
     <${Heading} text=${title}><span class="badge">${t.kinds[kind]}</span><//>
@@ -66,10 +68,17 @@ export default function ObjectScreen({ route }) {
       ${(attributes) =>
         loaded?.view === view
           ? html`<${loaded.Content} key=${path} route=${route} collection=${attributes}
-            reloadCollection=${collection.reload} />`
+            reloadCollection=${collection.reload} reloadLabel=${label.reload} />`
           : html`<${Loading} />`}
     <//>
   `;
+}
+
+/** Return what people call a record; null for other objects, and for one that cannot be read. */
+async function loadLabel({ kind, path }, collection) {
+  if (kind !== "record" || collection === undefined) return null;
+  const reply = await get(path).catch(() => null);
+  return reply === null ? null : labelOf(collection, reply.data);
 }
 
 /** Return the attributes of a collection; none, if the user may read only single records in it. */

@@ -9,6 +9,7 @@ import { userId } from "../core/session.js";
 import { loadGroups, loadRights } from "../core/tree.js";
 import { Button, ErrorBox, Loaded } from "../parts/controls.js";
 import { notify } from "../parts/dialogs.js";
+import { useGuard } from "../parts/guard.js";
 import { PrincipalInput, principalName } from "../parts/principal_input.js";
 import { t } from "../strings.js";
 import { Effective, SeeAs } from "./effective.js";
@@ -77,6 +78,7 @@ function Sharing({ path, kind, permissions, groups, etag, onSaved }) {
   const sorted = (each) =>
     Object.fromEntries(Object.entries(each).map(([name, principals]) => [name, [...principals].sort()]));
   const changed = !same(sorted(lists()), sorted(stored));
+  useGuard(changed && !state.busy);
   const save = async (event) => {
     event.preventDefault();
     setState({ busy: true, error: null });
