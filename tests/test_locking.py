@@ -88,8 +88,10 @@ class Others:
         """Wait until a request is answered or waits for a lock."""
         while asked.running:
             with self._watching.cursor() as cursor:
+                # Not its `wait_event`, which remains until a process that has the lock by now runs again.
                 cursor.execute(
-                    "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+                    "SELECT 1 FROM pg_locks JOIN pg_stat_activity USING (pid)"
+                    " WHERE datname = current_database() AND NOT granted"
                 )
                 if cursor.fetchone():
                     return

@@ -7,8 +7,8 @@ than it has brought it leaves the list to the other.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+from time import sleep
 from typing import Final
 
 from backends.storage.index_statements import select_lists
@@ -35,7 +35,7 @@ class IndexBuilder(Maintenance):
             done: str | None = None
             while (following := self._step(name, done, report, retry=retry and done is None)) is not None:
                 done = following
-                time.sleep(pause_seconds)
+                sleep(pause_seconds)
 
     def _step(self, name: str, done: str | None, report: Callable[[str], None], *, retry: bool) -> str | None:
         """Build the next part; return the URI that it came to, None if nothing is left or another builder works on it.

@@ -178,7 +178,7 @@ def test_a_collection_that_is_deleted_while_its_index_is_built_leaves_nothing(
         large.delete(COLLECTION)
 
     monkeypatch.setattr(index_builder, "STEP", 7)
-    monkeypatch.setattr("backends.storage.index_builder.time.sleep", delete)
+    monkeypatch.setattr(index_builder, "sleep", delete)
     storage = large.app.extensions["kinto"].storage
     storage.change_automatic_indexes([(LIST, read_definition(FIELDS))], (), 0)
     storage.build_indexes(lambda line: None)

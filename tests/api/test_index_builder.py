@@ -18,7 +18,8 @@ from tests.support.client import Client
 BUILDER_OFF = {"kinto.index_builder": False}
 FIELDS = '{"fields":["status","-count"]}'
 UNIQUE = '{"unique":["email"]}'
-SLEEP = "backends.storage.index_builder.time.sleep"
+SLEEP = "backends.storage.index_builder.sleep"
+"""Of the builder alone: other threads of the process sleep too."""
 
 
 @pytest.fixture(autouse=True)
@@ -159,8 +160,12 @@ def test_no_request_fails_where_the_builder_cannot_be_started(
 ) -> None:
     """The system may have no thread left: what is committed is answered as done, and a later page tries again."""
 
+    start = Thread.start
+
     def refuse(thread: Thread) -> None:
-        raise RuntimeError("can't start new thread")
+        if thread.name == "index-builder":
+            raise RuntimeError("can't start new thread")
+        start(thread)
 
     with monkeypatch.context() as patched:
         patched.setattr("app.indexing.threading.Thread.start", refuse)
