@@ -76,7 +76,7 @@ export function Heading({ text, children }) {
     if (document.activeElement === document.body || document.activeElement?.tagName === "A") heading.current?.focus();
   }, [text]);
   return html`<div class="heading">
-    <h1 tabindex="-1" ref=${heading}>${text}</h1>
+    <h1 tabindex="-1" dir="auto" ref=${heading}>${text}</h1>
     <div class="actions">${children}</div>
   </div>`;
 }

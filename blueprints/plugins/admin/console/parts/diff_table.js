@@ -6,7 +6,8 @@ import { t } from "../strings.js";
 /** A JSON value as text; nothing where there is no value. */
 export function ValueText({ value }) {
   if (value === undefined) return html`<span class="muted">${t.diff.absent}</span>`;
-  return html`<code class="value">${typeof value === "string" ? value : JSON.stringify(value, null, 1)}</code>`;
+  if (typeof value === "string") return html`<span class="value" dir="auto">${value}</span>`;
+  return html`<code class="value">${JSON.stringify(value, null, 1)}</code>`;
 }
 
 /** @param {{rows: import("../core/diff.js").Difference[], before: string, after: string}} properties */

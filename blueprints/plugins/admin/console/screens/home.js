@@ -25,7 +25,7 @@ function Cards({ ids }) {
     ${ids.map(
       (id) => html`<li key=${id}>
         <a href=${linkTo(`/buckets/${id}`, "collections")}>
-          <strong>${id === own ? t.shell.ownBucket : id}</strong>
+          <strong dir="auto">${id === own ? t.shell.ownBucket : id}</strong>
           ${!tree.value.readable.has(id) && html`<span class="badge">${t.home.shared}</span>`}
         </a>
       </li>`,

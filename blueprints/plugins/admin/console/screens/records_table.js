@@ -30,7 +30,9 @@ function Value({ value }) {
   if (typeof value === "number") return html`<span class="number">${String(value)}</span>`;
   const text = typeof value === "string" ? value : JSON.stringify(value);
   const cut = text.length > MOST_CHARACTERS ? `${text.slice(0, MOST_CHARACTERS)}…` : text;
-  return html`<span class=${typeof value === "string" ? "" : "code"} title=${cut}>${cut}</span>`;
+  return typeof value === "string"
+    ? html`<span dir="auto" title=${cut}>${cut}</span>`
+    : html`<span class="code" title=${cut}>${cut}</span>`;
 }
 
 function Row({ path, record, columns, chosen, onChoose, fresh }) {
@@ -40,7 +42,7 @@ function Row({ path, record, columns, chosen, onChoose, fresh }) {
   return html`<tr class=${fresh ? "fresh" : ""} aria-selected=${chosen}>
     <td class="check"><input type="checkbox" aria-label=${t.record.choose(record.id)} checked=${chosen}
       onChange=${onChoose} /></td>
-    <td class="main"><a href=${href}>${label === undefined || label === "" ? record.id : html`<${Value}
+    <td class="main" dir="auto"><a href=${href}>${label === undefined || label === "" ? record.id : html`<${Value}
       value=${label} />`}</a></td>
     ${others.map((name) => html`<td key=${name}><${Value} value=${valueAt(record, name)} /></td>`)}
     <td class="when"><${Time} at=${record.last_modified} /></td>

@@ -19,7 +19,7 @@ function Collections({ bucket, current }) {
   return html`<ul>
     ${collections.data.map(
       (id) => html`<li key=${id}>
-        <a href=${linkTo(`/buckets/${bucket}/collections/${id}`, "records")}
+        <a dir="auto" href=${linkTo(`/buckets/${bucket}/collections/${id}`, "records")}
           aria-current=${id === current ? "page" : undefined} title=${id}>${id}</a>
       </li>`,
     )}
@@ -40,7 +40,7 @@ function Buckets() {
     <ul class="tree">
       ${ids.slice(0, MOST).map(
         (id) => html`<li key=${id}>
-          <a href=${linkTo(`/buckets/${id}`, "collections")} title=${id}
+          <a dir="auto" href=${linkTo(`/buckets/${id}`, "collections")} title=${id}
             aria-current=${id === current && !collection ? "page" : undefined}>${id === own ? t.shell.ownBucket : id}
               </a>
           ${id === current && html`<${Collections} bucket=${id} current=${collection} />`}
