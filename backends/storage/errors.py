@@ -20,7 +20,7 @@ class Unlocked(Conflict):
 
 
 class Disconnected(Conflict):
-    """The connection died before the COMMIT, so nothing was written: another try gets a new connection."""
+    """The connection died before the COMMIT, or is read-only; nothing was written. Another try gets a new one."""
 
 
 class Uncertain(BackendError):

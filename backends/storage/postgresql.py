@@ -20,6 +20,7 @@ from sqlalchemy import (
     Column,
     Connection,
     Engine,
+    ExceptionContext,
     FromClause,
     Numeric,
     Select,
@@ -52,7 +53,7 @@ from backends.deadlines import DeadlineCursor
 from backends.engines import pool_options, postgresql_url, renew_after_fork
 from backends.storage import Missing
 from backends.storage.dialect import Typed
-from backends.storage.prepared import PREPARE, PostgresqlSession, Preparing, set_lock_timeout
+from backends.storage.prepared import PREPARE, PostgresqlSession, Preparing, is_read_only, set_lock_timeout
 from backends.storage.sql import SqlStorage
 from backends.storage.tables import CONTENTS, documents
 from backends.storage.transfer.copy_text import copy_stream
@@ -99,8 +100,16 @@ def open_storage(reading: Engine, writing: Engine) -> SqlStorage:
     preparing = Preparing(enabled=writing.get_execution_options().get(PREPARE, True))
     for engine in (reading, writing):
         event.listen(engine, "connect", _configure)
+        event.listen(engine, "handle_error", _leave_former_primary)
         renew_after_fork(engine)
     return SqlStorage(reading, writing, PostgresqlDialect(), partial(PostgresqlSession, preparing=preparing))
+
+
+def _leave_former_primary(context: ExceptionContext) -> None:
+    """Close a connection that has turned out to be read-only, as `PostgresqlSession.translate` does."""
+    if is_read_only(context.original_exception):
+        context.is_disconnect = True
+        context.invalidate_pool_on_disconnect = False
 
 
 def _configure(connection: Any, _: Any) -> None:

@@ -26,7 +26,7 @@ from sqlalchemy import Engine
 from backends import BackendError, Busy, IntegrityError
 from backends.storage.compiled import Sql
 from backends.storage.errors import Conflict, Disconnected, Uncertain, Unlocked
-from backends.storage.sessions import Notice, Row, Session
+from backends.storage.sessions import Notice, Row, Session, describe
 from backends.storage.waits import LIMIT
 
 log: Final = logging.getLogger("kinto.storage")
@@ -175,6 +175,13 @@ class PostgresqlSession(Session):
                 uses[sql.name] = True
         return uses
 
+    def translate(self, error: Any) -> BackendError:
+        """Return the error of this package; close a read-only session, and only that one."""
+        if is_read_only(error):
+            self._driver.invalidate(error)
+            return Disconnected(describe(error), error)
+        return super().translate(error)
+
     def classify(self, error: Any) -> type[BackendError]:
         """Classify an error by its SQLSTATE; stop preparing where a prepared statement is lost, or not ours."""
         code = error.pgcode
@@ -188,6 +195,11 @@ class PostgresqlSession(Session):
         if code == errorcodes.LOCK_NOT_AVAILABLE:
             return Busy
         return Conflict if code in _CONFLICTS else BackendError
+
+
+def is_read_only(error: Any) -> bool:
+    """Return whether an error says that the session is read-only: after a failover another one may not be."""
+    return getattr(error, "pgcode", None) == errorcodes.READ_ONLY_SQL_TRANSACTION
 
 
 def set_lock_timeout(seconds: float) -> str:

@@ -70,7 +70,7 @@ class Session(ABC):
             return self._engine.raw_connection()
         except self._error_class as error:
             is_dead = self.dialect.is_disconnect(error, None, None)
-            raise (Disconnected if is_dead else self.classify(error))(_describe(error), error) from error
+            raise (Disconnected if is_dead else self.classify(error))(describe(error), error) from error
 
     @abstractmethod
     def begin(self) -> None:
@@ -166,7 +166,7 @@ class Session(ABC):
 
         A dead connection is closed, and with it those in the pool that are as old: the server was probably restarted.
         """
-        message = _describe(error)
+        message = describe(error)
         if self.dialect.is_disconnect(error, self._driver, self._cursor):
             # As SQLAlchemy's Connection does for such an error.
             self._engine.pool._invalidate(self._driver, error)  # noqa: SLF001
@@ -185,6 +185,6 @@ class Session(ABC):
         """
 
 
-def _describe(error: Exception) -> str:
+def describe(error: Exception) -> str:
     """Return the name and the first line of an error of the driver; other lines quote the statement."""
     return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"

@@ -195,12 +195,24 @@ def test_a_database_that_is_read_only_answers_reads_and_refuses_writes(postgresq
     """C-UTIL-16: as a standby does, and the heartbeat says so."""
     with _default(_url(postgresql), "default_transaction_read_only", "on"):
         read, write, beat = postgresql.get(R), postgresql.put(R), postgresql.get("/__heartbeat__")
-        postgresql.app.extensions["kinto"].storage.close()
 
     assert (read.status, write.status) == (200, 503)
     assert write.headers["Retry-After"] == "3"
     assert (beat.status, beat.json["storage"]) == (503, False)
-    assert postgresql.put(R).status == 200
+    assert (postgresql.get("/__heartbeat__").status, postgresql.put(R).status) == (200, 200)
+
+
+def test_a_connection_to_a_former_primary_is_given_up(postgresql: Client) -> None:
+    """C-ERR-11: after a failover it is read-only for as long as it lives; another one reaches the new primary."""
+    assert postgresql.put(R, {"n": 2}).status == 200
+    engine = postgresql.app.extensions["kinto"].storage.writing
+    with engine.connect() as connection:
+        connection.exec_driver_sql("SET default_transaction_read_only = on")
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("SHOW default_transaction_read_only").scalar() == "on"
+
+    assert postgresql.put(R, {"n": 3}).status == 200
+    assert postgresql.get(R).data["n"] == 3
 
 
 def test_a_statement_that_the_server_ends_is_unavailable(postgresql: Client) -> None:
