@@ -174,6 +174,9 @@ class Listener:
     *together* runs inside the transaction, after *before* of all listeners, once with all objects that a request
     changed, in the order of its operations; once more with those that listeners changed. With *ancestor_grants* every
     write reads all grants on the objects above, in the same statement, for `Context.permissions`.
+
+    Without *old_documents* it ignores the documents that deleted objects had. If nothing else needs them, the deletion
+    of a list does not read them, and `effect.old` has the text `{}`.
     """
 
     before: BeforeCommit | None = None
@@ -184,16 +187,18 @@ class Listener:
     at_commit: AtCommit | None = None
     together: Together | None = None
     ancestor_grants: bool = False
+    old_documents: bool = True
 
     def matches(self, event: Event) -> bool:
         """Return whether the listener receives an event."""
-        return self._accepts(event.action, event.kind)
+        return self.accepts(event.action, event.kind)
 
     def select(self, impacts: Iterable[Impact]) -> list[Impact]:
         """Return the impacts that the listener receives."""
-        return [impact for impact in impacts if self._accepts(impact.effect.action, impact.effect.kind)]
+        return [impact for impact in impacts if self.accepts(impact.effect.action, impact.effect.kind)]
 
-    def _accepts(self, action: str, kind: Kind) -> bool:
+    def accepts(self, action: str, kind: Kind) -> bool:
+        """Return whether the listener receives the events of an action on objects of a kind."""
         return action in self.actions and (not self.kinds or kind.name in self.kinds)
 
 

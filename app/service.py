@@ -248,6 +248,12 @@ class Service:
                     if listener.after and listener.matches(event):
                         listener.after(event)
 
+    def uses_deleted_documents(self, kind: Kind) -> bool:
+        """Return whether a rule, or a listener to deletions, uses the documents that objects of a kind had."""
+        return bool(self.request_rules) or any(
+            listener.old_documents and listener.accepts("delete", kind) for listener in self.listeners
+        )
+
     def observe(self, observation: Observation) -> None:
         """Pass a measurement to all observers."""
         for observer in self.observers:

@@ -12,6 +12,9 @@ from app.parsing import queries
 from app.service import Service
 from backends.storage import LIVING, Filter, Page, Selection, Snapshot, bucket_of
 
+_COLUMNS = (("id",), ("last_modified",))
+"""The fields that are known without the document of an object."""
+
 
 def select_objects(service: Service, operations: Sequence[Operation], *, writing: bool) -> list[Selection]:
     """Return the selections of operations on objects, one for each bucket.
@@ -140,6 +143,7 @@ def select_page(service: Service, operation: Operation, read: Reader) -> Selecti
         filters = (*filters, Filter(("id",), "eq", own_id))
     count_only = operation.method == "HEAD"
     none_match = operation.conditions.none_match if operation.reads else None
+    without_documents = operation.writes_many and not _deletes_by_documents(service, operation)
     page = Page(
         route.uri,
         filters=filters,
@@ -156,7 +160,8 @@ def select_page(service: Service, operation: Operation, read: Reader) -> Selecti
         private=() if operation.writes_many else route.kind.private,
         explain=query.explain and operation.method == "GET" and route.may_have_indexes,
         words=query.words[: queries.MAX_WORDS] if route.may_have_indexes else (),
-        max_bytes=LIVING if operation.writes_many else query.max_bytes,
+        without_documents=without_documents,
+        max_bytes=LIVING if without_documents else query.max_bytes,
         unless_timestamp=none_match if isinstance(none_match, int) and none_match < LIVING else None,
     )
     return Selection(
@@ -168,3 +173,10 @@ def select_page(service: Service, operation: Operation, read: Reader) -> Selecti
         ancestor_grants=operation.writes_many and service.reads_ancestor_grants,
         page=page,
     )
+
+
+def _deletes_by_documents(service: Service, operation: Operation) -> bool:
+    """Return whether the deletion of a list needs the documents: for plugins, or for the token of the next page."""
+    query = operation.query
+    sorts_documents = query is not None and any(key.path not in _COLUMNS for key in query.order)
+    return sorts_documents or service.uses_deleted_documents(operation.kind)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from app.decisions.saving import deletion_effect
@@ -122,6 +122,7 @@ class _UserDeletion(WriteTransaction):
     ) -> None:
         super().__init__(service, transaction, snapshot)
         self._plan = plan
+        self._groups = frozenset(plan.groups)
         self._verify = reader.verify
         self._read = partial(reader.read_with, transaction.read)
 
@@ -154,14 +155,14 @@ class _UserDeletion(WriteTransaction):
         """Delete objects, and remove the user from groups."""
         for bucket, targets in _by_bucket(uris).items():
             self.working_set.snapshot.add(self._read(self._select(bucket, targets)))
-        groups, clocks = set(self._plan.groups), dict[str, int]()
+        clocks: dict[str, int] = {}
         outcomes = []
         for uri in uris:
             route, stored = self.service.kinds.match(uri), self.working_set.living(uri)
             if route and stored:
                 clock = next_timestamp(clocks.get(route.list, self.working_set.clock(route.list)), self.working_set.now)
                 clocks[route.list] = clock
-                make, method = (self._without_user, "PATCH") if uri in groups else (_deletion, "DELETE")
+                make, method = (self._without_user, "PATCH") if uri in self._groups else (_deletion, "DELETE")
                 effect = make(route.kind, stored, clock)
                 outcome = Outcome(200, clock, data=effect.new.text, effects=(effect,))
                 outcomes.append((Operation(method, route, identity), outcome))
@@ -170,13 +171,26 @@ class _UserDeletion(WriteTransaction):
         return outcomes
 
     def _select(self, bucket: str, targets: Sequence[str]) -> Selection:
-        """Return the selection of objects in a bucket, for listeners that need it with all grants on those above."""
-        selection = Selection(bucket, targets=tuple(targets))
-        if not self.service.reads_ancestor_grants:
-            return selection
-        routes = map(self.service.kinds.match, targets)
-        ancestors = dict.fromkeys(uri for route in routes if route for uri in route.ancestors if uri not in targets)
-        return replace(selection, ancestors=tuple(ancestors), ancestor_documents=False, ancestor_grants=True)
+        """Return the selection of objects in a bucket, for listeners that need it with all grants on those above.
+
+        The documents are read of groups, which are changed, and of objects whose documents a plugin uses.
+        """
+        routes = {uri: route for uri in targets if (route := self.service.kinds.match(uri))}
+        with_documents = {
+            uri: route
+            for uri, route in routes.items()
+            if uri in self._groups or self.service.uses_deleted_documents(route.kind)
+        }
+        others = dict.fromkeys(routes)
+        if self.service.reads_ancestor_grants:
+            others |= dict.fromkeys(uri for route in routes.values() for uri in route.ancestors)
+        return Selection(
+            bucket,
+            targets=tuple(with_documents),
+            ancestors=tuple(uri for uri in others if uri not in with_documents),
+            ancestor_documents=False,
+            ancestor_grants=self.service.reads_ancestor_grants,
+        )
 
     def _without_user(self, kind: Kind, stored: Stored, clock: int) -> Effect:
         """Return the effect of removing the user from a group, also from its document.

@@ -83,6 +83,7 @@ FEW: Final = 100
 """The number of objects that are cheap to look up for any page."""
 
 _LIST: Final = bindparam("list", type_=Text)
+_NO_DOCUMENT: Final = literal_column("'{}'", Text)
 _MAX_BYTES: Final = bindparam("max_bytes", type_=BigInteger)
 _IN_BUCKET: Final = documents.c.bucket == BUCKET
 _IN_LIST: Final = (_IN_BUCKET, documents.c.list == _LIST)
@@ -149,6 +150,7 @@ class _PageShape(NamedTuple):
     frame: _FrameShape
     query: QueryShape
     count_only: bool
+    without_documents: bool
     private: tuple[str, ...]
     index_shape: IndexShape | TermShape | None
 
@@ -198,7 +200,8 @@ class Pages:
             keys = plan.otherwise
         if isinstance(keys, IndexPlan):
             values |= keys.values()
-        shape = _PageShape(frame, query, page.count_only, page.private, plan.shape if plan else None)
+        plan_shape = plan.shape if plan else None
+        shape = _PageShape(frame, query, page.count_only, page.without_documents, page.private, plan_shape)
         return self._statements(shape), values
 
     def _build(self, shape: _PageShape) -> Statement:
@@ -282,14 +285,14 @@ class Pages:
         Documents are converted to text after the LIMIT, since that costs more than the sort. Rows after the object
         that reaches the greatest size of the page have no text; the first two objects always have theirs.
         """
-        columns, sort = self._columns(shape.query, documents)
+        columns, sort = self._columns(shape, documents)
 
         def first(rows: FromClause, limit: Any) -> Any:
             order = [in_direction(rows.c[name], descending=descending) for name, descending in sort]
             return select(*rows.c).order_by(*order).limit(limit).subquery()
 
         def in_rank(rows: FromClause) -> Select[Any]:
-            text = self._dialect.text(rows.c.data, shape.private)
+            text = _NO_DOCUMENT if shape.without_documents else self._dialect.text(rows.c.data, shape.private)
             # The offset makes the database convert each document once.
             texts = select(*rows.c, text.label("text")).offset(integer(0)).subquery()
             # Both have the same frame, so that the database walks the rows once.
@@ -324,11 +327,12 @@ class Pages:
                 parts.append(first(selected.subquery(), limit))
             yield in_rank(parts[0] if len(parts) == 1 else first(_union(parts), limit))
 
-    def _columns(self, query: QueryShape, table: FromClause) -> tuple[list[ColumnElement[Any]], list[tuple[str, bool]]]:
+    def _columns(self, shape: _PageShape, table: FromClause) -> tuple[list[ColumnElement[Any]], list[tuple[str, bool]]]:
         """Return the columns of a page's rows in a table, and the names and directions of those that sort it."""
-        order = ordering(query, table, self._dialect)
+        order = ordering(shape.query, table, self._dialect)
         keys = [(_with_label(key, f"key_{number}"), descending) for number, (key, descending) in enumerate(order)]
-        columns: list[ColumnElement[Any]] = [*(table.c[column.name] for column in CONTENTS)]
+        unread = ("data",) if shape.without_documents else ()
+        columns: list[ColumnElement[Any]] = [table.c[each.name] for each in CONTENTS if each.name not in unread]
         columns += [key for key, _ in keys if key.name not in table.c]
         return columns, [(key.name, descending) for key, descending in keys]
 
@@ -342,7 +346,7 @@ class Pages:
 
     def _matching(self, shape: _PageShape, index: TermShape, found: FromClause) -> Select[Any]:
         """Return the rows of a page among the objects that have the terms of a plan."""
-        columns, _ = self._columns(shape.query, found)
+        columns, _ = self._columns(shape, found)
         matching = conditions(shape.query._replace(tombstones=True), found, self._dialect, index.covered)
         return select(*columns).where(found.c.list == _LIST, ~found.c.deleted, *matching)
 

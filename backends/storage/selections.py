@@ -66,6 +66,7 @@ class Page:
       of `object_permissions` (None: any permission).
     - `private` names the fields that must not leave the storage.
     - No rows are returned when the timestamp of the list equals `unless_timestamp`.
+    - `without_documents`: the texts of the rows are `{}`.
     - `max_bytes`: the page ends with the object that reaches this size, or with the second one. The snapshot tells
       whether others were left out (`is_cut`).
     - `explain`: the snapshot has `explanation`, which may cost one more statement.
@@ -82,6 +83,7 @@ class Page:
     list_permissions: tuple[str, ...] = ("read", "write")
     object_permissions: tuple[str, ...] | None = None
     private: tuple[str, ...] = ()
+    without_documents: bool = False
     unless_timestamp: int | None = None
     explain: bool = False
     words: tuple[str, ...] = ()

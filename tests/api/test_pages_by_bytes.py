@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from app.events import Listener
+from tests.api.conftest import ClientMaker
 from tests.support.client import Client
 from tests.support.databases import BASICAUTH, DATABASES, database_url, keep_app
 
@@ -102,8 +104,78 @@ def test_the_lists_of_a_batch_share_the_bytes(alice: Client) -> None:
         assert all("Next-Page" in each["headers"] for each in responses)
 
 
-def test_a_total_and_a_deletion_are_of_all_objects(alice: Client) -> None:
-    total = alice.head(LIST).headers["Total-Objects"]
-    deleted = alice.delete(LIST)
+def test_a_total_is_of_all_objects(alice: Client) -> None:
+    assert alice.head(LIST).headers["Total-Objects"] == str(NUMBER)
 
-    assert (total, len(deleted.data)) == (str(NUMBER), NUMBER)
+
+@pytest.mark.parametrize(
+    ("name", "query"), [("alice", "?_sort=id"), ("alice", "?_search=fox"), ("bob", ""), ("bob", "?_sort=-n")]
+)
+def test_a_deletion_ends_at_the_bytes_if_it_sorts_by_documents(alice: Client, name: str, query: str) -> None:
+    """Any other one reads no documents."""
+    may_write = {"permissions": {"write": [alice.as_("bob").id]}}
+    uris = [f"{LIST}/r{number:02}" for number in range(NUMBER)]
+    alice.batch(*({"method": "PATCH", "path": uri, "body": may_write} for uri in uris))
+
+    deleted = deletions(alice.as_(name), f"{LIST}{query}")
+
+    assert sorted(chain(*deleted)) == [f"r{number:02}" for number in range(NUMBER)]
+    assert alice.get(LIST).data == []
+    assert {len(page) for page in deleted} <= ({1, 2, 3} if query == "?_sort=-n" else {NUMBER})
+
+
+def deletions(client: Client, path: str) -> list[list[str]]:
+    """Delete a list page by page; return the ids of each."""
+    deleted = []
+    while path:
+        answer = client.delete(path)
+        assert answer.status == 200, answer.body
+        assert all(each["deleted"] for each in answer.data)
+        deleted.append([each["id"] for each in answer.data])
+        path = answer.headers.get("Next-Page", "").partition("localhost/v1")[2]
+    return deleted
+
+
+PLUGINS: dict[str, tuple[str, bool]] = {
+    "history": ("kinto.plugins.history", True),
+    "quotas": ("kinto.plugins.quotas", False),
+    "quotas and history": ("kinto.plugins.quotas kinto.plugins.history", False),
+}
+
+
+@pytest.mark.parametrize(("includes", "at_once"), PLUGINS.values(), ids=PLUGINS.keys())
+def test_a_deletion_ends_at_the_bytes_if_a_plugin_needs_documents(
+    client_with: ClientMaker, includes: str, at_once: bool
+) -> None:
+    client = client_with({"kinto.includes": includes, "kinto.storage_max_fetch_bytes": 3 * SIZE})
+    client.put(B)
+    client.put(C)
+    for number in range(NUMBER):
+        client.put(f"{LIST}/r{number:02}", {"text": "x" * SIZE})
+
+    deleted = deletions(client, LIST)
+
+    assert len(deleted) == 1 if at_once else len(deleted) >= NUMBER // 3
+    assert sorted(chain(*deleted)) == [f"r{number:02}" for number in range(NUMBER)]
+    if "history" in includes:
+        entries = deletions(client, f"{B}/history?action=delete")
+        assert sum(map(len, entries)) == NUMBER
+
+
+def test_a_listener_gets_the_documents_of_deleted_objects(client_with: ClientMaker) -> None:
+    client = client_with({"kinto.storage_max_fetch_bytes": 3 * SIZE})
+    client.put(B)
+    client.put(C)
+    for number in range(NUMBER):
+        client.put(f"{LIST}/r{number:02}", {"text": "x" * SIZE})
+    texts: list[str] = []
+    listener = Listener(
+        after=lambda event: texts.extend(each["old"]["text"] for each in event.impacted_objects),
+        actions=frozenset(("delete",)),
+    )
+    client.app.extensions["kinto"].add_listener(listener)
+
+    deleted = deletions(client, LIST)
+
+    assert texts == ["x" * SIZE] * NUMBER
+    assert len(deleted) >= NUMBER // 3

@@ -48,6 +48,7 @@ def attach(app: Flask, service: Service) -> None:
         kinds=frozenset(KINDS),
         name="plugins.history",
         ancestor_grants=settings.explicit_permissions,
+        old_documents=False,
     )
     service.add_listener(listener)
     app.register_blueprint(urls(service))
