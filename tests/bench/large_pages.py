@@ -1,8 +1,8 @@
 """Measure the memory of a worker that reads or deletes many large records: `python -m tests.bench.large_pages`.
 
-A list gets 10,000 records of 50 kB. For several sizes of a page, for the deletion of the list and of its bucket, and for
-a snapshot of the history, the growth of the peak memory of the worker (VmHWM) is printed beside the length of the
-response. `--plugins history` includes plugins.
+A list gets 10,000 records of 50 kB. For several sizes of a page, for the deletion of the list and of its bucket, and
+for a snapshot of the history, the growth of the peak memory of the worker (VmHWM) is printed beside the length of the
+response. `--plugins history quotas` includes plugins.
 """
 
 from __future__ import annotations
