@@ -31,11 +31,14 @@ class Indexing:
     """The index builder of one process. Without *builds* nothing is built here (setting `index_builder`).
 
     With *automatic* it also wants indexes for pages that are read often, and drops those that are not used any more
-    (setting `automatic_indexes`).
+    (setting `automatic_indexes`). *derived* has the derived lists (`app.kinds.Kinds`), also those that plugins add.
     """
 
-    def __init__(self, storage: Storage, *, builds: bool, automatic: bool) -> None:
+    def __init__(
+        self, storage: Storage, derived: Collection[tuple[str, str]] = (), *, builds: bool, automatic: bool
+    ) -> None:
         self._storage = storage
+        self._derived = derived
         self._builds = builds
         self._automatic = automatic and builds
         self._demand = IndexDemand()
@@ -95,7 +98,7 @@ class Indexing:
         while (work := self._take_work()) is not None:
             with tolerate(log, "Unable to build an index"):
                 if self._automatic:
-                    self._storage.change_automatic_indexes(*work, _now_ms())
+                    self._storage.change_automatic_indexes(*work, _now_ms(), self._derived)
                 self._storage.build_indexes(lambda line: log.info("%s", line), _PAUSE_SECONDS)
 
     def _take_work(self) -> tuple[Collection[tuple[str, IndexDefinition]], Collection[Index]] | None:

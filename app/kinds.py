@@ -148,8 +148,8 @@ class Route:
 
     @property
     def may_have_indexes(self) -> bool:
-        """Return whether the list is one whose indexes are declared on its parent."""
-        return self.parent is not None and self.kind.plural in self.parent.kind.indexed_lists
+        """Return whether the list may have indexes: declared on its parent, or the automatic ones of a derived list."""
+        return self.kind.derived or (self.parent is not None and self.kind.plural in self.parent.kind.indexed_lists)
 
     def matchdict(self) -> dict[str, str]:
         """Return the ids of the path by name (`bucket_id`, ...)."""

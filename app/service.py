@@ -91,6 +91,7 @@ class Service:
         )
         self.indexing = Indexing(
             storage,
+            self.kinds.derived,
             builds=settings.index_builder and not settings.readonly,
             automatic=settings.automatic_indexes,
         )

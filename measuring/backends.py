@@ -166,10 +166,14 @@ class TimedStorage:
         self._storage.build_indexes(report, pause_seconds, retry=retry)
 
     def change_automatic_indexes(
-        self, wanted: Iterable[tuple[str, IndexDefinition]], used: Iterable[Index], now: int
+        self,
+        wanted: Iterable[tuple[str, IndexDefinition]],
+        used: Iterable[Index],
+        now: int,
+        derived: Collection[tuple[str, str]] = (),
     ) -> None:
         """Create, touch and drop automatic indexes."""
-        self._storage.change_automatic_indexes(wanted, used, now)
+        self._storage.change_automatic_indexes(wanted, used, now, derived)
 
     def check(
         self,

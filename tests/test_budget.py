@@ -412,7 +412,10 @@ def test_a_plugin_costs_a_write_one_statement_at_most_and_a_read_none(
             budget.ask(client)
         more[name] = len(counter.statements) - budget.statements
 
-    assert {name: number for name, number in more.items() if number > (name in WRITES)} == {}
+    # The indexes of the history are in the bucket itself, and this write is in the list of all buckets.
+    assert {name: number for name, number in more.items() if number > (name in WRITES)} == (
+        {"PUT that replaces a bucket": 2} if included is WITH_HISTORY else {}
+    )
 
 
 def test_the_wire_counts_each_row_that_a_driver_sends_by_itself(postgresql_url: str) -> None:

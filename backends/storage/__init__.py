@@ -288,12 +288,16 @@ class Storage(Protocol):
         """
 
     def change_automatic_indexes(
-        self, wanted: Iterable[tuple[str, IndexDefinition]], used: Iterable[Index], now: int
+        self,
+        wanted: Iterable[tuple[str, IndexDefinition]],
+        used: Iterable[Index],
+        now: int,
+        derived: Collection[tuple[str, str]] = (),
     ) -> None:
         """Create the automatic indexes that are *wanted*, pairs of a list and a definition, where lists have room.
 
         They are left to `build_indexes`. Those that are *used* are noted as such; others that were not noted for 30
-        days are dropped. *now* is in ms. Each is a transaction of its own.
+        days are dropped. *now* is in ms, *derived* as in `transaction`. Each is a transaction of its own.
         """
 
     def check(

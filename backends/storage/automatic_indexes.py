@@ -1,7 +1,8 @@
 """Create the indexes that pages of large lists want, and drop those that no page has used for a month.
 
 All of it is decided under the lock of the list, so that several processes that want the same index make one, and a list
-whose collection was deleted meanwhile gets none.
+whose collection was deleted meanwhile gets none. An index of a derived list is created under the locks of all lists of
+its bucket (`backends.storage.index_writes` says why).
 """
 
 from __future__ import annotations
@@ -26,9 +27,10 @@ class AutomaticIndexes(Maintenance):
 
     def create(self, name: str, definition: IndexDefinition) -> None:
         """Create an index of a list, to be built, if the list is still large and has room for it."""
+        uri = list_of(name)
         with self._transaction() as writer:
-            clock = writer.lock((name,)).get(name)
-            parent = writer.read(Selection(bucket_of(name), targets=(list_of(name),))).objects.get(list_of(name))
+            clock = writer.lock((name,), (uri,) if writer.is_derived(name) else ()).get(name)
+            parent = writer.read(Selection(bucket_of(name), targets=(uri,))).objects.get(uri)
             # The clock stays, with its count, when the parent of the list is deleted.
             if clock is None or parent is None or parent.deleted:
                 return

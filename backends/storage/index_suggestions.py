@@ -51,7 +51,8 @@ def missing_index(page: Page, snapshot: Snapshot) -> IndexDefinition | None:
         return None
     if not page.limit or page.unless_timestamp == clock.last_modified:
         return None
-    existing = [replace(index, state=READY) if index.is_wanted else index for index in snapshot.indexes]
+    indexes = [index for index in snapshot.indexes if index.list == page.list]
+    existing = [replace(index, state=READY) if index.is_wanted else index for index in indexes]
     if choose(page, existing) is not None:
         return None
     definition = suggest(page)
@@ -70,9 +71,10 @@ def has_room(definition: IndexDefinition, objects: int, existing: Collection[Ind
 
 def automatic_index_of(page: Page, snapshot: Snapshot) -> Index | None:
     """Return the automatic index that a page of a whole list is read by, None if it is read by no such index."""
-    if not snapshot.full or all(index.origin != AUTOMATIC for index in snapshot.indexes):
+    indexes = [index for index in snapshot.indexes if index.list == page.list]
+    if not snapshot.full or all(index.origin != AUTOMATIC for index in indexes):
         return None
-    plan = choose(page, snapshot.indexes)
+    plan = choose(page, indexes)
     return plan.index if plan is not None and plan.index.origin == AUTOMATIC else None
 
 

@@ -13,6 +13,9 @@ Theory of operation:
   the step that reaches them. After the last step every living object has its entry, and the index is `ready`.
 - `Writer.read` reads the indexes of the locked lists with everything else: no statement of its own. Only a transaction
   that writes to a list that it locked later reads them by a statement.
+- The indexes of a derived list are read with everything else too, before the list is locked, if another list of the
+  bucket is. Whoever creates one locks all lists of the bucket (`backends.storage.automatic_indexes`), so a writer
+  knows all of them. Their states may have changed meanwhile (`read_early`): before one is changed they are read again.
 - Entries that a former index left in its column are not removed: they have another prefix. A write of an object
   replaces all its entries, and a tombstone has none.
 - Where the list has no index with keys, or none with terms, their columns are not written at all.
@@ -83,6 +86,7 @@ class IndexWrites:
         self._statements = statements
         self._expect_locked = expect_locked
         self._by_list: dict[str, tuple[Index, ...]] = {}
+        self.read_early: set[str] = set()
 
     def unknown(self, lists: Iterable[str], bucket: str) -> tuple[str, ...]:
         """Return the lists in a bucket whose indexes are not known."""
@@ -222,6 +226,9 @@ class IndexWrites:
 
     def _mark_cut(self, name: str, indexes: Sequence[Index]) -> None:
         """Note that a key was cut in *indexes*, which do not sort from then on."""
+        if indexes and name in self.read_early:
+            self.read_early.remove(name)
+            del self._by_list[name]
         slots = {index.slot for index in indexes}
         for index in [index for index in self.of(name) if index.slot in slots]:
             if index.state in (READY, WANTED):

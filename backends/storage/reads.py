@@ -148,7 +148,7 @@ class Reads:
         """Execute the one statement of a selection; *with_lock* the snapshot has `locked`, for one without a page."""
         page = selection.page
         if page is not None and (may_use_index(page) or page.words or page.explain):
-            selection = replace(selection, indexes=(page.list,))
+            selection = replace(selection, indexes=tuple({page.list, *selection.indexes}))
         parameters: dict[str, Any] = {"bucket": selection.bucket}
         for name, bind in _BINDERS.items():
             values = getattr(selection, name)
@@ -220,7 +220,7 @@ class Reads:
             seconds = time.perf_counter() - started if page.explain else 0.0
             snapshot = collect(rows)
             if selection.indexes:
-                indexes = snapshot.indexes
+                indexes = [index for index in snapshot.indexes if index.list == page.list]
                 self._remember(page.list, indexes)
             is_settled = number >= _INDEX_TRIES or _is_current(current, plan, indexes)
             if is_settled and current.texts == with_texts(page, indexes).texts:

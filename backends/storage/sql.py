@@ -125,7 +125,6 @@ class SqlStorage:
         self._reads = Reads(dialect)
         self._accessible = AccessiblePages(dialect)
         self._write_statements = WriteStatements(dialect)
-        self._automatic_indexes = AutomaticIndexes(self._read_session, self.transaction)
         self._index_builder = IndexBuilder(self._read_session, self.transaction)
         self._purge = Purge(dialect, self._read_session, self.transaction)
         self._turn = turn or nullcontext
@@ -259,15 +258,20 @@ class SqlStorage:
         self._index_builder.run(report, pause_seconds, retry=retry)
 
     def change_automatic_indexes(
-        self, wanted: Iterable[tuple[str, IndexDefinition]], used: Iterable[Index], now: int
+        self,
+        wanted: Iterable[tuple[str, IndexDefinition]],
+        used: Iterable[Index],
+        now: int,
+        derived: Collection[tuple[str, str]] = (),
     ) -> None:
         """Create, touch and drop automatic indexes."""
         self._expect_no_transaction()
+        automatic_indexes = AutomaticIndexes(self._read_session, partial(self.transaction, derived))
         for name, definition in wanted:
-            self._automatic_indexes.create(name, definition)
+            automatic_indexes.create(name, definition)
         for index in used:
-            self._automatic_indexes.touch(index)
-        self._automatic_indexes.drop_unused(now)
+            automatic_indexes.touch(index)
+        automatic_indexes.drop_unused(now)
 
     def check(
         self,

@@ -70,6 +70,7 @@ from backends.storage import (
     Declared,
     Filter,
     Holdings,
+    Index,
     Move,
     PluginTables,
     Principals,
@@ -163,9 +164,10 @@ class Writer:
         bucket = bucket_of(name)
         if bucket == name:
             return _AT_TOP, bucket
-        return (_DERIVED if self._is_derived(name) else _IN_BUCKET), bucket
+        return (_DERIVED if self.is_derived(name) else _IN_BUCKET), bucket
 
-    def _is_derived(self, name: str) -> bool:
+    def is_derived(self, name: str) -> bool:
+        """Return whether a list is derived."""
         segments = name.split("/")
         return len(segments) == 4 and (segments[1], segments[3]) in self._derived
 
@@ -181,7 +183,7 @@ class Writer:
         # The statement locks in the order of the ranges, whose ends are excluded.
         ranges = sorted(
             [*map(_range_of, lists), *(part for uri in roots for part in self._ranges_below(uri))],
-            key=lambda part: (self._is_derived(part[0]), part),
+            key=lambda part: (self.is_derived(part[0]), part),
         )
         return {"of_bucket": bucket, **self._dialect.bind_rows("ranges", ("first", "end"), ranges)}
 
@@ -230,18 +232,33 @@ class Writer:
         """Read from one bucket; raise Unlocked when a list below a cascade root is neither locked nor derived."""
         own_lists = self._own_lists.union(self._lists_to_lock)
         lists = [name for name in own_lists if not is_inside(name, selection.cascade_roots)]
-        unknown = self.indexes.unknown((selection.page.list,) if selection.page else lists, selection.bucket)
+        written = (selection.page.list,) if selection.page else lists
+        unknown = self.indexes.unknown((*written, *self._derived_in(selection)), selection.bucket)
         selection = replace(selection, indexes=unknown)
         snapshot = self._lock_and_read(selection) if self._lists_to_lock else self._reads.run(self._session, selection)
         if selection.cascade_roots:
             below = {name for name in snapshot.clocks if is_inside(name, selection.cascade_roots)}
-            derived = {name for name in below if self._is_derived(name)}
+            derived = {name for name in below if self.is_derived(name)}
             self.expect_locked(below - derived)
             self._derived_below |= derived
             self._cascade_roots |= set(selection.cascade_roots)
-        own_indexes = [index for index in snapshot.indexes if index.list in self._own_lists]
-        self.indexes.add((name for name in unknown if name in self._own_lists), own_indexes)
+        self._note_indexes(unknown, snapshot.indexes, selection.bucket)
         return snapshot
+
+    def _note_indexes(self, unknown: Iterable[str], indexes: Iterable[Index], bucket: str) -> None:
+        """Note the indexes of locked lists, and of derived lists before their lock if another one of the bucket is."""
+        known = self._own_lists
+        if any(bucket_of(name) == bucket for name in known):
+            early = {name for name in unknown if self.is_derived(name)} - known
+            self.indexes.read_early |= early
+            known = known | early
+        self.indexes.add((name for name in unknown if name in known), (each for each in indexes if each.list in known))
+
+    def _derived_in(self, selection: Selection) -> list[str]:
+        """Return the derived lists of the bucket of a selection, but those below its cascade roots."""
+        _, top, *ids = selection.bucket.split("/")
+        names = [f"{selection.bucket}/{plural}" for kind, plural in self._derived if kind == top and ids]
+        return [name for name in names if not is_inside(name, selection.cascade_roots)]
 
     def timestamp_conflicts(self, requested: Iterable[tuple[str, int]]) -> set[str]:
         """Return the URIs of objects that use one of the timestamps in the same list."""
@@ -307,7 +324,6 @@ class Writer:
         else:
             self._statements.move_clocks.later(self._session, rows)
         self._own_lists |= clocks.keys()
-        self.indexes.start(row["list"] for row in derived)
         return [
             append.at(timestamp)
             for name, in_list in appends_by_list.items()

@@ -1,0 +1,104 @@
+"""Automatic indexes of histories: for the queries of consoles, also while others write; large are here 20 entries."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from app import index_demand
+from app.events import Listener
+from backends.storage import index_suggestions
+from backends.storage.indexes import READY, read_definition
+from tests.api.conftest import ClientMaker
+from tests.api.test_indexes import expect_right_keys
+from tests.support.client import Client
+
+B = "/buckets/b"
+C = f"{B}/collections/c"
+RECORDS = f"{C}/records"
+HISTORY = f"{B}/history"
+URI, COLLECTION = '{"fields":["uri"]}', '{"fields":["collection_id"]}'
+OF_RECORD = f"{HISTORY}?uri={RECORDS}/r1"
+
+
+@pytest.fixture
+def client(client_with: ClientMaker, monkeypatch: pytest.MonkeyPatch) -> Client:
+    """Return a client of a new process with a history of 30 changes of three records."""
+    monkeypatch.setattr(index_suggestions, "MIN_OBJECTS", 20)
+    monkeypatch.setattr(index_demand, "TIMES", 3)
+    client = client_with({"kinto.includes": "kinto.plugins.history"}, kept=False)
+    for uri in (B, C, f"{B}/collections/d"):
+        client.put(uri)
+    for number in range(30):
+        client.put(f"{RECORDS}/r{number % 3}", {"n": number})
+    return client
+
+
+def indexed(client: Client, *paths: str) -> None:
+    """Read pages until their indexes are built."""
+    for path in paths:
+        for _ in range(3):
+            client.get(path)
+        client.app.extensions["kinto"].indexing.join()
+
+
+def explained(client: Client, path: str) -> Any:
+    """Return the fields of the index by which a page was read."""
+    explanation = client.get(f"{path}&_explain=true").json["explain"]
+    return explanation["index"] and explanation["index"]["fields"]
+
+
+def test_the_history_of_an_object_gets_an_index_that_all_writes_keep(client: Client) -> None:
+    """Writes of records, groups, collections and the bucket, of lists and batches."""
+    before = client.get(OF_RECORD).data
+    indexed(client, OF_RECORD, f"{HISTORY}?collection_id=c&_limit=5")
+
+    assert expect_right_keys(client) == [(COLLECTION, READY), (URI, READY)]
+    assert explained(client, OF_RECORD) == ["uri"]
+    assert client.get(OF_RECORD).data == before != []
+
+    client.put(f"{RECORDS}/r1", {"n": "new"})
+    client.put(B, {"n": 1})
+    client.put(f"{B}/groups/g", {"members": ["bob"]})
+    client.batch(*({"method": "PUT", "path": f"{RECORDS}/r{n}"} for n in range(3)), {"method": "DELETE", "path": C})
+    client.put(C)
+    client.put(f"{RECORDS}/r1", {"n": "reborn"})
+    client.delete(RECORDS)
+    client.delete(f"{HISTORY}?uri={RECORDS}/r2")
+
+    assert expect_right_keys(client) == [(COLLECTION, READY), (URI, READY)]
+    assert [entry["action"] for entry in client.get(OF_RECORD).data[:4]] == ["delete", "create", "update", "update"]
+    assert client.get(f"{HISTORY}?uri={RECORDS}/r2").data == []
+    assert client.get(f"{HISTORY}?uri={B}").data[0]["target"]["data"]["n"] == 1
+
+    client.delete(B)
+    client.put(B)
+
+    assert expect_right_keys(client) == []
+    assert len(client.get(HISTORY).data) == 1
+
+
+def test_an_index_is_created_when_no_writer_is_between_its_read_and_its_entry(client: Client) -> None:
+    """Otherwise its entry would be without a key."""
+    service = client.app.extensions["kinto"]
+    created = threading.Event()
+
+    def create() -> None:
+        service.storage.change_automatic_indexes([(HISTORY, read_definition(URI))], (), 0, service.kinds.derived)
+        service.storage.build_indexes(lambda _: None)
+        created.set()
+
+    thread = threading.Thread(target=create)
+
+    def start(*_: Any) -> None:
+        thread.start()
+        assert not created.wait(0.3)
+
+    service.add_listener(Listener(before=start, kinds=frozenset(("record",))))
+    client.put(f"{RECORDS}/r1", {"n": "new"})
+    thread.join()
+
+    assert expect_right_keys(client) == [(URI, READY)]
+    assert client.get(OF_RECORD).data[0]["target"]["data"]["n"] == "new"
