@@ -1,10 +1,8 @@
 // Write the rows of a file in batches. An import that was stopped goes on where it was, with the same file.
 
-import { ApiError, batchSize, send } from "./api.js";
+import { batchSize } from "./api.js";
 import { isLong } from "./json.js";
-
-const TRIES = 4;
-const WAIT_MILLISECONDS = 2000;
+import { sendPatiently } from "./writing.js";
 
 /** Return four numbers that depend on every character of a text (cyrb128; no secret depends on it). */
 function hash(text) {
@@ -56,21 +54,6 @@ function requestOf(list, fingerprint, { line, data }) {
   const id = textOf(data.id) ?? idOf(fingerprint, line);
   if (schema !== undefined && !Number.isInteger(schema)) attributes.schema = schema;
   return { method: "PUT", path: `${list}/${encodeURIComponent(id)}`, body: { data: { ...attributes, id } } };
-}
-
-const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
-
-/** Send a batch; try again while the server is busy or not reachable. */
-async function sendPatiently(requests) {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      return (await send("POST", "/batch", { body: { requests } })).body.responses;
-    } catch (error) {
-      const busy = error instanceof ApiError && [0, 409, 429, 503].includes(error.status);
-      if (!busy || attempt === TRIES) throw error;
-      await pause(error.retrySeconds ? error.retrySeconds * 1000 : WAIT_MILLISECONDS);
-    }
-  }
 }
 
 /**

@@ -1,6 +1,7 @@
 // Load data into components, and keep only the result of the newest request.
 
 import { useCallback, useEffect, useRef, useState } from "../vendor/preact.js";
+import { nextPage, send } from "./api.js";
 
 /**
  * Call an asynchronous function when the component appears and whenever a dependency changes.
@@ -30,6 +31,29 @@ export function useLoad(load, dependencies) {
     };
   }, dependencies);
   return { ...state, reload };
+}
+
+/**
+ * Load the objects of a list page by page.
+ * @param {URL} url  of the first page
+ */
+export function usePages(url) {
+  const [pages, setPages] = useState([]);
+  const [state, setState] = useState({ next: url, error: null, loading: false });
+  const load = async (from, before) => {
+    setState({ next: null, error: null, loading: true });
+    try {
+      const reply = await send("GET", from);
+      setPages([...before, reply.body.data]);
+      setState({ next: nextPage(reply), error: null, loading: false });
+    } catch (error) {
+      setState({ next: from, error, loading: false });
+    }
+  };
+  useEffect(() => {
+    load(url, []);
+  }, [url.href]);
+  return { ...state, objects: pages.flat(), more: () => load(state.next, pages), reload: () => load(url, []) };
 }
 
 /**

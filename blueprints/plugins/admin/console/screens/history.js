@@ -1,9 +1,9 @@
 // The history of an object and of all in it: who changed what and when, the differences, and the way back.
 
-import { html, useEffect, useState } from "../vendor/preact.js";
-import { nextPage, send, urlOf } from "../core/api.js";
+import { html, useState } from "../vendor/preact.js";
+import { urlOf } from "../core/api.js";
 import { differences } from "../core/diff.js";
-import { useLoad } from "../core/loading.js";
+import { useLoad, usePages } from "../core/loading.js";
 import { labelOf } from "../core/queries.js";
 import { linkTo } from "../core/routes.js";
 import { historyOf, restore, versionBefore } from "../core/restoring.js";
@@ -20,27 +20,6 @@ const PAGE_SIZE = 30;
 function filtersOf({ kind, path, collection }) {
   if (kind === "bucket") return {};
   return kind === "collection" ? { collection_id: JSON.stringify(collection) } : { uri: path };
-}
-
-/** Load the entries page by page. */
-function useEntries(route, filters) {
-  const url = urlOf(historyOf(route.path), { ...filtersOf(route), ...filters, _limit: PAGE_SIZE });
-  const [pages, setPages] = useState([]);
-  const [state, setState] = useState({ next: url, error: null, loading: false });
-  const load = async (from, before) => {
-    setState({ next: null, error: null, loading: true });
-    try {
-      const reply = await send("GET", from);
-      setPages([...before, reply.body.data]);
-      setState({ next: nextPage(reply), error: null, loading: false });
-    } catch (error) {
-      setState({ next: from, error, loading: false });
-    }
-  };
-  useEffect(() => {
-    load(url, []);
-  }, [url.href]);
-  return { ...state, entries: pages.flat(), more: () => load(state.next, pages), reload: () => load(url, []) };
 }
 
 /** Permissions and data of an entry as one object to compare. */
@@ -120,7 +99,9 @@ function Entry({ entry, collection, onDone }) {
 export default function History({ route, collection }) {
   const [action, setAction] = useState("");
   const [user, setUser] = useState("");
-  const { entries, error, loading, next, more, reload } = useEntries(route, { action, user_id: user });
+  const filters = { ...filtersOf(route), action, user_id: user };
+  const url = urlOf(historyOf(route.path), { ...filters, _limit: PAGE_SIZE });
+  const { objects: entries, error, loading, next, more, reload } = usePages(url);
   const users = [
     ...new Set([...entries.map((entry) => entry.user_id).filter(Boolean), ...(user ? [user] : [])]),
   ].sort();
