@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ import requests
 from playwright.sync_api import Locator, Page, expect
 
 PASSWORD = "tr0ub4dor"
+_BATCH_SIZE = 25
 
 
 def session_script(user: str) -> str:
@@ -60,6 +62,12 @@ class Tab:
         """Return the rows of the table of records."""
         return self.page.locator("table.records tbody tr")
 
+    def restore(self, name: str) -> None:
+        """Restore what has a name in the list of what was deleted, and answer the question."""
+        self.button(f"Restore {name}").click()
+        question = self.page.get_by_role("dialog").get_by_role("button", name="Restore", exact=True)
+        question.click()
+
     def edit_json(self, text: str) -> None:
         """Replace the text of the JSON editor."""
         editor = self.page.locator(".cm-content")
@@ -73,6 +81,16 @@ class Tab:
         response = requests.request(method, f"{self.server_url}{path}", auth=auth, timeout=30, **options)
         response.raise_for_status()
         return response.json() if response.content else None
+
+    def batch(self, method: str, bodies: Mapping[str, dict[str, Any]]) -> list[Any]:
+        """Send a request for each path in batches, and return the bodies of the responses; all must succeed."""
+        requests = [{"method": method, "path": path, **({"body": body} if body else {})} for path, body in bodies.items()]
+        responses: list[Any] = []
+        for start in range(0, len(requests), _BATCH_SIZE):
+            part = requests[start : start + _BATCH_SIZE]
+            responses += self.ask("POST", "/batch", json={"requests": part})["responses"]
+        assert [response for response in responses if response["status"] >= 300] == []
+        return [response["body"] for response in responses]
 
     def put(self, path: str, **data: Any) -> Any:
         """Write an object as the user."""

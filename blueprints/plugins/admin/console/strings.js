@@ -5,10 +5,16 @@ const numbers = new Intl.NumberFormat(LANGUAGE);
 const times = new Intl.DateTimeFormat(LANGUAGE, { dateStyle: "medium", timeStyle: "short" });
 const plural = (count, one, many) => `${numbers.format(count)} ${count === 1 ? one : many}`;
 const records = (count) => plural(count, "record", "records");
+const objects = (count) => plural(count, "object", "objects");
 
 export const t = {
   name: "Kinto",
   loading: "Loading…",
+  counts: {
+    collection: (count) => plural(count, "collection", "collections"),
+    group: (count) => plural(count, "group", "groups"),
+    record: records,
+  },
   number: (value) => numbers.format(value),
   time: (date) => times.format(date),
 
@@ -21,6 +27,7 @@ export const t = {
     attributes: "Attributes",
     permissions: "Permissions",
     history: "History",
+    deleted: "Deleted",
     sync: "Sync",
   },
   permissions: {
@@ -239,11 +246,16 @@ export const t = {
     deleted: (id) => `${id} was deleted.`,
     deleteTitle: (id) => `Delete ${id}?`,
     deleteText: {
+      collection:
+        "The collection goes with all its records. It can be restored with them, as far as the history of the bucket has them.",
+      group:
+        "Its members lose the permissions that the group gives them. A group that is restored has its members again, but no permission on anything.",
+      record: "Clients that synchronise delete it too.",
+    },
+    deleteForeverText: {
       bucket:
         "The bucket goes with all its collections, groups and records, and with its history. This cannot be undone.",
       collection: "The collection goes with all its records. This cannot be undone.",
-      group: "Its members lose the permissions that the group gives them.",
-      record: "Clients that synchronise delete it too.",
     },
     facts: "Id, time and URL",
     schemaVersion: "Schema version",
@@ -271,7 +283,6 @@ export const t = {
     matchingText: (count) => `All ${records(count)} that match the filters will be deleted, also those on other pages.`,
     allText: (count) => `All ${records(count)} of the collection will be deleted.`,
     done: (count) => `${records(count)} deleted.`,
-    restored: (count) => `${records(count)} restored.`,
   },
 
   sharing: {
@@ -332,6 +343,45 @@ export const t = {
     changed: "Somebody has changed it at this moment. Look again.",
     more: "Show older changes",
   },
+  deleted: {
+    lead: {
+      bucket: "Collections and groups that were deleted from this bucket and do not exist now.",
+      collection: "Records that were deleted from this collection and do not exist now.",
+    },
+    search: "Search by id",
+    lost: "All that were lost when the collection was deleted",
+    chooseAll: "Choose all shown",
+    chosen: (count) => `${objects(count)} chosen`,
+    some: (count) => `Restore ${numbers.format(count)}`,
+    none: "Nothing to restore",
+    noneHint: {
+      bucket:
+        "Collections and groups that somebody deletes are listed here, for as long as the history has them. Deleted records are listed in their collection.",
+      collection: "Records that somebody deletes are listed here, for as long as the history has them.",
+    },
+    excluded: "This server keeps no history of it: what is deleted here cannot be restored.",
+    noMatch: "Nothing that was deleted matches",
+    more: "Show older deletions",
+  },
+  restoring: {
+    title: (count, id) => (count === 1 ? `Restore ${id}` : `Restore ${objects(count)}`),
+    text: {
+      collection:
+        "A collection comes back with its attributes and permissions, and with the records that it had when it was deleted. Records that exist already stay as they are.",
+      group:
+        "A group comes back with its members and with the permissions on the group itself. What the group was permitted to do does not come back: share with it again.",
+    },
+    writer: "You will be among those who may write what you restore.",
+    progress: "Progress of the restoration",
+    done: (counts) => (counts.length === 0 ? "Nothing restored." : `${counts.join(", ")} restored.`),
+    present: (count) => `${objects(count)} did exist already, as before.`,
+    refused: (count) => `${plural(count, "object was", "objects were")} not restored`,
+    object: "Object",
+    exists: "It exists already, with other attributes. It was left as it is.",
+    unknown: "The history does not have it any more.",
+    stopped: "Not finished. Go on, or do it again later: what has come back stays.",
+    resume: "Go on",
+  },
   sync: {
     lead: "What clients see that keep a copy of this list: they remember its clock, and ask for all later changes.",
     clock: "Clock of the list",
@@ -364,6 +414,7 @@ export const t = {
     row: "Row",
     reason: "Reason",
     downloadRefused: "Save the refused rows as a file",
+    exportFirst: "Export first what you want to keep:",
     exportText: (count) => `${records(count)} will be saved in a file.`,
     format: "Format",
     jsonl: "JSON lines",

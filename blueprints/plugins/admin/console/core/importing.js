@@ -2,7 +2,7 @@
 
 import { batchSize } from "./api.js";
 import { isLong } from "./json.js";
-import { sendPatiently } from "./writing.js";
+import { writeBatch } from "./writing.js";
 
 /** Return four numbers that depend on every character of a text (cyrb128; no secret depends on it). */
 function hash(text) {
@@ -67,7 +67,7 @@ function requestOf(list, fingerprint, { line, data }) {
 export async function importRows(list, fingerprint, rows, { onProgress, stopped }) {
   for (let position = positionOf(list, fingerprint); position < rows.length && !stopped();) {
     const part = rows.slice(position, position + batchSize());
-    const responses = await sendPatiently(part.map((row) => requestOf(list, fingerprint, row)));
+    const responses = await writeBatch(part.map((row) => requestOf(list, fingerprint, row)));
     const refused = part.flatMap(({ line, data }, index) => {
       const { status, body } = responses[index];
       return status < 300 ? [] : [{ line, data, message: body?.message ?? String(status) }];

@@ -36,18 +36,29 @@ export function useLoad(load, dependencies) {
 /**
  * Load the objects of a list page by page.
  * @param {URL} url  of the first page
+ * @param {(objects: any[]) => any} select  returns what to keep of a page; pages without any are passed over
  */
-export function usePages(url) {
+export function usePages(url, select = (objects) => objects) {
   const [pages, setPages] = useState([]);
-  const [state, setState] = useState({ next: url, error: null, loading: false });
+  const [state, setState] = useState({ next: url, error: null, loading: true });
+  const newest = useRef(0);
   const load = async (from, before) => {
+    const turn = ++newest.current;
+    setPages(before);
     setState({ next: null, error: null, loading: true });
+    let next = from;
     try {
-      const reply = await send("GET", from);
-      setPages([...before, reply.body.data]);
-      setState({ next: nextPage(reply), error: null, loading: false });
+      let objects = [];
+      while (next !== null && objects.length === 0) {
+        const reply = await send("GET", next);
+        objects = await select(reply.body.data);
+        if (turn !== newest.current) return;
+        next = nextPage(reply);
+      }
+      setPages([...before, objects]);
+      setState({ next, error: null, loading: false });
     } catch (error) {
-      setState({ next: from, error, loading: false });
+      if (turn === newest.current) setState({ next, error, loading: false });
     }
   };
   useEffect(() => {

@@ -1,11 +1,48 @@
 // Bring back versions of objects that the history knows. Each is a new write; nothing of the history changes.
+//
+// What was deleted is written with `If-None-Match: *`: an object that exists is never overwritten, so that all can be done
+// again after an error.
 
-import { batch, send } from "./api.js";
-import { has } from "./session.js";
+import { levelsOf } from "./access.js";
+import { batchSize, count, send } from "./api.js";
+import { same } from "./diff.js";
+import { kindOf } from "./routes.js";
+import { has, hello } from "./session.js";
+import {
+  historyOf,
+  loadGroupDeletions,
+  locate,
+  permissionsOf,
+  rangeOf,
+  recordsLostWith,
+  versionOf,
+  versionsOf,
+} from "./versions.js";
+import { writeBatch } from "./writing.js";
+import { t } from "../strings.js";
 
-/** Return the path of the history that has the entries of an object. */
-export function historyOf(path) {
-  return `/buckets/${path.split("/")[2]}/history`;
+/**
+ * @typedef {import("./versions.js").Deletion} Deletion
+ * @typedef {import("./versions.js").Version} Version
+ *
+ * @typedef {object} Report
+ * @property {Record<string, number>} restored  how many of each kind
+ * @property {number} present  exist as they were: an earlier try has restored them
+ * @property {{uri: string, message: string}[]} refused
+ * @property {Set<string>} settled  the URIs of all these
+ * @property {Set<string>} absent  the URIs of those that do not exist
+ * @property {number} position  how many entries of the history were read
+ * @property {number} total
+ */
+
+/** Return whether the history has what is deleted at a path, as far as the server says. */
+export function isRemembered(path) {
+  const excluded = (hello.value?.capabilities?.history?.excluded_resources ?? []).map((ids) =>
+    Object.entries(ids)
+      .map(([kind, id]) => `/${kind}s/${id}`)
+      .join(""),
+  );
+  return has("history") && !levelsOf(path).some((each) => excluded.includes(each));
 }
 
 /** Return the attributes that a client may send back: without what the server sets. */
@@ -15,10 +52,12 @@ export function attributesOf(data) {
   return schema === undefined || (Number.isInteger(schema) && has("schema")) ? attributes : { schema, ...attributes };
 }
 
-/** Return the newest version of an object before an entry of its history, null before the first one. */
-export async function versionBefore({ uri, last_modified }) {
-  const query = { uri, not_action: "delete", lt_last_modified: last_modified, _limit: 1 };
-  return (await send("GET", historyOf(uri), { query })).body.data[0] ?? null;
+/** Return the request that creates an object as a version has it. */
+function requestOf(version, groupDeletions) {
+  const { id: _, last_modified: __, ...data } = version.data;
+  const permissions = permissionsOf(version, groupDeletions);
+  const body = Object.keys(permissions).length > 0 ? { data, permissions } : { data };
+  return { method: "PUT", path: version.uri, headers: { "If-None-Match": "*" }, body };
 }
 
 /**
@@ -30,40 +69,73 @@ export async function restore(entry) {
     if (error.status === 404) return null;
     throw error;
   });
-  const body = { data: attributesOf(entry.target.data) };
   // An object that exists keeps its permissions; one that is gone gets those that it had.
-  if (existing === null && Object.keys(entry.target.permissions ?? {}).length > 0)
-    body.permissions = entry.target.permissions;
-  const headers = existing === null ? { "If-None-Match": "*" } : { "If-Match": existing.headers.get("ETag") };
-  return send("PUT", entry.uri, { body, headers });
+  if (existing === null) {
+    const { body, headers } = requestOf(versionOf(entry), await loadGroupDeletions(entry.uri));
+    return send("PUT", entry.uri, { body, headers });
+  }
+  const headers = { "If-Match": existing.headers.get("ETag") };
+  return send("PUT", entry.uri, { body: { data: attributesOf(entry.target.data) }, headers });
+}
+
+/** @returns {Report} */
+export function createReport() {
+  return { restored: {}, present: 0, refused: [], settled: new Set(), absent: new Set(), position: 0, total: 0 };
+}
+
+/** Add the response to the request for a version to a report. */
+function enter(report, { uri, data }, { status, body }) {
+  const existing = status === 412 ? body?.details?.existing : undefined;
+  report.settled.add(uri);
+  if (status < 300) report.restored[kindOf(uri)] = (report.restored[kindOf(uri)] ?? 0) + 1;
+  else if (existing && same(attributesOf(existing), attributesOf(data))) report.present++;
+  else if (status === 412) report.refused.push({ uri, message: t.restoring.exists });
+  else enterAbsent(report, uri, body?.message ?? String(status));
+}
+
+function enterAbsent(report, uri, message) {
+  report.settled.add(uri);
+  report.absent.add(uri);
+  report.refused.push({ uri, message });
+}
+
+/** Write versions in batches, but those that the report has. */
+async function writeVersions(versions, groupDeletions, report, { onProgress, signal }) {
+  const remaining = versions.filter(({ uri }) => !report.settled.has(uri));
+  for (const { uri } of remaining.filter(({ data }) => data === null)) enterAbsent(report, uri, t.restoring.unknown);
+  const known = remaining.filter(({ data }) => data !== null);
+  for (let start = 0; start < known.length; start += batchSize()) {
+    signal.throwIfAborted();
+    const part = known.slice(start, start + batchSize());
+    const responses = await writeBatch(part.map((version) => requestOf(version, groupDeletions)));
+    part.forEach((version, index) => enter(report, version, responses[index]));
+    onProgress(report);
+  }
 }
 
 /**
- * Bring back deleted objects: as the history has them, else as the page had them. Returns how many came back.
- * @param {string} list  the path of their list
- * @param {object[]} objects
+ * Restore deleted objects: each as it was, and a collection with the records that were lost with it.
+ *
+ * What is refused is in the report, and the rest comes back. Raises ApiError if the server accepts nothing now, and
+ * AbortError: the same call finishes it then.
+ * @param {Deletion[]} deletions  of different objects of one bucket
+ * @param {Report} report  what earlier calls have done
+ * @param {{onProgress: (report: Report) => void, signal: AbortSignal}} control
  */
-export async function undelete(list, objects) {
-  const versions = has("history") ? await versionsOf(list, objects) : new Map();
-  const requests = objects.map((object) => {
-    const path = `${list}/${object.id}`;
-    const target = versions.get(path)?.target;
-    const permissions = target?.permissions ?? {};
-    const body = { data: attributesOf(target?.data ?? object) };
-    if (Object.keys(permissions).length > 0) body.permissions = permissions;
-    return { method: "PUT", path, headers: { "If-None-Match": "*" }, body };
-  });
-  const responses = await batch(requests);
-  return responses.filter((response) => response.status === 201).length;
-}
-
-/** Return the newest versions of objects by their paths. */
-async function versionsOf(list, objects) {
-  const requests = objects.map(({ id }) => ({
-    method: "GET",
-    path: `${historyOf(list)}?${new URLSearchParams({ uri: `${list}/${id}`, not_action: "delete", _limit: 1 })}`,
-  }));
-  const responses = await batch(requests);
-  const entries = responses.filter((response) => response.status === 200).flatMap((response) => response.body.data);
-  return new Map(entries.map((entry) => [entry.uri, entry]));
+export async function restoreDeleted(deletions, report, control) {
+  Object.assign(report, { position: 0, total: deletions.length });
+  const groupDeletions = await loadGroupDeletions(deletions[0].uri);
+  const write = async (versions, length) => {
+    await writeVersions(versions, groupDeletions, report, control);
+    report.position += length;
+    control.onProgress(report);
+  };
+  for await (const versions of versionsOf(deletions)) await write(versions, versions.length);
+  for (const collection of deletions.filter(({ uri }) => kindOf(uri) === "collection" && !report.absent.has(uri))) {
+    const deletion = await locate(collection);
+    if (deletion === null) continue;
+    const range = await rangeOf(deletion);
+    report.total += await count(historyOf(deletion.uri), range);
+    for await (const { versions, length } of recordsLostWith(deletion, range)) await write(versions, length);
+  }
 }

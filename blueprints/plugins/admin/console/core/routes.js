@@ -16,7 +16,7 @@ import { signal } from "../vendor/preact.js";
 const OBJECT =
   /^(\/buckets\/([\w-]+)(?:\/collections\/([\w-]+)(?:\/records\/([\w-]+))?|\/groups\/([\w-]+))?)(?:\/(\w+))?$/;
 /** Views of lists and forms, which the pattern of an object must not take for ids. */
-const FIRST_VIEWS = { bucket: "collections", collection: "records", record: "attributes", group: "attributes" };
+export const FIRST_VIEWS = { bucket: "collections", collection: "records", record: "attributes", group: "attributes" };
 
 /** The ids that the server accepts, as a pattern of a form. */
 export const ID_PATTERN = "[a-zA-Z0-9][a-zA-Z0-9_\\-]*";

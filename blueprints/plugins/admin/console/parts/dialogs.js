@@ -31,7 +31,8 @@ const question = signal(null);
 
 /**
  * Ask before something is done that is hard to take back. Returns whether the user agrees.
- * @param {{title: string, text: string, action: string, word?: string}} options  *word* must be typed first
+ * @param {{title: string, text: string, action: string, word?: string, details?: any}} options  *word* must be typed
+ *   first; *details* are shown below the text
  * @returns {Promise<boolean>}
  */
 export function confirm(options) {
@@ -46,7 +47,7 @@ export function confirm(options) {
   });
 }
 
-function Question({ title, text, action, word, answer }) {
+function Question({ title, text, action, word, details, answer }) {
   const [typed, setTyped] = useState("");
   const id = useId();
   const agree = (event) => {
@@ -54,8 +55,9 @@ function Question({ title, text, action, word, answer }) {
     if (word === undefined || typed === word) answer(true);
   };
   return html`<${Dialog} title=${title} onClose=${() => answer(false)}>
+    <p>${text}</p>
+    ${details}
     <form onSubmit=${agree}>
-      <p>${text}</p>
       ${
         word !== undefined &&
         html`<div class="field">
@@ -69,6 +71,17 @@ function Question({ title, text, action, word, answer }) {
       </div>
     </form>
   <//>`;
+}
+
+const shown = signal(null);
+
+/** Show a dialog that stays when the page changes: *Component* gets the properties, and `onClose`. */
+export function showDialog(Component, properties) {
+  shown.value = { Component, properties };
+}
+
+function ShownDialog({ Component, properties }) {
+  return html`<${Component} ...${properties} onClose=${() => (shown.value = null)} />`;
 }
 
 const notices = signal([]);
@@ -94,6 +107,7 @@ function dismiss(id) {
 /** Where questions and notices appear; once, at the end of the page. */
 export function Overlays() {
   return html`
+    ${shown.value && html`<${ShownDialog} ...${shown.value} />`}
     ${question.value && html`<${Question} ...${question.value} />`}
     <div class="notices" role="status" aria-live="polite">
       ${notices.value.map(

@@ -4,8 +4,8 @@ import { html, useRef } from "../vendor/preact.js";
 import { send, timestampOf, urlOf } from "../core/api.js";
 import { useLoad } from "../core/loading.js";
 import { curlLine } from "../core/curl.js";
-import { idOf, open, parentOf } from "../core/routes.js";
-import { attributesOf, undelete } from "../core/restoring.js";
+import { FIRST_VIEWS, idOf, open, parentOf } from "../core/routes.js";
+import { attributesOf, isRemembered } from "../core/restoring.js";
 import { loadTree } from "../core/tree.js";
 import { Button, Copyable, Loaded, Loading, Time } from "../parts/controls.js";
 import { confirm, notify } from "../parts/dialogs.js";
@@ -13,7 +13,9 @@ import { t } from "../strings.js";
 import { CollectionForm } from "./collection_form.js";
 import { useRecordForm } from "./create.js";
 import { ConflictError, Editor } from "./editor.js";
+import { ExportFirst } from "./export.js";
 import { GroupForm } from "./group_form.js";
+import { startRestoring } from "./restore_dialog.js";
 
 const FORMS = { collection: CollectionForm, group: GroupForm, bucket: null };
 /** Where the list of an object is shown. */
@@ -37,19 +39,24 @@ async function replace(path, data, etag) {
 async function remove({ path, kind }, data, after) {
   const id = idOf(path);
   const contains = kind === "bucket" || kind === "collection";
-  const question = { title: t.object.deleteTitle(id), text: t.object.deleteText[kind], action: t.actions.delete };
-  if (!(await confirm({ ...question, word: contains ? id : undefined }))) return;
-  await send("DELETE", path, { headers: { "If-Match": `"${data.last_modified}"` } });
-  const parent = parentOf(path);
-  open(parent, LIST_VIEWS[kind]);
-  const undo = async () => {
-    await undelete(path.slice(0, path.lastIndexOf("/")), [data]);
-    await after();
-    open(path, "attributes");
+  const returns = kind !== "bucket" && (kind !== "collection" || isRemembered(path));
+  const question = {
+    title: t.object.deleteTitle(id),
+    text: returns ? t.object.deleteText[kind] : t.object.deleteForeverText[kind],
+    action: t.actions.delete,
+    word: contains ? id : undefined,
+    details: kind === "bucket" && html`<${ExportFirst} bucket=${id} />`,
   };
-  // A bucket takes its history with it, and a collection its records: only what is whole again may be called undone.
-  notify(t.object.deleted(id), contains ? {} : { action: { text: t.actions.undo, act: () => undo().catch(fail) } });
+  if (!(await confirm(question))) return;
+  await send("DELETE", path, { headers: { "If-Match": `"${data.last_modified}"` } });
   if (kind !== "record") await after();
+  open(parentOf(path), LIST_VIEWS[kind]);
+  const onDone = ({ settled, absent }) => {
+    if (settled.has(path) && !absent.has(path)) open(path, FIRST_VIEWS[kind]);
+  };
+  const undo = () => startRestoring([{ uri: path, data }], { ask: false, onDone });
+  // A bucket takes its history with it.
+  notify(t.object.deleted(id), returns ? { action: { text: t.actions.undo, act: undo } } : {});
 }
 
 const fail = (error) => notify(error.message, { kind: "error" });

@@ -13,7 +13,7 @@ import { t } from "../strings.js";
 const MOST_COUNTED = 100;
 
 /** Return the collections with the numbers of their records: null where the user may not count. */
-async function loadCounts(bucket) {
+export async function loadCounts(bucket) {
   const ids = await loadCollections(bucket);
   const path = (id) => `/buckets/${bucket}/collections/${id}/records`;
   const responses = await batch(ids.slice(0, MOST_COUNTED).map((id) => ({ method: "HEAD", path: path(id) })));

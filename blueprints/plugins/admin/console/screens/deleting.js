@@ -2,10 +2,10 @@
 
 import { html, useState } from "../vendor/preact.js";
 import { batch, nextPage, send, urlOf } from "../core/api.js";
-import { undelete } from "../core/restoring.js";
 import { Button } from "../parts/controls.js";
 import { confirm, notify } from "../parts/dialogs.js";
 import { t } from "../strings.js";
+import { startRestoring } from "./restore_dialog.js";
 
 /** Delete records by their ids, each as the page shows it. Returns those that were deleted. */
 async function deleteChosen(list, records) {
@@ -32,12 +32,9 @@ async function deleteMatching(list, query) {
 
 /** Say what was deleted, and offer to undo it. */
 export function offerUndo(list, deleted, onDone) {
-  const undo = async () => {
-    const back = await undelete(list, deleted);
-    notify(t.deleting.restored(back));
-    onDone();
-  };
-  notify(t.deleting.done(deleted.length), { action: { text: t.actions.undo, act: () => undo().catch(fail) } });
+  const deletions = deleted.map((data) => ({ uri: `${list}/${data.id}`, data }));
+  const undo = () => startRestoring(deletions, { ask: false, onDone });
+  notify(t.deleting.done(deleted.length), deleted.length > 0 ? { action: { text: t.actions.undo, act: undo } } : {});
 }
 
 const fail = (error) => notify(error.message, { kind: "error" });

@@ -2,10 +2,12 @@
 
 import { html, useEffect, useRef, useState } from "../vendor/preact.js";
 import { pages } from "../core/api.js";
+import { useLoad } from "../core/loading.js";
 import { formatRows, saveFile } from "../core/transfer.js";
-import { Button, ErrorBox, Select } from "../parts/controls.js";
+import { Button, ErrorBox, Loaded, Select } from "../parts/controls.js";
 import { Dialog } from "../parts/dialogs.js";
 import { t } from "../strings.js";
+import { loadCounts } from "./collections.js";
 
 const PAGE_SIZE = 1000;
 const FORMATS = { jsonl: "application/x-ndjson", csv: "text/csv" };
@@ -52,4 +54,29 @@ export function ExportDialog({ list, query, total, name, onClose }) {
       <${Button} kind="primary" busy=${state.running} onClick=${start}>${t.transfer.save}<//>
     </div>
   <//>`;
+}
+
+/** The collections of a bucket that is about to be deleted, each with the button that exports it. */
+export function ExportFirst({ bucket }) {
+  const collections = useLoad(() => loadCounts(bucket), [bucket]);
+  const [exported, setExported] = useState(null);
+  return html`<${Loaded} from=${collections}>
+    ${(loaded) =>
+      loaded.length > 0 &&
+      html`<p>${t.transfer.exportFirst}</p>
+        <ul class="rows scrolled">
+          ${loaded.map(
+            (each) => html`<li key=${each.id}>
+              <span>${each.id} <span class="muted">${each.records !== null && t.record.total(each.records)}</span></span>
+              <${Button} onClick=${() => setExported(each)}>${t.transfer.export}
+                <span class="visually-hidden">${each.id}</span><//>
+            </li>`,
+          )}
+        </ul>`}
+  <//>
+  ${
+    exported !== null &&
+    html`<${ExportDialog} list=${`/buckets/${bucket}/collections/${exported.id}/records`} query=${new URLSearchParams()}
+      total=${exported.records ?? undefined} name=${exported.id} onClose=${() => setExported(null)} />`
+  }`;
 }

@@ -6,13 +6,15 @@ import { differences } from "../core/diff.js";
 import { useLoad, usePages } from "../core/loading.js";
 import { labelOf } from "../core/queries.js";
 import { linkTo } from "../core/routes.js";
-import { historyOf, restore, versionBefore } from "../core/restoring.js";
+import { restore } from "../core/restoring.js";
+import { deletionOf, historyOf, versionBefore } from "../core/versions.js";
 import { shortPath } from "../core/access.js";
 import { Button, Empty, ErrorBox, Loaded, Loading, Select, Time } from "../parts/controls.js";
 import { DiffTable } from "../parts/diff_table.js";
 import { notify } from "../parts/dialogs.js";
 import { principalName } from "../parts/principal_input.js";
 import { t } from "../strings.js";
+import { startRestoring } from "./restore_dialog.js";
 
 const PAGE_SIZE = 30;
 
@@ -59,16 +61,18 @@ function Details({ entry, onDone }) {
       setBusy(false);
     }
   };
+  const deleted = entry.action === "delete";
+  const bringBack = () => startRestoring([deletionOf(entry)], { onDone });
   return html`<${Loaded} from=${before}>
     ${(earlier) => html`
       <${Changes} entry=${entry} earlier=${earlier} />
       <div class="entry-actions">
-        ${entry.action !== "delete" && html`<${Button} busy=${busy} onClick=${() => goBack(entry)}>${t.history.revert}
-          <//>`}
+        ${!deleted && html`<${Button} busy=${busy} onClick=${() => goBack(entry)}>${t.history.revert}<//>`}
         ${
           earlier !== null &&
-          html`<${Button} busy=${busy}
-            onClick=${() => goBack(earlier)}>${entry.action === "delete" ? t.history.restore : t.history.undo}<//>`
+          (deleted
+            ? html`<${Button} onClick=${bringBack}>${t.history.restore}<//>`
+            : html`<${Button} busy=${busy} onClick=${() => goBack(earlier)}>${t.history.undo}<//>`)
         }
       </div>
     `}

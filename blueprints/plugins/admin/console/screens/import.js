@@ -3,11 +3,10 @@
 import { html, useRef, useState } from "../vendor/preact.js";
 import { fingerprintOf, importRows, positionOf } from "../core/importing.js";
 import { linkTo } from "../core/routes.js";
-import { formatOf, formatRows, parseRows, saveFile } from "../core/transfer.js";
+import { formatOf, parseRows } from "../core/transfer.js";
 import { Button, ErrorBox, Field } from "../parts/controls.js";
+import { Refused } from "../parts/refused.js";
 import { t } from "../strings.js";
-
-const MOST_SHOWN = 20;
 
 /** Read a file: its rows, and those that are no objects. */
 async function read(file, schema) {
@@ -27,24 +26,6 @@ function Preview({ rows }) {
   if (first === undefined) return null;
   return html`<details class="more"><summary>${t.transfer.firstRow}</summary>
     <pre tabindex="0">${JSON.stringify(first.data, null, 2)}</pre></details>`;
-}
-
-function Refused({ refused, name }) {
-  if (refused.length === 0) return null;
-  const download = async () => {
-    const rows = refused.map(({ line, data, message }) => ({ line, message, data }));
-    saveFile(`${name}.refused.jsonl`, await formatRows(rows, "jsonl"), "application/x-ndjson");
-  };
-  return html`<section class="refused">
-    <h3>${t.transfer.refused(refused.length)}</h3>
-    <table class="plain">
-      <thead><tr><th scope="col" class="number">${t.transfer.row}</th><th scope="col">${t.transfer.reason}</th></tr>
-        </thead>
-      <tbody>${refused.slice(0, MOST_SHOWN).map(({ line, message }) => html`<tr key=${line}>
-        <td class="number">${line}</td><td>${message}</td></tr>`)}</tbody>
-    </table>
-    <${Button} onClick=${download}>${t.transfer.downloadRefused}<//>
-  </section>`;
 }
 
 export default function Import({ route, collection }) {
@@ -103,7 +84,8 @@ export default function Import({ route, collection }) {
         }
         ${done && html`<a class="button primary" href=${linkTo(route.path, "records")}>${t.views.records}</a>`}
       </div>
-      <${Refused} refused=${refused} name=${file.name} />
+      <${Refused} title=${t.transfer.refused(refused.length)} name=${t.transfer.row} file=${file.name}
+        rows=${refused.map(({ line, message, data }) => ({ name: line, message, line: { line, message, data } }))} />
     `
     }
   </div>`;

@@ -17,19 +17,21 @@ const load = {
   attributes: () => import("./attributes.js"),
   permissions: () => import("./permissions.js"),
   history: () => import("./history.js"),
+  deleted: () => import("./deleted.js"),
   sync: () => import("./sync.js"),
   import: () => import("./import.js"),
 };
+const WITH_HISTORY = ["history", "deleted"];
 const VIEWS = {
-  bucket: ["collections", "groups", "attributes", "permissions", "history"],
-  collection: ["records", "attributes", "permissions", "history", "sync"],
+  bucket: ["collections", "groups", "attributes", "permissions", "history", "deleted"],
+  collection: ["records", "attributes", "permissions", "history", "deleted", "sync"],
   group: ["attributes", "permissions", "history"],
   record: ["attributes", "permissions", "history"],
 };
 
 /** Return the texts of the tabs that the server has something for. */
 function tabsOf({ kind, path }) {
-  const views = VIEWS[kind].filter((view) => view !== "history" || has("history"));
+  const views = VIEWS[kind].filter((view) => !WITH_HISTORY.includes(view) || has("history"));
   const text = (view) =>
     view === "attributes" && kind !== "bucket" && kind !== "collection" ? t.kinds[kind] : t.views[view];
   return views.map((view) => ({ view, text: text(view), href: linkTo(path, view) }));
