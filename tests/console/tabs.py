@@ -84,7 +84,9 @@ class Tab:
 
     def batch(self, method: str, bodies: Mapping[str, dict[str, Any]]) -> list[Any]:
         """Send a request for each path in batches, and return the bodies of the responses; all must succeed."""
-        requests = [{"method": method, "path": path, **({"body": body} if body else {})} for path, body in bodies.items()]
+        requests = [
+            {"method": method, "path": path, **({"body": body} if body else {})} for path, body in bodies.items()
+        ]
         responses: list[Any] = []
         for start in range(0, len(requests), _BATCH_SIZE):
             part = requests[start : start + _BATCH_SIZE]

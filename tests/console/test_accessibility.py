@@ -30,16 +30,21 @@ def routes(open_tab: Open, alice: str, bucket: str) -> list[str]:
     path = f"/buckets/{bucket}/collections/tasks"
     tab.put(f"/buckets/{bucket}/collections/{LONG}")
     tab.put(f"/buckets/{bucket}/groups/{LONG}", members=["account:bob", f"account:{LONG}"])
+    for name in ("collections", "groups"):
+        tab.put(f"/buckets/{bucket}/{name}/{LONG}deleted", members=[])
+        tab.ask("DELETE", f"/buckets/{bucket}/{name}/{LONG}deleted")
+    tab.put(f"{path}/records/{LONG}deleted", title=LONG)
+    tab.ask("DELETE", f"{path}/records/{LONG}deleted")
     tab.put(f"{path}/records/{LONG}", title=LONG, number=1, nested={"a": [LONG]}, nothing=None, yes=True)
     tab.put(f"{path}/records/{LONG}", title=f"{LONG} {LONG}", number=2)
     tab.ask("PATCH", path, json={"permissions": {"read": [f"/buckets/{bucket}/groups/{LONG}", "system.Everyone"]}})
     record = f"{path}/records/{LONG}"
-    views = ("records", "attributes", "permissions", "history", "sync", "create", "import")
+    views = ("records", "attributes", "permissions", "history", "deleted", "sync", "create", "import")
     return [
         "/",
         "/server",
         "/accounts",
-        *(f"/buckets/{bucket}/{view}" for view in ("collections", "groups", "attributes", "permissions")),
+        *(f"/buckets/{bucket}/{view}" for view in ("collections", "groups", "attributes", "permissions", "deleted")),
         f"/buckets/{bucket}/groups/{LONG}",
         *(f"{path}/{view}" for view in views),
         *(f"{record}/{view}" for view in ("attributes", "history")),

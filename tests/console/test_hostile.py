@@ -45,13 +45,17 @@ def path(open_tab: Open, alice: str, bucket: str) -> str:
     tab.put(f"{path}/records/r", **record)
     tab.ask("PATCH", path, json={"permissions": {"read": [SCRIPT, f"account:{SCRIPT}"]}})
     tab.put(f"/buckets/{bucket}/groups/g", members=[SCRIPT])
+    tab.put(f"{path}/records/deleted", **record)
+    tab.ask("DELETE", f"{path}/records/deleted")
     return path
 
 
 def test_nothing_of_the_data_is_executed(open_tab: Open, alice: str, bucket: str, path: str) -> None:
     tab = open_tab(alice)
     parent = f"/buckets/{bucket}"
-    routes = [f"{path}/{view}" for view in ("records", "attributes", "permissions", "history", "sync", "create")]
+    routes = [
+        f"{path}/{view}" for view in ("records", "attributes", "permissions", "history", "deleted", "sync", "create")
+    ]
     routes += [f"{path}/records/r/{view}" for view in ("attributes", "permissions", "history")]
     routes += [f"{parent}/{view}" for view in ("collections", "groups", "history")] + [f"{parent}/groups/g", "/server"]
     for route in routes:

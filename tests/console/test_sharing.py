@@ -101,7 +101,7 @@ def test_a_deleted_record_comes_back_from_the_history(open_tab: Open, alice: str
     tab.page.get_by_label("Action").select_option(label="Deleted")
     tab.page.locator(".entry.delete").get_by_role("button", name="Changes").click()
     tab.button("Restore").click()
-    tab.notice("it is a new change in the history")
+    tab.notice("1 record restored.")
 
     restored = tab.ask("GET", path)
     assert (restored["data"]["title"], restored["permissions"]["read"]) == ("wanted", ["account:bob"])

@@ -345,8 +345,8 @@ export const t = {
   },
   deleted: {
     lead: {
-      bucket: "Collections and groups that were deleted from this bucket and do not exist now.",
-      collection: "Records that were deleted from this collection and do not exist now.",
+      bucket: "Collections and groups of this bucket that were deleted.",
+      collection: "Records of this collection that were deleted.",
     },
     search: "Search by id",
     lost: "All that were lost when the collection was deleted",
@@ -374,7 +374,7 @@ export const t = {
     writer: "You will be among those who may write what you restore.",
     progress: "Progress of the restoration",
     done: (counts) => (counts.length === 0 ? "Nothing restored." : `${counts.join(", ")} restored.`),
-    present: (count) => `${objects(count)} did exist already, as before.`,
+    present: (count) => `${plural(count, "object exists", "objects exist")} already, unchanged.`,
     refused: (count) => `${plural(count, "object was", "objects were")} not restored`,
     object: "Object",
     exists: "It exists already, with other attributes. It was left as it is.",

@@ -44,7 +44,6 @@ export function usePages(url, select = (objects) => objects) {
   const newest = useRef(0);
   const load = async (from, before) => {
     const turn = ++newest.current;
-    setPages(before);
     setState({ next: null, error: null, loading: true });
     let next = from;
     try {

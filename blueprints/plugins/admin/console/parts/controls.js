@@ -83,7 +83,12 @@ export function Heading({ text, children }) {
 
 /** Links to the views of an object; *tabs* are `{view, text, href}`. */
 export function Tabs({ tabs, view, label }) {
-  return html`<nav class="tabs" aria-label=${label}>
+  const element = useRef(null);
+  // On a phone the tabs are wider than the screen.
+  useEffect(() => {
+    element.current.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  }, [view]);
+  return html`<nav class="tabs" aria-label=${label} ref=${element}>
     ${tabs.map(
       (tab) =>
         html`<a key=${tab.view} href=${tab.href} aria-current=${tab.view === view ? "page" : undefined}>${tab.text}

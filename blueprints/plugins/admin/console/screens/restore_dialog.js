@@ -67,7 +67,8 @@ function RestoreDialog({ deletions, texts, onDone, onClose }) {
     close();
   }, [phase]);
   const [{ uri: first }] = deletions;
-  const rows = report.refused.map((row) => ({ name: shortPath(row.uri), message: row.message, line: row }));
+  const nameOf = (uri) => shortPath(uri).slice(shortPath(uri).indexOf("/") + 1);
+  const rows = report.refused.map((row) => ({ name: nameOf(row.uri), message: row.message, line: row }));
   return html`<${Dialog} title=${t.restoring.title(deletions.length, idOf(first))} onClose=${close}>
     <div class="restoration">
       ${phase === "asking" && texts.map((text) => html`<p key=${text}>${text}</p>`)}
