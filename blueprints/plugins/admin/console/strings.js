@@ -3,6 +3,8 @@
 const LANGUAGE = "en";
 const numbers = new Intl.NumberFormat(LANGUAGE);
 const times = new Intl.DateTimeFormat(LANGUAGE, { dateStyle: "medium", timeStyle: "short" });
+const every = new Intl.ListFormat(LANGUAGE, { type: "conjunction" });
+const either = new Intl.ListFormat(LANGUAGE, { type: "disjunction" });
 const plural = (count, one, many) => `${numbers.format(count)} ${count === 1 ? one : many}`;
 const records = (count) => plural(count, "record", "records");
 const objects = (count) => plural(count, "object", "objects");
@@ -306,22 +308,65 @@ export const t = {
   effective: {
     title: "Who can do what, and why",
     what: "May do, because of",
-    on: (permission, kind, path) => `${permission} on the ${kind.toLowerCase()} ${path}`,
+    on: (permission, object) => `${permission} on ${object}`,
     object: (kind, path) => `the ${kind.toLowerCase()} ${path}`,
-    byGroup: (where, group) => `${where}, as a member of the group ${group}`,
-    bySystem: (where, who) => `${where}, given to: ${who}`,
-    settings: "Settings of the server may give permissions to more principals.",
-    hidden: (objects) => `You cannot see the permissions of ${objects}. More principals may have access by them.`,
+    byGroup: (group) => `as a member of the group ${group}`,
+    bySystem: (who) => `given to: ${who}`,
+    settings: "Settings of the server may give more.",
+    hiddenParts: {
+      permissions: (object) => `the permissions of ${object}`,
+      members: (object) => `the members of ${object}`,
+    },
+    hidden: (parts) => `You cannot see ${parts}. More principals may have access by them.`,
+    doubts: (rights, parts) => `Unknown: ${rights}. You cannot see ${parts}.`,
     unexplained: (rights) =>
       `You also have, by a setting of the server or by permissions that you cannot see: ${rights}.`,
   },
+  effects: {
+    verbs: {
+      read: "read",
+      write: "write",
+      "record:create": "add records to",
+      "collection:create": "add collections to",
+      "group:create": "add groups to",
+    },
+    right: (verbs, object) => `${every.format(verbs)} ${object}`,
+    loses: (who, verbs, object) => `${who} can no longer ${either.format(verbs)} ${object}.`,
+    gains: (who, verbs, object) => `${who} can ${every.format(verbs)} ${object} from now on.`,
+    none: (who) => `For ${who} nothing changes that you can see.`,
+    saving: "If you save:",
+    hint: "Permissions that you cannot see, and settings of the server, may give more.",
+    alone: (rights) => `By this group alone: ${rights}`,
+    anyway: "Has no right by this group alone that you can see.",
+  },
   seeAs: {
     title: "See as",
-    text: "What somebody may do here, as far as you can see. Nothing is asked in their name.",
+    open: "See as…",
+    other: "See as somebody else…",
+    text:
+      "The console shows what somebody may do, as far as you can see. You stay logged in as yourself, and nothing is asked in their name.",
     who: "As whom",
     look: "Look",
-    may: "may do this here:",
-    nothing: "may do nothing here, as far as you can see.",
+    on: (who) => `You see this as ${who}`,
+    banner:
+      "A mark beside each object says what they may do; choose it to see why. You stay logged in as yourself, and nothing can be changed.",
+    stop: "Stop",
+    readOnly: "Stop “See as” first: while it is on, nothing can be changed.",
+    grades: { unknown: "unknown", nothing: "cannot see this" },
+    verbs: {
+      read: "read",
+      write: "write",
+      "record:create": "add records",
+      "collection:create": "add collections",
+      "group:create": "add groups",
+    },
+    may: (verbs) => `may ${every.format(verbs)}`,
+    brief: (verbs) => every.format(verbs),
+    perhapsMore: (text) => `${text}, perhaps more`,
+    why: (who, object) => `What ${who} may do with ${object}`,
+    nothing: "May do nothing here, as far as you can see.",
+    notRead: (count) => `Only the first ${numbers.format(count)} of a list are read.`,
+    permissionsOf: (object) => `The permissions of ${object}`,
   },
 
   history: {

@@ -45,7 +45,27 @@ const GRANTED_BY = {
  * @property {string} permission
  * @property {string} path  the object that has the permission
  * @property {string} principal  who has it: the principal itself, or a group or system principal that it belongs to
+ *
+ * @typedef {object} Group
+ * @property {string} uri
+ * @property {string[] | null} members  null where the user may not see them
+ *
+ * @typedef {object} Access  what a principal may do with an object, as far as the user can see
+ * @property {Map<string, Reason[]>} rights  those that visible permissions give
+ * @property {Map<string, Doubt[]>} doubts  for other rights all that is hidden and might give them; a right in neither
+ *   map is one that only a setting could give
+ *
+ * @typedef {object} Doubt
+ * @property {string} path  an object whose permissions, or a group whose members, the user may not see
+ * @property {"permissions" | "members"} part
  */
+
+const GROUP = /^\/buckets\/[\w-]+\/groups\/[\w-]+$/;
+
+/** Return whether a principal is a group. */
+export function isGroup(principal) {
+  return GROUP.test(principal);
+}
 
 /** Return the paths of an object and of those above it, itself first. */
 export function levelsOf(path) {
@@ -55,15 +75,14 @@ export function levelsOf(path) {
 }
 
 /**
- * Return all principals of somebody: the id, the system's, and the groups.
+ * Return all principals of somebody: the id, the system's, and the groups. A group stands for any of its members.
  * @param {string} principal
- * @param {{uri: string, members: string[]}[]} groups
+ * @param {Group[]} groups
  */
 export function principalsOf(principal, groups) {
-  const everybody = principal === EVERYONE ? [EVERYONE] : principal.startsWith("/") ? [] : [EVERYONE, AUTHENTICATED];
-  const own = new Set([principal, ...everybody]);
-  const member = groups.filter((group) => group.members.some((each) => own.has(each))).map((group) => group.uri);
-  return new Set([...own, ...member]);
+  const own = new Set(principal === EVERYONE ? [EVERYONE] : [principal, EVERYONE, AUTHENTICATED]);
+  const joined = groups.filter((group) => group.members?.some((each) => own.has(each))).map((group) => group.uri);
+  return new Set([...own, ...joined]);
 }
 
 /** Return why some principals have a right on the first of some levels. @returns {Reason[]} */
@@ -90,11 +109,32 @@ export function rightsOf(principal, levels, groups) {
   );
 }
 
+/** Return all that is hidden and might give a right. @returns {Doubt[]} */
+function doubtsAbout(right, principal, levels, groups) {
+  const sources = GRANTED_BY[kindOf(levels[0].path)][right];
+  // Visitors are members of no group.
+  const unknown = principal === EVERYONE ? [] : groups.filter((group) => group.members === null);
+  return levels.flatMap(({ path, permissions }) => {
+    const names = sources[kindOf(path)] ?? [];
+    if (permissions === null) return names.length > 0 ? [{ path, part: "permissions" }] : [];
+    const named = new Set(names.flatMap((name) => permissions[name] ?? []));
+    return unknown.filter(({ uri }) => named.has(uri)).map(({ uri }) => ({ path: uri, part: "members" }));
+  });
+}
+
+/** Return the access of a principal to the first of some levels. @returns {Access} */
+export function accessOf(principal, levels, groups) {
+  const rights = rightsOf(principal, levels, groups);
+  const others = SETTABLE[kindOf(levels[0].path)].filter((right) => !rights.has(right));
+  const doubts = others.map((right) => [right, doubtsAbout(right, principal, levels, groups)]);
+  return { rights, doubts: new Map(doubts.filter(([, hidden]) => hidden.length > 0)) };
+}
+
 /** Return every principal that permissions or groups name: people last, by name. */
 export function namedPrincipals(levels, groups) {
   const named = levels.flatMap(({ permissions }) => Object.values(permissions ?? {}).flat());
   const granted = new Set(named);
-  const members = groups.filter((group) => granted.has(group.uri)).flatMap((group) => group.members);
+  const members = groups.filter((group) => granted.has(group.uri)).flatMap((group) => group.members ?? []);
   const order = (each) => (each.startsWith("system.") ? 0 : each.startsWith("/") ? 1 : 2);
   return [...new Set([...named, ...members])].sort(
     (one, other) => order(one) - order(other) || one.localeCompare(other),

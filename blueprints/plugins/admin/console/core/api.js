@@ -2,6 +2,7 @@
 
 import { parseJson } from "./json.js";
 import { expired, hello, session } from "./session.js";
+import { maySend } from "./viewpoint.js";
 import { t } from "../strings.js";
 
 /** The URL of the hello view, which all paths are relative to. */
@@ -44,13 +45,14 @@ export function urlOf(path, query = {}) {
 }
 
 /**
- * Send one request. Raises ApiError; a 304 is a reply without body.
+ * Send one request. Raises ApiError, also for a write while "See as" is on; a 304 is a reply without body.
  * @param {string} method
  * @param {string | URL} path
  * @param {{body?: any, query?: any, headers?: Record<string, string>, authorization?: string | null}} options
  * @returns {Promise<Reply>}
  */
 export async function send(method, path, { body, query, headers = {}, authorization } = {}) {
+  if (!maySend(method, path, body)) throw new ApiError(403, { message: t.seeAs.readOnly });
   const credentials = authorization === undefined ? session.value?.authorization : authorization;
   const all = { Accept: "application/json", ...headers };
   if (credentials) all.Authorization = credentials;

@@ -1,12 +1,18 @@
 // Small parts that every screen uses: buttons, fields, messages, tabs.
 
 import { html, useEffect, useId, useRef } from "../vendor/preact.js";
+import { viewpoint } from "../core/viewpoint.js";
 import { t } from "../strings.js";
 
 /** A button; *kind* is `primary`, `danger`, `quiet` or nothing. */
 export function Button({ kind = "", busy = false, type = "button", children, ...rest }) {
   return html`<button type=${type} class="button ${kind}" aria-busy=${busy} disabled=${busy} ...${rest}>${children}
     </button>`;
+}
+
+/** Controls that change something: not there while the rights of somebody else are shown ("See as"). */
+export function Editing({ children }) {
+  return viewpoint.value === null ? children : null;
 }
 
 /** A label with its control and a hint: *control* gets the attributes that tie them together. */

@@ -5,7 +5,7 @@ import { all, greet, send } from "../core/api.js";
 import { useLoad } from "../core/loading.js";
 import { basic, hello, session, setSession, userId } from "../core/session.js";
 import { tree } from "../core/tree.js";
-import { Button, ErrorBox, Heading, Loaded, TextField, Time } from "../parts/controls.js";
+import { Button, Editing, ErrorBox, Heading, Loaded, TextField, Time } from "../parts/controls.js";
 import { confirm, Dialog, notify } from "../parts/dialogs.js";
 import { t } from "../strings.js";
 import { logOut } from "./login.js";
@@ -70,7 +70,8 @@ export default function Accounts() {
   const mayCreate = others && tree.value.rights.includes("account:create");
   return html`
     <${Heading} text=${t.words.accounts}>
-      ${mayCreate && html`<${Button} kind="primary" onClick=${() => setEditing(null)}>${t.accounts.create}<//>`}
+      ${mayCreate && html`<${Editing}>
+        <${Button} kind="primary" onClick=${() => setEditing(null)}>${t.accounts.create}<//><//>`}
     <//>
     <${Loaded} from=${accounts}>
       ${(
@@ -83,10 +84,10 @@ export default function Accounts() {
             ({ id, last_modified: timestamp }) => html`<tr key=${id}>
               <th scope="row">${id}${isOwn(id) && html` <span class="badge">${t.sharing.you}</span>`}</th>
               <td><${Time} at=${timestamp} /></td>
-              <td class="row-actions">
+              <td class="row-actions"><${Editing}>
                 <${Button} onClick=${() => setEditing(id)}>${t.accounts.change}<//>
                 <${Button} kind="danger quiet" onClick=${() => remove(id, done)}>${t.actions.delete}<//>
-              </td>
+              <//></td>
             </tr>`,
           )}
         </tbody>

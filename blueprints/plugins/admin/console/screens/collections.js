@@ -5,9 +5,10 @@ import { batch } from "../core/api.js";
 import { useLoad } from "../core/loading.js";
 import { linkTo } from "../core/routes.js";
 import { loadCollections, loadTree } from "../core/tree.js";
-import { Button, Empty, Loaded } from "../parts/controls.js";
+import { Button, Editing, Empty, Loaded } from "../parts/controls.js";
 import { CreateDialog } from "../parts/create_dialog.js";
 import { attributesOf, FieldsBuilder } from "../parts/fields_builder.js";
+import { MarkHeader, useMarks } from "../parts/marks.js";
 import { t } from "../strings.js";
 
 const MOST_COUNTED = 100;
@@ -36,19 +37,24 @@ export default function Collections({ route }) {
   const { bucket } = route;
   const [creating, setCreating] = useState(false);
   const collections = useLoad(() => loadCounts(bucket), [bucket]);
+  const path = (id) => `/buckets/${bucket}/collections/${id}`;
+  const mark = useMarks((collections.data ?? []).map(({ id }) => path(id)));
   return html`
-    <div class="toolbar"><${Button} kind="primary" onClick=${() => setCreating(true)}>${t.collection.create}<//></div>
+    <${Editing}><div class="toolbar">
+      <${Button} kind="primary" onClick=${() => setCreating(true)}>${t.collection.create}<//></div><//>
     <${Loaded} from=${collections}>
       ${(found) =>
         found.length === 0
           ? html`<${Empty} title=${t.collection.none} text=${t.collection.noneHint} />`
           : html`<table class="plain">
               <thead><tr><th scope="col">${t.kinds.collection}</th>
+                ${mark && html`<${MarkHeader} />`}
                 <th scope="col" class="number">${t.views.records}</th></tr></thead>
               <tbody>
                 ${found.map(
                   ({ id, records }) => html`<tr key=${id}>
-                    <td><a href=${linkTo(`/buckets/${bucket}/collections/${id}`, "records")}>${id}</a></td>
+                    <td><a href=${linkTo(path(id), "records")}>${id}</a></td>
+                    ${mark && html`<td>${mark(path(id))}</td>`}
                     <td class="number">${records === null ? "" : t.number(records)}</td>
                   </tr>`,
                 )}

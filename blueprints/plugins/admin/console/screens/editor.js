@@ -4,7 +4,8 @@ import { html, useEffect, useRef, useState } from "../vendor/preact.js";
 import { guards } from "../core/routes.js";
 import { same } from "../core/diff.js";
 import { hasLong } from "../core/json.js";
-import { Button, ErrorBox } from "../parts/controls.js";
+import { viewpoint } from "../core/viewpoint.js";
+import { Button, Editing, ErrorBox } from "../parts/controls.js";
 import { useGuard } from "../parts/guard.js";
 import { JsonEditor, NO_OBJECT, parseObject } from "../parts/json_editor.js";
 import { t } from "../strings.js";
@@ -76,7 +77,9 @@ export function Editor({ initial, save, form, label, saveText = t.actions.save, 
       setState(error instanceof ConflictError ? { ...READY, conflict: error } : { ...READY, error });
     }
   };
+  const readOnly = viewpoint.value !== null;
   const trySave = () => {
+    if (readOnly) return undefined;
     if (parsed.error) return fail(parsed.error === NO_OBJECT ? t.editor.notObject : t.editor.notJson(parsed.error));
     if (!asJson && !validate.current()) return fail(t.editor.invalid);
     return submit(parsed.value);
@@ -102,16 +105,19 @@ export function Editor({ initial, save, form, label, saveText = t.actions.save, 
     }
     ${
       asJson
-        ? html`<${JsonEditor} label=${label} value=${shown} onChange=${setText} />`
-        : html`<${form} data=${data} onChange=${setData} validate=${validate} />`
+        ? readOnly
+          ? html`<pre class="json-text" role="region" tabindex="0" aria-label=${label}>${shown}</pre>`
+          : html`<${JsonEditor} label=${label} value=${shown} onChange=${setText} />`
+        : html`<fieldset disabled=${readOnly}>
+          <${form} data=${data} base=${base.current} onChange=${setData} validate=${validate} /></fieldset>`
     }
     <${ErrorBox} error=${state.error} />
-    <div class="editor-actions">
+    <${Editing}><div class="editor-actions">
       <${Button} type="submit" kind="primary" busy=${state.busy}>${saveText}<//>
       ${changed && html`<span class="muted" role="status">${t.editor.unsaved}</span>`}
       <span class="grow"></span>
       ${children}
-    </div>
+    </div><//>
     ${
       state.conflict &&
       html`<${Conflict} base=${base.current} mine=${parsed.value} theirs=${state.conflict.attributes}

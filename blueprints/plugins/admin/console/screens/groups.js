@@ -1,37 +1,23 @@
 // The groups of a bucket: their members, and what the members may do because of the group.
 
 import { html, useState } from "../vendor/preact.js";
-import { batch } from "../core/api.js";
+import { loadSurroundings } from "../core/effects.js";
 import { useLoad } from "../core/loading.js";
 import { linkTo } from "../core/routes.js";
-import { loadCollections, loadGroups } from "../core/tree.js";
-import { Button, Empty, Loaded } from "../parts/controls.js";
+import { loadGroups } from "../core/tree.js";
+import { Button, Editing, Empty, Loaded } from "../parts/controls.js";
 import { CreateDialog } from "../parts/create_dialog.js";
+import { EffectsOf } from "../parts/effects.js";
+import { MarkHeader, useMarks } from "../parts/marks.js";
 import { principalName } from "../parts/principal_input.js";
 import { t } from "../strings.js";
+import { SeeAsButton } from "./see_as.js";
 
-const MOST_COLLECTIONS = 100;
-
-/** Return for each principal the permissions on the bucket and its collections that name it, where visible. */
-async function loadEffects(bucket) {
-  const collections = (await loadCollections(bucket)).slice(0, MOST_COLLECTIONS);
-  const paths = [`/buckets/${bucket}`, ...collections.map((id) => `/buckets/${bucket}/collections/${id}`)];
-  const responses = await batch(paths.map((path) => ({ method: "GET", path })));
-  const effects = new Map();
-  responses.forEach(({ status, body }, index) => {
-    for (const [permission, principals] of Object.entries(status === 200 ? body.permissions : {})) {
-      for (const principal of principals) {
-        if (!effects.has(principal)) effects.set(principal, []);
-        effects.get(principal).push({ permission, path: paths[index] });
-      }
-    }
-  });
-  return effects;
-}
+const MOST_MEMBERS = 10;
 
 async function load(bucket) {
-  const [groups, effects] = await Promise.all([loadGroups(bucket), loadEffects(bucket)]);
-  return groups.map((group) => ({ ...group, effects: effects.get(`/buckets/${bucket}/groups/${group.id}`) ?? [] }));
+  const [groups, surroundings] = await Promise.all([loadGroups(bucket), loadSurroundings(bucket)]);
+  return { groups, surroundings };
 }
 
 function CreateGroup({ bucket, onClose }) {
@@ -39,11 +25,12 @@ function CreateGroup({ bucket, onClose }) {
     attributes=${() => ({ members: [] })} onClose=${onClose} />`;
 }
 
-function Effects({ effects }) {
-  if (effects.length === 0) return html`<span class="muted">${t.group.noEffects}</span>`;
+function Members({ members }) {
   return html`<ul class="plain-list">
-    ${effects.map(({ permission, path }) => html`<li
-      key=${path + permission}>${t.permissions[permission]} · <code>${path}</code></li>`)}
+    ${members.slice(0, MOST_MEMBERS).map(
+      (member) => html`<li key=${member}>${principalName(member)} <${SeeAsButton} principal=${member} /></li>`,
+    )}
+    ${members.length > MOST_MEMBERS && html`<li class="muted">${t.shell.more(members.length - MOST_MEMBERS)}</li>`}
   </ul>`;
 }
 
@@ -51,21 +38,25 @@ export default function Groups({ route }) {
   const { bucket } = route;
   const [creating, setCreating] = useState(false);
   const groups = useLoad(() => load(bucket), [bucket]);
+  const path = (id) => `/buckets/${bucket}/groups/${id}`;
+  const mark = useMarks((groups.data?.groups ?? []).map(({ id }) => path(id)));
   return html`
-    <div class="toolbar"><${Button} kind="primary" onClick=${() => setCreating(true)}>${t.group.create}<//></div>
+    <${Editing}><div class="toolbar">
+      <${Button} kind="primary" onClick=${() => setCreating(true)}>${t.group.create}<//></div><//>
     <${Loaded} from=${groups}>
       ${(loaded) =>
-        loaded.length === 0
+        loaded.groups.length === 0
           ? html`<${Empty} title=${t.group.none} text=${t.group.noneHint} />`
           : html`<div class="table-scroll" role="region" tabindex="0" aria-label=${t.views.groups}><table class="plain">
-              <thead><tr><th scope="col">${t.kinds.group}</th><th scope="col">${t.group.members}</th>
-                <th scope="col">${t.group.effects}</th></tr></thead>
+              <thead><tr><th scope="col">${t.kinds.group}</th>${mark && html`<${MarkHeader} />`}
+                <th scope="col">${t.group.members}</th><th scope="col">${t.group.effects}</th></tr></thead>
               <tbody>
-                ${loaded.map(
+                ${loaded.groups.map(
                   (group) => html`<tr key=${group.id}>
-                    <td><a href=${linkTo(`/buckets/${bucket}/groups/${group.id}`, "attributes")}>${group.id}</a></td>
-                    <td>${(group.members ?? []).map(principalName).join(", ")}</td>
-                    <td><${Effects} effects=${group.effects} /></td>
+                    <td><a href=${linkTo(path(group.id), "attributes")}>${group.id}</a></td>
+                    ${mark && html`<td>${mark(path(group.id))}</td>`}
+                    <td><${Members} members=${group.members ?? []} /></td>
+                    <td><${EffectsOf} group=${path(group.id)} surroundings=${loaded.surroundings} /></td>
                   </tr>`,
                 )}
               </tbody>

@@ -9,7 +9,7 @@ import { linkTo } from "../core/routes.js";
 import { restore } from "../core/restoring.js";
 import { deletionOf, historyOf, versionBefore } from "../core/versions.js";
 import { shortPath } from "../core/access.js";
-import { Button, Empty, ErrorBox, Loaded, Loading, Select, Time } from "../parts/controls.js";
+import { Button, Editing, Empty, ErrorBox, Loaded, Loading, Select, Time } from "../parts/controls.js";
 import { DiffTable } from "../parts/diff_table.js";
 import { notify } from "../parts/dialogs.js";
 import { principalName } from "../parts/principal_input.js";
@@ -66,7 +66,7 @@ function Details({ entry, onDone }) {
   return html`<${Loaded} from=${before}>
     ${(earlier) => html`
       <${Changes} entry=${entry} earlier=${earlier} />
-      <div class="entry-actions">
+      <${Editing}><div class="entry-actions">
         ${!deleted && html`<${Button} busy=${busy} onClick=${() => goBack(entry)}>${t.history.revert}<//>`}
         ${
           earlier !== null &&
@@ -74,7 +74,7 @@ function Details({ entry, onDone }) {
             ? html`<${Button} onClick=${bringBack}>${t.history.restore}<//>`
             : html`<${Button} busy=${busy} onClick=${() => goBack(earlier)}>${t.history.undo}<//>`)
         }
-      </div>
+      </div><//>
     `}
   <//>`;
 }

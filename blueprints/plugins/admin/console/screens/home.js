@@ -6,8 +6,10 @@ import { useInterval, useLoad } from "../core/loading.js";
 import { linkTo } from "../core/routes.js";
 import { hello, userId } from "../core/session.js";
 import { loadSharedRecords, loadTree, tree } from "../core/tree.js";
-import { Button, Empty, Heading, Loaded } from "../parts/controls.js";
+import { viewpoint } from "../core/viewpoint.js";
+import { Button, Editing, Empty, Heading, Loaded } from "../parts/controls.js";
 import { CreateDialog } from "../parts/create_dialog.js";
+import { useMarks } from "../parts/marks.js";
 import { t } from "../strings.js";
 import { Guide } from "./guide.js";
 
@@ -21,6 +23,7 @@ export function CreateBucket({ onClose }) {
 
 function Cards({ ids }) {
   const own = hello.value.user?.bucket;
+  const mark = useMarks(ids.map((id) => `/buckets/${id}`));
   return html`<ul class="cards">
     ${ids.map(
       (id) => html`<li key=${id}>
@@ -28,6 +31,7 @@ function Cards({ ids }) {
           <strong dir="auto">${id === own ? t.shell.ownBucket : id}</strong>
           ${!tree.value.readable.has(id) && html`<span class="badge">${t.home.shared}</span>`}
         </a>
+        ${mark?.(`/buckets/${id}`)}
       </li>`,
     )}
   </ul>`;
@@ -40,12 +44,14 @@ function rightsText({ permissions }) {
 }
 
 function Shared({ entries }) {
+  const mark = useMarks(entries.map((entry) => entry.uri));
   return html`<ul class="rows shared">
     ${entries.map(
       (entry) => html`<li key=${entry.uri}>
         <span><a href=${linkTo(entry.uri)}>${shortPath(entry.uri)}</a>${" "}
           <span class="badge">${t.kinds[entry.resource_name] ?? entry.resource_name}</span></span>
         <span class="muted">${t.home.rights(rightsText(entry))}</span>
+        ${mark?.(entry.uri)}
       </li>`,
     )}
   </ul>`;
@@ -76,15 +82,15 @@ export default function Home() {
   // The guide stays while somebody shares a bucket.
   const [guided, setGuided] = useState(() => nothing && mayBegin);
   const owns = entries.some((entry) => entry.resource_name === "bucket" && entry.permissions.includes("write"));
-  if (guided) {
+  if (guided && viewpoint.value === null) {
     const onCancel = nothing ? null : () => setGuided(false);
     return html`<${Guide} mayCreateBucket=${mayCreate} onCancel=${onCancel} /><${SharedWithYou} />`;
   }
   return html`
-    <${Heading} text=${t.words.buckets}>
+    <${Heading} text=${t.words.buckets}><${Editing}>
       ${!owns && mayBegin && html`<${Button} onClick=${() => setGuided(true)}>${t.home.begin}<//>`}
       ${mayCreate && html`<${Button} kind="primary" onClick=${() => setCreating(true)}>${t.bucket.create}<//>`}
-    <//>
+    <//><//>
     ${
       nothing
         ? html`<${Empty} title=${t.home.nothing}

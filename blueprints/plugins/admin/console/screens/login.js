@@ -4,6 +4,7 @@ import { html, useState } from "../vendor/preact.js";
 import { get, greet, root, send } from "../core/api.js";
 import { useLoad } from "../core/loading.js";
 import { basic, has, hello, session, setSession } from "../core/session.js";
+import { setViewpoint } from "../core/viewpoint.js";
 import { Button, ErrorBox, TextField } from "../parts/controls.js";
 import { Dialog } from "../parts/dialogs.js";
 import { t } from "../strings.js";
@@ -20,6 +21,7 @@ async function logIn(policy, authorization) {
 /** Forget the credentials and begin anew. */
 export function logOut() {
   setSession(null);
+  setViewpoint(null);
   location.hash = "#/";
   location.reload();
 }

@@ -6,7 +6,9 @@ import { useLoad } from "../core/loading.js";
 import { labelOf } from "../core/queries.js";
 import { idOf, linkTo } from "../core/routes.js";
 import { has, hello } from "../core/session.js";
+import { viewpoint } from "../core/viewpoint.js";
 import { Heading, Loaded, Loading, Tabs } from "../parts/controls.js";
+import { useMarks } from "../parts/marks.js";
 import { t } from "../strings.js";
 
 const load = {
@@ -28,6 +30,8 @@ const VIEWS = {
   group: ["attributes", "permissions", "history"],
   record: ["attributes", "permissions", "history"],
 };
+/** Views that only change something. */
+const WRITING = new Set(["create", "import"]);
 
 /** Return the texts of the tabs that the server has something for. */
 function tabsOf({ kind, path }) {
@@ -61,17 +65,19 @@ export default function ObjectScreen({ route }) {
     load[known]().then((module) => setLoaded({ view, Content: module.default }));
   }, [view, kind]);
   const label = useLoad(() => loadLabel(route, collection.data), [path, collection.data]);
+  const mark = useMarks([path]);
   const title = path === `/buckets/${hello.value.user?.bucket}` ? t.shell.ownBucket : (label.data ?? idOf(path));
   return html`
     <${Breadcrumbs} route=${route} />
-    <${Heading} text=${title}><span class="badge">${t.kinds[kind]}</span><//>
+    <${Heading} text=${title}><span class="badge">${t.kinds[kind]}</span>${mark?.(path)}<//>
     <${Tabs} tabs=${tabsOf(route)} view=${view} label=${t.shell.tabs} />
     <${Loaded} from=${collection}>
-      ${(attributes) =>
-        loaded?.view === view
-          ? html`<${loaded.Content} key=${path} route=${route} collection=${attributes}
-            reloadCollection=${collection.reload} reloadLabel=${label.reload} />`
-          : html`<${Loading} />`}
+      ${(attributes) => {
+        if (viewpoint.value !== null && WRITING.has(view)) return html`<p class="message">${t.seeAs.readOnly}</p>`;
+        if (loaded?.view !== view) return html`<${Loading} />`;
+        return html`<${loaded.Content} key=${`${path} ${viewpoint.value}`} route=${route} collection=${attributes}
+          reloadCollection=${collection.reload} reloadLabel=${label.reload} />`;
+      }}
     <//>
   `;
 }

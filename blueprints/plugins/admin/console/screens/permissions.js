@@ -1,40 +1,34 @@
-// The permissions of an object: share it, see who can do what and why, and see it as somebody else.
+// The permissions of an object: share it, see who can do what and why.
 
 import { html, useState } from "../vendor/preact.js";
 import { batch, send } from "../core/api.js";
 import { AUTHENTICATED, EVERYONE, levelsOf, SETTABLE } from "../core/access.js";
 import { same } from "../core/diff.js";
 import { useLoad } from "../core/loading.js";
+import { PermissionReader, permissionsIn } from "../core/permissions.js";
 import { userId } from "../core/session.js";
 import { loadGroups, loadRights } from "../core/tree.js";
-import { Button, ErrorBox, Loaded } from "../parts/controls.js";
+import { Button, Editing, ErrorBox, Loaded } from "../parts/controls.js";
 import { notify } from "../parts/dialogs.js";
 import { useGuard } from "../parts/guard.js";
 import { PrincipalInput, principalName } from "../parts/principal_input.js";
 import { t } from "../strings.js";
-import { Effective, SeeAs } from "./effective.js";
+import { Effective } from "./effective.js";
 
-/** Load the permissions of an object and of those above it, the groups, and the own rights. */
+/** Load the permissions of an object and of those above it, the groups in them, those of the bucket, and the own rights. */
 async function load(path, bucket) {
   const paths = levelsOf(path);
-  const [responses, groups, rights] = await Promise.all([
+  const [responses, known, rights] = await Promise.all([
     batch(paths.map((each) => ({ method: "GET", path: each }))),
     loadGroups(bucket),
     loadRights(path),
   ]);
   const own = responses[0];
   if (own.status !== 200) throw { status: own.status, message: own.body.message, details: own.body.details };
-  const levels = paths.map((each, index) => {
-    const { status, body } = responses[index];
-    // Only writers see permissions: theirs name at least a writer.
-    const visible = status === 200 && body.permissions.write !== undefined;
-    return { path: each, permissions: visible ? body.permissions : null };
-  });
-  const members = groups.map((group) => ({
-    uri: `/buckets/${bucket}/groups/${group.id}`,
-    members: group.members ?? [],
-  }));
-  return { levels, groups: members, rights, etag: own.headers.ETag };
+  const levels = paths.map((each, index) => ({ path: each, permissions: permissionsIn(responses[index]) }));
+  const groups = await new PermissionReader().groups(levels);
+  const suggestions = known.map(({ id }) => `/buckets/${bucket}/groups/${id}`);
+  return { levels, groups, suggestions, rights, etag: own.headers.ETag };
 }
 
 /** Return permissions as `principal -> permissions`. */
@@ -62,7 +56,7 @@ function Row({ principal, granted, names, onToggle, onRemove }) {
   </tr>`;
 }
 
-function Sharing({ path, kind, permissions, groups, etag, onSaved }) {
+function Sharing({ path, kind, permissions, suggestions, etag, onSaved }) {
   const names = SETTABLE[kind];
   const [rows, setRows] = useState(() => byPrincipal(permissions));
   const [state, setState] = useState({ busy: false, error: null });
@@ -90,7 +84,7 @@ function Sharing({ path, kind, permissions, groups, etag, onSaved }) {
       setState({ busy: false, error });
     }
   };
-  const known = [EVERYONE, AUTHENTICATED, ...groups.map((group) => group.uri)];
+  const known = [EVERYONE, AUTHENTICATED, ...suggestions];
   return html`<form class="sharing" onSubmit=${save}>
     <h2>${t.sharing.title}</h2>
     <${PrincipalInput} label=${t.sharing.with} known=${known} action=${t.sharing.share}
@@ -124,15 +118,14 @@ export default function Permissions({ route }) {
   const { path, kind, bucket } = route;
   const access = useLoad(() => load(path, bucket), [path]);
   return html`<${Loaded} from=${access}>
-    ${({ levels, groups, rights, etag }) => html`
+    ${({ levels, groups, suggestions, rights, etag }) => html`
       ${
         levels[0].permissions === null
           ? html`<p class="message">${t.sharing.hidden}</p>`
-          : html`<${Sharing} key=${etag} path=${path} kind=${kind} permissions=${levels[0].permissions} groups=${groups}
-            etag=${etag} onSaved=${access.reload} />`
+          : html`<${Editing}><${Sharing} key=${etag} path=${path} kind=${kind} permissions=${levels[0].permissions}
+            suggestions=${suggestions} etag=${etag} onSaved=${access.reload} /><//>`
       }
       <${Effective} levels=${levels} groups=${groups} rights=${rights} />
-      <${SeeAs} levels=${levels} groups=${groups} />
     `}
   <//>`;
 }

@@ -5,7 +5,7 @@ import { count, nextPage, send, urlOf } from "../core/api.js";
 import { useInterval, useLoad } from "../core/loading.js";
 import { columnsOf, sortOf } from "../core/queries.js";
 import { linkTo } from "../core/routes.js";
-import { Button, Empty, ErrorBox, Loading } from "../parts/controls.js";
+import { Button, Editing, Empty, ErrorBox, Loading } from "../parts/controls.js";
 import { t } from "../strings.js";
 import { DeleteBar } from "./deleting.js";
 import { ExportDialog } from "./export.js";
@@ -71,9 +71,9 @@ export default function Records({ route, collection }) {
     <div class="toolbar">
       <${Filters} route=${route} collection=${collection} columns=${columns} list=${list} />
       <div class="actions">
-        <a class="button" href=${linkTo(route.path, "import")}>${t.transfer.import}</a>
+        <${Editing}><a class="button" href=${linkTo(route.path, "import")}>${t.transfer.import}</a><//>
         <${Button} onClick=${() => setExporting(true)}>${t.transfer.export}<//>
-        <a class="button primary" href=${linkTo(route.path, "create")}>${t.record.create}</a>
+        <${Editing}><a class="button primary" href=${linkTo(route.path, "create")}>${t.record.create}</a><//>
       </div>
     </div>
     <${DeleteBar} list=${list} records=${records} chosen=${chosen} total=${total} query=${route.query}
@@ -114,6 +114,6 @@ function useColumns(collection, records) {
 function Nothing({ path, filtered }) {
   if (filtered) return html`<${Empty} title=${t.record.noMatch} text=${t.record.noMatchHint} />`;
   return html`<${Empty} title=${t.record.none} text=${t.record.noneHint}>
-    <a class="button primary" href=${linkTo(path, "create")}>${t.record.create}</a>
+    <${Editing}><a class="button primary" href=${linkTo(path, "create")}>${t.record.create}</a><//>
   <//>`;
 }

@@ -3,7 +3,8 @@
 import { html } from "../vendor/preact.js";
 import { sortOf, valueAt } from "../core/queries.js";
 import { linkTo, setQuery } from "../core/routes.js";
-import { Time } from "../parts/controls.js";
+import { Editing, Time } from "../parts/controls.js";
+import { MarkHeader, useMarks } from "../parts/marks.js";
 import { t } from "../strings.js";
 
 function HeaderCell({ name, query, collection }) {
@@ -35,15 +36,16 @@ function Value({ value }) {
     : html`<span class="code" title=${cut}>${cut}</span>`;
 }
 
-function Row({ path, record, columns, chosen, onChoose, fresh }) {
+function Row({ path, record, columns, chosen, onChoose, fresh, mark }) {
   const [first, ...others] = columns;
   const label = valueAt(record, first);
   const href = linkTo(`${path}/records/${record.id}`, "attributes");
   return html`<tr class=${fresh ? "fresh" : ""} aria-selected=${chosen}>
-    <td class="check"><input type="checkbox" aria-label=${t.record.choose(record.id)} checked=${chosen}
-      onChange=${onChoose} /></td>
+    <${Editing}><td class="check"><input type="checkbox" aria-label=${t.record.choose(record.id)} checked=${chosen}
+      onChange=${onChoose} /></td><//>
     <td class="main" dir="auto"><a href=${href}>${label === undefined || label === "" ? record.id : html`<${Value}
       value=${label} />`}</a></td>
+    ${mark && html`<td>${mark(`${path}/records/${record.id}`)}</td>`}
     ${others.map((name) => html`<td key=${name}><${Value} value=${valueAt(record, name)} /></td>`)}
     <td class="when"><${Time} at=${record.last_modified} /></td>
   </tr>`;
@@ -58,22 +60,29 @@ export function RecordsTable({ route, collection, columns, records, chosen, onCh
     onChoose(next);
   };
   const toggleAll = () => onChoose(new Set(everything ? [] : records.map((record) => record.id)));
+  // A record that has changed may have other permissions.
+  const version = records.map((record) => record.last_modified).join(" ");
+  const mark = useMarks(
+    records.map((record) => `${route.path}/records/${record.id}`),
+    version,
+  );
   const shown = columns.filter((name) => name !== "last_modified");
   return html`<div class="table-scroll" role="region" tabindex="0" aria-label=${t.views.records}>
     <table class="records">
       <thead>
         <tr>
-          <td class="check"><input type="checkbox" aria-label=${t.record.chooseAll} checked=${everything}
-            onChange=${toggleAll} /></td>
+          <${Editing}><td class="check"><input type="checkbox" aria-label=${t.record.chooseAll} checked=${everything}
+            onChange=${toggleAll} /></td><//>
           ${[...shown, "last_modified"].map(
-            (name) => html`<${HeaderCell} key=${name} name=${name} query=${route.query} collection=${collection} />`,
+            (name, index) => html`<${HeaderCell} key=${name} name=${name} query=${route.query}
+              collection=${collection} />${index === 0 && mark && html`<${MarkHeader} />`}`,
           )}
         </tr>
       </thead>
       <tbody>
         ${records.map(
           (record) => html`<${Row} key=${record.id} path=${route.path} record=${record} columns=${shown}
-            chosen=${chosen.has(record.id)} onChoose=${() => toggle(record.id)} fresh=${isFresh(record)} />`,
+            chosen=${chosen.has(record.id)} onChoose=${() => toggle(record.id)} fresh=${isFresh(record)} mark=${mark} />`,
         )}
       </tbody>
     </table>

@@ -7,20 +7,24 @@ import { linkTo, route } from "../core/routes.js";
 import { has, hello, userId } from "../core/session.js";
 import { loadCollections, loadTree, tree } from "../core/tree.js";
 import { ErrorBox } from "../parts/controls.js";
+import { Explanation, useMarks } from "../parts/marks.js";
 import { t } from "../strings.js";
 import { logOut } from "./login.js";
+import { Banner, SeeAs } from "./see_as.js";
 
 const MANY = 12;
 const MOST = 200;
 
 function Collections({ bucket, current }) {
   const collections = useLoad(() => loadCollections(bucket), [bucket, tree.value]);
+  const path = (id) => `/buckets/${bucket}/collections/${id}`;
+  const mark = useMarks((collections.data ?? []).map(path));
   if (!collections.data) return null;
   return html`<ul>
     ${collections.data.map(
       (id) => html`<li key=${id}>
-        <a dir="auto" href=${linkTo(`/buckets/${bucket}/collections/${id}`, "records")}
-          aria-current=${id === current ? "page" : undefined} title=${id}>${id}</a>
+        <div class="marked"><a dir="auto" href=${linkTo(path(id), "records")}
+          aria-current=${id === current ? "page" : undefined} title=${id}>${id}</a>${mark?.(path(id), true)}</div>
       </li>`,
     )}
   </ul>`;
@@ -30,6 +34,7 @@ function Buckets() {
   const [word, setWord] = useState("");
   const { bucket: current, collection } = route.value;
   const ids = tree.value.buckets.filter((id) => id.includes(word));
+  const mark = useMarks(ids.map((id) => `/buckets/${id}`));
   const own = hello.value.user?.bucket;
   return html`
     ${
@@ -40,9 +45,9 @@ function Buckets() {
     <ul class="tree">
       ${ids.slice(0, MOST).map(
         (id) => html`<li key=${id}>
-          <a dir="auto" href=${linkTo(`/buckets/${id}`, "collections")} title=${id}
+          <div class="marked"><a dir="auto" href=${linkTo(`/buckets/${id}`, "collections")} title=${id}
             aria-current=${id === current && !collection ? "page" : undefined}>${id === own ? t.shell.ownBucket : id}
-              </a>
+              </a>${mark?.(`/buckets/${id}`, true)}</div>
           ${id === current && html`<${Collections} bucket=${id} current=${collection} />`}
         </li>`,
       )}
@@ -91,8 +96,10 @@ export function Shell({ onLogin, children }) {
             : html`<button type="button" class="link" onClick=${logOut}>${t.shell.logOut}</button>`
         }
       </div>
+      <div class="as"><${SeeAs} /></div>
       <p class="where muted">${root.host}</p>
     </nav>
-    <main id="content">${tree.value ? children : null}</main>
+    <main id="content"><${Banner} />${tree.value ? children : null}</main>
+    <${Explanation} />
   </div>`;
 }

@@ -1,0 +1,48 @@
+// Rights in words: each with the object or the group that gives it, as a link to where it can be changed.
+
+import { html } from "../vendor/preact.js";
+import { shortPath } from "../core/access.js";
+import { idOf, kindOf, linkTo } from "../core/routes.js";
+import { t } from "../strings.js";
+import { principalName } from "./principal_input.js";
+
+/** Return the name of an object with its kind: `the collection home/shopping`. */
+export function objectName(path) {
+  return t.effective.object(t.kinds[kindOf(path)], shortPath(path));
+}
+
+/** One source of a right: `Write on the bucket home, as a member of the group editors`. */
+function Reason({ permission, path, principal, of }) {
+  const here = html`<a href=${linkTo(path, "permissions")}>${t.effective.on(t.permissions[permission], objectName(path))}
+    </a>`;
+  if (principal === of) return html`<dd>${here}</dd>`;
+  return principal.startsWith("/")
+    ? html`<dd>${here}, <a href=${linkTo(principal, "attributes")}>${t.effective.byGroup(idOf(principal))}</a></dd>`
+    : html`<dd>${here}, ${t.effective.bySystem(principalName(principal))}</dd>`;
+}
+
+/** The rights of a principal; those with the same sources are named together. */
+export function Reasons({ principal, rights }) {
+  const bySources = Map.groupBy([...rights], ([, reasons]) => JSON.stringify(reasons));
+  return html`<dl class="reasons">
+    ${[...bySources].map(
+      ([sources, together]) => html`<div key=${sources}>
+        <dt>${together.map(([right]) => t.permissions[right]).join(", ")}</dt>
+        ${together[0][1].map((reason) => html`<${Reason} ...${reason} of=${principal} />`)}
+      </div>`,
+    )}
+  </dl>`;
+}
+
+/** The rights that hidden permissions might give: nobody may take the known rights for all. */
+export function Doubts({ doubts }) {
+  if (doubts.size === 0) return null;
+  const rights = [...doubts.keys()].map((right) => t.permissions[right]).join(", ");
+  return html`<p class="message">${t.effective.doubts(rights, hiddenText([...doubts.values()].flat()))}</p>`;
+}
+
+/** Return a text that names what the user cannot see. @param {import("../core/access.js").Doubt[]} doubts */
+export function hiddenText(doubts) {
+  const texts = doubts.map(({ path, part }) => t.effective.hiddenParts[part](objectName(path)));
+  return [...new Set(texts)].join(", ");
+}
