@@ -54,6 +54,12 @@ class Tab:
         """Open a tab of the object."""
         self.page.get_by_role("navigation", name="Views").get_by_role("link", name=name, exact=True).click()
 
+    def see_as(self, principal: str) -> None:
+        """Choose at the side whose rights the console shows."""
+        self.button("See as…").click()
+        self.page.get_by_label("As whom").fill(principal)
+        self.button("Look").click()
+
     def notice(self, text: str) -> None:
         """Wait until the console says a text."""
         expect(self.page.locator(".notice").filter(has_text=text)).to_be_visible()

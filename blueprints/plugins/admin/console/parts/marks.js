@@ -44,7 +44,7 @@ function textOf(access, brief) {
 const explained = signal(null);
 
 function Mark({ path, of, access, error, loading, brief }) {
-  if (loading) return html`<span class="mark">…</span>`;
+  if (loading) return html`<span class="mark loading">…</span>`;
   const grade = access ? gradeOf(access) : "unknown";
   return html`<button type="button" class="mark ${grade}" onClick=${() => (explained.value = { path, of, access, error })}>
     <span aria-hidden="true">${SHAPES[grade]}</span>
