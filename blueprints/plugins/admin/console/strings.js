@@ -336,6 +336,7 @@ export const t = {
     none: (who) => `For ${who} nothing changes that you can see.`,
     saving: "If you save:",
     hint: "Permissions that you cannot see, and settings of the server, may give more.",
+    partial: (count) => `Only the first ${numbers.format(count)} objects that you own are read.`,
     alone: (rights) => `By this group alone: ${rights}`,
     anyway: "Has no right by this group alone that you can see.",
   },
@@ -344,12 +345,14 @@ export const t = {
     open: "See as…",
     other: "See as somebody else…",
     text:
-      "The console shows what somebody may do, as far as you can see. You stay logged in as yourself, and nothing is asked in their name.",
+      "The console shows what somebody may do, as far as you can see. You stay logged in as yourself: " +
+      "nothing is asked in their name.",
     who: "As whom",
     look: "Look",
     on: (who) => `You see this as ${who}`,
     banner:
-      "A mark beside each object says what they may do; choose it to see why. You stay logged in as yourself, and nothing can be changed.",
+      "A mark beside each object says what they may do; choose it to see why. " +
+      "You stay logged in as yourself, and nothing can be changed.",
     stop: "Stop",
     readOnly: "Stop “See as” first: while it is on, nothing can be changed.",
     grades: { unknown: "unknown", nothing: "cannot see this" },

@@ -6,13 +6,14 @@ import { PermissionReader } from "./permissions.js";
 import { has } from "./session.js";
 import { loadCollections } from "./tree.js";
 
-const MOST_OBJECTS = 100;
+export const MOST_OBJECTS = 100;
 const CONTAINERS = "bucket,collection,group";
 
 /**
  * @typedef {object} Surroundings  the objects whose permissions the user may see, with those above them
  * @property {Map<string, import("./access.js").Level[]>} levels  by the path of the object
  * @property {import("./access.js").Group[]} groups
+ * @property {boolean} partial  whether there are more objects than were read
  *
  * @typedef {object} Change
  * @property {string} path
@@ -20,12 +21,8 @@ const CONTAINERS = "bucket,collection,group";
  * @property {string[]} lost
  */
 
-/** Return the paths of objects that the user may write by their own permissions, and hence see these. */
-async function ownPaths(bucket) {
-  if (!has("permissions_endpoint")) {
-    const collections = await loadCollections(bucket);
-    return [`/buckets/${bucket}`, ...collections.map((id) => `/buckets/${bucket}/collections/${id}`)];
-  }
+/** Return the objects that the user may write by their own permissions, and whose permissions are hence visible. */
+async function loadOwn(bucket) {
   // An id is a text, also one that looks like a number.
   const id = JSON.stringify(bucket);
   const order = { _sort: "resource_name,uri", _limit: MOST_OBJECTS };
@@ -33,15 +30,23 @@ async function ownPaths(bucket) {
     get("/permissions", { bucket_id: id, ...order }),
     get("/permissions", { exclude_bucket_id: id, in_resource_name: CONTAINERS, ...order }),
   ]);
-  const entries = parts.flatMap((part) => part.data);
-  return entries.filter(({ permissions }) => permissions.includes("write")).map(({ uri }) => uri);
+  const own = parts.flatMap(({ data }) => data).filter(({ permissions }) => permissions.includes("write"));
+  return { paths: own.map(({ uri }) => uri), partial: parts.some(({ data }) => data.length === MOST_OBJECTS) };
+}
+
+/** Return the bucket and its collections, where the server has no list of permissions. */
+async function loadListed(bucket) {
+  const collections = await loadCollections(bucket);
+  const paths = collections.map((id) => `/buckets/${bucket}/collections/${id}`);
+  return { paths: [`/buckets/${bucket}`, ...paths], partial: false };
 }
 
 /** Load what decides the effects of the groups of a bucket. @returns {Promise<Surroundings>} */
 export async function loadSurroundings(bucket) {
   const reader = new PermissionReader();
-  const levels = await reader.levels(await ownPaths(bucket));
-  return { levels, groups: await reader.groups([...levels.values()].flat()) };
+  const { paths, partial } = has("permissions_endpoint") ? await loadOwn(bucket) : await loadListed(bucket);
+  const levels = await reader.levels(paths);
+  return { levels, groups: await reader.groups([...levels.values()].flat()), partial };
 }
 
 /** Return the objects whose own permissions name a group: `{path, permissions}`, the names of those that do. */

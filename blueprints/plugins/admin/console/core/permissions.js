@@ -39,7 +39,10 @@ export class PermissionReader {
     return uris.map((uri) => ({ uri, members: members.get(uri) }));
   }
 
-  /** Return the access of a principal to some objects, by path. @returns {Promise<Map<string, import("./access.js").Access>>} */
+  /**
+   * Return the access of a principal to some objects, by path.
+   * @returns {Promise<Map<string, import("./access.js").Access>>}
+   */
   async access(principal, paths) {
     const levels = await this.levels(paths);
     const groups = await this.groups([...levels.values()].flat());

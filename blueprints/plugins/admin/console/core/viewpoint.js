@@ -1,11 +1,14 @@
-// "See as": the principal whose rights the console shows. The credentials stay those of the user, and nothing is written.
+// "See as": the principal whose rights the console shows. Requests keep the credentials of the user, and only read.
 
 import { signal } from "../vendor/preact.js";
 
 const KEY = "kinto.viewpoint";
 const READS = new Set(["GET", "HEAD"]);
 
-/** The principal whose rights are shown in this tab; null: none. @type {import("../vendor/preact.js").Signal<string | null>} */
+/**
+ * The principal whose rights are shown in this tab; null: none.
+ * @type {import("../vendor/preact.js").Signal<string | null>}
+ */
 export const viewpoint = signal(sessionStorage.getItem(KEY));
 
 /** Show the rights of a principal; null ends it. */

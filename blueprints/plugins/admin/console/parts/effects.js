@@ -1,7 +1,7 @@
 // The effects of a group in words: what it opens, and what a change of its members changes.
 
 import { html } from "../vendor/preact.js";
-import { openedBy } from "../core/effects.js";
+import { MOST_OBJECTS, openedBy } from "../core/effects.js";
 import { linkTo } from "../core/routes.js";
 import { t } from "../strings.js";
 import { principalName } from "./principal_input.js";
@@ -30,7 +30,8 @@ export function namesIn(changes) {
 /** The objects that a group opens for its members, with links to their permissions. */
 export function EffectsOf({ group, surroundings }) {
   const opened = openedBy(group, surroundings);
-  if (opened.length === 0) return html`<p class="muted">${t.group.noEffects}</p>`;
+  const partial = surroundings.partial && html`<p class="hint">${t.effects.partial(MOST_OBJECTS)}</p>`;
+  if (opened.length === 0) return html`<p class="muted">${t.group.noEffects}</p>${partial}`;
   return html`<ul class="plain-list">
     ${opened.map(
       ({ path, permissions }) => html`<li key=${path}>
@@ -40,5 +41,5 @@ export function EffectsOf({ group, surroundings }) {
         )}</a>
       </li>`,
     )}
-  </ul>`;
+  </ul>${partial}`;
 }

@@ -46,7 +46,8 @@ const explained = signal(null);
 function Mark({ path, of, access, error, loading, brief }) {
   if (loading) return html`<span class="mark loading">…</span>`;
   const grade = access ? gradeOf(access) : "unknown";
-  return html`<button type="button" class="mark ${grade}" onClick=${() => (explained.value = { path, of, access, error })}>
+  const explain = () => (explained.value = { path, of, access, error });
+  return html`<button type="button" class="mark ${grade}" onClick=${explain}>
     <span aria-hidden="true">${SHAPES[grade]}</span>
     <span class="mark-text">${access ? textOf(access, brief) : t.seeAs.grades.unknown}</span>
     <span class="visually-hidden">: ${shortPath(path)}</span>
@@ -57,7 +58,7 @@ function Mark({ path, of, access, error, loading, brief }) {
  * Read the access of the principal that is chosen to some objects.
  * @param {string[]} paths
  * @param {string} version  changes when the objects have changed
- * @returns {((path: string, brief?: boolean) => any) | null}  gives the mark of an object; null if no principal is chosen
+ * @returns {((path: string, brief?: boolean) => any) | null}  gives the mark of an object; null: no principal is chosen
  */
 export function useMarks(paths, version = "") {
   const principal = viewpoint.value;

@@ -13,8 +13,8 @@ export function objectName(path) {
 
 /** One source of a right: `Write on the bucket home, as a member of the group editors`. */
 function Reason({ permission, path, principal, of }) {
-  const here = html`<a href=${linkTo(path, "permissions")}>${t.effective.on(t.permissions[permission], objectName(path))}
-    </a>`;
+  const where = t.effective.on(t.permissions[permission], objectName(path));
+  const here = html`<a href=${linkTo(path, "permissions")}>${where}</a>`;
   if (principal === of) return html`<dd>${here}</dd>`;
   return principal.startsWith("/")
     ? html`<dd>${here}, <a href=${linkTo(principal, "attributes")}>${t.effective.byGroup(idOf(principal))}</a></dd>`

@@ -11,9 +11,12 @@ import { SeeAsButton } from "./see_as.js";
 
 /** Say what the user cannot see, so that nobody takes the list for complete. */
 function Blind({ levels, groups }) {
-  const objects = levels.filter((level) => level.permissions === null).map(({ path }) => ({ path, part: "permissions" }));
-  const unknown = groups.filter((group) => group.members === null).map(({ uri }) => ({ path: uri, part: "members" }));
-  const hidden = [...objects, ...unknown];
+  const objects = levels.filter((level) => level.permissions === null);
+  const unknown = groups.filter((group) => group.members === null);
+  const hidden = [
+    ...objects.map(({ path }) => ({ path, part: "permissions" })),
+    ...unknown.map(({ uri }) => ({ path: uri, part: "members" })),
+  ];
   return html`
     ${hidden.length > 0 && html`<p class="message">${t.effective.hidden(hiddenText(hidden))}</p>`}
     <p class="hint">${t.effective.settings}</p>

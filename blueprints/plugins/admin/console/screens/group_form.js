@@ -22,18 +22,21 @@ function ownRights(group, members, surroundings) {
 }
 
 function Member({ member, changes, onRemove }) {
+  const rights = changes?.length > 0 ? t.effects.alone(namesIn(changes)) : t.effects.anyway;
   return html`<li>
     <div class="grow">
       <span>${principalName(member)}</span>${" "}<${SeeAsButton} principal=${member} />
-      ${changes && html`<p class="hint">${changes.length > 0 ? t.effects.alone(namesIn(changes)) : t.effects.anyway}</p>`}
+      ${changes && html`<p class="hint">${rights}</p>`}
     </div>
-    <button type="button" class="button quiet icon" aria-label=${t.group.remove(member)} onClick=${onRemove}>✕</button>
+    <button type="button" class="button quiet icon" aria-label=${t.group.remove(member)}
+      onClick=${onRemove}>✕</button>
   </li>`;
 }
 
 /** What the members who come and go gain and lose when the form is saved. */
 function Consequences({ group, before, after, surroundings }) {
-  const principals = [...before.filter((each) => !after.includes(each)), ...after.filter((each) => !before.includes(each))];
+  const gone = before.filter((each) => !after.includes(each));
+  const principals = [...gone, ...after.filter((each) => !before.includes(each))];
   if (principals.length === 0) return null;
   const lines = principals.flatMap((principal) => {
     const changes = changesFor(principal, group, before, after, surroundings);
@@ -71,7 +74,8 @@ export function GroupForm({ data, base, onChange, validate }) {
       onAdd=${(member) => members.includes(member) || change([...members, member])} />
     ${
       surroundings.data &&
-      html`<${Consequences} group=${path} before=${membersOf(base)} after=${members} surroundings=${surroundings.data} />
+      html`<${Consequences} group=${path} before=${membersOf(base)} after=${members}
+          surroundings=${surroundings.data} />
         <h2>${t.group.effects}</h2>
         <${EffectsOf} group=${path} surroundings=${surroundings.data} />`
     }

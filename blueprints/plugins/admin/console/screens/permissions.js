@@ -15,7 +15,7 @@ import { PrincipalInput, principalName } from "../parts/principal_input.js";
 import { t } from "../strings.js";
 import { Effective } from "./effective.js";
 
-/** Load the permissions of an object and of those above it, the groups in them, those of the bucket, and the own rights. */
+/** Load the permissions of an object and of those above it, the groups that they name, and the own rights. */
 async function load(path, bucket) {
   const paths = levelsOf(path);
   const [responses, known, rights] = await Promise.all([

@@ -6,6 +6,7 @@ import { useLoad } from "../core/loading.js";
 import { linkTo, route } from "../core/routes.js";
 import { has, hello, userId } from "../core/session.js";
 import { loadCollections, loadTree, tree } from "../core/tree.js";
+import { viewpoint } from "../core/viewpoint.js";
 import { ErrorBox } from "../parts/controls.js";
 import { Explanation, useMarks } from "../parts/marks.js";
 import { t } from "../strings.js";
@@ -66,7 +67,7 @@ function Page({ view, children }) {
 export function Shell({ onLogin, children }) {
   const [shown, setShown] = useState(false);
   const loading = useLoad(loadTree, [userId()]);
-  useEffect(() => setShown(false), [route.value]);
+  useEffect(() => setShown(false), [route.value, viewpoint.value]);
   return html`<div class="shell">
     <a class="skip" href="#content"
       onClick=${(event) => (event.preventDefault(), document.querySelector("main h1")?.focus())}>
