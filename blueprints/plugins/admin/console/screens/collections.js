@@ -46,7 +46,8 @@ export default function Collections({ route }) {
       ${(found) =>
         found.length === 0
           ? html`<${Empty} title=${t.collection.none} text=${t.collection.noneHint} />`
-          : html`<table class="plain">
+          : html`<div class="table-scroll" role="region" tabindex="0" aria-label=${t.views.collections}>
+            <table class="plain">
               <thead><tr><th scope="col">${t.kinds.collection}</th>
                 ${mark && html`<${MarkHeader} />`}
                 <th scope="col" class="number">${t.views.records}</th></tr></thead>
@@ -59,7 +60,7 @@ export default function Collections({ route }) {
                   </tr>`,
                 )}
               </tbody>
-            </table>`}
+            </table></div>`}
     <//>
     ${creating && html`<${CreateCollection} bucket=${bucket} onClose=${() => setCreating(false)} />`}
   `;

@@ -82,7 +82,8 @@ export function RecordsTable({ route, collection, columns, records, chosen, onCh
       <tbody>
         ${records.map(
           (record) => html`<${Row} key=${record.id} path=${route.path} record=${record} columns=${shown}
-            chosen=${chosen.has(record.id)} onChoose=${() => toggle(record.id)} fresh=${isFresh(record)} mark=${mark} />`,
+            chosen=${chosen.has(record.id)} onChoose=${() => toggle(record.id)} fresh=${isFresh(record)}
+            mark=${mark} />`,
         )}
       </tbody>
     </table>
