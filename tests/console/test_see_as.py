@@ -179,6 +179,8 @@ def test_the_whole_console_is_seen_as_a_member_of_a_group(open_tab: Open, alice:
     tab.put(f"/buckets/{bucket}/collections/secret")
     tab.put(f"/buckets/{bucket}/collections/secret/records/s", title="Secret")
     tab.put(f"{path}/records/r", title="Shared")
+    tab.put(f"{path}/records/gone", title="Gone")
+    tab.ask("DELETE", f"{path}/records/gone")
     tab.ask("PATCH", path, json={"permissions": {"write": [group]}})
     page = tab.page
     sent: list[Request] = []
@@ -208,9 +210,10 @@ def test_the_whole_console_is_seen_as_a_member_of_a_group(open_tab: Open, alice:
     expect(mark).to_be_focused()
     assert [each["path"] for each in _members(sent)] == [f"{path}/records/r"]
 
-    for route in ("/", "/accounts", f"{path}/create", f"{path}/import", f"{path}/permissions", f"{path}/records/r"):
+    views = ("permissions", "create", "import", "deleted", "records/r")
+    for route in ("/", "/accounts", *(f"{path}/{view}" for view in views)):
         tab.open(route).settle()
-        for name in ("Create", "Save", "Delete", "Import", "Share", "Change password"):
+        for name in ("Create", "Save", "Delete", "Import", "Share", "Change password", "Restore"):
             expect(page.get_by_role("main").get_by_role("button", name=name)).to_have_count(0)
     page.keyboard.press("Control+s")
     assert page.evaluate(_WRITE, f"{path}/records/r") == [403, 403]

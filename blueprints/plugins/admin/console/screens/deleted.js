@@ -7,7 +7,7 @@ import { labelOf } from "../core/queries.js";
 import { idOf, kindOf } from "../core/routes.js";
 import { isRemembered } from "../core/restoring.js";
 import { deletionOf, historyOf, versionsOf } from "../core/versions.js";
-import { Button, Empty, ErrorBox, Loading, Time } from "../parts/controls.js";
+import { Button, Editing, Empty, ErrorBox, Loading, Time } from "../parts/controls.js";
 import { principalName } from "../parts/principal_input.js";
 import { t } from "../strings.js";
 import { startRestoring } from "./restore_dialog.js";
@@ -74,8 +74,8 @@ function Row({ row, collection, chosen, onChoose, onRestore }) {
   const mayRestore = isOwn || data !== null;
   return html`<li class="entry deleted">
     <div class="entry-head">
-      <input type="checkbox" aria-label=${t.record.choose(id)} checked=${chosen} disabled=${isOwn || !mayRestore}
-        onChange=${onChoose} />
+      <${Editing}><input type="checkbox" aria-label=${t.record.choose(id)} checked=${chosen}
+        disabled=${isOwn || !mayRestore} onChange=${onChoose} /><//>
       <span class="badge">${isOwn ? t.views.records : t.kinds[kind]}</span>
       <span class="entry-what">
         <strong dir="auto">${isOwn ? t.deleted.lost : (label ?? id)}</strong>${" "}
@@ -84,8 +84,8 @@ function Row({ row, collection, chosen, onChoose, onRestore }) {
       </span>
       <span class="entry-who">${user === null ? t.shell.visitor : principalName(user)}</span>
       <${Time} at=${entry.date} />
-      <${Button} disabled=${!mayRestore} onClick=${onRestore}>${t.history.restore}
-        <span class="visually-hidden">${isOwn ? t.deleted.lost : id}</span><//>
+      <${Editing}><${Button} disabled=${!mayRestore} onClick=${onRestore}>${t.history.restore}
+        <span class="visually-hidden">${isOwn ? t.deleted.lost : id}</span><//><//>
     </div>
   </li>`;
 }
@@ -130,8 +130,8 @@ export default function Deleted({ route, collection }) {
         onInput=${(event) => setWord(event.currentTarget.value)} />
       ${
         restorable.length > 1 &&
-        html`<label class="choice"><input type="checkbox" checked=${everything} onChange=${toggleAll} />
-          ${t.deleted.chooseAll}</label>`
+        html`<${Editing}><label class="choice"><input type="checkbox" checked=${everything} onChange=${toggleAll} />
+          ${t.deleted.chooseAll}</label><//>`
       }
     </div>
     ${
