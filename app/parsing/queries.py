@@ -45,6 +45,7 @@ SEARCH: Final = "_search"
 MAX_WORDS: Final = 20
 """The most words that one query may search."""
 
+_OF_TOMBSTONES: Final = (("id",), ("last_modified",), ("deleted",))
 _FIRST_PAGE: Final = tokens.Token(None)
 _INVALID_TOKEN: Final = "_token has invalid content"
 _URI_LAST: Final = (Order(("uri",), descending=True),)
@@ -146,7 +147,7 @@ def parse(pairs: Pairs, list_uri: str, limits: Limits, now_ms: int, fields: Fiel
         order,
         token.after,
         requested_limit,
-        tombstones=any(condition.path == ("last_modified",) for condition in filters),
+        tombstones=_match_tombstones(filters),
         fields=paths,
         problems=tuple(error.problem for error in errors if error.malformed),
         refusal=refusal,
@@ -157,6 +158,13 @@ def parse(pairs: Pairs, list_uri: str, limits: Limits, now_ms: int, fields: Fiel
         explain=parameters.get("_explain") == ["true"],
         words=words_of(" ".join(parameters.get(SEARCH, ()))),
         max_bytes=limits.max_fetch_bytes,
+    )
+
+
+def _match_tombstones(filters: Sequence[Filter]) -> bool:
+    """Return whether a list is read with its tombstones: with a timestamp, unless they lack a field (C-LIST-32)."""
+    return any(condition.path == ("last_modified",) for condition in filters) and all(
+        condition.operator not in ("eq", "in") or condition.path in _OF_TOMBSTONES for condition in filters
     )
 
 

@@ -3,8 +3,8 @@
 The choice is made here and not by the database, whose statistics know nothing of single lists. An index serves a page
 whose equalities are on its first fields, if the page sorts by the fields that follow, in the same directions, then by
 the timestamp, newest first. On the first field without an equality one range (`gt_`, `min_`, `lt_`, `max_`), or the
-values of one `in_`, narrow it further. All other filters are applied to the objects that the index gives. A count needs
-no order.
+values of one `in_`, narrow it further; if there is none, a range of timestamps does. All other filters are applied to
+the objects that the index gives. A count needs no order.
 
     Page(filters=(status = "active", count >= 5, like_title=...), order=(-count, -last_modified)), index status, -count:
     k2 >= prefix || "active"  AND  k2 < end_of(prefix || "active" || reversed(5))      and the filter on the title
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeGuard
 
 from backends.storage.index_keys import end_of, field_key, timestamp_key
 from backends.storage.indexes import LONG, UNIQUE, Index
@@ -107,7 +107,7 @@ def _plan(page: Page, index: Index) -> IndexPlan | None:
         covered.add(values)
         constant.add(fields[place].path)
         place = narrowed = place + 1
-    elif place < len(fields) and not is_unique:
+    elif not is_unique:
         numbers, ranges[0] = _narrow(page, index, place, beginning)
         covered |= numbers
         narrowed += bool(numbers)
@@ -118,7 +118,7 @@ def _plan(page: Page, index: Index) -> IndexPlan | None:
         )
     rest = [field for field in fields[place:] if field.path not in constant]
     is_sorted = _serves(page, rest, constant) and not (index.state == LONG and rest)
-    if not (narrowed if page.count_only else is_sorted):
+    if not (narrowed if page.count_only else is_sorted and not _timestamp_bounds(page) - covered):
         return None
     if page.after is not None and is_sorted and values is None:
         ranges = [(max(low, _first_after(page, index, place, beginning)), high) for low, high in ranges]
@@ -146,14 +146,21 @@ def _has_null(page: Page, number: int) -> bool:
 def _narrow(page: Page, index: Index, place: int, beginning: bytes) -> tuple[set[int], Range]:
     """Return the numbers of the filters that bound the field number *place*, and the range of keys within them.
 
-    A bound that would be cut is no bound: cut keys are not in the order of the values.
+    The timestamp follows the last field. A bound that would be cut is no bound: cut keys are not in the order of the
+    values.
     """
-    field = index.definition.fields[place]
+    fields = index.definition.fields
+    field = fields[place] if place < len(fields) else _NEWEST_FIRST
     low, high, numbers = beginning, end_of(beginning), set[int]()
     for number, each in enumerate(page.filters):
         if each.path != field.path or each.operator not in _BOUNDS:
             continue
-        part, is_cut = field_key(index.definition, place, each.value)
+        if place < len(fields):
+            part, is_cut = field_key(index.definition, place, each.value)
+        elif _is_timestamp(each.value):
+            part, is_cut = timestamp_key(each.value), False
+        else:
+            continue
         if is_cut:
             continue
         is_lower, with_value = _BOUNDS[each.operator]
@@ -194,4 +201,21 @@ def _first_after(page: Page, index: Index, place: int, beginning: bytes) -> byte
             return beginning
         beginning += part
     timestamp = after[_NEWEST_FIRST.path]
-    return beginning + (timestamp_key(timestamp) if type(timestamp) is int and 0 <= timestamp < _LIMIT else b"")
+    return beginning + (timestamp_key(timestamp) if _is_timestamp(timestamp) else b"")
+
+
+def _is_timestamp(value: object) -> TypeGuard[int]:
+    """Return whether keys have a part for a value as a timestamp."""
+    return type(value) is int and 0 <= value < _LIMIT
+
+
+def _timestamp_bounds(page: Page) -> set[int]:
+    """Return the numbers of the filters that bound the timestamp.
+
+    Where the keys of an index are not within them, the index of the list in the order of timestamps reads less.
+    """
+    return {
+        number
+        for number, each in enumerate(page.filters)
+        if each.path == _NEWEST_FIRST.path and each.operator in _BOUNDS
+    }

@@ -49,7 +49,7 @@ def missing_index(page: Page, snapshot: Snapshot) -> IndexDefinition | None:
     clock = snapshot.clocks.get(page.list)
     if clock is None or not snapshot.full or clock.count <= MIN_OBJECTS:
         return None
-    if not page.limit or page.unless_timestamp == clock.last_modified:
+    if not page.limit or page.unless_timestamp == clock.last_modified or _is_poll(page):
         return None
     indexes = [index for index in snapshot.indexes if index.list == page.list]
     existing = [replace(index, state=READY) if index.is_wanted else index for index in indexes]
@@ -57,6 +57,11 @@ def missing_index(page: Page, snapshot: Snapshot) -> IndexDefinition | None:
         return None
     definition = suggest(page)
     return definition if definition is not None and has_room(definition, clock.count, existing) else None
+
+
+def _is_poll(page: Page) -> bool:
+    """Return whether only objects after a timestamp are asked for, which are few and found without an index."""
+    return any(each.path == _TIMESTAMP and each.operator in ("gt", "min") for each in page.filters)
 
 
 def has_room(definition: IndexDefinition, objects: int, existing: Collection[Index]) -> bool:

@@ -57,6 +57,10 @@ def pages(draw: st.DrawFn, definition: IndexDefinition) -> Page:
     if draw(st.integers(0, 3)) == 0:
         operator = draw(st.sampled_from([name for name in OPERATORS if name != "like"]))
         filters.append(Filter(draw(paths), operator, operand(operator, draw(values))))
+    timestamps = st.builds(
+        Filter, st.just(("last_modified",)), st.sampled_from(["gt", "min", "lt", "max", "eq"]), st.integers(999, 1_005)
+    )
+    filters += draw(st.lists(timestamps, max_size=2))
     if draw(st.integers(0, 3)) == 0:
         rest = draw(st.lists(orders, max_size=2))
     tail = Order(("last_modified",), descending=draw(st.integers(0, 7)) > 0)

@@ -44,10 +44,9 @@ def indexed(client: Client, *paths: str) -> None:
         client.app.extensions["kinto"].indexing.join()
 
 
-def explained(client: Client, path: str) -> Any:
-    """Return the fields of the index by which a page was read."""
-    explanation = client.get(f"{path}&_explain=true").json["explain"]
-    return explanation["index"] and explanation["index"]["fields"]
+def explain(client: Client, path: str) -> Any:
+    """Return how a page was read."""
+    return client.get(f"{path}&_explain=true").json["explain"]
 
 
 def test_the_history_of_an_object_gets_an_index_that_all_writes_keep(client: Client) -> None:
@@ -56,7 +55,7 @@ def test_the_history_of_an_object_gets_an_index_that_all_writes_keep(client: Cli
     indexed(client, OF_RECORD, f"{HISTORY}?collection_id=c&_limit=5")
 
     assert expect_right_keys(client) == [(COLLECTION, READY), (URI, READY)]
-    assert explained(client, OF_RECORD) == ["uri"]
+    assert explain(client, OF_RECORD)["index"] == {"fields": ["uri"]}
     assert client.get(OF_RECORD).data == before != []
 
     client.put(f"{RECORDS}/r1", {"n": "new"})
@@ -102,3 +101,18 @@ def test_an_index_is_created_when_no_writer_is_between_its_read_and_its_entry(cl
 
     assert expect_right_keys(client) == [(URI, READY)]
     assert client.get(OF_RECORD).data[0]["target"]["data"]["n"] == "new"
+
+
+def test_the_version_before_an_entry_is_the_first_in_an_index(client: Client) -> None:
+    """As consoles ask for it. The entry is followed by eight others of the object."""
+    client.delete(f"{HISTORY}?uri={RECORDS}/r2")
+    indexed(client, OF_RECORD)
+    entries = client.get(OF_RECORD).data
+    before = f"{OF_RECORD}&not_action=delete&lt_last_modified={entries[-2]['last_modified']}&_limit=1"
+
+    assert client.get(before).data == entries[-1:]
+    assert (explain(client, before)["index"], explain(client, before)["rows"]) == ({"fields": ["uri"]}, 1)
+    for bound in ("_since", "_before", "max_last_modified"):
+        query = f"{bound}={entries[4]['last_modified']}"
+        expected = [each for each in client.get(f"{HISTORY}?{query}").data if each.get("uri") == f"{RECORDS}/r1"]
+        assert client.get(f"{OF_RECORD}&{query}").data == expected
