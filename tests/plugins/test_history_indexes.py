@@ -14,12 +14,14 @@ from backends.storage.indexes import READY, read_definition
 from tests.api.conftest import ClientMaker
 from tests.api.test_indexes import expect_right_keys
 from tests.support.client import Client
+from tests.test_plans import looked_at
 
 B = "/buckets/b"
 C = f"{B}/collections/c"
 RECORDS = f"{C}/records"
 HISTORY = f"{B}/history"
 URI, COLLECTION = '{"fields":["uri"]}', '{"fields":["collection_id"]}'
+_LATEST = 253_402_300_799_999
 OF_RECORD = f"{HISTORY}?uri={RECORDS}/r1"
 
 
@@ -116,3 +118,28 @@ def test_the_version_before_an_entry_is_the_first_in_an_index(client: Client) ->
         query = f"{bound}={entries[4]['last_modified']}"
         expected = [each for each in client.get(f"{HISTORY}?{query}").data if each.get("uri") == f"{RECORDS}/r1"]
         assert client.get(f"{OF_RECORD}&{query}").data == expected
+
+
+def test_a_snapshot_looks_at_the_entries_of_its_collection_only(client: Client) -> None:
+    """With an index of the history, which its own pages want too; exact with and without it."""
+    service = client.app.extensions["kinto"]
+    client.put(f"{B}/collections/d/records/x")
+    middle = client.get(f"{RECORDS}/r0").data["last_modified"]
+    for _ in range(10):
+        client.batch(*({"method": "PUT", "path": f"{RECORDS}/r{number}"} for number in range(25)))
+    path = f"{B}/snapshot/collections/d@{_LATEST}"
+    past = f"{B}/snapshot/collections/c@{middle}"
+
+    def costs() -> int:
+        return looked_at(service.storage, lambda: client.get(path))[0]
+
+    service.indexing._automatic = False
+    without = [client.get(each).json for each in (path, past)]
+    cost = costs()
+    service.indexing._automatic = True
+    indexed(client, path)
+
+    assert expect_right_keys(client) == [(COLLECTION, READY)]
+    assert [client.get(each).json for each in (path, past)] == without
+    assert [record["n"] for record in without[1]["data"]] == [27, 26, 25]
+    assert costs() < cost / 3

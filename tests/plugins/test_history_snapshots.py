@@ -22,8 +22,9 @@ SETTINGS = {"kinto.includes": "kinto.plugins.history", "kinto.storage_max_fetch_
 
 
 @pytest.fixture
-def client(client_with: ClientMaker) -> Client:
-    """Return alice's client of a service with history, with a collection; lists have pages of two."""
+def client(client_with: ClientMaker, monkeypatch: pytest.MonkeyPatch) -> Client:
+    """Return alice's client of a service with history, with a collection; all pages have few objects."""
+    monkeypatch.setattr(snapshots, "_PAGE_BYTES", 500)
     client = client_with(SETTINGS)
     client.put(B)
     client.put(C)
@@ -195,7 +196,7 @@ def test_lines_are_sorted_in_memory_and_in_files() -> None:
 def test_a_long_snapshot_takes_little_memory(client_with: ClientMaker, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is written while it is read: less is in memory than the answer is long."""
     client = client_with({"kinto.includes": "kinto.plugins.history"})
-    monkeypatch.setattr(snapshots, "_PAGE_SIZE", 3)
+    monkeypatch.setattr(snapshots, "_PAGE_BYTES", 100_000)
     client.put(B)
     client.put(C)
     body = {"data": {"filler": "x" * 40_000}}
