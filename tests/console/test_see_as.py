@@ -225,6 +225,9 @@ def test_the_whole_console_is_seen_as_a_member_of_a_group(open_tab: Open, alice:
     tab.button("Stop").click()
     expect(banner).to_have_count(0)
     expect(tab.button("Save")).to_be_visible()
+    tab.ask("PATCH", path, json={"permissions": {"write": [], "read": [group]}})
+    tab.see_as("gina")
+    expect(side.get_by_role("button", name=f"read : {bucket}/tasks")).to_be_visible()
 
 
 def test_what_the_user_cannot_see_is_unknown(open_tab: Open, alice: str, bucket: str, user: User) -> None:
@@ -241,6 +244,9 @@ def test_what_the_user_cannot_see_is_unknown(open_tab: Open, alice: str, bucket:
     expect(reasons).to_contain_text(f"the permissions of the collection {bucket}/tasks")
     expect(reasons).to_contain_text("Settings of the server may give more")
     expect(tab.page.get_by_text("cannot see this")).to_have_count(0)
+    reasons.get_by_role("link", name="The permissions of the record").click()
+    row = tab.page.get_by_role("row", name="account:carol")
+    expect(row).to_contain_text("Unknown: Read, Write.")
 
 
 def test_a_change_of_members_says_what_it_changes(open_tab: Open, alice: str, bucket: str) -> None:

@@ -10,18 +10,14 @@ import { t } from "../strings.js";
 import { ErrorBox } from "./controls.js";
 import { Dialog } from "./dialogs.js";
 import { principalName } from "./principal_input.js";
-import { Doubts, objectName, Reasons } from "./reasons.js";
+import { AccessText, objectName } from "./reasons.js";
 
 const MOST_MARKS = 200;
 const SHAPES = { write: "✎", add: "＋", read: "◉", unknown: "?", nothing: "∅" };
 
-/** What is read while the rights of one principal are shown; read again for the next one. */
-let reading = { principal: null, reader: null };
-
-function readerFor(principal) {
-  if (reading.principal !== principal) reading = { principal, reader: new PermissionReader() };
-  return reading.reader;
-}
+/** What is read stays until the rights of another principal, or none, are shown. */
+let reader;
+viewpoint.subscribe(() => (reader = new PermissionReader()));
 
 /** Return the strongest that an access has: a key of SHAPES. @param {import("../core/access.js").Access} access */
 function gradeOf({ rights, doubts }) {
@@ -62,12 +58,15 @@ function Mark({ path, of, access, error, loading, brief }) {
  */
 export function useMarks(paths, version = "") {
   const principal = viewpoint.value;
-  const load = () => (principal === null ? null : readerFor(principal).access(principal, paths.slice(0, MOST_MARKS)));
-  const { data, error, loading } = useLoad(load, [principal, paths.join(" "), version]);
+  const key = [principal, version, ...paths].join(" ");
+  const load = async () => principal && { key, access: await reader.access(principal, paths.slice(0, MOST_MARKS)) };
+  const { data, error } = useLoad(load, [key]);
   if (principal === null) return null;
+  // What belongs to the principal or the objects of before says nothing about these.
+  const access = data?.key === key ? data.access : null;
   return (path, brief = false) =>
-    html`<${Mark} key=${path} path=${path} of=${principal} access=${data?.get(path)} error=${error}
-      loading=${loading && !data} brief=${brief} />`;
+    html`<${Mark} key=${path} path=${path} of=${principal} access=${access?.get(path)} error=${error}
+      loading=${!access && !error} brief=${brief} />`;
 }
 
 /** The header of a column of marks: the principal. */
@@ -82,13 +81,11 @@ export function Explanation() {
   const close = () => (explained.value = null);
   useEffect(close, [route.value, viewpoint.value]);
   if (path === undefined) return null;
-  const nothing = access && access.rights.size === 0 && access.doubts.size === 0;
   return html`<${Dialog} title=${t.seeAs.why(principalName(of), objectName(path))} onClose=${close}>
     <div class="explanation">
       <${ErrorBox} error=${error} />
       ${!access && !error && html`<p>${t.seeAs.notRead(MOST_MARKS)}</p>`}
-      ${nothing && html`<p>${t.seeAs.nothing}</p>`}
-      ${access && html`<${Reasons} principal=${of} rights=${access.rights} /><${Doubts} doubts=${access.doubts} />`}
+      ${access && html`<${AccessText} principal=${of} access=${access} />`}
       <p class="hint">${t.effective.settings}</p>
       <p><a href=${linkTo(path, "permissions")}>${t.seeAs.permissionsOf(objectName(path))}</a></p>
     </div>

@@ -34,11 +34,13 @@ export function Reasons({ principal, rights }) {
   </dl>`;
 }
 
-/** The rights that hidden permissions might give: nobody may take the known rights for all. */
-export function Doubts({ doubts }) {
-  if (doubts.size === 0) return null;
-  const rights = [...doubts.keys()].map((right) => t.permissions[right]).join(", ");
-  return html`<p class="message">${t.effective.doubts(rights, hiddenText([...doubts.values()].flat()))}</p>`;
+/** All that is known of what a principal may do: its rights, and those that hidden permissions might give. */
+export function AccessText({ principal, access: { rights, doubts } }) {
+  if (rights.size === 0 && doubts.size === 0) return html`<p>${t.seeAs.nothing}</p>`;
+  const others = [...doubts.keys()].map((right) => t.permissions[right]).join(", ");
+  const hidden = hiddenText([...doubts.values()].flat());
+  return html`<${Reasons} principal=${principal} rights=${rights} />
+    ${doubts.size > 0 && html`<p class="message">${t.effective.doubts(others, hidden)}</p>`}`;
 }
 
 /** Return a text that names what the user cannot see. @param {import("../core/access.js").Doubt[]} doubts */

@@ -1,11 +1,11 @@
 // Who can do what on an object and where each right comes from.
 
 import { html } from "../vendor/preact.js";
-import { namedPrincipals, rightsOf } from "../core/access.js";
+import { accessOf, namedPrincipals, rightsOf } from "../core/access.js";
 import { userId } from "../core/session.js";
 import { viewpoint } from "../core/viewpoint.js";
 import { principalName } from "../parts/principal_input.js";
-import { hiddenText, Reasons } from "../parts/reasons.js";
+import { AccessText, hiddenText, Reasons } from "../parts/reasons.js";
 import { t } from "../strings.js";
 import { SeeAsButton } from "./see_as.js";
 
@@ -45,7 +45,11 @@ export function Effective({ levels, groups, rights }) {
           (principal) => html`<tr key=${principal}>
             <th scope="row"><span class="principal-name">${principalName(principal)}</span>
 ${" "}<${SeeAsButton} principal=${principal} /></th>
-            <td><${Reasons} principal=${principal} rights=${rightsOf(principal, levels, groups)} /></td>
+            <td>${
+              principal === viewpoint.value
+                ? html`<${AccessText} principal=${principal} access=${accessOf(principal, levels, groups)} />`
+                : html`<${Reasons} principal=${principal} rights=${rightsOf(principal, levels, groups)} />`
+            }</td>
           </tr>`,
         )}
       </tbody>

@@ -1,6 +1,6 @@
 // Log in by every policy that the server announces: accounts, with sign-up where it is open, basicauth, OpenID.
 
-import { html, useState } from "../vendor/preact.js";
+import { html, useEffect, useState } from "../vendor/preact.js";
 import { get, greet, root, send } from "../core/api.js";
 import { useLoad } from "../core/loading.js";
 import { basic, has, hello, session, setSession } from "../core/session.js";
@@ -21,7 +21,6 @@ async function logIn(policy, authorization) {
 /** Forget the credentials and begin anew. */
 export function logOut() {
   setSession(null);
-  setViewpoint(null);
   location.hash = "#/";
   location.reload();
 }
@@ -133,6 +132,8 @@ export function LoginScreen({ onVisit }) {
   const [creating, setCreating] = useState(false);
   const passwords = has("accounts") || has("basicauth") || !has("openid");
   const policy = has("accounts") ? "account" : "basicauth";
+  // "See as" ends here: it would refuse to create an account.
+  useEffect(() => setViewpoint(null), []);
   document.title = t.name;
   return html`<main class="lonely login">
     <img src="icon.svg" alt="" width="48" height="48" />
