@@ -248,10 +248,8 @@ export const t = {
     deleted: (id) => `${id} was deleted.`,
     deleteTitle: (id) => `Delete ${id}?`,
     deleteText: {
-      collection:
-        "The collection goes with all its records. It can be restored with them, as far as the history of the bucket has them.",
-      group:
-        "Its members lose the permissions that the group gives them. A group that is restored has its members again, but no permission on anything.",
+      collection: "The collection goes with all its records. It can be restored with what the history has of them.",
+      group: "Its members lose what the group permits them. Restored, it has its members again, but no permissions.",
       record: "Clients that synchronise delete it too.",
     },
     deleteForeverText: {
@@ -404,8 +402,8 @@ export const t = {
     none: "Nothing to restore",
     noneHint: {
       bucket:
-        "Collections and groups that somebody deletes are listed here, for as long as the history has them. Deleted records are listed in their collection.",
-      collection: "Records that somebody deletes are listed here, for as long as the history has them.",
+        "Deleted collections and groups are listed here while the history has them, deleted records in their collection.",
+      collection: "Deleted records are listed here for as long as the history has them.",
     },
     excluded: "This server keeps no history of it: what is deleted here cannot be restored.",
     noMatch: "Nothing that was deleted matches",
@@ -415,9 +413,8 @@ export const t = {
     title: (count, id) => (count === 1 ? `Restore ${id}` : `Restore ${objects(count)}`),
     text: {
       collection:
-        "A collection comes back with its attributes and permissions, and with the records that it had when it was deleted. Records that exist already stay as they are.",
-      group:
-        "A group comes back with its members and with the permissions on the group itself. What the group was permitted to do does not come back: share with it again.",
+        "A collection comes back with its permissions and the records that it had. Records that exist stay as they are.",
+      group: "A group comes back with its members. What it was permitted to do does not come back: share with it again.",
     },
     writer: "You will be among those who may write what you restore.",
     progress: "Progress of the restoration",

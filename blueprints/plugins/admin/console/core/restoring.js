@@ -1,7 +1,7 @@
 // Bring back versions of objects that the history knows. Each is a new write; nothing of the history changes.
 //
-// What was deleted is written with `If-None-Match: *`: an object that exists is never overwritten, so that all can be done
-// again after an error.
+// What was deleted is written with `If-None-Match: *`: an object that exists is never overwritten, so that all can be
+// done again after an error.
 
 import { levelsOf } from "./access.js";
 import { batchSize, count, send } from "./api.js";
@@ -30,7 +30,7 @@ import { t } from "../strings.js";
  * @property {number} present  exist as they were: an earlier try has restored them
  * @property {{uri: string, message: string}[]} refused
  * @property {Set<string>} settled  the URIs of all these
- * @property {Set<string>} absent  the URIs of those that do not exist
+ * @property {Set<string>} absent  the URIs of those that the server refused to create
  * @property {number} position  how many entries of the history were read
  * @property {number} total
  */
@@ -90,19 +90,22 @@ function enter(report, { uri, data }, { status, body }) {
   if (status < 300) report.restored[kindOf(uri)] = (report.restored[kindOf(uri)] ?? 0) + 1;
   else if (existing && same(attributesOf(existing), attributesOf(data))) report.present++;
   else if (status === 412) report.refused.push({ uri, message: t.restoring.exists });
-  else enterAbsent(report, uri, body?.message ?? String(status));
+  else {
+    report.absent.add(uri);
+    report.refused.push({ uri, message: body?.message ?? String(status) });
+  }
 }
 
-function enterAbsent(report, uri, message) {
+/** Add a version that nobody has any more to a report. */
+function enterUnknown(report, { uri }) {
   report.settled.add(uri);
-  report.absent.add(uri);
-  report.refused.push({ uri, message });
+  report.refused.push({ uri, message: t.restoring.unknown });
 }
 
 /** Write versions in batches, but those that the report has. */
 async function writeVersions(versions, groupDeletions, report, { onProgress, signal }) {
   const remaining = versions.filter(({ uri }) => !report.settled.has(uri));
-  for (const { uri } of remaining.filter(({ data }) => data === null)) enterAbsent(report, uri, t.restoring.unknown);
+  for (const version of remaining.filter(({ data }) => data === null)) enterUnknown(report, version);
   const known = remaining.filter(({ data }) => data !== null);
   for (let start = 0; start < known.length; start += batchSize()) {
     signal.throwIfAborted();

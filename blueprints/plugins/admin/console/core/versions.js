@@ -1,10 +1,11 @@
 // Read from the history which versions of objects deletions have ended.
 //
-// Theory of operation. The entry of a deletion has a tombstone: the version that it ended is the newest entry before that.
-// The deletion of a collection has one entry, none for its records (docs/contract/plugins.md, 7.1). The records that were
-// lost with it are those whose newest entry, since the collection was created, is no deletion. Their entries are read
-// once, page by page, the newest first, and only the URIs of the records are kept. The deletion of a group takes away all
-// that the group was given, without any entry: a permission that an object has lost in this way does not come back.
+// Theory of operation. The entry of a deletion has a tombstone: the version that it ended is the newest entry before
+// that. The deletion of a collection has one entry, none for its records (docs/contract/plugins.md, 7.1). The records
+// that were lost with it are those whose newest entry, since the collection was created, is no deletion. Their entries
+// are read once, page by page, the newest first, and only the URIs of the records are kept. The deletion of a group takes
+// away all that the group was given, without any entry: a permission that an object has lost in this way does not come
+// back.
 
 import { get, pages, send } from "./api.js";
 import { idOf } from "./routes.js";
@@ -83,6 +84,7 @@ export function permissionsOf({ permissions, written, deleted }, groupDeletions)
 
 /** Yield deletions with the query of their entries, whose length is limited; many of one list have one query. */
 function* partsOf(deletions) {
+  if (deletions.length === 0) return;
   const listOf = (uri) => uri.slice(0, uri.lastIndexOf("/"));
   const list = listOf(deletions[0].uri);
   if (deletions.length > MANY && deletions.every(({ uri }) => listOf(uri) === list)) {

@@ -43,8 +43,8 @@ async function sendPatiently(requests) {
 /**
  * Send a batch; return one response for each request: `{status, body}`.
  *
- * Raises ApiError if the server accepts none of them now: 401, 507, 503 after some tries. Any part of the batch may have
- * been written then.
+ * Raises ApiError if the server accepts none of them now: 401, 507, 503 after some tries. A part of the batch may have
+ * been written all the same.
  * @param {{method: string, path: string, body: any, headers?: Record<string, string>}[]} requests
  */
 export async function writeBatch(requests) {

@@ -4,7 +4,7 @@ import { html, useEffect, useState } from "../vendor/preact.js";
 import { batch, urlOf } from "../core/api.js";
 import { usePages, useSettled } from "../core/loading.js";
 import { labelOf } from "../core/queries.js";
-import { idOf, kindOf } from "../core/routes.js";
+import { idOf } from "../core/routes.js";
 import { isRemembered } from "../core/restoring.js";
 import { deletionOf, historyOf, versionsOf } from "../core/versions.js";
 import { Button, Editing, Empty, ErrorBox, Loading, Time } from "../parts/controls.js";
@@ -12,7 +12,7 @@ import { principalName } from "../parts/principal_input.js";
 import { t } from "../strings.js";
 import { startRestoring } from "./restore_dialog.js";
 
-const PAGE_SIZE = 30;
+const PAGE_SIZE = 25;
 
 /** Return the query of the deletions of a bucket's collections and groups, or of a collection and its records. */
 function queryOf({ kind, path, collection }, word) {
@@ -26,35 +26,21 @@ function queryOf({ kind, path, collection }, word) {
   return { ...query, in_resource_name: "collection,record", collection_id: JSON.stringify(collection), ...search };
 }
 
-/** Return the URIs of those objects that exist, as far as the user may list them. */
+/** Return the URIs of those objects that exist, as far as the user may read them. */
 async function loadExisting(uris) {
-  const ids = new Map();
-  for (const uri of uris) {
-    const list = uri.slice(0, uri.lastIndexOf("/"));
-    ids.set(list, [...(ids.get(list) ?? []), JSON.stringify(idOf(uri))]);
-  }
-  const query = (list) => new URLSearchParams({ in_id: ids.get(list).join(","), _fields: "id" });
-  const lists = [...ids.keys()];
-  const responses = await batch(lists.map((list) => ({ method: "GET", path: `${list}?${query(list)}` })));
-  return new Set(
-    responses.flatMap(({ status, body }, index) =>
-      status === 200 ? body.data.map(({ id }) => `${lists[index]}/${id}`) : [],
-    ),
-  );
+  const responses = await batch(uris.map((path) => ({ method: "HEAD", path })));
+  return new Set(uris.filter((_, index) => responses[index].status === 200));
 }
 
 /** Return the rows of entries: with the last version of each object, without objects that exist. */
 async function rowsOf(entries, route) {
   // The records that were lost with a collection may be missing, whether it exists again or not.
   const isOwn = ({ uri }) => uri === route.path;
-  const others = entries.filter((entry) => !isOwn(entry));
-  const existing = others.length > 0 ? await loadExisting(others.map(({ uri }) => uri)) : new Set();
-  const gone = others.filter(({ uri }) => !existing.has(uri));
+  const uris = [...new Set(entries.filter((entry) => !isOwn(entry)).map(({ uri }) => uri))];
+  const existing = await loadExisting(uris);
+  const gone = uris.filter((uri) => !existing.has(uri)).map((uri) => ({ uri }));
   const versions = new Map();
-  if (gone.length > 0) {
-    for await (const part of versionsOf(gone.map(({ uri }) => ({ uri }))))
-      for (const { uri, data } of part) versions.set(uri, data);
-  }
+  for await (const part of versionsOf(gone)) for (const { uri, data } of part) versions.set(uri, data);
   return entries
     .filter((entry) => isOwn(entry) || versions.has(entry.uri))
     .map((entry) => ({ entry, isOwn: isOwn(entry), data: versions.get(entry.uri) ?? null }));

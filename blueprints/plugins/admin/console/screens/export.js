@@ -67,7 +67,8 @@ export function ExportFirst({ bucket }) {
         <ul class="rows scrolled">
           ${loaded.map(
             (each) => html`<li key=${each.id}>
-              <span>${each.id} <span class="muted">${each.records !== null && t.record.total(each.records)}</span></span>
+              <span>${each.id}${" "}
+                <span class="muted">${each.records !== null && t.record.total(each.records)}</span></span>
               <${Button} onClick=${() => setExported(each)}>${t.transfer.export}
                 <span class="visually-hidden">${each.id}</span><//>
             </li>`,

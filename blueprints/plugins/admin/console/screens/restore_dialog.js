@@ -80,11 +80,15 @@ function RestoreDialog({ deletions, texts, onDone, onClose }) {
       }
       ${phase === "stopped" && html`<p>${t.restoring.stopped}</p>`}
       <${ErrorBox} error=${error} />
-      <${Refused} title=${t.restoring.refused(rows.length)} name=${t.restoring.object} file=${idOf(first)} rows=${rows} />
+      <${Refused} title=${t.restoring.refused(rows.length)} name=${t.restoring.object} file=${idOf(first)}
+        rows=${rows} />
     </div>
     <div class="dialog-actions">
-      ${phase !== "running" && html`<${Button} onClick=${close}>${phase === "asking" ? t.actions.cancel : t.actions.close}<//>`}
-      ${phase === "running" && html`<${Button} onClick=${stop}>${t.transfer.stop}<//>`}
+      ${
+        phase === "running"
+          ? html`<${Button} onClick=${stop}>${t.transfer.stop}<//>`
+          : html`<${Button} onClick=${close}>${phase === "asking" ? t.actions.cancel : t.actions.close}<//>`
+      }
       ${phase === "asking" && html`<${Button} kind="primary" onClick=${start}>${t.history.restore}<//>`}
       ${phase === "stopped" && html`<${Button} kind="primary" onClick=${start}>${t.restoring.resume}<//>`}
     </div>
