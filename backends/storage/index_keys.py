@@ -12,7 +12,7 @@
 
 With the fields ["status", "-count"], an object whose status is "active" and whose count is 5:
 
-    01 5b0e62c1a7d843 | 20 616374697665 00 | cd 7ffffffe f9 ff | fffffe688bdf23fd
+    01 5b0e62c1a7d843 | 20 616374697665 00 | cd 7ffffffe ca ff | fffffe688bdf23fd
     prefix              text "active"        5, reversed         timestamp 1750000000002, reversed
 """
 

@@ -1,13 +1,15 @@
 """Store objects in a SQLite file: the embedded database, which creates and upgrades its tables by itself.
 
 SQLite's own JSON functions cannot address a name that contains a quote, take the first of two equal names, truncate
-integers beyond 64 bits and define no order of values. Python functions, registered with every connection, replace them.
+integers beyond 64 bits and define no order of values. Where that matters Python functions, registered with every
+connection, replace them: they cost several times as much, and threads wait for each other in each call.
 """
 
 from __future__ import annotations
 
 import atexit
 import os
+import re
 import shutil
 import sqlite3
 import tempfile
@@ -18,6 +20,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any, Final
 
+import orjson
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -223,7 +226,7 @@ class SqliteSession(Session):
 
 
 # A statement reads several fields of each row, and the same paths and values in all rows.
-_document: Final = lru_cache(maxsize=4)(loads)
+_document: Final = lru_cache(maxsize=4)(orjson.loads)
 _constant: Final = lru_cache(maxsize=256)(loads)
 _order_keys: Final = lru_cache(maxsize=256)(lambda text: order_keys(loads(text)))
 
@@ -243,16 +246,25 @@ def register(connection: sqlite3.Connection) -> None:
         connection.create_function(name, arguments, function, deterministic=True)
 
 
+def _value(document: str, path: str) -> Json | Missing:
+    """Return the field of a document. `loads`, which keeps integers of any size, costs twice as much as orjson."""
+    value = value_at(_document(document), _constant(path))
+    if isinstance(value, list | dict) or (isinstance(value, float) and abs(value) >= _LIMIT):
+        return value_at(loads(document), _constant(path))
+    return value
+
+
+@lru_cache(maxsize=4)
 def _key(document: str, path: str) -> bytes:
-    return order_key(value_at(_document(document), _constant(path)))
+    return order_key(_value(document, path))
 
 
 def _like(document: str, path: str, pattern: str) -> bool:
-    return matches_pattern(value_at(_document(document), _constant(path)), pattern)
+    return matches_pattern(_value(document, path), pattern)
 
 
 def _contains(document: str, path: str, values: str, mode: int) -> bool:
-    value, keys = value_at(_document(document), _constant(path)), _order_keys(values)
+    value, keys = _value(document, path), _order_keys(values)
     return order_key(value) in keys if _MODES[mode] == "in" else contains(value, keys, every=_MODES[mode] == "contains")
 
 
@@ -284,6 +296,14 @@ def _encoded(row: Sequence[Any], documents: Sequence[int]) -> Sequence[Any]:
 
 
 _MODES: Final = ("in", "contains", "contains_any")
+_LIMIT: Final = 2**63
+_MAX_NAMES: Final = 3
+_PLAIN: Final = re.compile(r'[^"\\\x00-\x1f]+')
+"""A name that SQLite finds in a document: its text there is the name in quotes."""
+
+_FOUND_BY_LIKE: Final = re.compile(r"[ !#-)+-\[\]-~]+")
+_UNSURE: Final = str.maketrans(dict.fromkeys("ik%_", "_"))
+_MAX_FOUND: Final = 100
 _TEXT: Final = Text()
 _BLOB: Final = LargeBinary()
 _OPERATORS: Final = {
@@ -294,6 +314,35 @@ _OPERATORS: Final = {
     "lt": operators.lt,
     "max": operators.le,
 }
+
+
+def _literal_key(value: Json | Missing) -> ColumnElement[Any]:
+    """Return the order key of a value as a part of a statement."""
+    return literal_column(f"x'{order_key(value).hex()}'", LargeBinary)
+
+
+_TEXT_BEGINS, _ENDS = (literal_column(f"x'{each.hex()}'", Text) for each in (order_key("")[:-1], order_key("")[-1:]))
+_NUMBER_BEGINS: Final = literal_column(f"x'{order_key(1)[:4].hex()}'", Text)
+_CONSTANT_KEYS: Final = {
+    name: _literal_key(value) for name, value in (("null", None), ("false", False), ("true", True))
+}
+
+
+def _blob(first: ColumnElement[Any], *others: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return the bytes of texts, one after the other."""
+    for each in others:
+        first = first.op("||", return_type=Text())(each)
+    return cast(first, LargeBinary)
+
+
+def _part_of(pattern: str) -> str:
+    """Return a pattern of LIKE for the documents that may have a text which matches a pattern of `matches_pattern`.
+
+    LIKE knows the two cases of ASCII letters. Beside these two other characters in small letters have an `i` or `k`.
+    """
+    parts = _FOUND_BY_LIKE.findall(pattern.lower())
+    longest: str = max(parts, key=len, default="")
+    return f"%{longest[:_MAX_FOUND].translate(_UNSURE)}%"
 
 
 _TERMS: Final = table("terms", column("bucket", Text), column("term", BigInteger), column("uri", Text))
@@ -356,14 +405,35 @@ class SqliteDialect:
         return migrating
 
     def encode_path(self, path: Sequence[str]) -> tuple[str, ...]:
-        """Return the names as one JSON array."""
-        return (dumps(list(path)),)
+        """Return the names as one JSON array, and where SQLite itself finds the field, its path."""
+        names = dumps(list(path))
+        if len(path) <= _MAX_NAMES and all(map(_PLAIN.fullmatch, path)):
+            return names, "".join(("$", *(f'."{name}"' for name in path)))
+        return (names,)
 
     def sort_key(
         self, document: ColumnElement[Any], path: Sequence[ColumnElement[str]]
     ) -> tuple[ColumnElement[Any], ...]:
-        """Return one BLOB, which compares as the values do."""
-        return (func.document_key(document, *path, type_=LargeBinary),)
+        """Return one BLOB, which compares as the values do.
+
+        SQLite composes the bytes of `values.order_key` itself for most values. It would end a text at a zero character,
+        and a 1 has two bytes in a key; both are escaped in the document.
+        """
+        names, *place = path
+        in_python = func.document_key(document, names, type_=LargeBinary)
+        if not place:
+            return (in_python,)
+        value = func.json_extract(document, *place)
+        is_difficult = func.instr(document, literal_column(r"'\u000'")) > literal_column("0")
+        text = case((is_difficult, in_python), else_=_blob(_TEXT_BEGINS, value, _ENDS))
+        digits = func.char(func.length(value)), func.rtrim(value, literal_column("'0'"))
+        is_positive = value.between(literal_column("1"), literal_column(str(_LIMIT - 1)))
+        integer = case((is_positive, _blob(_NUMBER_BEGINS, *digits, _ENDS)), else_=in_python)
+        kinds = {"text": text, "integer": integer, "real": in_python, "array": in_python, "object": in_python}
+        whens: list[tuple[ColumnElement[Any], ColumnElement[Any]]] = [
+            (literal_column(f"'{kind}'"), key) for kind, key in (kinds | _CONSTANT_KEYS).items()
+        ]
+        return (case(*whens, value=func.json_type(document, *place), else_=_literal_key(MISSING)),)
 
     def bound_sort_key(self, name: str) -> Sequence[ColumnElement[Any]]:
         """Return the bound BLOB."""
@@ -381,8 +451,8 @@ class SqliteDialect:
     ) -> tuple[str, Sequence[Typed]]:
         """Return the form of a condition with the BLOB, or the JSON, that it binds.
 
-        A document that has a string has its JSON too, which SQLite finds faster than Python compares: one encoder
-        writes all documents.
+        A document that has a string has its JSON too, which SQLite finds faster than it compares values: one encoder
+        writes all documents. The text of `like` is found in them too (`_part_of`).
         """
         if operator == "eq" and isinstance(value, str):
             return "is", ((_BLOB, order_key(value)), (_TEXT, dumps(value)))
@@ -391,7 +461,7 @@ class SqliteDialect:
         if operator == "has":
             return ("ne" if value else "eq"), ((_BLOB, order_key(MISSING)),)
         if operator == "like":
-            return "like", ((_TEXT, str(value)),)
+            return "like", ((_TEXT, str(value)), (_TEXT, _part_of(str(value))))
         return operator, ((_TEXT, dumps(list(value))),)
 
     def condition(
@@ -409,9 +479,9 @@ class SqliteDialect:
             compared: ColumnElement[bool] = _OPERATORS[form](key, bound[0])
             return compared
         if form == "like":
-            return func.document_like(document, *path, bound[0], type_=Boolean)
+            return and_(document.like(bound[1]), func.document_like(document, path[0], bound[0], type_=Boolean))
         mode: ColumnElement[int] = literal_column(str(_MODES.index(form)))
-        return func.document_contains(document, *path, bound[0], mode, type_=Boolean)
+        return func.document_contains(document, path[0], bound[0], mode, type_=Boolean)
 
     def like(self, text: ColumnElement[str], pattern: ColumnElement[str]) -> ColumnElement[bool]:
         """Call Python: LIKE ignores the case of ASCII letters only."""
@@ -525,7 +595,7 @@ class SqliteDialect:
         self, document: ColumnElement[Any], paths: Sequence[Sequence[ColumnElement[str]]]
     ) -> ColumnElement[bool]:
         """Call Python."""
-        fields = (name for path in paths for name in path)
+        fields = (names for names, *_ in paths)
         return func.document_has_words(document, bindparam("words", type_=Text), *fields, type_=Boolean)
 
     def documents_with_terms(self, bucket: ColumnElement[str], names: Sequence[str], *, every: bool) -> Select[Any]:

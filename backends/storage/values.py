@@ -90,16 +90,20 @@ def _number(value: int | float) -> bytes:
     """Encode sign, power of ten and digits. A float counts as the decimal number that JSON writes, as in PostgreSQL."""
     if not value:
         return b"\x31"
-    exact = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
-    sign, digits, exponent = exact.as_tuple()
+    digits, size = _digits(value)
+    key = (size + 2**31).to_bytes(4, "big") + digits.rstrip("0").encode() + b"\0"
+    return b"\x30" + reverse_key(key) if value < 0 else b"\x32" + key
+
+
+def _digits(value: int | float) -> tuple[str, int]:
+    """Return the digits of a number from the first one that is not zero, and how many are before the point."""
+    text = repr(abs(value))
+    whole, _, fraction = text.partition(".")
+    if whole != "0" and "e" not in text:
+        return whole + fraction, len(whole)
+    _, digits, exponent = Decimal(text).as_tuple()
     assert isinstance(exponent, int), "JSON has no infinite numbers"
-    significant = bytes(digits).rstrip(b"\0").translate(_DIGITS)
-    size = (len(digits) + exponent + 2**31).to_bytes(4, "big") + significant + b"\0"
-    return b"\x30" + reverse_key(size) if sign else b"\x32" + size
-
-
-_DIGITS: Final = bytes(range(1, 256)) + b"\0"
-"""A translation that adds one to each digit, so that a zero byte is less than all digits."""
+    return "".join(map(str, digits)), len(digits) + exponent
 
 
 def _array(value: list[Json]) -> bytes:
