@@ -193,6 +193,7 @@ export const t = {
     created: "The record was created.",
     modified: "Last modified",
     total: records,
+    searching: "Searching…",
     none: "No records yet",
     noneHint: "Create the first one, or import a file.",
     noMatch: "No record matches",

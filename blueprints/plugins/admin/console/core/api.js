@@ -45,19 +45,22 @@ export function urlOf(path, query = {}) {
 }
 
 /**
- * Send one request. Raises ApiError, also for a write while "See as" is on; a 304 is a reply without body.
+ * Send one request. Raises ApiError, also for a write while "See as" is on, and if the signal aborts the request; a 304
+ * is a reply without body.
  * @param {string} method
  * @param {string | URL} path
- * @param {{body?: any, query?: any, headers?: Record<string, string>, authorization?: string | null}} options
+ * @param {{body?: any, query?: any, headers?: Record<string, string>, authorization?: string | null,
+ *   signal?: AbortSignal}} options
  * @returns {Promise<Reply>}
  */
-export async function send(method, path, { body, query, headers = {}, authorization } = {}) {
+export async function send(method, path, { body, query, headers = {}, authorization, signal } = {}) {
   if (!maySend(method, path, body)) throw new ApiError(403, { message: t.seeAs.readOnly });
   const credentials = authorization === undefined ? session.value?.authorization : authorization;
   const all = { Accept: "application/json", ...headers };
   if (credentials) all.Authorization = credentials;
   if (body !== undefined) all["Content-Type"] ??= "application/json";
   let response;
+  let text;
   try {
     response = await fetch(path instanceof URL ? path : urlOf(path, query), {
       method,
@@ -65,11 +68,12 @@ export async function send(method, path, { body, query, headers = {}, authorizat
       body: body === undefined ? undefined : JSON.stringify(body),
       cache: "no-store",
       credentials: "omit",
+      signal,
     });
+    text = method === "HEAD" ? "" : await response.text();
   } catch {
     throw new ApiError(0);
   }
-  const text = method === "HEAD" ? "" : await response.text();
   const content = parse(text);
   if (!response.ok && response.status !== 304) {
     if (response.status === 401 && authorization === undefined && session.value !== null) expired.value = true;
@@ -94,8 +98,8 @@ export function greet(authorization) {
 }
 
 /** Return the number of objects of a list that match. */
-export async function count(path, query) {
-  const reply = await send("HEAD", path, { query });
+export async function count(path, query, signal) {
+  const reply = await send("HEAD", path, { query, signal });
   return Number(reply.headers.get("Total-Objects"));
 }
 

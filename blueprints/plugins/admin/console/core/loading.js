@@ -4,33 +4,36 @@ import { useCallback, useEffect, useRef, useState } from "../vendor/preact.js";
 import { nextPage, send } from "./api.js";
 
 /**
- * Call an asynchronous function when the component appears and whenever a dependency changes.
+ * Call an asynchronous function when the component appears and whenever a dependency changes. It gets a signal, which
+ * aborts the request of the former call. With *keep* the former data stay until the new ones arrive, as `stale`.
  * @template T
- * @param {() => Promise<T>} load
+ * @param {(signal: AbortSignal) => Promise<T>} load
  * @param {any[]} dependencies
- * @returns {{data: T | undefined, error: Error | null, loading: boolean, reload: () => Promise<void>}}
+ * @param {{keep?: boolean}} options
+ * @returns {{data: T | undefined, stale: boolean, error: Error | null, loading: boolean, reload: () => Promise<void>}}
  */
-export function useLoad(load, dependencies) {
-  const [state, setState] = useState({ data: undefined, error: null, loading: true });
-  const newest = useRef(0);
+export function useLoad(load, dependencies, { keep = false } = {}) {
+  const [state, setState] = useState({ data: undefined, of: [], error: null, loading: true });
+  const running = useRef(null);
+  const isStale = ({ data, of }) => data !== undefined && dependencies.some((each, index) => each !== of[index]);
   const reload = useCallback(async () => {
-    const turn = ++newest.current;
+    running.current?.abort();
+    const { signal } = (running.current = new AbortController());
     setState((old) => ({ ...old, loading: true }));
     try {
-      const data = await load();
-      if (turn === newest.current) setState({ data, error: null, loading: false });
+      const data = await load(signal);
+      if (!signal.aborted) setState({ data, of: dependencies, error: null, loading: false });
     } catch (error) {
-      if (turn === newest.current) setState((old) => ({ data: old.data, error, loading: false }));
+      if (signal.aborted) return;
+      setState((old) => ({ ...old, data: isStale(old) ? undefined : old.data, error, loading: false }));
     }
   }, dependencies);
   useEffect(() => {
-    setState((old) => ({ ...old, data: undefined, error: null }));
+    setState((old) => ({ ...old, data: keep ? old.data : undefined, error: null }));
     reload();
-    return () => {
-      newest.current++;
-    };
+    return () => running.current.abort();
   }, dependencies);
-  return { ...state, reload };
+  return { ...state, stale: isStale(state), reload };
 }
 
 /**
@@ -78,12 +81,22 @@ export function useModule(load) {
   return loaded;
 }
 
-/** Call a function every few seconds while the tab is visible. */
+/** Call an asynchronous function every few seconds while the tab is visible, one call after the other. */
 export function useInterval(act, seconds) {
   const latest = useRef(act);
   latest.current = act;
   useEffect(() => {
-    const timer = setInterval(() => document.visibilityState === "visible" && latest.current(), seconds * 1000);
+    let running = false;
+    const call = async () => {
+      if (running || document.visibilityState !== "visible") return;
+      running = true;
+      try {
+        await latest.current();
+      } finally {
+        running = false;
+      }
+    };
+    const timer = setInterval(call, seconds * 1000);
     return () => clearInterval(timer);
   }, [seconds]);
 }

@@ -15,16 +15,21 @@ import { RecordsTable } from "./records_table.js";
 const PAGE_SIZE = 50;
 const REFRESH_SECONDS = 3;
 
-/** Load one page and keep it up to date: a list that has not changed is a 304. */
-function usePage(url, live) {
-  const page = useLoad(() => send("GET", url), [url.href]);
+/** Load one page, unless it is the one *ahead*, and keep it up to date: a list that has not changed is a 304. */
+function usePage(url, live, ahead) {
+  const load = (signal) => {
+    const { href, reply } = ahead.current;
+    ahead.current = {};
+    return href === url.href ? reply : send("GET", url, { signal });
+  };
+  const page = useLoad(load, [url.href], { keep: true });
   const [newer, setNewer] = useState({ of: null, reply: null, before: new Map() });
   const reply = newer.of === page.data ? newer.reply : page.data;
   const shown = useRef(reply);
   shown.current = reply;
   useInterval(async () => {
     const etag = reply?.headers.get("ETag");
-    if (!live || !etag) return;
+    if (!live || !etag || page.loading) return;
     const fresh = await send("GET", url, { headers: { "If-None-Match": etag } }).catch(() => null);
     // Meanwhile the user may have turned the page.
     if (fresh?.status !== 200 || shown.current !== reply) return;
@@ -35,9 +40,34 @@ function usePage(url, live) {
   return { ...page, data: reply, isFresh };
 }
 
-function useTotal(list, query, reply) {
-  const filters = new URLSearchParams([...query].filter(([name]) => !["_sort", "_limit", "_fields"].includes(name)));
-  return useLoad(() => count(list, filters), [list, String(filters), reply?.headers.get("ETag")]).data;
+/**
+ * Return how many records match. They are counted after the rows have arrived, and again only if the filters or the
+ * list change; *known* is their number where the page has all of them, else null.
+ */
+function useTotal(list, query, page, known) {
+  const filters = String(
+    new URLSearchParams([...query].filter(([name]) => !["_sort", "_limit", "_fields"].includes(name))),
+  );
+  const question = useRef({ filters, etag: null });
+  if (question.current.filters !== filters) question.current = { filters, etag: null };
+  if (page.data && !page.stale) question.current.etag = page.data.headers.get("ETag");
+  const { etag } = question.current;
+  const load = async (signal) => {
+    if (etag === null) return null;
+    return { filters, total: known ?? (await count(list, new URLSearchParams(filters), signal)) };
+  };
+  const { data } = useLoad(load, [list, filters, etag], { keep: true });
+  return data?.filters === filters ? data.total : undefined;
+}
+
+/** Return a function that loads the page after this one: the user seems to want it. */
+function usePrefetch(ahead, following) {
+  return () => {
+    if (!following || ahead.current.href === following.href) return;
+    const reply = send("GET", following);
+    reply.catch(() => {});
+    ahead.current = { href: following.href, reply };
+  };
 }
 
 export default function Records({ route, collection }) {
@@ -47,23 +77,28 @@ export default function Records({ route, collection }) {
   query.set("_sort", sort);
   query.set("_limit", route.query.get("_limit") ?? PAGE_SIZE);
   const first = urlOf(list, query);
-  const [stack, setStack] = useState([]);
+  const [turned, setTurned] = useState({ of: first.href, pages: [] });
   const [chosen, setChosen] = useState(new Set());
   const [exporting, setExporting] = useState(false);
-  useEffect(() => {
-    setStack([]);
-    setChosen(new Set());
-  }, [first.href]);
+  useEffect(() => setChosen(new Set()), [first.href]);
 
+  // Other filters, or another sort, begin with their first page.
+  const stack = turned.of === first.href ? turned.pages : [];
   const url = stack.at(-1) ?? first;
-  const page = usePage(url, chosen.size === 0);
-  const total = useTotal(list, route.query, page.data);
+  const ahead = useRef({});
+  const page = usePage(url, chosen.size === 0, ahead);
   const records = page.data?.body.data ?? [];
+  const following = page.data && !page.stale ? nextPage(page.data) : null;
+  const isWhole = stack.length === 0 && following === null;
+  const total = useTotal(list, route.query, page, isWhole ? records.length : null);
   const columns = useColumns(collection, records);
-  const following = page.data && nextPage(page.data);
+  const prefetch = usePrefetch(ahead, following);
+  useEffect(() => {
+    if (stack.length > 0) prefetch();
+  }, [following?.href]);
   const filtered = [...route.query.keys()].some((name) => !["_sort", "_limit"].includes(name));
   const turn = (pages) => {
-    setStack(pages);
+    setTurned({ of: first.href, pages });
     setChosen(new Set());
   };
 
@@ -81,19 +116,21 @@ export default function Records({ route, collection }) {
       onDone=${() => (setChosen(new Set()), page.reload())} />
     <${ErrorBox} error=${page.error} retry=${page.reload} />
     ${page.data === undefined && !page.error && html`<${Loading} />`}
-    ${
-      records.length > 0 &&
-      html`<${RecordsTable} route=${route} collection=${collection} columns=${columns} records=${records}
-        chosen=${chosen}
-      onChoose=${setChosen} isFresh=${page.isFresh} />`
-    }
-    ${page.data !== undefined && records.length === 0 && html`<${Nothing} path=${route.path} filtered=${filtered} />`}
+    <div class=${page.stale ? "stale" : ""} aria-busy=${page.stale}>
+      ${
+        records.length > 0 &&
+        html`<${RecordsTable} route=${route} collection=${collection} columns=${columns} records=${records}
+          chosen=${chosen} onChoose=${setChosen} isFresh=${page.isFresh} />`
+      }
+      ${page.data !== undefined && records.length === 0 && html`<${Nothing} path=${route.path} filtered=${filtered} />`}
+    </div>
     <div class="pager">
-      <p role="status">${total !== undefined && t.record.total(total)}</p>
+      <p role="status">${total === undefined ? page.stale && t.record.searching : t.record.total(total)}</p>
       <div>
         <${Button} disabled=${stack.length === 0} onClick=${() => turn(stack.slice(0, -1))}>${t.pager.previous}<//>
         <span>${t.pager.page(stack.length + 1)}</span>
-        <${Button} disabled=${!following} onClick=${() => turn([...stack, following])}>${t.pager.next}<//>
+        <${Button} disabled=${!following} onPointerEnter=${prefetch} onFocus=${prefetch}
+          onClick=${() => turn([...stack, following])}>${t.pager.next}<//>
       </div>
     </div>
     ${
