@@ -1,7 +1,4 @@
-"""Every row of the checklist of plugins.md stands in a test that cites it, or the table here says why not.
-
-Rows of a plugin bind as soon as its module is there.
-"""
+"""Every row of the checklist of plugins.md stands in a test that cites it, or the table here says why not."""
 
 from __future__ import annotations
 
@@ -11,32 +8,19 @@ from pathlib import Path
 
 TESTS = Path(__file__).parent
 CONTRACT = TESTS.parent / "docs" / "contract" / "plugins.md"
-PLUGINS = TESTS.parent / "blueprints" / "plugins"
 
 _ROW = re.compile(r"^\| (P-[A-Z]+-\d+) \| ", re.MULTILINE)
 _ID = re.compile(r"\bP-[A-Z]+-\d+\b")
 _RANGE = re.compile(r"\b(P-[A-Z]+-)(\d+) to \1(\d+)\b")
-
-MODULES = {
-    "P-ADM": "admin",
-    "P-CNT": "counters",
-    "P-DEF": "default_bucket",
-    "P-HIST": "history",
-    "P-QUOTA": "quotas",
-}
-"""The plugins that may be missing; all other rows bind."""
 
 NO_TEST: dict[str, str] = {}
 """Rows without a test, each with the reason."""
 
 
 @cache
-def binding() -> frozenset[str]:
-    """Return the rows of the core and of the plugins that are there."""
-    missing = {family for family, name in MODULES.items() if not any(PLUGINS.glob(f"{name}*"))}
-    return frozenset(
-        row_id for row_id in _ROW.findall(CONTRACT.read_text()) if row_id.rpartition("-")[0] not in missing
-    )
+def rows() -> frozenset[str]:
+    """Return the rows of the checklist."""
+    return frozenset(_ROW.findall(CONTRACT.read_text()))
 
 
 @cache
@@ -49,17 +33,17 @@ def cited() -> frozenset[str]:
 
 
 def test_the_checklist_is_found() -> None:
-    assert {"P-API-1", "P-BASIC-8", "P-EVT-13", "P-ACC-29", "P-FLUSH-3", "P-USER-3"} <= binding()
+    assert {"P-API-1", "P-BASIC-8", "P-EVT-13", "P-ACC-29", "P-FLUSH-3", "P-USER-3"} <= rows()
 
 
 def test_every_row_stands_in_a_test_or_has_a_reason_not_to() -> None:
-    assert sorted(binding() - cited() - NO_TEST.keys()) == []
+    assert sorted(rows() - cited() - NO_TEST.keys()) == []
 
 
 def test_tests_cite_only_rows_that_are_in_the_contract() -> None:
-    assert sorted(cited() - set(_ROW.findall(CONTRACT.read_text()))) == []
+    assert sorted(cited() - rows()) == []
 
 
 def test_the_table_holds_only_rows_that_no_test_cites() -> None:
     assert sorted(NO_TEST.keys() & cited()) == []
-    assert sorted(NO_TEST.keys() - binding()) == []
+    assert sorted(NO_TEST.keys() - rows()) == []
