@@ -38,6 +38,7 @@ def routes(open_tab: Open, alice: str, bucket: str) -> list[str]:
     """Return routes to all screens, with long names and every kind of value."""
     tab = open_tab(alice)
     path = f"/buckets/{bucket}/collections/tasks"
+    tab.put(f"/buckets/{LONG}{bucket}")
     tab.put(f"/buckets/{bucket}/collections/{LONG}")
     tab.put(f"/buckets/{bucket}/groups/{LONG}", members=["account:bob", f"account:{LONG}"])
     for name in ("collections", "groups"):
