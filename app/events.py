@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from app.decisions.showing import public_document
 from app.kinds import Data, Kind, Kinds, Route
@@ -56,8 +56,7 @@ class Event:
         return self.impacted_objects if self.action == "read" else []
 
 
-@dataclass(frozen=True, slots=True)
-class Impact:
+class Impact(NamedTuple):
     """An object that a request changed, with its route: the operation that did it, and the effect."""
 
     operation: Operation

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import NamedTuple
 
 from backends import Json
 from backends.codec import dumps
@@ -54,8 +55,7 @@ class Move:
     starts: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Append:
+class Append(NamedTuple):
     """A new object of a derived list, whose timestamp the storage gives out when it moves the clock of the list.
 
     `document` lacks `last_modified`. The timestamp is `earliest` in ms or later. `granted` as in `Change`.
@@ -66,11 +66,9 @@ class Append:
     earliest: int
     granted: frozenset[tuple[str, str]] = frozenset()
 
-    def at(self, timestamp: int) -> Change:
-        """Return the change that writes the object with its timestamp."""
-        text = dumps({**self.document, "last_modified": timestamp})
-        stored = Stored(self.uri, timestamp, deleted=False, born=timestamp, text=text)
-        return Change(stored, timestamp, granted=self.granted)
+    def text_at(self, timestamp: int) -> str:
+        """Return the JSON text of the object with its timestamp."""
+        return dumps({**self.document, "last_modified": timestamp})
 
 
 @dataclass(frozen=True, slots=True)

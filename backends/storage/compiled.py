@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
+Parameters = Any
+"""The values of a statement by name, or those of a `RowsSql`."""
+
 _NAMED: Final = re.compile(r"%\((\w+)\)s")
 _PLACEHOLDER: Final = re.compile(r"%[s%]")
 
@@ -33,12 +36,12 @@ class Sql:
         """Return the names of the arguments."""
         return tuple(dict.fromkeys(self.order))
 
-    def bind(self, values: Mapping[str, Any]) -> Sequence[Any]:
+    def bind(self, values: Parameters) -> Sequence[Any]:
         """Return the arguments of the text; there may be more *values* than it has names."""
         named = {**values, **self.constants} if self.constants else values
         return [named[name] for name in self.order]
 
-    def bind_prepared(self, values: Mapping[str, Any]) -> Sequence[Any]:
+    def bind_prepared(self, values: Parameters) -> Sequence[Any]:
         """Return the arguments of `execute`."""
         named = {**values, **self.constants} if self.constants else values
         return [named[name] for name in self.names]
@@ -61,6 +64,17 @@ class Sql:
         """Return the EXECUTE of the prepared statement."""
         values = ", ".join(["%s"] * len(self.names))
         return f"EXECUTE {self.name} ({values})" if values else f"EXECUTE {self.name}"
+
+
+class RowsSql(Sql):
+    """The text of an INSERT, whose values are passed one after the other, those of all its rows."""
+
+    def bind(self, values: Parameters) -> Sequence[Any]:
+        """Return the values."""
+        arguments: Sequence[Any] = values
+        return arguments
+
+    bind_prepared = bind
 
 
 def compile_sql(query: Any, dialect: Any, columns: Sequence[str] | None = None, *, repeats: bool = True) -> Sql:

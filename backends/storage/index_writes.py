@@ -154,17 +154,8 @@ class IndexWrites:
         if slot is None:
             return False
         index = Index(name, slot, new_prefix(), definition, origin, state, since=_now_ms())
-        row = {
-            "bucket": bucket_of(name),
-            "list": name,
-            "slot": slot,
-            "prefix": index.prefix.hex(),
-            "definition": definition.text(),
-            "origin": origin,
-            "state": state,
-            "done": "",
-            "since": index.since,
-        }
+        prefix, text = index.prefix.hex(), definition.text()
+        row = (bucket_of(name), name, slot, prefix, text, origin, state, "", index.since)
         self._statements.insert.later(self._session, [row])
         self._by_list[name] = (*self._by_list[name], index)
         return True

@@ -17,7 +17,7 @@ with each row to end.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -47,9 +47,9 @@ class Intervals:
         self._ending = lru_cache(maxsize=8)(self._build_ending)
         self._beginning = {table.name: self._build_beginning(table) for table in (grants, members)}
 
-    def begin(self, session: Session, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
-        """Begin intervals; each of *rows* has all columns of the table except `until`."""
-        self._beginning[table.name].later(session, [{**row, "until": LIVING} for row in rows])
+    def begin(self, session: Session, table: Table, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Begin intervals; each of *rows* has the columns of the table in their order, without `until` at the end."""
+        self._beginning[table.name].later(session, [(*row, LIVING) for row in rows])
 
     def end(self, session: Session, table: Table, keys: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """End living rows; each of *rows* has the values of the columns *keys*, then the timestamp of the end."""

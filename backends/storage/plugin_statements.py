@@ -45,7 +45,8 @@ class PluginStatements:
         """Return a statement as it is kept, and the values that it takes."""
         if isinstance(statement, Insert):
             rows = [values] if isinstance(values, Mapping) else values
-            return self._inserts(statement, tuple(rows[0])), rows
+            columns = tuple(column.name for column in statement.table.columns if column.name in rows[0])
+            return self._inserts(statement, columns), [[row[name] for name in columns] for row in rows]
         if not isinstance(values, Mapping):
             raise TypeError("Only an INSERT has several rows of values.")
         lengths = tuple((name, len(value)) for name, value in values.items() if isinstance(value, list | tuple))

@@ -24,7 +24,7 @@ from psycopg2 import errorcodes
 from sqlalchemy import Engine
 
 from backends import BackendError, Busy, IntegrityError
-from backends.storage.compiled import Sql
+from backends.storage.compiled import Parameters, Sql
 from backends.storage.errors import Conflict, Disconnected, Uncertain, Unlocked
 from backends.storage.sessions import Notice, Row, Session, describe
 from backends.storage.waits import LIMIT
@@ -53,7 +53,7 @@ class _Waiting(NamedTuple):
     """A statement that waits to be sent, and as the listeners to it left it, if there are any."""
 
     sql: Sql
-    values: Mapping[str, Any]
+    values: Parameters
     notice: Notice | None
 
     @property
@@ -93,12 +93,12 @@ class PostgresqlSession(Session):
             self._opening += set_lock_timeout(seconds)
             self._lock_timeout = seconds
 
-    def later(self, sql: Sql, values: Mapping[str, Any]) -> None:
+    def later(self, sql: Sql, values: Parameters) -> None:
         """Keep a statement for the next message."""
         notice = self.notify_before(sql.text, sql.bind(values)) if self.is_observed else None
         self._waiting.append(_Waiting(sql, values, notice))
 
-    def rows(self, sql: Sql, values: Mapping[str, Any]) -> Sequence[Row]:
+    def rows(self, sql: Sql, values: Parameters) -> Sequence[Row]:
         """Send one message; the driver returns the rows of its last statement."""
         self.later(sql, values)
         return self._send()

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, Final, NamedTuple
 
@@ -26,7 +26,7 @@ from sqlalchemy import Connection, Dialect, Engine, PoolProxiedConnection
 
 from backends import BackendError
 from backends.deadlines import has_passed
-from backends.storage.compiled import Sql
+from backends.storage.compiled import Parameters, Sql
 from backends.storage.errors import Disconnected, Unlocked
 
 Row = tuple[Any, ...]
@@ -77,11 +77,11 @@ class Session(ABC):
         """Begin a transaction."""
 
     @abstractmethod
-    def later(self, sql: Sql, values: Mapping[str, Any]) -> None:
+    def later(self, sql: Sql, values: Parameters) -> None:
         """Send a statement with the next `rows` or `commit`; it returns no rows."""
 
     @abstractmethod
-    def rows(self, sql: Sql, values: Mapping[str, Any]) -> Sequence[Row]:
+    def rows(self, sql: Sql, values: Parameters) -> Sequence[Row]:
         """Send a statement after those that wait, and return its rows."""
 
     @abstractmethod

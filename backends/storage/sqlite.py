@@ -62,7 +62,7 @@ from backends import BackendError, Busy, IntegrityError, Json, Pool, deadlines
 from backends.codec import dumps, loads
 from backends.engines import renew_after_fork
 from backends.storage import MISSING, Missing, Unlocked
-from backends.storage.compiled import Sql
+from backends.storage.compiled import Parameters, Sql
 from backends.storage.dialect import Typed
 from backends.storage.sessions import Row, Session
 from backends.storage.sql import SqlStorage
@@ -183,11 +183,11 @@ class SqliteSession(Session):
         """Begin with the first statement, which waits for the write lock."""
         self._must_begin = True
 
-    def later(self, sql: Sql, values: Mapping[str, Any]) -> None:
+    def later(self, sql: Sql, values: Parameters) -> None:
         """Execute the statement."""
         self.rows(sql, values)
 
-    def rows(self, sql: Sql, values: Mapping[str, Any]) -> Sequence[Row]:
+    def rows(self, sql: Sql, values: Parameters) -> Sequence[Row]:
         """Execute the statement and return its rows."""
         self.send_waiting()
         sent = self.notify_before(sql.text, sql.bind(values))

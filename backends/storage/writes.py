@@ -57,7 +57,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import product
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Executable
 
@@ -106,6 +106,15 @@ _IN_BUCKET, _AT_TOP, _DERIVED = range(3)
 """The groups of lists in the order of locks."""
 
 _Place = tuple[int, str]
+
+class _Appended(NamedTuple):
+    """An appended object with its bucket, its list and its timestamp."""
+
+    append: Append
+    bucket: str
+    list: str
+    timestamp: int
+
 
 _MAX_ROOTS: Final = 200
 """The greatest number of objects in one statement on the rows below them: SQLite limits the depth of an expression."""
@@ -282,16 +291,16 @@ class Writer:
         started = {move.list for move in moves if move.starts}
         self.expect_locked({change.list for change in changes} - started)
         self.expect_locked(({move.list for move in moves} | declared.keys()) - started)
-        changes = [*changes, *self._move_clocks(moves, appends)]
+        appended = self._move_clocks(moves, appends)
         self.indexes.start(started)
         for name, definitions in sorted(declared.items()):
             self.indexes.declare(name, definitions, starts=name in started)
-        self._put_documents(changes)
+        self._put_documents(changes, appended)
         self._end_grants(changes)
-        self._begin_grants(changes)
+        self._begin_grants(changes, appended)
         return self.indexes.wants_builder(declared)
 
-    def _move_clocks(self, moves: Sequence[Move], appends: Sequence[Append]) -> list[Change]:
+    def _move_clocks(self, moves: Sequence[Move], appends: Sequence[Append]) -> list[_Appended]:
         """Set locked clocks to their new timestamps, start the clocks of new lists, and return what is appended.
 
         If a list that starts has a later clock, which this transaction has not read, another one has created the list
@@ -302,51 +311,43 @@ class Writer:
         appends_by_list = _by_list(appends)
         moves = [_with_appended(move, len(appends_by_list.get(move.list, ()))) for move in moves]
         clocks = {move.list: move.last_modified for move in moves}
-        derived = [_derived_row(name, appends_by_list[name]) for name in sorted(appends_by_list) if name not in clocks]
+        derived = [name for name in sorted(appends_by_list) if name not in clocks]
         rows = [
-            {
-                "bucket": bucket_of(move.list),
-                "list": move.list,
-                "last_modified": move.last_modified,
-                "floor": move.last_modified if move.starts else 0,
-                "count": move.count,
-            }
+            (bucket_of(move.list), move.list, move.last_modified, move.last_modified if move.starts else 0, move.count)
             for move in sorted(moves, key=lambda move: (self._place(move.list), move.list))
         ]
-        rows += derived
+        rows += [_derived_row(name, appends_by_list[name]) for name in derived]
         self._session.starting |= {move.list for move in moves if move.starts}
         if derived:
-            with self._waits.register([row["list"] for row in derived]) as seconds:
+            with self._waits.register(derived) as seconds:
                 self._session.limit_lock_waits(seconds)
                 returned = self._statements.move_derived_clocks.rows(self._session, rows)
-            clocks |= {name: last_modified for name, last_modified, _ in returned}
-            self._counts |= {name: count for name, _, count in returned}
+            for name, last_modified, count in returned:
+                clocks[name], self._counts[name] = last_modified, count
         else:
             self._statements.move_clocks.later(self._session, rows)
         self._own_lists |= clocks.keys()
         return [
-            append.at(timestamp)
+            _Appended(append, bucket_of(name), name, timestamp)
             for name, in_list in appends_by_list.items()
             for timestamp, append in enumerate(in_list, clocks[name] - len(in_list) + 1)
         ]
 
-    def _put_documents(self, changes: Sequence[Change]) -> None:
-        """Write objects under all their buckets, a tombstone only under the bucket of its list."""
+    def _put_documents(self, changes: Sequence[Change], appended: Iterable[_Appended]) -> None:
+        """Write objects under all their buckets, a tombstone only under the bucket of its list.
+
+        Indexes have nothing of objects in derived lists.
+        """
         columns, entries = self.indexes.entries(changes)
-        rows = [
-            {
-                "bucket": bucket,
-                "uri": change.stored.uri,
-                "list": change.list,
-                "born": change.stored.born,
-                "last_modified": change.stored.timestamp,
-                "deleted": change.stored.deleted,
-                "data": change.stored.text,
-                **entries.get(change.stored.uri, {}),
-            }
-            for change in changes
-            for bucket in ((change.read_bucket,) if change.stored.deleted else change.write_buckets)
-        ]
+        rows: list[tuple[Any, ...]] = []
+        for change in changes:
+            uri, timestamp, deleted, born, text = change.stored
+            values = entries[uri].values() if columns else ()
+            for bucket in (change.read_bucket,) if deleted else change.write_buckets:
+                rows.append((bucket, uri, change.list, born, timestamp, deleted, text, *values))
+        nothing = (None,) * len(columns)
+        for append, bucket, name, timestamp in appended:
+            rows.append((bucket, append.uri, name, timestamp, timestamp, False, append.text_at(timestamp), *nothing))
         self._statements.put_documents[columns].later(self._session, rows)
 
     def _end_grants(self, changes: Sequence[Change]) -> None:
@@ -367,19 +368,18 @@ class Writer:
         self._statements.intervals.end(self._session, grants, OBJECT, deleted)
         self._statements.intervals.end(self._session, grants, GRANT, revoked)
 
-    def _begin_grants(self, changes: Sequence[Change]) -> None:
+    def _begin_grants(self, changes: Iterable[Change], appended: Iterable[_Appended]) -> None:
         rows = [
-            {
-                "bucket": bucket,
-                "uri": change.stored.uri,
-                "list": change.list,
-                "permission": permission,
-                "principal": principal,
-                "since": change.stamp,
-            }
+            (bucket, change.stored.uri, change.list, *pair, change.stamp)
             for change in changes
+            if change.granted
             for bucket in change.write_buckets
-            for permission, principal in sorted(change.granted)
+            for pair in sorted(change.granted)
+        ]
+        rows += [
+            (bucket, append.uri, name, *pair, timestamp)
+            for append, bucket, name, timestamp in appended
+            for pair in sorted(append.granted)
         ]
         self._statements.intervals.begin(self._session, grants, rows)
 
@@ -415,7 +415,7 @@ class Writer:
         """Begin memberships, pairs of a user and a group."""
         pairs = sorted(memberships)
         self.expect_locked({list_of(group) for _, group in pairs})
-        rows = [{"user_id": user, "principal": group, "since": timestamp_of(list_of(group))} for user, group in pairs]
+        rows = [(user, group, timestamp_of(list_of(group))) for user, group in pairs]
         self._statements.intervals.begin(self._session, members, rows)
 
     def delete_below(self, uris: Sequence[str], *, copies: bool = True) -> None:
@@ -450,10 +450,7 @@ class Writer:
 
     def start_clocks(self, lists: Collection[str], now: int) -> None:
         """Create the clocks of lists that have none."""
-        rows = [
-            {"bucket": bucket_of(name), "list": name, "last_modified": now, "floor": now, "count": 0}
-            for name in sorted(lists)
-        ]
+        rows = [(bucket_of(name), name, now, now, 0) for name in sorted(lists)]
         self._statements.start_clocks.later(self._session, rows)
         self._own_lists |= set(lists)
 
@@ -520,11 +517,10 @@ def _with_appended(move: Move, number: int) -> Move:
     return replace(move, last_modified=move.last_modified + number, count=move.count + number) if number else move
 
 
-def _derived_row(name: str, appends: Sequence[Append]) -> dict[str, Any]:
+def _derived_row(name: str, appends: Sequence[Append]) -> tuple[str, str, int, int, int]:
     """Return the row of a clock that is not locked yet: its first object has at least the `earliest` timestamp."""
     floor, number = appends[0].earliest - 1, len(appends)
-    bucket = bucket_of(name)
-    return {"bucket": bucket, "list": name, "last_modified": floor + number, "floor": floor, "count": number}
+    return bucket_of(name), name, floor + number, floor, number
 
 
 def _collect_holdings(rows: Iterable[Any]) -> Holdings:
