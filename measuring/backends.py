@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from itertools import chain
 from typing import NamedTuple
 
 from app.observations import BackendCalls, CacheLookup, Observer
@@ -15,9 +16,11 @@ from backends.metrics import calls
 from backends.metrics.calls import Call
 from backends.storage import (
     NO_VALUES,
+    NOTHING_APPENDED,
     NOTHING_DECLARED,
     AccessSelection,
     Append,
+    Appends,
     Change,
     CheckScope,
     Clock,
@@ -291,11 +294,12 @@ class TimedTransaction:
         changes: Sequence[Change],
         moves: Sequence[Move],
         declared: Declared = NOTHING_DECLARED,
-        appends: Sequence[Append] = (),
+        appends: Appends = NOTHING_APPENDED,
     ) -> bool:
         """Write, timed as each of Kinto's calls that the changes would need."""
         backend_calls = dict.fromkeys(call for change in changes for call in self._calls_of_change(change))
-        backend_calls |= dict.fromkeys(call for append in appends for call in _calls_of_append(append))
+        appended = chain.from_iterable(appends.values())
+        backend_calls |= dict.fromkeys(call for append in appended for call in _calls_of_append(append))
         with self._writes.time(*backend_calls):
             wants_builder = self._transaction.write(changes, moves, declared, appends)
         self._living.update(change.stored.uri for change in changes)

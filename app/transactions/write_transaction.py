@@ -19,7 +19,9 @@ from app.service import Service
 from backends import Json
 from backends.storage import (
     NO_VALUES,
+    NOTHING_APPENDED,
     Append,
+    Appends,
     Change,
     Conflict,
     Executable,
@@ -90,7 +92,7 @@ class WriteTransaction:
         self.working_set = WorkingSet(snapshot, now_ms())
         self.wrote = False
         self.wants_index_builder = False
-        self._appends: list[Append] = []
+        self._appends: dict[str, list[Append]] = {}
         self.effects: list[Effect] = []
         self._emptied: list[str] = []
         self._actions: list[Callable[[], None]] = []
@@ -136,11 +138,12 @@ class WriteTransaction:
 
     def append(self, list_uri: str, object_id: str, attributes: Data, permissions: Permissions) -> None:
         """Write one more object to a derived list at the end of the transaction. Raises ValueError for other lists."""
-        parent = list_of(list_uri)
-        if list_uri not in self.service.kinds.derived_lists_in((parent,)):
-            raise ValueError(f"{list_uri} is no derived list")
-        document = {"id": object_id, **attributes}
-        self._appends.append(Append(f"{list_uri}/{object_id}", document, self.working_set.now, pairs(permissions)))
+        if list_uri not in self._appends:
+            if list_uri not in self.service.kinds.derived_lists_in((list_of(list_uri),)):
+                raise ValueError(f"{list_uri} is no derived list")
+            self._appends[list_uri] = []
+        uri, document = f"{list_uri}/{object_id}", {"id": object_id, **attributes}
+        self._appends[list_uri].append(Append(uri, document, self.working_set.now, pairs(permissions)))
 
     def apply(self, effect: Effect) -> None:
         """Write one more object for a listener. Listeners are notified of it by a separate event (P-EVT-6).
@@ -232,14 +235,12 @@ class WriteTransaction:
 
     def finish(self) -> None:
         """Write all pending changes and what was appended, then begin and end memberships: after all operations."""
-        parents = {list_of(list_of(append.uri)) for append in self._appends}
-        living = {uri for uri in parents if self._exists(uri)}
-        self.flush([append for append in self._appends if list_of(list_of(append.uri)) in living])
+        self.flush({name: appends for name, appends in self._appends.items() if self._exists(list_of(name))})
         joined, left = self.working_set.membership_changes()
         self.transaction.end_holdings(left, self.working_set.interval_timestamp)
         self.transaction.begin_memberships(joined, self.working_set.interval_timestamp)
 
-    def flush(self, appends: Sequence[Append] = ()) -> None:
+    def flush(self, appends: Appends = NOTHING_APPENDED) -> None:
         """Write pending changes and *appends*, but no memberships of groups that changed, and empty deleted objects.
 
         Raises Clash when a client chose the timestamp of another object of the list (C-PRE-9), and Taken when an object
@@ -259,7 +260,7 @@ class WriteTransaction:
         if emptied:
             self.transaction.delete_below(emptied)
 
-    def _write(self, changes: Sequence[Change], moves: Sequence[Move], appends: Sequence[Append]) -> None:
+    def _write(self, changes: Sequence[Change], moves: Sequence[Move], appends: Appends) -> None:
         requested = [(change.stored.uri, change.stored.timestamp) for change in changes if change.backdated]
         if requested:
             changed = {change.stored.uri for change in changes}

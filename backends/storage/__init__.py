@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol
 
 from sqlalchemy import Executable
 
-from backends.storage.changes import Append, Change, Holdings, Move, Principals, UserHoldings
+from backends.storage.changes import NOTHING_APPENDED, Append, Appends, Change, Holdings, Move, Principals, UserHoldings
 from backends.storage.checks.scope import CheckScope
 from backends.storage.errors import Conflict, Disconnected, NotUnique, Uncertain, Unlocked
 from backends.storage.indexes import NOTHING_DECLARED, Declared, Index, IndexDefinition
@@ -40,11 +40,13 @@ __all__ = [
     "LIVING",
     "MISSING",
     "NEWEST_FIRST",
+    "NOTHING_APPENDED",
     "NOTHING_DECLARED",
     "NO_VALUES",
     "OPERATORS",
     "AccessSelection",
     "Append",
+    "Appends",
     "Change",
     "CheckScope",
     "Clock",
@@ -147,7 +149,7 @@ class Transaction(Protocol):
         changes: Sequence[Change],
         moves: Sequence[Move],
         declared: Declared = NOTHING_DECLARED,
-        appends: Sequence[Append] = (),
+        appends: Appends = NOTHING_APPENDED,
     ) -> bool:
         """Move the clocks, then write objects and grants, each as one statement.
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from backends import Json
 from backends.codec import dumps
@@ -69,6 +70,12 @@ class Append(NamedTuple):
     def text_at(self, timestamp: int) -> str:
         """Return the JSON text of the object with its timestamp."""
         return dumps({**self.document, "last_modified": timestamp})
+
+
+Appends = Mapping[str, Sequence[Append]]
+"""New objects of derived lists, by list."""
+
+NOTHING_APPENDED: Final[Appends] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)

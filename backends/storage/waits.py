@@ -18,9 +18,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager
 from typing import Final
 
 from backends import Busy
@@ -36,12 +35,24 @@ _OVERDUE_SHARE: Final = 0.1
 """The part of `BRIEF_SECONDS` for a new thread while `PATIENT` threads are overdue: these may wait for any lock."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class _Waiter:
-    """A thread that waits for the locks of some lists; `since` is the start in seconds of the monotonic clock."""
+    """A thread that waits for the locks of some lists, during a `with` block that gets its limit in seconds.
 
-    names: frozenset[str]
-    since: float
+    `since` is the start of the block in seconds of the monotonic clock.
+    """
+
+    __slots__ = ("_waits", "names", "since")
+
+    def __init__(self, waits: Waits, names: frozenset[str]) -> None:
+        self._waits = waits
+        self.names = names
+        self.since = 0.0
+
+    def __enter__(self) -> float:
+        return self._waits.begin(self)
+
+    def __exit__(self, *_error: object) -> None:
+        self._waits.end(self)
 
 
 class Waits:
@@ -58,21 +69,25 @@ class Waits:
         self._guard = threading.Lock()
         self._waiting: set[_Waiter] = set()
 
-    @contextmanager
-    def register(self, names: Collection[str]) -> Iterator[float]:
-        """Register this thread as waiting for the lists *names* until the block ends; yield its limit in seconds.
+    def register(self, names: Collection[str]) -> AbstractContextManager[float]:
+        """Register this thread as waiting for the lists *names* until the block ends; return its limit in seconds.
 
-        Raises Busy when another thread is overdue that waits for one of these lists.
+        The block raises Busy when another thread is overdue that waits for one of these lists.
         """
-        waiter = _Waiter(frozenset(names), self._clock())
+        return _Waiter(self, frozenset(names))
+
+    def begin(self, waiter: _Waiter) -> float:
+        """Note a thread that waits and return its limit in seconds. Raises Busy."""
+        waiter.since = self._clock()
         with self._guard:
-            seconds = self._limit_of(waiter)
+            seconds = self._limit_of(waiter) if self._waiting else self.limit_seconds
             self._waiting.add(waiter)
-        try:
-            yield seconds
-        finally:
-            with self._guard:
-                self._waiting.discard(waiter)
+        return seconds
+
+    def end(self, waiter: _Waiter) -> None:
+        """Forget a thread that waits no longer."""
+        with self._guard:
+            self._waiting.discard(waiter)
 
     def _limit_of(self, waiter: _Waiter) -> float:
         overdue = [other for other in self._waiting if waiter.since - other.since > BRIEF_SECONDS]

@@ -63,8 +63,10 @@ from sqlalchemy import Connection, Executable
 
 from backends.storage import (
     NO_VALUES,
+    NOTHING_APPENDED,
     NOTHING_DECLARED,
     Append,
+    Appends,
     Change,
     Clock,
     Declared,
@@ -107,6 +109,10 @@ _IN_BUCKET, _AT_TOP, _DERIVED = range(3)
 
 _Place = tuple[int, str]
 
+_MAX_ROOTS: Final = 200
+"""The greatest number of objects in one statement on the rows below them: SQLite limits the depth of an expression."""
+
+
 class _Appended(NamedTuple):
     """An appended object with its bucket, its list and its timestamp."""
 
@@ -114,10 +120,6 @@ class _Appended(NamedTuple):
     bucket: str
     list: str
     timestamp: int
-
-
-_MAX_ROOTS: Final = 200
-"""The greatest number of objects in one statement on the rows below them: SQLite limits the depth of an expression."""
 
 
 class Writer:
@@ -285,7 +287,7 @@ class Writer:
         changes: Sequence[Change],
         moves: Sequence[Move],
         declared: Declared = NOTHING_DECLARED,
-        appends: Sequence[Append] = (),
+        appends: Appends = NOTHING_APPENDED,
     ) -> bool:
         """Move clocks, then declare indexes and write documents, then end and begin grants."""
         started = {move.list for move in moves if move.starts}
@@ -300,7 +302,7 @@ class Writer:
         self._begin_grants(changes, appended)
         return self.indexes.wants_builder(declared)
 
-    def _move_clocks(self, moves: Sequence[Move], appends: Sequence[Append]) -> list[_Appended]:
+    def _move_clocks(self, moves: Sequence[Move], appends: Appends) -> list[_Appended]:
         """Set locked clocks to their new timestamps, start the clocks of new lists, and return what is appended.
 
         If a list that starts has a later clock, which this transaction has not read, another one has created the list
@@ -308,15 +310,14 @@ class Writer:
 
         The clocks of derived lists are locked by this statement, unless they were before.
         """
-        appends_by_list = _by_list(appends)
-        moves = [_with_appended(move, len(appends_by_list.get(move.list, ()))) for move in moves]
+        moves = [_with_appended(move, len(appends.get(move.list, ()))) for move in moves]
         clocks = {move.list: move.last_modified for move in moves}
-        derived = [name for name in sorted(appends_by_list) if name not in clocks]
+        derived = [name for name in sorted(appends) if name not in clocks]
         rows = [
             (bucket_of(move.list), move.list, move.last_modified, move.last_modified if move.starts else 0, move.count)
             for move in sorted(moves, key=lambda move: (self._place(move.list), move.list))
         ]
-        rows += [_derived_row(name, appends_by_list[name]) for name in derived]
+        rows += [_derived_row(name, appends[name]) for name in derived]
         self._session.starting |= {move.list for move in moves if move.starts}
         if derived:
             with self._waits.register(derived) as seconds:
@@ -329,7 +330,7 @@ class Writer:
         self._own_lists |= clocks.keys()
         return [
             _Appended(append, bucket_of(name), name, timestamp)
-            for name, in_list in appends_by_list.items()
+            for name, in_list in appends.items()
             for timestamp, append in enumerate(in_list, clocks[name] - len(in_list) + 1)
         ]
 
@@ -503,13 +504,6 @@ class Writer:
 def _range_of(name: str) -> tuple[str, str]:
     """Return the range of the name of one list: no other sorts before its end, since no URI contains U+0001."""
     return name, f"{name}\x01"
-
-
-def _by_list(appends: Iterable[Append]) -> dict[str, list[Append]]:
-    by_list: dict[str, list[Append]] = {}
-    for append in appends:
-        by_list.setdefault(list_of(append.uri), []).append(append)
-    return by_list
 
 
 def _with_appended(move: Move, number: int) -> Move:

@@ -403,7 +403,7 @@ def append(storage: Storage, earliest: int, *ids: str, moves: Sequence[Move] = (
         transaction.lock([move.list for move in moves if not move.starts])
         granted = frozenset({("read", BOB)})
         appends = [Append(f"{TRAILS}/{name}", {"id": name}, earliest, granted) for name in ids]
-        transaction.write((), moves, appends=appends)
+        transaction.write((), moves, appends={TRAILS: appends})
 
 
 def test_objects_that_are_appended_get_the_next_timestamps_of_their_list(storage: Storage) -> None:

@@ -28,8 +28,13 @@ class Exclusions:
         self._uris = frozenset(uris)
         self._user_ids = frozenset(user_ids)
 
-    def include(self, impact: Impact) -> bool:
-        """Return whether a change is excluded, and log why."""
+    def remove_from(self, impacts: list[Impact]) -> list[Impact]:
+        """Return the changes that are not excluded, and log why others are."""
+        if not (self._uris or self._user_ids):
+            return impacts
+        return [impact for impact in impacts if not self._include(impact)]
+
+    def _include(self, impact: Impact) -> bool:
         user_id = impact.operation.identity.user_id
         if user_id in self._user_ids:
             log.info("History entries for user '%s' are disabled in config", user_id)

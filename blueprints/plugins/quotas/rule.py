@@ -59,17 +59,14 @@ class Quotas:
             for effect in effects:
                 if effect.kind.name in COUNTED:
                     size = size_of(effect.new)
-                    self._check_object(effect.new.uri, size)
+                    if self._has_object_limits:
+                        _expect_below(self._limits.of_object(*_ids(effect.new.uri)), size, _OBJECT)
                     changes.add(effect, size)
             checks = {uri: list(self._checks(uri, change)) for uri, change in changes.usages.items()}
             usages = write(changes, context, returning=any(checks.values()))
             for uri, usage in usages.items():
                 for limit, number, message in checks[uri]:
                     _expect_below(limit, getattr(usage, number), message)
-
-    def _check_object(self, uri: str, size: int) -> None:
-        if self._has_object_limits:
-            _expect_below(self._limits.of_object(*_ids(uri)), size, _OBJECT)
 
     def _checks(self, uri: str, change: Usage) -> Iterator[_Check]:
         """Yield the limits of the numbers of a bucket or collection that grow."""

@@ -13,7 +13,8 @@ from typing import Final
 from blueprints.plugins import Json, Stored, dumps
 
 _encode: Final = json.JSONEncoder(separators=(",", ":")).encode
-_EXPONENT: Final = re.compile("[0-9]e")
+_EXPONENT: Final = re.compile("e(?<=[0-9]e)")
+"""Finds an `e` after a digit. Unlike `[0-9]e` it begins with one character, so that `re` skips other text quickly."""
 
 
 def size_of(stored: Stored | None) -> int:

@@ -46,15 +46,15 @@ class Changes:
 
     def add(self, effect: Effect, size: int) -> None:
         """Add the effect of one operation, in their order, on an object of a kind that is counted, with its size."""
-        kind, uri = effect.kind.name, effect.new.uri
-        bucket = bucket_of(uri)
-        if kind == "bucket" and effect.new.deleted:
-            self._forget_bucket(bucket)
+        kind, uri, deleted = effect.kind.name, effect.new.uri, effect.new.deleted
+        if kind == "bucket" and deleted:
+            self._forget_bucket(uri)
             return
         if kind == "bucket" and effect.old is None:
-            self.new_buckets.add(bucket)
-        number = (not effect.new.deleted) - (effect.old is not None)
-        if kind == "collection" and effect.new.deleted:
+            self.new_buckets.add(uri)
+        number = (not deleted) - (effect.old is not None)
+        if kind == "collection" and deleted:
+            bucket = bucket_of(uri)
             self._forget_collection(bucket, uri)
             self._usage(bucket).add(kind, number, 0)
             return
@@ -62,6 +62,8 @@ class Changes:
 
     def count(self, kind: str, uri: str, number: int, size: int) -> None:
         """Add a number of objects, 0 for an update, and bytes to a bucket and the collection that *uri* is or is in."""
+        if not (number or size):
+            return
         collection = collection_of(uri)
         self._usage(bucket_of(uri)).add(kind, number, size)
         if collection is not None:
