@@ -12,7 +12,17 @@ from typing import Any, Final, Protocol
 
 from sqlalchemy import Executable
 
-from backends.storage.changes import NOTHING_APPENDED, Append, Appends, Change, Holdings, Move, Principals, UserHoldings
+from backends.storage.changes import (
+    NOTHING_APPENDED,
+    Append,
+    Appended,
+    Appends,
+    Change,
+    Holdings,
+    Move,
+    Principals,
+    UserHoldings,
+)
 from backends.storage.checks.scope import CheckScope
 from backends.storage.errors import Conflict, Disconnected, NotUnique, Uncertain, Unlocked
 from backends.storage.indexes import NOTHING_DECLARED, Declared, Index, IndexDefinition
@@ -46,6 +56,7 @@ __all__ = [
     "OPERATORS",
     "AccessSelection",
     "Append",
+    "Appended",
     "Appends",
     "Change",
     "CheckScope",

@@ -67,9 +67,21 @@ class Append(NamedTuple):
     earliest: int
     granted: frozenset[tuple[str, str]] = frozenset()
 
-    def text_at(self, timestamp: int) -> str:
-        """Return the JSON text of the object with its timestamp."""
-        return dumps({**self.document, "last_modified": timestamp})
+    def at(self, timestamp: int, list_uri: str, bucket: str) -> Appended:
+        """Return the object with its timestamp; *list_uri* and *bucket* are those of its URI."""
+        text = dumps({**self.document, "last_modified": timestamp})
+        stored = Stored(self.uri, timestamp, deleted=False, born=timestamp, text=text)
+        return Appended(stored, timestamp, self.granted, list_uri, (bucket,))
+
+
+class Appended(NamedTuple):
+    """An appended object with its timestamp: it has what a `Change` has of it."""
+
+    stored: Stored
+    stamp: int
+    granted: frozenset[tuple[str, str]]
+    list: str
+    write_buckets: tuple[str, ...]
 
 
 Appends = Mapping[str, Sequence[Append]]

@@ -57,7 +57,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import product
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from sqlalchemy import Connection, Executable
 
@@ -66,6 +66,7 @@ from backends.storage import (
     NOTHING_APPENDED,
     NOTHING_DECLARED,
     Append,
+    Appended,
     Appends,
     Change,
     Clock,
@@ -111,15 +112,6 @@ _Place = tuple[int, str]
 
 _MAX_ROOTS: Final = 200
 """The greatest number of objects in one statement on the rows below them: SQLite limits the depth of an expression."""
-
-
-class _Appended(NamedTuple):
-    """An appended object with its bucket, its list and its timestamp."""
-
-    append: Append
-    bucket: str
-    list: str
-    timestamp: int
 
 
 class Writer:
@@ -293,16 +285,16 @@ class Writer:
         started = {move.list for move in moves if move.starts}
         self.expect_locked({change.list for change in changes} - started)
         self.expect_locked(({move.list for move in moves} | declared.keys()) - started)
-        appended = self._move_clocks(moves, appends)
+        written = [*changes, *self._move_clocks(moves, appends)]
         self.indexes.start(started)
         for name, definitions in sorted(declared.items()):
             self.indexes.declare(name, definitions, starts=name in started)
-        self._put_documents(changes, appended)
+        self._put_documents(written)
         self._end_grants(changes)
-        self._begin_grants(changes, appended)
+        self._begin_grants(written)
         return self.indexes.wants_builder(declared)
 
-    def _move_clocks(self, moves: Sequence[Move], appends: Appends) -> list[_Appended]:
+    def _move_clocks(self, moves: Sequence[Move], appends: Appends) -> list[Appended]:
         """Set locked clocks to their new timestamps, start the clocks of new lists, and return what is appended.
 
         If a list that starts has a later clock, which this transaction has not read, another one has created the list
@@ -329,26 +321,21 @@ class Writer:
             self._statements.move_clocks.later(self._session, rows)
         self._own_lists |= clocks.keys()
         return [
-            _Appended(append, bucket_of(name), name, timestamp)
+            append.at(timestamp, name, bucket)
             for name, in_list in appends.items()
+            for bucket in (bucket_of(name),)
             for timestamp, append in enumerate(in_list, clocks[name] - len(in_list) + 1)
         ]
 
-    def _put_documents(self, changes: Sequence[Change], appended: Iterable[_Appended]) -> None:
-        """Write objects under all their buckets, a tombstone only under the bucket of its list.
-
-        Indexes have nothing of objects in derived lists.
-        """
+    def _put_documents(self, changes: Sequence[Change | Appended]) -> None:
+        """Write objects under all their buckets, a tombstone only under the bucket of its list."""
         columns, entries = self.indexes.entries(changes)
         rows: list[tuple[Any, ...]] = []
         for change in changes:
             uri, timestamp, deleted, born, text = change.stored
             values = entries[uri].values() if columns else ()
-            for bucket in (change.read_bucket,) if deleted else change.write_buckets:
+            for bucket in change.write_buckets[:1] if deleted else change.write_buckets:
                 rows.append((bucket, uri, change.list, born, timestamp, deleted, text, *values))
-        nothing = (None,) * len(columns)
-        for append, bucket, name, timestamp in appended:
-            rows.append((bucket, append.uri, name, timestamp, timestamp, False, append.text_at(timestamp), *nothing))
         self._statements.put_documents[columns].later(self._session, rows)
 
     def _end_grants(self, changes: Sequence[Change]) -> None:
@@ -369,18 +356,13 @@ class Writer:
         self._statements.intervals.end(self._session, grants, OBJECT, deleted)
         self._statements.intervals.end(self._session, grants, GRANT, revoked)
 
-    def _begin_grants(self, changes: Iterable[Change], appended: Iterable[_Appended]) -> None:
+    def _begin_grants(self, changes: Iterable[Change | Appended]) -> None:
         rows = [
             (bucket, change.stored.uri, change.list, *pair, change.stamp)
             for change in changes
             if change.granted
             for bucket in change.write_buckets
             for pair in sorted(change.granted)
-        ]
-        rows += [
-            (bucket, append.uri, name, *pair, timestamp)
-            for append, bucket, name, timestamp in appended
-            for pair in sorted(append.granted)
         ]
         self._statements.intervals.begin(self._session, grants, rows)
 
