@@ -30,7 +30,7 @@ from typing import Any, Final
 
 from backends.codec import loads
 from backends.storage.branches import bind_values, read_index
-from backends.storage.changes import Change
+from backends.storage.changes import Appended, Change
 from backends.storage.dialect import Dialect
 from backends.storage.errors import NotUnique
 from backends.storage.index_keys import end_of, keys_of, new_prefix
@@ -263,7 +263,7 @@ class IndexWrites:
         for name in names:
             self._by_list[name] = ()
 
-    def entries(self, changes: Sequence[Change]) -> tuple[Sequence[str], Mapping[str, Entries]]:
+    def entries(self, changes: Sequence[Change | Appended]) -> tuple[Sequence[str], Mapping[str, Entries]]:
         """Return the columns of the indexes that the lists of changed objects have, and their values by URI.
 
         Raises NotUnique where another object has the same values in a unique index.
@@ -309,7 +309,7 @@ class IndexWrites:
             raise NotUnique(index.definition.names(), others[0])
 
 
-def _in_list(changes: Iterable[Change], name: str) -> list[str]:
+def _in_list(changes: Iterable[Change | Appended], name: str) -> list[str]:
     return [change.stored.uri for change in changes if change.list == name]
 
 

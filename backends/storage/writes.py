@@ -285,7 +285,7 @@ class Writer:
         started = {move.list for move in moves if move.starts}
         self.expect_locked({change.list for change in changes} - started)
         self.expect_locked(({move.list for move in moves} | declared.keys()) - started)
-        written = [*changes, *self._move_clocks(moves, appends)]
+        written: list[Change | Appended] = [*changes, *self._move_clocks(moves, appends)]
         self.indexes.start(started)
         for name, definitions in sorted(declared.items()):
             self.indexes.declare(name, definitions, starts=name in started)
@@ -320,12 +320,7 @@ class Writer:
         else:
             self._statements.move_clocks.later(self._session, rows)
         self._own_lists |= clocks.keys()
-        return [
-            append.at(timestamp, name, bucket)
-            for name, in_list in appends.items()
-            for bucket in (bucket_of(name),)
-            for timestamp, append in enumerate(in_list, clocks[name] - len(in_list) + 1)
-        ]
+        return [each for name, in_list in appends.items() for each in _with_timestamps(name, in_list, clocks[name])]
 
     def _put_documents(self, changes: Sequence[Change | Appended]) -> None:
         """Write objects under all their buckets, a tombstone only under the bucket of its list."""
@@ -491,6 +486,13 @@ def _range_of(name: str) -> tuple[str, str]:
 def _with_appended(move: Move, number: int) -> Move:
     """Return the move of a locked list that also gets a *number* of appended objects."""
     return replace(move, last_modified=move.last_modified + number, count=move.count + number) if number else move
+
+
+def _with_timestamps(name: str, appends: Sequence[Append], newest: int) -> Iterator[Appended]:
+    """Yield the new objects of a list with their timestamps, the last one with the *newest*."""
+    bucket = bucket_of(name)
+    for timestamp, append in enumerate(appends, newest - len(appends) + 1):
+        yield append.at(timestamp, name, bucket)
 
 
 def _derived_row(name: str, appends: Sequence[Append]) -> tuple[str, str, int, int, int]:
