@@ -110,6 +110,7 @@ export const t = {
         409: "This exists already.",
         412: "Somebody was faster.",
         503: "The server is busy.",
+        507: "The quota is used up.",
       })[status] ?? "An error.",
   },
   confirm: { typed: (word) => `Type ${word} to go on` },

@@ -76,7 +76,7 @@ function RestoreDialog({ deletions, texts, onDone, onClose }) {
         phase !== "asking" &&
         html`<progress max=${report.total || 1} value=${phase === "done" ? report.total || 1 : report.position}
           aria-label=${t.restoring.progress}></progress>
-        <p role="status">${summaryOf(report)}</p>`
+        <p role="status">${phase === "running" && report.settled.size === 0 ? t.loading : summaryOf(report)}</p>`
       }
       ${phase === "stopped" && html`<p>${t.restoring.stopped}</p>`}
       <${ErrorBox} error=${error} />
