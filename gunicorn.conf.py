@@ -96,7 +96,10 @@ worker_class = ConfiguredWorker
 
 
 def on_starting(server: Any) -> None:
-    """Refuse invalid settings, warn about memory that workers do not share, and empty the folder of the metrics."""
+    """Refuse invalid settings, warn about memory that workers do not share, and empty the folder of the metrics.
+
+    Let the server stop without losing a connection.
+    """
     # In a separate process: modules that the master imports would stay in its workers after an upgrade and a HUP.
     command = [sys.executable, "-c", _LOAD_SETTINGS, str(server.cfg.workers)]
     if subprocess.run(command, cwd=server.cfg.chdir).returncode:
@@ -107,6 +110,7 @@ def on_starting(server: Any) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         for file in folder.glob("*.db"):
             file.unlink()
+    importlib.import_module("servers.stopping").stop_without_loss(server)
 
 
 def child_exit(server: Any, worker: Any) -> None:  # noqa: ARG001  # gunicorn's signature

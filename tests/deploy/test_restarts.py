@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import http.client
+import os
 import pathlib
+import select
 import signal
+import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
@@ -16,6 +21,7 @@ import pytest
 from tests.deploy import servers
 from tests.deploy.asking import ask
 from tests.deploy.load import load
+from tests.deploy.sockets import status
 from tests.support.client import basic
 from tests.support.databases import BASICAUTH
 from tests.support.services import ROOT, free_port
@@ -111,6 +117,55 @@ def test_a_stop_of_gunicorn_loses_no_request() -> None:
 
         assert (seen.failed, seen.lost) == ({}, [])
         assert (process.returncode, seen.refused > 0, seen.answered[200] > 0) == (0, True, True)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux drops requests for connections")
+def test_who_is_connected_to_a_gunicorn_that_stops_is_answered_and_any_other_refused() -> None:
+    """Both workers are paused, so that nobody accepts connections until the master has told Linux to make no others."""
+    with gunicorn() as (url, process, _), contextlib.ExitStack() as stack:
+        workers = _children(process.pid)
+        for worker in workers:
+            os.kill(worker, signal.SIGSTOP)
+            stack.callback(_continue, worker)
+        process.send_signal(signal.SIGTERM)
+        connected: list[socket.socket] = []
+        while (client := stack.enter_context(_begin_to_connect(url))) in select.select([], [client], [], 0.5)[1]:
+            connected.append(client)
+            assert len(connected) < 200, "no connection is made after the signal"
+            time.sleep(0.05)
+        for worker in workers:
+            _continue(worker)
+
+        assert [_ask_once(each) for each in connected] == [200] * len(connected) != []
+        assert process.wait(_PATIENCE_SECONDS) == 0
+        assert select.select([], [client], [], _PATIENCE_SECONDS)[1] == [client]
+        assert client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNREFUSED
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _continue(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGCONT)
+
+
+def _begin_to_connect(url: str) -> socket.socket:
+    """Return a socket that can be written to as soon as it is connected or refused."""
+    parts = urlsplit(url)
+    client = socket.socket()
+    client.setblocking(False)
+    client.connect_ex((parts.hostname or "", parts.port or 80))
+    return client
+
+
+def _ask_once(client: socket.socket) -> int | None:
+    """Send a request, close the connection after the answer, and return its status."""
+    with client:
+        client.settimeout(_PATIENCE_SECONDS)
+        client.sendall(b"GET /v1/ HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        return status(client.recv(65536))
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM], ids=["SIGHUP", "SIGTERM"])
