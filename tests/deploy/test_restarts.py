@@ -127,8 +127,8 @@ def test_who_is_connected_to_a_gunicorn_that_stops_is_answered_and_any_other_ref
         for worker in workers:
             os.kill(worker, signal.SIGSTOP)
             stack.callback(_continue, worker)
+        connected = [stack.enter_context(_begin_to_connect(url))]
         process.send_signal(signal.SIGTERM)
-        connected: list[socket.socket] = []
         while (client := stack.enter_context(_begin_to_connect(url))) in select.select([], [client], [], 0.5)[1]:
             connected.append(client)
             assert len(connected) < 200, "no connection is made after the signal"
@@ -136,7 +136,7 @@ def test_who_is_connected_to_a_gunicorn_that_stops_is_answered_and_any_other_ref
         for worker in workers:
             _continue(worker)
 
-        assert [_ask_once(each) for each in connected] == [200] * len(connected) != []
+        assert [_ask_once(each) for each in connected] == [200] * len(connected)
         assert process.wait(_PATIENCE_SECONDS) == 0
         assert select.select([], [client], [], _PATIENCE_SECONDS)[1] == [client]
         assert client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNREFUSED
