@@ -133,6 +133,16 @@ def test_a_session_that_ends_keeps_what_was_typed(open_tab: Open, alice: str, bu
     expect(tab.rows()).to_have_text(re.compile("Typed before"))
 
 
+def test_a_page_that_is_read_by_a_batch_asks_for_the_password_too(open_tab: Open, alice: str, bucket: str) -> None:
+    """The batch itself succeeds."""
+    tab = open_tab(alice).open(f"/buckets/{bucket}/collections")
+    tab.ask("PATCH", f"/accounts/{alice}", json={"data": {"password": "changed elsewhere"}})
+    tab.page.route("**/v1/buckets/**", lambda route: route.fulfill(json={"data": []}))
+    tab.page.route("**/v1/permissions*", lambda route: route.fulfill(json={"data": []}))
+    tab.view("Permissions")
+    expect(tab.page.get_by_role("dialog", name="Log in again")).to_be_visible()
+
+
 def test_a_visitor_sees_what_is_public(open_tab: Open, alice: str, bucket: str) -> None:
     owner = open_tab(alice)
     owner.put(f"/buckets/{bucket}/collections/tasks/records/r", title="For all")

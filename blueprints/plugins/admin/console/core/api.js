@@ -75,11 +75,17 @@ export async function send(method, path, { body, query, headers = {}, authorizat
     throw new ApiError(0);
   }
   const content = parse(text);
+  const own = authorization === undefined && session.value !== null;
+  if (own && isUnauthorized(response.status, content)) expired.value = true;
   if (!response.ok && response.status !== 304) {
-    if (response.status === 401 && authorization === undefined && session.value !== null) expired.value = true;
     throw new ApiError(response.status, content, response.headers);
   }
   return { status: response.status, body: content, headers: response.headers };
+}
+
+/** Return whether the server does not know the user: a batch succeeds all the same, and its members do not. */
+function isUnauthorized(status, body) {
+  return status === 401 || (Array.isArray(body?.responses) && body.responses.some((each) => each.status === 401));
 }
 
 function parse(text) {

@@ -1,7 +1,6 @@
 // Write objects in batches: wait while the server is busy, and let one object that is refused stop no other.
 
 import { ApiError, send } from "./api.js";
-import { expired, session } from "./session.js";
 
 const TRIES = 4;
 const WAIT_MILLISECONDS = 2000;
@@ -22,9 +21,7 @@ function isPassing(error) {
 /** Raise ApiError if a response is about the user or the server rather than about the object. */
 function expectWritten(responses) {
   const failure = responses.find(({ status }) => status === 401 || status === 429 || status >= 500);
-  if (failure === undefined) return;
-  if (failure.status === 401 && session.value !== null) expired.value = true;
-  throw new ApiError(failure.status, failure.body, new Headers(failure.headers));
+  if (failure !== undefined) throw new ApiError(failure.status, failure.body, new Headers(failure.headers));
 }
 
 async function sendPatiently(requests) {
