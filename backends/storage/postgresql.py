@@ -35,6 +35,7 @@ from sqlalchemy import (
     cast,
     collate,
     event,
+    false,
     func,
     literal,
     literal_column,
@@ -149,6 +150,9 @@ _OPERATORS: Final = {"gt": operators.gt, "min": operators.ge, "lt": operators.lt
 _CONSTRAINTS: Final = "23"
 """The beginning of the SQLSTATE of violated constraints."""
 
+_FEW_VALUES: Final = 10
+"""How many values of a filter are compared one by one."""
+
 _CHAINED_NAMES: Final = 3
 """How many names of a path are bound one by one: more of them would make statements of any length."""
 
@@ -259,8 +263,10 @@ class PostgresqlDialect:
             return ("present" if value else "missing"), ()
         if operator == "like":
             return "like", ((_TEXT, self.encode_pattern(str(value))),)
-        bound: list[Typed] = [(_TEXTS, _texts(value))]
-        return operator, bound if operator != "contains" else [*bound, (_TEXT, dumps(list(value)))]
+        texts: Typed = (_TEXTS, _texts(value))
+        if len(value) > _FEW_VALUES:
+            return f"{operator} many", (texts,)
+        return operator, (texts, (_TEXT, dumps(list(value)))) if operator == "contains" else (texts,)
 
     def condition(
         self,
@@ -454,13 +460,33 @@ class PostgresqlDialect:
 _Build = Callable[[ColumnElement[Any], ColumnElement[Any], Sequence[ColumnElement[Any]]], ColumnElement[bool]]
 
 
-def _contains(value: ColumnElement[Any], elements: ColumnElement[Any], operator: str) -> ColumnElement[bool]:
-    """Compare the elements as an array of JSONB: JSONB's own `@>` also matches parts of inner values."""
-    is_array = _type(value) == _ARRAY
-    array = case((is_array, value), else_=literal_column("'[]'::jsonb", JSONB))
+def _is_one_of(value: ColumnElement[Any], values: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Return whether a value is one of many. As a CASE it is no join: their hash table is made once."""
+    listed = func.unnest(_jsons(values), type_=JSONB).column_valued("listed")
+    return case((value.in_(select(listed)), true()), (value.is_not(None), false()))
+
+
+def _elements(value: ColumnElement[Any], values: ColumnElement[Any]) -> tuple[Any, Select[Any]]:
+    """Return a column of the elements of an array that are among *values*, none of another value, and their SELECT.
+
+    The elements themselves are compared: JSONB's own `@>` also matches parts of inner values. The time grows with the
+    number of elements and values, not with their product.
+    """
+    array = case((_type(value) == _ARRAY, value), else_=literal_column("'[]'::jsonb", JSONB))
     element = func.jsonb_array_elements(array, type_=JSONB).column_valued("element")
-    field = func.array(select(element).scalar_subquery(), type_=ARRAY(JSONB))
-    return and_(is_array, field.op(operator, is_comparison=True)(_jsons(elements)))
+    return element, select(element).where(_is_one_of(element, values))
+
+
+def _contains_any(value: ColumnElement[Any], values: ColumnElement[Any]) -> ColumnElement[bool]:
+    _, elements = _elements(value, values)
+    return and_(_type(value) == _ARRAY, elements.exists())
+
+
+def _contains_all(value: ColumnElement[Any], values: ColumnElement[Any]) -> ColumnElement[bool]:
+    element, elements = _elements(value, values)
+    listed = func.unnest(_jsons(values), type_=JSONB).column_valued("listed")
+    number = elements.with_only_columns(func.count(element.distinct())).scalar_subquery()
+    return and_(_type(value) == _ARRAY, number == select(func.count(listed.distinct())).scalar_subquery())
 
 
 def _within(value: ColumnElement[Any], text: ColumnElement[Any]) -> ColumnElement[bool]:
@@ -471,9 +497,13 @@ _CONDITIONS: Final[Mapping[str, _Build]] = {
     "is": lambda document, _, bound: _within(document, bound[0]),
     "equal": lambda document, value, bound: and_(_within(document, bound[0]), value == _json(bound[1])),
     "in": lambda _, value, bound: value == any_(_jsons(bound[0])),
+    "in many": lambda _, value, bound: _is_one_of(value, bound[0]),
     "present": lambda _, value, __: value.is_not(None),
     "missing": lambda _, value, __: value.is_(None),
     "like": lambda _, value, bound: and_(_type(value) == _STRING, _string(value).ilike(bound[0], escape="!")),
-    "contains": lambda _, value, bound: and_(_within(value, bound[1]), _contains(value, bound[0], "@>")),
-    "contains_any": lambda _, value, bound: _contains(value, bound[0], "&&"),
+    # Containment takes few values at little cost, and most objects lack one of them.
+    "contains": lambda _, value, bound: and_(_within(value, bound[1]), _contains_all(value, bound[0])),
+    "contains many": lambda _, value, bound: _contains_all(value, bound[0]),
+    "contains_any": lambda _, value, bound: _contains_any(value, bound[0]),
+    "contains_any many": lambda _, value, bound: _contains_any(value, bound[0]),
 }

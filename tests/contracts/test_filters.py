@@ -232,6 +232,31 @@ class TestOperators:
     def test_operator_takes_no_values_at_all(self, mixed: Place, operator: str, none: Any) -> None:
         agree(mixed, Page(LIST, filters=(Filter(("f",), operator, none),)))
 
+    @pytest.mark.parametrize("operator", ["in", "exclude", "contains", "contains_any"])
+    def test_operator_takes_many_values(self, place: Place, operator: str) -> None:
+        """PostgreSQL looks them up in a hash table. 1 and 1.0 are one value, parts of inner values are none."""
+        many = [*range(30), 1.0, None, "a", [1, 2], {"a": 1, "b": 2}, True]
+        arrays = [
+            many,
+            many[1:],
+            many[::-1] * 2,
+            [*many, "x"],
+            ["x", 31],
+            ["x", 1.0],
+            [None],
+            [[1]],
+            [{"a": 1}],
+            [many],
+            [],
+        ]
+        place.put(*({"f": value} for value in (*arrays, *many, "x", {"1": 1}, [1, 2, 3])), {})
+
+        for values in (many, [*many, 1, "z"], ["x", *range(100, 120)]):
+            agree(
+                place,
+                Page(LIST, (Filter(("f",), operator, tuple(values) if operator in ("in", "exclude") else values),)),
+            )
+
     @pytest.mark.parametrize(
         ("pattern", "found"),
         [
@@ -469,7 +494,7 @@ class TestStatements:
             if connection.dialect.name == "sqlite":
                 plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}").all()
             else:
-                connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+                connection.exec_driver_sql("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")
                 plan = connection.exec_driver_sql(f"EXPLAIN {text}").all()
 
         assert "documents_in_list" in str(plan)
