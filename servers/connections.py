@@ -14,7 +14,10 @@ _READ_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
 class NonBlockingSocket:
-    """The socket of a client, to which gunicorn writes a response: `sendall` never waits, and buffers unsent bytes."""
+    """The socket of a client, to which gunicorn writes a response: `sendall` never waits, and buffers unsent bytes.
+
+    Each call sends buffered bytes first, so that a client that keeps up with a long response leaves few in memory.
+    """
 
     def __init__(self, client: socket.socket) -> None:
         client.setblocking(False)  # noqa: FBT003  # positional only
@@ -25,7 +28,7 @@ class NonBlockingSocket:
         return self.client.fileno()
 
     def sendall(self, data: bytes) -> None:
-        count = 0 if self._unsent else self._send(data)
+        count = self._send(data) if self.flush() else 0
         self._unsent += memoryview(data)[count:]
 
     send = sendall

@@ -21,7 +21,7 @@ import pytest
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
 
-from servers.connections import Connection
+from servers.connections import Connection, NonBlockingSocket
 from servers.gunicorn_worker import Worker
 from tests.deploy.sockets import head, read_all, status
 
@@ -296,6 +296,29 @@ def test_the_memory_of_long_responses_is_returned_to_the_system(
 
     assert before - _resident_bytes() > 50_000_000
     assert worker._next_trim == math.inf, "nothing to do until the next request"
+
+
+def test_a_client_that_keeps_up_with_a_long_response_leaves_few_bytes_in_memory() -> None:
+    """Although it was late once: the first part is longer than the socket takes."""
+    mine, other = socket.socketpair()
+    with mine, other:
+        connection, received = NonBlockingSocket(mine), bytearray()
+        other.setblocking(False)
+        parts = [b"x" * 1_000_000, *(bytes([number]) * 100_000 for number in range(50))]
+        for part in parts:
+            connection.sendall(part)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    received += other.recv(1_000_000)
+
+            assert len(connection._unsent) < 2_000_000
+        while not connection.flush():
+            received += other.recv(1_000_000)
+        mine.shutdown(socket.SHUT_WR)
+        other.setblocking(True)
+        received += read_all(other)
+
+        assert received == b"".join(parts)
 
 
 class _Failing:

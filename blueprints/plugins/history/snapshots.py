@@ -99,8 +99,9 @@ class Snapshot:
             yield objects
             if len(objects) < page.limit and not snapshot.is_cut:
                 return
-            limit = 2 * (len(objects) if snapshot.is_cut else page.limit)
-            page = replace(page, after=(objects[-1].timestamp, objects[-1].uri), limit=min(limit, _PAGE_SIZE))
+            limit = len(objects) if snapshot.is_cut else page.limit
+            after = objects[-1].timestamp, objects[-1].uri
+            page = replace(page, after=after, limit=min(limit + limit // 4 + 1, _PAGE_SIZE))
 
     def _current(self) -> Iterator[_Version]:
         """Yield the present records that are as old as the snapshot."""
