@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.console.tabs import Tab
 
@@ -117,3 +117,25 @@ def test_the_server_page_shows_health_counts_and_lines_for_curl(open_tab: Open, 
     expect(tab.page.get_by_role("row", name=bucket)).to_contain_text(re.compile(r"1\s*0\s*1"))
     expect(tab.page.get_by_text("batch_max_requests")).to_be_visible()
     expect(tab.page.get_by_text(f"curl -s -u {alice} {tab.server_url}/buckets")).to_be_visible()
+
+
+def test_a_screen_that_loads_slowly_does_not_replace_the_next_one(open_tab: Open, alice: str, bucket: str) -> None:
+    """Neither a page nor a view of an object, whose modules arrive after the user has gone on."""
+    tab = open_tab(alice).open()
+    held: list[Route] = []
+    for module in ("accounts", "sync"):
+        tab.page.route(f"**/screens/{module}.js", lambda route: held.append(route))
+    for slow, following, heading in (
+        ("/accounts", "/server", "Server"),
+        (f"/buckets/{bucket}/collections/tasks/sync", f"/buckets/{bucket}/collections/tasks/attributes", "tasks"),
+    ):
+        with tab.page.expect_request(re.compile("(accounts|sync).js")):
+            tab.page.evaluate("hash => { location.hash = hash }", f"#{slow}")
+        tab.page.evaluate("hash => { location.hash = hash }", f"#{following}")
+        expect(tab.page.get_by_role("heading", level=1)).to_have_text(heading)
+        tab.settle()
+        with tab.page.expect_request_finished(lambda request: request.url == held[-1].request.url):
+            held[-1].continue_()
+
+        tab.settle()
+        expect(tab.page.get_by_role("heading", level=1)).to_have_text(heading)

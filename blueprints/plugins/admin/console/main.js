@@ -41,9 +41,13 @@ function Screen({ onLogin }) {
   const name = screenOf(route.value);
   const [loaded, setLoaded] = useState(null);
   useEffect(() => {
-    Promise.all([loadShell(), loadScreen[name]()]).then(([shell, screen]) =>
-      setLoaded({ name, Shell: shell.Shell, Content: screen.default }),
+    let current = true;
+    Promise.all([loadShell(), loadScreen[name]()]).then(
+      ([shell, screen]) => current && setLoaded({ name, Shell: shell.Shell, Content: screen.default }),
     );
+    return () => {
+      current = false;
+    };
   }, [name]);
   if (loaded === null) return html`<main class="lonely"><${Loading} /></main>`;
   const { Shell, Content } = loaded;

@@ -62,7 +62,11 @@ export default function ObjectScreen({ route }) {
   const collection = useLoad(() => loadCollection(collectionPath), [collectionPath]);
   useEffect(() => {
     const known = view in load ? view : VIEWS[kind][0];
-    load[known]().then((module) => setLoaded({ view, Content: module.default }));
+    let current = true;
+    load[known]().then((module) => current && setLoaded({ view, Content: module.default }));
+    return () => {
+      current = false;
+    };
   }, [view, kind]);
   const label = useLoad(() => loadLabel(route, collection.data), [path, collection.data]);
   const mark = useMarks([path]);
