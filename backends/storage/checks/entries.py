@@ -44,18 +44,25 @@ _CLEAR_TOMBSTONES: Final = (
 """Removes entries that the builder leaves, which gives living objects theirs."""
 
 
-class EntryExamination:
-    """The examination of all indexes; `has_rebuilt` is whether one of them is to be built again."""
+class EntryStatements:
+    """The statements that read the objects of a list with their entries."""
 
-    def __init__(self, run: CheckRun, dialect: Dialect) -> None:
-        self._run = run
-        self.has_rebuilt = False
+    def __init__(self, dialect: Dialect) -> None:
         columns = documents.c.uri, documents.c.deleted, dialect.text(documents.c.data).label("text")
         objects = select(*columns, *(documents.c[name] for name in ENTRIES)).where(documents.c.bucket == _BUCKET)
         in_list = documents.c.uri < bindparam("last", type_=Text), documents.c.list == bindparam("of_list", type_=Text)
         many = bindparam("many", type_=BigInteger)
-        self._objects = objects.where(documents.c.uri > _AFTER, *in_list).order_by(documents.c.uri).limit(many)
-        self._object = objects.where(documents.c.uri == _AFTER)
+        self.objects = objects.where(documents.c.uri > _AFTER, *in_list).order_by(documents.c.uri).limit(many)
+        self.object = objects.where(documents.c.uri == _AFTER)
+
+
+class EntryExamination:
+    """The examination of all indexes; `has_rebuilt` is whether one of them is to be built again."""
+
+    def __init__(self, run: CheckRun, statements: EntryStatements) -> None:
+        self._run = run
+        self._statements = statements
+        self.has_rebuilt = False
 
     def run(self) -> None:
         """Examine the indexes of all lists."""
@@ -72,7 +79,7 @@ class EntryExamination:
         after, size = f"{name}/", _MAX_OBJECTS
         while size == _MAX_OBJECTS and pending:
             bounds = {"after": after, "last": f"{name}0", "many": _MAX_OBJECTS}
-            rows = self._run.read(self._objects, {**values, **bounds})
+            rows = self._run.read(self._statements.objects, {**values, **bounds})
             size = len(rows)
             for row in rows:
                 for index in [index for index in pending.values() if _is_wrong(index, row)]:
@@ -88,7 +95,7 @@ class EntryExamination:
     def _examine_again(self, writer: Writer, connection: Connection, suspect: Index, uri: str) -> Iterator[Finding]:
         name = suspect.list
         values = {"of_bucket": bucket_of(name), "of_list": name}
-        row = connection.execute(self._object, {**values, "after": uri}).first()
+        row = connection.execute(self._statements.object, {**values, "after": uri}).first()
         current = map(_index_of, connection.execute(_INDEXES, values).all())
         index = next((index for index in current if index.prefix == suspect.prefix), None)
         if row is None or index is None or not _is_wrong(index, row):

@@ -10,6 +10,7 @@ name who is created later inherits nothing. So a name without a membership is a 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import BigInteger, Select, and_, bindparam, false, func, literal, literal_column, or_, select, true
@@ -17,13 +18,12 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from backends.storage.checks.check import DAY_MS, FOREVER, ONE, Check, Mender, Row, RowChecks, is_missing
 from backends.storage.checks.intervals import next_stamp
-from backends.storage.checks.scope import CheckScope
 from backends.storage.dialect import Dialect
 from backends.storage.tables import clocks, documents, members, parent_of
 
 
-def group_checks(dialect: Dialect, scope: CheckScope) -> RowChecks:
-    """Return the check on groups."""
+def group_checks(dialect: Dialect, groups: Sequence[str], users: Sequence[tuple[str, str]]) -> RowChecks:
+    """Return the check on groups; *groups* and *users* are those of a scope."""
     group = documents.c
     names = dialect.elements(group.data, "members")
     user = names.c.value
@@ -34,14 +34,14 @@ def group_checks(dialect: Dialect, scope: CheckScope) -> RowChecks:
     left_out = (
         has_none,
         is_missing(clocks, *of_list, clocks.c.floor >= group.last_modified),
-        *(_is_older(user, beginning, name) for beginning, name in sorted(scope.users.items())),
+        *(_is_older(user, beginning, name) for beginning, name in users),
     )
 
     def join(mender: Mender, row: Row) -> str:
-        users = select(user).select_from(documents.join(names, true())).where(*left_out)
-        return _join(mender, row, dialect, users)
+        without = select(user).select_from(documents.join(names, true())).where(*left_out)
+        return _join(mender, row, dialect, without)
 
-    is_group = or_(false(), *(group.list.like(pattern, escape="\\") for pattern in scope.groups))
+    is_group = or_(false(), *(group.list.like(pattern, escape="\\") for pattern in groups))
     wrong = and_(is_group, ~group.deleted, group.bucket != group.uri, ~is_missing(names, *left_out))
     words = "its document names users who are no members"
     return RowChecks(documents, ("bucket", "uri"), "uri", (Check(wrong, words, join),))

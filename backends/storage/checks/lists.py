@@ -120,26 +120,33 @@ def _is_in_list(uri: ColumnElement[Any], name: ColumnElement[Any]) -> ColumnElem
     return and_(uri > name.concat("/"), uri < name.concat("0"), count_slashes(uri) == count_slashes(name) + 1)
 
 
+class ListStatements:
+    """The statements that examine and repair lists."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        following = select(clocks).where(tuple_(clocks.c.bucket, clocks.c.list) > tuple_(_BUCKET, _LIST))
+        self.next_states = _build_states(
+            following.order_by(clocks.c.bucket, clocks.c.list).limit(_MAX_LISTS).subquery()
+        )
+        self.state = _build_states(select(clocks).where(clocks.c.bucket == _BUCKET, clocks.c.list == _LIST).subquery())
+        self.newest = _build_newest()
+        self.renew_documents = _build_renew_documents(dialect)
+
+
 class ListExamination:
     """The examination of whole lists; `has_rebuilt` is whether indexes of one of them are to be built again."""
 
-    def __init__(self, run: CheckRun, dialect: Dialect, scope: CheckScope) -> None:
+    def __init__(self, run: CheckRun, statements: ListStatements, scope: CheckScope) -> None:
         self._run = run
+        self._statements = statements
         self._scope = scope
         self.has_rebuilt = False
-        following = select(clocks).where(tuple_(clocks.c.bucket, clocks.c.list) > tuple_(_BUCKET, _LIST))
-        self._next_states = _build_states(
-            following.order_by(clocks.c.bucket, clocks.c.list).limit(_MAX_LISTS).subquery()
-        )
-        self._state = _build_states(select(clocks).where(clocks.c.bucket == _BUCKET, clocks.c.list == _LIST).subquery())
-        self._newest = _build_newest()
-        self._renew_documents = _build_renew_documents(dialect)
 
     def run(self) -> None:
         """Examine all lists."""
         latest = self._scope.latest
         after = {"of_bucket": "", "of_list": ""}
-        while rows := self._run.read(self._next_states, {**after, "latest": latest}):
+        while rows := self._run.read(self._statements.next_states, {**after, "latest": latest}):
             for state in (ListState(*row) for row in rows):
                 if state.faults(latest):
                     self._run.confirm((state.name,), partial(self._examine, state.name))
@@ -147,7 +154,7 @@ class ListExamination:
 
     def _examine(self, name: str, writer: Writer) -> Sequence[Finding]:
         """Return the faults of a list whose clock is locked, the last one with the repair of all."""
-        row = writer.connection.execute(self._state, self._bind(name)).first()
+        row = writer.connection.execute(self._statements.state, self._bind(name)).first()
         state = ListState(*row) if row else None
         findings = [Finding(name, fault) for fault in state.faults(self._scope.latest)] if state else []
         if state is None or not findings or not self._run.repair:
@@ -165,13 +172,13 @@ class ListExamination:
         values, latest = self._bind(state.name), self._scope.latest
         clock, floor, former = state.clock, min(state.floor, state.clock), state.former
         if state.needs_timestamps(latest):
-            newest = max(filter(None, connection.execute(self._newest, values).one()), default=0)
+            newest = max(filter(None, connection.execute(self._statements.newest, values).one()), default=0)
             base = max(self._scope.now, newest, state.clock if state.clock <= latest else 0)
             clock = floor = base + state.objects + 1
             before = max(state.clock, state.newest or 0)
             former = max(former or 0, before) if before > clock else former
             if state.objects:
-                connection.execute(self._renew_documents, {**values, "base": base})
+                connection.execute(self._statements.renew_documents, {**values, "base": base})
             for table in (grants, members):
                 place = _place(table, state.name)
                 delete_ended = delete(table).where(place, table.c.until != _LIVING, _has_wrong_interval(table))

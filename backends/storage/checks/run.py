@@ -93,36 +93,45 @@ def lineage(path: str) -> Iterator[str]:
     yield from ("/".join(segments[:end]) for end in range(2, len(segments) + 1, 2))
 
 
+class RowStatements:
+    """The statements that examine the rows of one table; building them takes longer than a small table does."""
+
+    def __init__(self, checks: RowChecks) -> None:
+        self.checks = checks
+        self.keys = [checks.table.c[name] for name in checks.keys]
+        self.columns = [column for column in checks.table.c if column.name not in ("data", *ENTRIES)]
+        place = tuple_(*self.keys)
+        after, last = (
+            tuple_(*(bindparam(f"{end}_{key.name}", type_=key.type) for key in self.keys)) for end in ("after", "last")
+        )
+        self.page = select(*self.keys).where(place > after).order_by(*self.keys).limit(PAGE)
+        flags = (check.wrong.label(f"wrong_{number}") for number, check in enumerate(checks.checks))
+        self.candidates = select(*self.keys, checks.table.c[checks.subject].label("subject"), *flags).where(
+            place > after, place <= last, or_(*(check.wrong for check in checks.checks))
+        )
+
+
 class RowExamination:
     """The examination of the rows of one table, with the values of a scope."""
 
-    def __init__(self, run: CheckRun, dialect: Dialect, checks: RowChecks, values: Mapping[str, Any]) -> None:
+    def __init__(self, run: CheckRun, dialect: Dialect, statements: RowStatements, values: Mapping[str, Any]) -> None:
         self._run = run
         self._dialect = dialect
-        self._checks = checks
+        self._statements = statements
+        self._checks = statements.checks
+        self._keys = statements.keys
         self._values = values
-        self._keys = [checks.table.c[name] for name in checks.keys]
-        self._columns = [column for column in checks.table.c if column.name not in ("data", *ENTRIES)]
-        place = tuple_(*self._keys)
-        after, last = (
-            tuple_(*(bindparam(f"{end}_{key.name}", type_=key.type) for key in self._keys)) for end in ("after", "last")
-        )
-        self._page = select(*self._keys).where(place > after).order_by(*self._keys).limit(PAGE)
-        flags = (check.wrong.label(f"wrong_{number}") for number, check in enumerate(checks.checks))
-        self._candidates = select(*self._keys, checks.table.c[checks.subject].label("subject"), *flags).where(
-            place > after, place <= last, or_(*(check.wrong for check in checks.checks))
-        )
 
     def run(self) -> None:
         """Examine all rows."""
         after: Sequence[Any] = [_FIRST_NUMBER if isinstance(key.type, Integer) else "" for key in self._keys]
         size = PAGE
         while size == PAGE:
-            page = self._run.read(self._page, self._bind("after", after))
+            page = self._run.read(self._statements.page, self._bind("after", after))
             size = len(page)
             if page:
                 values = {**self._values, **self._bind("after", after), **self._bind("last", page[-1])}
-                self._confirm(self._run.read(self._candidates, values))
+                self._confirm(self._run.read(self._statements.candidates, values))
                 self._run.advance(size)
                 after = page[-1]
 
@@ -146,7 +155,7 @@ class RowExamination:
         for number, check in enumerate(self._checks.checks):
             if not getattr(candidate, f"wrong_{number}"):
                 continue
-            again = select(*self._columns).where(*place, check.wrong)
+            again = select(*self._statements.columns).where(*place, check.wrong)
             row = connection.execute(again, self._values).mappings().first()
             if row is None:
                 continue
