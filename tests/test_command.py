@@ -47,11 +47,12 @@ def kinto(*arguments: str, answers: str = "") -> Ended:
 
 @pytest.fixture(autouse=True)
 def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run each test in an empty folder, without settings in the environment."""
+    """Run each test in an empty folder, without settings in the environment but one: hashes of passwords are cheap."""
     clean = services.as_environment({})
     monkeypatch.chdir(tmp_path)
     for name in set(os.environ) - set(clean):
         monkeypatch.delenv(name)
+    monkeypatch.setenv("KINTO_ACCOUNT_BCRYPT_ROUNDS", "4")
 
 
 @pytest.fixture

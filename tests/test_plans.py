@@ -7,13 +7,13 @@ of SQLite the instructions of its virtual machine are counted.
 
 from __future__ import annotations
 
+import io
 import json
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import partial
-from itertools import islice
 from typing import Any
 from unittest.mock import patch
 from urllib.parse import parse_qsl
@@ -136,17 +136,37 @@ def _fill(storage: Any, most: int | None = None) -> None:
     """Fill the tables as an import does, past the rules, with *most* rows each or all."""
     connection = storage.writing.raw_connection()
     cursor = connection.cursor()
-    for table, rows in _rows(storage._dialect.encode_terms).items():
-        values = list(islice(rows, most))
-        columns = ",".join(metadata.tables[table].c.keys()[: len(values[0])])
-        if storage.writing.dialect.name == "postgresql":
-            execute_values(cursor, f"INSERT INTO {table} ({columns}) VALUES %s", values, page_size=5_000)
-        else:
-            cursor.execute("BEGIN")
-            cursor.executemany(f"INSERT INTO {table} ({columns}) VALUES ({','.join('?' * len(values[0]))})", values)
-            cursor.execute("COMMIT")
+    if storage.writing.dialect.name == "postgresql":
+        for table, lines in _lines_of_copy(storage._dialect.encode_terms).items():
+            columns = metadata.tables[table].c.keys()[: lines[0].count("\t") + 1]
+            cursor.copy_from(io.StringIO("".join(lines[:most])), table, columns=columns)
+    else:
+        cursor.execute("BEGIN")
+        for table, rows in _rows(storage._dialect.encode_terms).items():
+            values = list(rows)
+            places = ",".join("?" * len(values[0]))
+            columns = metadata.tables[table].c.keys()[: len(values[0])]
+            cursor.executemany(f"INSERT INTO {table} ({','.join(columns)}) VALUES ({places})", values)
+        cursor.execute("COMMIT")
     connection.commit()
     connection.close()
+
+
+_lines: dict[str, list[str]] = {}
+
+
+def _lines_of_copy(encode_terms: Callable[[Sequence[int]], str | None]) -> dict[str, list[str]]:
+    """Return the rows as COPY reads them; they are made once, for all databases."""
+    if not _lines:
+        for table, rows in _rows(encode_terms).items():
+            _lines[table] = ["\t".join(map(_in_copy, row)) + "\n" for row in rows]
+    return _lines
+
+
+def _in_copy(value: Any) -> str:
+    if value is None:
+        return "\\N"
+    return f"\\\\x{value.hex()}" if isinstance(value, bytes) else str(value)
 
 
 def _analyze(storage: Any) -> None:
@@ -232,6 +252,9 @@ def _act(storage: Any) -> None:
 PLANNED: dict[Any, Any] = {}
 """By storage, a connection with plans that were made while its tables were small."""
 
+EXPLAINING: dict[Any, Any] = {}
+"""By storage, a connection for the plans of all tests: a new one reads the catalogs of PostgreSQL first."""
+
 BEFORE = {
     "none": lambda storage: None,
     "of small tables": _plan_while_small,
@@ -258,9 +281,11 @@ def storage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
             _analyze(service.storage)
             service.close()
             service = create_app({"kinto.storage_url": url, **BASICAUTH}).extensions["kinto"]
+        EXPLAINING[service.storage] = service.storage.reading.raw_connection()
         yield service.storage
-        if service.storage in PLANNED:
-            PLANNED.pop(service.storage).invalidate()
+        for connections in (PLANNED, EXPLAINING):
+            if service.storage in connections:
+                connections.pop(service.storage).invalidate()
         service.close()
 
 
@@ -286,13 +311,16 @@ def looked_at(storage: Any, act: Callable[[], object]) -> tuple[int, str]:
     What is written is written once more.
     """
     sent = _statements(storage, act)
-    raw = storage.reading.raw_connection()
+    kept = EXPLAINING.get(storage)
+    raw = kept or storage.reading.raw_connection()
     try:
         if storage.reading.dialect.name == "postgresql":
             return _rows_looked_at(raw, PLANNED.get(storage), sent)
         return _instructions(raw, sent)
     finally:
-        raw.invalidate()  # with what was prepared on it
+        raw.rollback()
+        if not kept:
+            raw.invalidate()  # with what was prepared on it
 
 
 def _statements(storage: Any, act: Callable[[], object]) -> list[_Sent]:

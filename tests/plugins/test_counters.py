@@ -52,6 +52,7 @@ def test_accounts_history_and_attachments_are_counted(client_with: ClientMaker) 
     settings = {
         "kinto.includes": f"{names} {__name__}",
         "kinto.account_create_principals": "system.Everyone",
+        "kinto.account_bcrypt_rounds": 4,
         "multiauth.policies": "account",
         "multiauth.policy.account.use": "kinto.plugins.accounts.AccountsPolicy",
     }

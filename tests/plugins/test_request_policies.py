@@ -91,6 +91,7 @@ def test_logins_of_accounts_are_verified_beside_it(client_with: ClientMaker) -> 
         "multiauth.policies": "account",
         "multiauth.policy.account.use": "kinto.plugins.accounts.AccountsPolicy",
         "kinto.account_create_principals": "system.Everyone",
+        "kinto.account_bcrypt_rounds": 4,
     }
     client = client_with(settings, kept=False)
     client.as_(None).put("/accounts/alice", {"password": "secret"})

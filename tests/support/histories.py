@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from itertools import count
 from typing import Any
 from unittest import mock
@@ -379,13 +380,18 @@ class Run:
 
     def resolve(self, request: Request) -> Request:
         """Return a request with its timestamps as numbers."""
-        tables = self.tables()
-        rows = {row.uri: row for row in tables.documents.values()} | {row.list: row for row in tables.clocks.values()}
+
+        @cache
+        def rows() -> dict[str, Any]:
+            tables = self.tables()
+            return {row.uri: row for row in tables.documents.values()} | {
+                row.list: row for row in tables.clocks.values()
+            }
 
         def number(value: Any) -> Any:
             if not isinstance(value, Stamp):
                 return value
-            known = rows.get(request.path)
+            known = rows().get(request.path)
             return (self.now_ms if value.of_present or known is None else known.last_modified) + value.ahead_ms
 
         body = request.body
