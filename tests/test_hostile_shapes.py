@@ -4,7 +4,7 @@ Each shape is sent with n and with 4n bytes, by somebody who may do everything a
 one line of a table: `"name": lambda n: Request(...)`.
 
 Nothing here measures time. Counted are the calls and returns of functions, of Python's and of C's, and the bytes that
-are allocated: the peak between any two of these, summed up, so that a copy made by C code counts by its length. Neither
+are allocated: the peak between any two returns, summed up, so that a copy made by C code counts by its length. Neither
 sees C code that allocates nothing (comparing, searching, moving), nor the work of the database, whose statements are
 bounded by their parameters and their length: these are counted too. Statements are compiled before anything is counted.
 """
@@ -320,11 +320,14 @@ def counted(cost: Cost) -> Iterator[None]:
     """Add calls and allocations of this thread to *cost*."""
     sample, reset = tracemalloc.get_traced_memory, tracemalloc.reset_peak
     calls = allocated = highest = before = 0
+    begins = frozenset(("call", "c_call"))
 
     def profile(frame: FrameType, happening: str, _: Any) -> None:
         # Runs a million times in these tests: local variables, and no call that can be spared.
         nonlocal calls, allocated, highest, before
         calls += 1
+        if happening in begins:
+            return
         current, peak = sample()
         allocated += peak - before
         if peak > highest:
