@@ -244,7 +244,17 @@ export const t = {
     longNumbers: "It has a number with more digits than a form can hold. As JSON it keeps all of them.",
     invalid: "Some fields are not as the schema wants them.",
   },
-  form: { add: "Add", remove: "Remove", up: "Move up", down: "Move down", copy: "Copy", clear: "Clear" },
+  form: {
+    add: "Add",
+    addField: "Add a field",
+    remove: "Remove",
+    up: "Move up",
+    down: "Move down",
+    copy: "Copy",
+    clear: "Clear",
+    // Texts of the library for forms, and what stands in their place. Others are shown as they are.
+    library: { "%1 Key": "Name of the field", "New Value": "" },
+  },
   object: {
     saved: "Saved.",
     deleted: (id) => `${id} was deleted.`,

@@ -10,22 +10,35 @@ const load = () =>
     ([{ Form }, { makeValidator }]) => ({ Form, makeValidator }),
   );
 
-const iconButton = (text) =>
+const iconButton = (icon, text) =>
   function IconButton({ onClick, disabled, id }) {
-    return html`<button type="button" id=${id} class="button quiet" disabled=${disabled} onClick=${onClick}>${text}
-      </button>`;
+    return html`<button type="button" id=${id} class="button quiet icon" title=${text} aria-label=${text}
+      disabled=${disabled} onClick=${onClick}>${icon}</button>`;
   };
+
+function AddButton({ onClick, disabled, id, className }) {
+  const text = className?.includes("object-property") ? t.form.addField : t.form.add;
+  return html`<button type="button" id=${id} class="button add" disabled=${disabled} onClick=${onClick}>${text}
+    </button>`;
+}
+
 const templates = {
   ButtonTemplates: {
-    AddButton: iconButton(t.form.add),
-    RemoveButton: iconButton(t.form.remove),
-    MoveUpButton: iconButton(t.form.up),
-    MoveDownButton: iconButton(t.form.down),
-    CopyButton: iconButton(t.form.copy),
-    ClearButton: iconButton(t.form.clear),
+    AddButton,
+    RemoveButton: iconButton("✕", t.form.remove),
+    MoveUpButton: iconButton("↑", t.form.up),
+    MoveDownButton: iconButton("↓", t.form.down),
+    CopyButton: iconButton("⧉", t.form.copy),
+    ClearButton: iconButton("✕", t.form.clear),
     SubmitButton: () => null,
   },
 };
+
+/** Return one of our texts for one of the library, which marks places with `%1`, `%2`. */
+function translate(text, parts = []) {
+  return parts.reduce((result, part, index) => result.replaceAll(`%${index + 1}`, part), t.form.library[text] ?? text);
+}
+
 const PREFIX = "field";
 const TAKEN = ["id", "last_modified", "schema"];
 
@@ -80,7 +93,7 @@ export function SchemaForm({ schema, uiSchema, data, onChange, validate }) {
   return html`<div class="schema-form">
     <${library.Form} ref=${form} tagName="div" idPrefix=${PREFIX} schema=${rules} uiSchema=${hints} formData=${data}
       validator=${validator}
-      templates=${templates} showErrorList=${false} noHtml5Validate focusOnFirstError=${focus}
+      templates=${templates} translateString=${translate} showErrorList=${false} noHtml5Validate focusOnFirstError=${focus}
       onChange=${(event) => onChange(event.formData)} />
   </div>`;
 }
