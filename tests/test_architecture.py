@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from graphlib import CycleError, TopologicalSorter
 from itertools import takewhile
 from pathlib import Path
@@ -41,19 +42,31 @@ TABLES = ("sqlalchemy", "alembic")
 
 @dataclass(frozen=True)
 class Module:
-    """One of our modules: its dotted name, its tree, and the modules it imports, as they are written."""
+    """One of our modules: its dotted name, its file, and the names of all our modules.
+
+    It is parsed by the tests that run, not by each process that collects them.
+    """
 
     name: str
-    tree: ast.Module
+    file: Path
     packages: frozenset[str]
+
+    @cached_property
+    def tree(self) -> ast.Module:
+        """Return the syntax of the module."""
+        return ast.parse(self.file.read_text())
 
     @property
     def layer(self) -> str:
         """Return the layer that the module stands in: the longest name of one that it begins with."""
         return next(layer for layer in sorted(LAYERS, key=len, reverse=True) if inside(self.name, layer))
 
-    def imports(self) -> Iterator[str]:
-        """Yield what the module imports; of `from a import b` the module `a.b` where there is one."""
+    @cached_property
+    def imports(self) -> Sequence[str]:
+        """Return what the module imports; of `from a import b` the module `a.b` where there is one."""
+        return tuple(self._imports())
+
+    def _imports(self) -> Iterator[str]:
         for node in ast.walk(self.tree):
             if isinstance(node, ast.Import):
                 yield from (alias.name for alias in node.names)
@@ -75,14 +88,14 @@ def _modules() -> dict[str, Module]:
     for folder in ("app", "blueprints", "backends", "measuring", "scripts", "servers"):
         for file in sorted((ROOT / folder).rglob("*.py")):
             files[".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")] = file
-    return {name: Module(name, ast.parse(file.read_text()), frozenset(files)) for name, file in files.items()}
+    return {name: Module(name, file, frozenset(files)) for name, file in files.items()}
 
 
 MODULES = _modules()
 
 
 def _ours(module: Module) -> Iterator[Module]:
-    return (MODULES[name] for name in module.imports() if name in MODULES)
+    return (MODULES[name] for name in module.imports if name in MODULES)
 
 
 def test_modules_import_only_from_layers_to_the_right() -> None:
@@ -147,7 +160,7 @@ def test_a_package_is_imported_only_by_the_layers_it_belongs_to(package: str, la
     wrong = [
         module.name
         for module in MODULES.values()
-        for imported in module.imports()
+        for imported in module.imports
         if inside(imported, package) and module.layer not in layers
         if not (package in TABLES and _has_tables(module))
     ]
