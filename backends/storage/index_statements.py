@@ -11,6 +11,7 @@ from sqlalchemy import (
     Text,
     Update,
     bindparam,
+    case,
     cast,
     delete,
     func,
@@ -68,13 +69,21 @@ class IndexStatements:
 
 
 def _build_objects(dialect: Dialect) -> Select[Any]:
-    """Return the statement of living objects. By their URIs alone: a list would lead to an index in another order."""
-    return (
-        select(documents.c.uri, documents.c.list, dialect.text(documents.c.data))
+    """Return the statement of living objects. By their URIs alone: a list would lead to an index in another order.
+
+    Those after the object that reaches `max_bytes` have no text; the first one always has.
+    """
+    objects = (
+        select(documents.c.uri, documents.c.list, dialect.text(documents.c.data).label("text"))
         .where(documents.c.bucket == _BUCKET, documents.c.uri > _FIRST, documents.c.uri < _LAST, ~documents.c.deleted)
         .order_by(documents.c.uri)
         .limit(bindparam("many", type_=BigInteger))
+        .subquery()
     )
+    size = dialect.size(objects.c.text)
+    before = func.sum(size).over(rows=(None, 0)) - size
+    within = case((before < bindparam("max_bytes", type_=BigInteger), objects.c.text))
+    return select(objects.c.uri, objects.c.list, within).order_by(objects.c.uri)
 
 
 def _build_set_entries(dialect: Dialect) -> Update:

@@ -56,6 +56,9 @@ from backends.storage.tables import ENTRIES, KEYS, TERMS
 BUILT_AT_ONCE: Final = 2_000
 """The greatest number of objects for which an index is built by the request that declares it."""
 
+MAX_BYTES: Final = 1 << 25
+"""The size of the objects that are read to build an index, at which a step ends; one object is read in any case."""
+
 Entries = Mapping[str, bytes | str | None]
 """What indexes have of one object, by column, as it is bound."""
 
@@ -161,23 +164,28 @@ class IndexWrites:
         return True
 
     def build(self, name: str, many: int, *, only_whole: bool = False) -> Step:
-        """Give the next *many* objects of a locked list their entries; with *only_whole* all objects or none."""
+        """Give the next *many* objects of a locked list their entries; with *only_whole* all objects or none.
+
+        Fewer, if they reach `MAX_BYTES` before.
+        """
         wanted = [index for index in self.of(name) if index.is_wanted]
         if not wanted:
             return Step((), 0)
         bucket, done = bucket_of(name), min(index.done for index in wanted)
         values = {"of_bucket": bucket, "first": done or f"{name}/", "last": f"{name}0", "many": many + 1}
-        rows = self._statements.objects.rows(self._session, values)
-        if only_whole and len(rows) > many:
+        following = self._statements.objects.rows(self._session, {**values, "max_bytes": MAX_BYTES})
+        rows = [row for row in following[:many] if row[2] is not None]
+        is_last = len(rows) == len(following)
+        if only_whole and not is_last:
             return Step(tuple(wanted), 0)
-        batch = [(uri, loads(text)) for uri, in_list, text in rows[:many] if in_list == name]
+        batch = [(uri, loads(text)) for uri, in_list, text in rows if in_list == name]
         self._mark_cut(name, self._set_entries(name, batch))
         slots = {index.slot for index in wanted}
         for index in [index for index in self.of(name) if index.slot in slots]:
-            if len(rows) > many:
-                self._change(index, done=rows[many - 1][0])
-            else:
+            if is_last:
                 self._finish(index)
+            else:
+                self._change(index, done=rows[-1][0])
         return Step(tuple(index for index in self.of(name) if index.slot in slots), len(batch))
 
     def _set_entries(self, name: str, objects: Sequence[tuple[str, Any]]) -> list[Index]:

@@ -187,3 +187,22 @@ def test_one_of_many_writers_gets_a_unique_value(client: Client) -> None:
 
     assert sorted(statuses) == [201, *[409] * 15]
     assert expect_right_keys(client) == [(UNIQUE, READY)]
+
+
+def test_few_large_objects_are_a_large_list_too(client_with: ClientMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step ends where its objects reach some size, and has one object at least."""
+    client = client_with(BUILDER_OFF)
+    client.put(BUCKET)
+    client.put(COLLECTION)
+    fill(client, *({"status": "s", "text": "x" * (5_000 if number == 3 else 300)} for number in range(9)))
+    monkeypatch.setattr(index_writes, "MAX_BYTES", 1_000)
+    pauses: list[float] = []
+    monkeypatch.setattr(SLEEP, pauses.append)
+
+    declare(client, {"fields": ["status"]})
+    before = expect_right_keys(client)
+    build(client)
+
+    assert before == [('{"fields":["status"]}', WANTED)]
+    assert expect_right_keys(client) == [('{"fields":["status"]}', READY)]
+    assert len(pauses) == 3
