@@ -568,3 +568,66 @@ def test_members_of_a_batch_are_answered_one_by_one_whatever_they_are(
 def test_a_batch_is_run_or_refused_whatever_its_shape(apps: list[Flask], body: Any) -> None:
     for app in apps:
         expect_sane(send(app, "POST", "/batch", body=_encoded(body)))
+
+
+RECORD, RECORDS = OBJECTS[3], LISTS[3]
+LONG = b'"n":12345678901234567890123'
+"""A number for which another decoder is used."""
+
+PATCH_TYPES = [{"content_type": name} for name in TYPES]
+LONE_SURROGATES: Mapping[str, tuple[str, str, str, bytes, Mapping[str, str]]] = {
+    "a value": ("PUT", RECORD, "", b'{"data":{"a":"\\ud800"}}', {}),
+    "a value beside a long number": ("PUT", RECORD, "", b'{"data":{"a":"\\udc00",' + LONG + b"}}", {}),
+    "a name": ("PUT", RECORD, "", b'{"data":{"\\ud800":1}}', {}),
+    "a name beside a long number": ("PUT", RECORD, "", b'{"data":{"\\ud800":1,' + LONG + b"}}", {}),
+    "bytes": ("PUT", RECORD, "", b'{"data":{"a":"\xed\xa0\x80"}}', {}),
+    "an id in a body": ("POST", RECORDS, "", b'{"data":{"id":"\\ud800",' + LONG + b"}}", {}),
+    "a principal": ("PUT", RECORD, "", b'{"permissions":{"read":["\\ud800"]},' + LONG + b"}", {}),
+    "a permission": ("PUT", RECORD, "", b'{"permissions":{"\\ud800":[]},' + LONG + b"}", {}),
+    "a member of a group": ("PUT", OBJECTS[2], "", b'{"data":{"members":["\\ud800"],' + LONG + b"}}", {}),
+    "a merge patch": ("PATCH", RECORD, "", b'{"data":{"a":"\\ud800",' + LONG + b"}}", PATCH_TYPES[1]),
+    "a JSON Patch": ("PATCH", RECORD, "", b'[{"op":"add","path":"/data/\\ud800","value":1}]', PATCH_TYPES[2]),
+    "a path of a batch": ("POST", "/batch", "", b'{"requests":[{"path":"/v1/buckets/\\ud800",' + LONG + b"}]}", {}),
+    "a header of a batch": (
+        "POST",
+        "/batch",
+        "",
+        b'{"requests":[{"path":"/v1/","headers":{"If-Match":"\\ud800"},' + LONG + b"}]}",
+        {},
+    ),
+    "a path": ("GET", "/buckets/\ud800", "", b"", {}),
+    "a filter": ("GET", RECORDS, "a=%ed%a0%80", b"", {}),
+    "a sort": ("GET", RECORDS, "_sort=%ed%a0%80", b"", {}),
+    "a token": ("GET", RECORDS, "_token=WzEsICJcdWQ4MDAiXQ==", b"", {}),
+    "a token of a sort": ("GET", RECORDS, "_sort=a&_token=WyJcdWQ4MDAiLCAxLCAiYSJd", b"", {}),
+    "a header": ("GET", RECORDS, "", b"", {"if_none_match": '"\xed\xa0\x80"'}),
+}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "query", "body", "headers"), LONE_SURROGATES.values(), ids=LONE_SURROGATES.keys()
+)
+def test_a_lone_surrogate_is_refused(
+    apps: list[Flask], method: str, path: str, query: str, body: bytes, headers: Mapping[str, str]
+) -> None:
+    """It is no character and cannot be encoded."""
+    for app in apps:
+        answer = send(app, method, path, query, body, headers)
+
+        expect_sane(answer)
+        assert answer.status == 400
+        assert not body or answer.json["details"][0]["description"].startswith("Invalid JSON: ")
+
+
+@pytest.mark.parametrize("value", ['"\\ud800"', '["\\ud800",12345678901234567890123]', '{"\\ud800":1}'])
+def test_a_filter_that_is_no_json_because_of_a_lone_surrogate_is_a_text(apps: list[Flask], value: str) -> None:
+    for app in apps:
+        Client(app).put(RECORD, {"a": value})
+        for query in (
+            f"a={quote(value)}",
+            f"in_a={quote(value)}",
+            f"not_a={quote(value)}",
+            f"contains_a={quote(value)}",
+        ):
+            expect_sane(send(app, "GET", RECORDS, query))
+        assert [each["id"] for each in send(app, "GET", RECORDS, f"a={quote(value)}").data] == ["r"]
