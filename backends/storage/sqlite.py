@@ -247,11 +247,16 @@ def register(connection: sqlite3.Connection) -> None:
 
 
 def _value(document: str, path: str) -> Json | Missing:
-    """Return the field of a document. `loads`, which keeps integers of any size, costs twice as much as orjson."""
+    """Return the field of a document. `loads`, which keeps integers of any size, takes twice as long as orjson."""
     value = value_at(_document(document), _constant(path))
-    if isinstance(value, list | dict) or (isinstance(value, float) and abs(value) >= _LIMIT):
-        return value_at(loads(document), _constant(path))
-    return value
+    return value_at(loads(document), _constant(path)) if _may_be_rounded(value) else value
+
+
+def _may_be_rounded(value: Json | Missing) -> bool:
+    """Return whether a value may have an integer that orjson has made a float."""
+    if isinstance(value, list | dict):
+        return any(map(_may_be_rounded, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, float) and abs(value) >= _LIMIT
 
 
 @lru_cache(maxsize=4)

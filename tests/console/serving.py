@@ -22,12 +22,11 @@ def browser_executable() -> str:
     return executable
 
 
-@contextlib.contextmanager
-def serve_console(folder: Path, **settings: Any) -> Iterator[str]:
-    """Serve a database in *folder* with the plugins of `make serve` and with JSON Schemas, and give the URL."""
+def console_settings(url: str) -> dict[str, Any]:
+    """Return the settings of a service on a database, with the plugins of `make serve` and with JSON Schemas."""
     includes = ("accounts", "default_bucket", "history", "admin")
-    defaults = {
-        "kinto.storage_url": f"sqlite:///{folder / 'kinto.sqlite'}",
+    return {
+        "kinto.storage_url": url,
         "kinto.includes": " ".join(f"kinto.plugins.{name}" for name in includes),
         "kinto.userid_hmac_secret": "secret",
         "kinto.default_bucket_hmac_secret": "salt",
@@ -38,5 +37,10 @@ def serve_console(folder: Path, **settings: Any) -> Iterator[str]:
         "multiauth.policies": "account",
         "multiauth.policy.account.use": "kinto.plugins.accounts.AccountsPolicy",
     }
-    with services.serve({**defaults, **settings}) as url:
+
+
+@contextlib.contextmanager
+def serve_console(folder: Path, **settings: Any) -> Iterator[str]:
+    """Serve a database in *folder*, and give the URL."""
+    with services.serve({**console_settings(f"sqlite:///{folder / 'kinto.sqlite'}"), **settings}) as url:
         yield url

@@ -55,7 +55,7 @@ def _path(names: Sequence[str]) -> list[ColumnElement[str]]:
 @given(names=st.lists(NAMES, min_size=1, max_size=4), values=st.lists(VALUES, min_size=10, max_size=30))
 def test_the_key_of_a_field_is_that_of_the_reference(engine: Engine, names: list[str], values: list[Any]) -> None:
     with engine.connect() as connection:
-        for value in [*values, 0, 1, 100]:
+        for value in [*values, 0, 1, 100, [2**65 + 1], {"a": [2**65 + 1]}]:
             document: Any = {"other": 1} if value is MISSING else {names[-1]: value}
             for name in reversed(names[:-1]):
                 document = {name: document}

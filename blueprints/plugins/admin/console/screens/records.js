@@ -18,9 +18,11 @@ const REFRESH_SECONDS = 3;
 /** Load one page, unless it is the one *ahead*, and keep it up to date: a list that has not changed is a 304. */
 function usePage(url, live, ahead) {
   const load = (signal) => {
-    const { href, reply } = ahead.current;
+    const { href, reply, controller } = ahead.current;
     ahead.current = {};
-    return href === url.href ? reply : send("GET", url, { signal });
+    if (href === url.href) return reply;
+    controller?.abort();
+    return send("GET", url, { signal });
   };
   const page = useLoad(load, [url.href], { keep: true });
   const [newer, setNewer] = useState({ of: null, reply: null, before: new Map() });
@@ -60,14 +62,13 @@ function useTotal(list, query, page, known) {
   return data?.filters === filters ? data.total : undefined;
 }
 
-/** Return a function that loads the page after this one: the user seems to want it. */
-function usePrefetch(ahead, following) {
-  return () => {
-    if (!following || ahead.current.href === following.href) return;
-    const reply = send("GET", following);
-    reply.catch(() => {});
-    ahead.current = { href: following.href, reply };
-  };
+/** Load the page after this one for *ahead*. */
+function prefetch(ahead, following) {
+  if (!following || ahead.current.href === following.href) return;
+  const controller = new AbortController();
+  const reply = send("GET", following, { signal: controller.signal });
+  reply.catch(() => {});
+  ahead.current = { href: following.href, reply, controller };
 }
 
 export default function Records({ route, collection }) {
@@ -92,10 +93,7 @@ export default function Records({ route, collection }) {
   const isWhole = stack.length === 0 && following === null;
   const total = useTotal(list, route.query, page, isWhole ? records.length : null);
   const columns = useColumns(collection, records);
-  const prefetch = usePrefetch(ahead, following);
-  useEffect(() => {
-    if (stack.length > 0) prefetch();
-  }, [following?.href]);
+  const look = () => prefetch(ahead, following);
   const filtered = [...route.query.keys()].some((name) => !["_sort", "_limit"].includes(name));
   const turn = (pages) => {
     setTurned({ of: first.href, pages });
@@ -129,7 +127,7 @@ export default function Records({ route, collection }) {
       <div>
         <${Button} disabled=${stack.length === 0} onClick=${() => turn(stack.slice(0, -1))}>${t.pager.previous}<//>
         <span>${t.pager.page(stack.length + 1)}</span>
-        <${Button} disabled=${!following} onPointerEnter=${prefetch} onFocus=${prefetch}
+        <${Button} disabled=${!following} onPointerMove=${look} onFocus=${look}
           onClick=${() => turn([...stack, following])}>${t.pager.next}<//>
       </div>
     </div>
