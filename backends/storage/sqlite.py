@@ -302,13 +302,19 @@ def _encoded(row: Sequence[Any], documents: Sequence[int]) -> Sequence[Any]:
 
 _MODES: Final = ("in", "contains", "contains_any")
 _LIMIT: Final = 2**63
-_MAX_NAMES: Final = 3
-_PLAIN: Final = re.compile(r'[^"\\\x00-\x1f]+')
-"""A name that SQLite finds in a document: its text there is the name in quotes."""
+"""The first integer that neither SQLite nor orjson keeps exactly."""
 
-_FOUND_BY_LIKE: Final = re.compile(r"[ !#-)+-\[\]-~]+")
-_UNSURE: Final = str.maketrans(dict.fromkeys("ik%_", "_"))
-_MAX_FOUND: Final = 100
+_MAX_NAMES: Final = 3
+"""Fields below more names are found by Python, since SQLite calls itself for each name."""
+
+_PLAIN_NAME: Final = re.compile(r'[^"\\\x00-\x1f]+')
+"""A name that has no escape in a document."""
+
+_PLAIN_TEXT: Final = re.compile(r"[ !#-)+-\[\]-~]+")
+"""A part of a pattern that has neither an escape in a document nor a letter whose cases LIKE does not know."""
+
+_WILDCARDS: Final = str.maketrans(dict.fromkeys("ik%_", "_"))
+_MAX_PART: Final = 100
 _TEXT: Final = Text()
 _BLOB: Final = LargeBinary()
 _OPERATORS: Final = {
@@ -343,11 +349,11 @@ def _blob(first: ColumnElement[Any], *others: ColumnElement[Any]) -> ColumnEleme
 def _part_of(pattern: str) -> str:
     """Return a pattern of LIKE for the documents that may have a text which matches a pattern of `matches_pattern`.
 
-    LIKE knows the two cases of ASCII letters. Beside these two other characters in small letters have an `i` or `k`.
+    LIKE knows the two cases of ASCII letters. Two other characters have small letters with an `i` or a `k` in them.
     """
-    parts = _FOUND_BY_LIKE.findall(pattern.lower())
+    parts = _PLAIN_TEXT.findall(pattern.lower())
     longest: str = max(parts, key=len, default="")
-    return f"%{longest[:_MAX_FOUND].translate(_UNSURE)}%"
+    return f"%{longest[:_MAX_PART].translate(_WILDCARDS)}%"
 
 
 _TERMS: Final = table("terms", column("bucket", Text), column("term", BigInteger), column("uri", Text))
@@ -412,7 +418,7 @@ class SqliteDialect:
     def encode_path(self, path: Sequence[str]) -> tuple[str, ...]:
         """Return the names as one JSON array, and where SQLite itself finds the field, its path."""
         names = dumps(list(path))
-        if len(path) <= _MAX_NAMES and all(map(_PLAIN.fullmatch, path)):
+        if len(path) <= _MAX_NAMES and all(map(_PLAIN_NAME.fullmatch, path)):
             return names, "".join(("$", *(f'."{name}"' for name in path)))
         return (names,)
 
