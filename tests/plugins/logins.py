@@ -11,12 +11,12 @@ from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
 import urllib3
 
-from app.factory import create_app
 from app.service import Service
 from blueprints.plugins.openid.policy import OpenIDConnectPolicy
 from blueprints.plugins.openid.provider import Provider as TrustedProvider
 from tests.support.client import Answer, Client
 from tests.support.credentials import SECRET
+from tests.support.databases import new_app, sqlite_url
 from tests.support.openid_provider import CLIENT_ID, CLIENT_SECRET, Provider
 
 USE = "kinto.plugins.openid.OpenIDConnectPolicy"
@@ -41,7 +41,7 @@ def services() -> Iterator[MakeService]:
             "kinto.userid_hmac_secret": SECRET,
             "multiauth.policies": " ".join(names),
         }
-        clients.append(Client(create_app({**base, **merged}), None))
+        clients.append(Client(new_app(sqlite_url(), {**base, **merged}), None))
         return clients[-1]
 
     try:
