@@ -269,8 +269,7 @@ def _like(document: str, path: str, pattern: str) -> bool:
 
 
 def _contains(document: str, path: str, values: str, mode: int) -> bool:
-    value, keys = _value(document, path), _order_keys(values)
-    return order_key(value) in keys if _MODES[mode] == "in" else contains(value, keys, every=_MODES[mode] == "contains")
+    return contains(_value(document, path), _order_keys(values), every=_MODES[mode] == "contains")
 
 
 def _strings(document: str, name: str) -> str:
@@ -300,7 +299,7 @@ def _encoded(row: Sequence[Any], documents: Sequence[int]) -> Sequence[Any]:
     return values
 
 
-_MODES: Final = ("in", "contains", "contains_any")
+_MODES: Final = ("contains", "contains_any")
 _LIMIT: Final = 2**63
 """The first integer that neither SQLite nor orjson keeps exactly."""
 
@@ -473,6 +472,8 @@ class SqliteDialect:
             return ("ne" if value else "eq"), ((_BLOB, order_key(MISSING)),)
         if operator == "like":
             return "like", ((_TEXT, str(value)), (_TEXT, _part_of(str(value))))
+        if operator == "in":
+            return "in", ((_TEXT, dumps([order_key(each).hex() for each in value])),)
         return operator, ((_TEXT, dumps(list(value))),)
 
     def condition(
@@ -489,6 +490,9 @@ class SqliteDialect:
         if form in _OPERATORS:
             compared: ColumnElement[bool] = _OPERATORS[form](key, bound[0])
             return compared
+        if form == "in":
+            each = func.json_each(bound[0]).table_valued("value")
+            return key.in_(select(func.from_hex(each.c.value, type_=LargeBinary)))
         if form == "like":
             return and_(document.like(bound[1]), func.document_like(document, path[0], bound[0], type_=Boolean))
         mode: ColumnElement[int] = literal_column(str(_MODES.index(form)))
