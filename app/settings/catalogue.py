@@ -176,7 +176,7 @@ class Backends:
     )
     automatic_indexes: bool = setting(
         BOOL,
-        "create an index for a query that lists of more than 5,000 records are often read by, and drop it after 30 days"
+        "create an index for a query that lists of more than 5,000 objects are often read by, and drop it after 30 days"
         " without use; needs `index_builder`",
         default=True,
     )
