@@ -10,7 +10,7 @@ import pytest
 from app import index_demand
 from app.events import Listener
 from backends.storage import index_suggestions
-from backends.storage.indexes import READY, read_definition
+from backends.storage.indexes import LONG, READY, read_definition
 from tests.api.conftest import ClientMaker
 from tests.api.test_indexes import expect_right_keys
 from tests.support.client import Client
@@ -79,6 +79,19 @@ def test_the_history_of_an_object_gets_an_index_that_all_writes_keep(client: Cli
 
     assert expect_right_keys(client) == []
     assert len(client.get(HISTORY).data) == 1
+
+
+def test_an_entry_with_a_long_value_ends_the_order_of_an_index(client: Client) -> None:
+    """The state of the index is read again under the lock of the history."""
+    path = f"{HISTORY}?target.data.title=x"
+    indexed(client, path)
+    client.put(f"{RECORDS}/r1", {"title": "x"})
+    before = expect_right_keys(client)
+    client.put(f"{RECORDS}/r1", {"title": "x" * 1_200})
+
+    assert before == [('{"fields":["target.data.title"]}', READY)]
+    assert expect_right_keys(client) == [('{"fields":["target.data.title"]}', LONG)]
+    assert [entry["target"]["data"]["title"] for entry in client.get(path).data] == ["x"]
 
 
 def test_an_index_is_created_when_no_writer_is_between_its_read_and_its_entry(client: Client) -> None:
