@@ -84,6 +84,9 @@ def test_many_writers_lose_nothing_and_pollers_miss_nothing(url: str) -> None:
         connection.close()
         pollers = [_start("racing", "poller", served, list_uri, str(limit)) for list_uri, limit in POLLED]
         watcher = _start("watching", url)
+        for reader in (*pollers, watcher):
+            assert reader.stdout is not None
+            assert reader.stdout.readline() == "started\n"
         writers = [_start("racing", "writer", served, str(seed), str(ROUNDS)) for seed in range(WRITERS)]
         ended = [_end(writer) for writer in writers]
         copies = [_end(poller) for poller in pollers]

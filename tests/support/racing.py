@@ -3,8 +3,8 @@
     python -m tests.support.racing writer URL SEED ROUNDS
     python -m tests.support.racing poller URL LIST LIMIT
 
-Each prints one JSON document when it ends; a poller goes on until its standard input is closed. Twelve of them start at
-once, so nothing here imports SQLAlchemy or Flask.
+Each prints one JSON document when it ends; a poller goes on until its standard input is closed, and prints a line after
+its first poll. Twelve of them start at once, so nothing here imports SQLAlchemy or Flask.
 """
 
 from __future__ import annotations
@@ -196,6 +196,8 @@ def poll(url: str, list_uri: str, limit: int, stop: Any) -> dict[str, Any]:
     copy: dict[str, Any] = {}
     while True:
         since = _pull(connection, list_uri, since, limit, copy)
+        if not polls:
+            print("started", flush=True)
         polls += 1
         if stopped:
             return {"list": list_uri, "copy": copy, "polls": polls}

@@ -2,7 +2,7 @@
 
     python -m tests.support.watching URL_OF_THE_DATABASE
 
-It goes on until its standard input is closed, then prints one JSON document.
+It goes on until its standard input is closed, then prints one JSON document; before, a line after its first look.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ def watch(url: str, stop: Callable[[float], bool]) -> dict[str, Any]:
     while not stop(0.05):
         with engine.connect() as connection:
             lines |= dict.fromkeys(faults(read_tables(connection)))
+        if not looks:
+            print("started", flush=True)
         looks += 1
     return {"faults": [*lines], "looks": looks}
 
