@@ -1,8 +1,8 @@
 """Store objects in a SQLite file: the embedded database, which creates and upgrades its tables by itself.
 
 SQLite's own JSON functions cannot address a name that contains a quote, take the first of two equal names, truncate
-integers beyond 64 bits and define no order of values. Where that matters Python functions, registered with every
-connection, replace them: they cost several times as much, and threads wait for each other in each call.
+integers beyond 64 bits and define no order of values. Where that matters Python functions replace them
+(`backends/storage/sqlite_functions.py`).
 """
 
 from __future__ import annotations
@@ -15,12 +15,10 @@ import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from functools import lru_cache
 from itertools import product
 from pathlib import Path
 from typing import Any, Final
 
-import orjson
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -66,12 +64,12 @@ from backends.storage.compiled import Parameters, Sql
 from backends.storage.dialect import Typed
 from backends.storage.sessions import Row, Session
 from backends.storage.sql import SqlStorage
+from backends.storage.sqlite_functions import LIMIT_OF_INTEGERS, MODES, register
 from backends.storage.tables import CONTENTS, documents
 from backends.storage.transfer.rows import is_array, is_json
 from backends.storage.turn import Turn
-from backends.storage.values import contains, matches_pattern, order_key, order_keys, value_at
+from backends.storage.values import order_key
 from backends.storage.waits import LIMIT
-from backends.storage.words import words_at
 
 _STEPS_BETWEEN_CHECKS: Final = 100_000
 """How many steps of its virtual machine SQLite does between two looks at the clock: some milliseconds."""
@@ -225,72 +223,6 @@ class SqliteSession(Session):
         return Busy if _DIALECT.is_busy(error) else BackendError
 
 
-# A statement reads several fields of each row, and the same paths and values in all rows.
-_document: Final = lru_cache(maxsize=4)(orjson.loads)
-_constant: Final = lru_cache(maxsize=256)(loads)
-_order_keys: Final = lru_cache(maxsize=256)(lambda text: order_keys(loads(text)))
-
-
-def register(connection: sqlite3.Connection) -> None:
-    """Register with a new connection the functions that the statements of `SqliteDialect` call."""
-    for name, arguments, function in (
-        ("document_key", 2, _key),
-        ("document_like", 3, _like),
-        ("document_contains", 4, _contains),
-        ("document_has_words", -1, _has_words),
-        ("document_strings", 2, _strings),
-        ("text_like", 2, matches_pattern),
-        ("segment", 2, _segment),
-        ("from_hex", 1, _from_hex),
-    ):
-        connection.create_function(name, arguments, function, deterministic=True)
-
-
-def _value(document: str, path: str) -> Json | Missing:
-    """Return the field of a document. `loads`, which keeps integers of any size, takes twice as long as orjson."""
-    value = value_at(_document(document), _constant(path))
-    return value_at(loads(document), _constant(path)) if _may_be_rounded(value) else value
-
-
-def _may_be_rounded(value: Json | Missing) -> bool:
-    """Return whether a value may have an integer that orjson has made a float."""
-    if isinstance(value, list | dict):
-        return any(map(_may_be_rounded, value.values() if isinstance(value, dict) else value))
-    return isinstance(value, float) and abs(value) >= _LIMIT
-
-
-@lru_cache(maxsize=4)
-def _key(document: str, path: str) -> bytes:
-    return order_key(_value(document, path))
-
-
-def _like(document: str, path: str, pattern: str) -> bool:
-    return matches_pattern(_value(document, path), pattern)
-
-
-def _contains(document: str, path: str, values: str, mode: int) -> bool:
-    return contains(_value(document, path), _order_keys(values), every=_MODES[mode] == "contains")
-
-
-def _strings(document: str, name: str) -> str:
-    array = _document(document).get(name)
-    return dumps([element for element in array if isinstance(element, str)] if isinstance(array, list) else [])
-
-
-def _has_words(document: str, words: str, *paths: str) -> bool:
-    return words_at(_document(document), map(_constant, paths)).issuperset(_constant(words))
-
-
-def _segment(path: str, number: int) -> str:
-    parts = path.split("/", number + 1)
-    return parts[number] if number < len(parts) else ""
-
-
-def _from_hex(digits: str | None) -> bytes | None:
-    """Return the bytes of hexadecimal digits: SQLite has `unhex` from 3.41 on only."""
-    return None if digits is None else bytes.fromhex(digits)
-
-
 def _encoded(row: Sequence[Any], documents: Sequence[int]) -> Sequence[Any]:
     """Return a row with its documents as our encoder writes them."""
     values = list(row)
@@ -298,10 +230,6 @@ def _encoded(row: Sequence[Any], documents: Sequence[int]) -> Sequence[Any]:
         values[place] = dumps(loads(row[place]))
     return values
 
-
-_MODES: Final = ("contains", "contains_any")
-_LIMIT: Final = 2**63
-"""The first integer that neither SQLite nor orjson keeps exactly."""
 
 _MAX_NAMES: Final = 3
 """Fields below more names are found by Python, since SQLite calls itself for each name."""
@@ -437,7 +365,7 @@ class SqliteDialect:
         is_difficult = func.instr(document, literal_column(r"'\u000'")) > literal_column("0")
         text = case((is_difficult, in_python), else_=_blob(_TEXT_BEGINS, value, _ENDS))
         digits = func.char(func.length(value)), func.rtrim(value, literal_column("'0'"))
-        is_positive = value.between(literal_column("1"), literal_column(str(_LIMIT - 1)))
+        is_positive = value.between(literal_column("1"), literal_column(str(LIMIT_OF_INTEGERS - 1)))
         integer = case((is_positive, _blob(_NUMBER_BEGINS, *digits, _ENDS)), else_=in_python)
         kinds = {"text": text, "integer": integer, "real": in_python, "array": in_python, "object": in_python}
         whens: list[tuple[ColumnElement[Any], ColumnElement[Any]]] = [
@@ -495,7 +423,7 @@ class SqliteDialect:
             return key.in_(select(func.from_hex(each.c.value, type_=LargeBinary)))
         if form == "like":
             return and_(document.like(bound[1]), func.document_like(document, path[0], bound[0], type_=Boolean))
-        mode: ColumnElement[int] = literal_column(str(_MODES.index(form)))
+        mode: ColumnElement[int] = literal_column(str(MODES.index(form)))
         return func.document_contains(document, path[0], bound[0], mode, type_=Boolean)
 
     def like(self, text: ColumnElement[str], pattern: ColumnElement[str]) -> ColumnElement[bool]:

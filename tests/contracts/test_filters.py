@@ -18,7 +18,8 @@ from backends.storage import MISSING, OPERATORS, Filter, Order, Page
 from backends.storage.dialect import Dialect
 from backends.storage.filters import QueryShape, conditions, describe, in_direction, ordering
 from backends.storage.postgresql import PostgresqlDialect
-from backends.storage.sqlite import SqliteDialect, register
+from backends.storage.sqlite import SqliteDialect
+from backends.storage.sqlite_functions import register
 from backends.storage.tables import documents
 from tests.support import model
 

@@ -15,7 +15,8 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from backends.codec import dumps
 from backends.storage import MISSING
-from backends.storage.sqlite import SqliteDialect, register
+from backends.storage.sqlite import SqliteDialect
+from backends.storage.sqlite_functions import register
 from backends.storage.values import matches_pattern, order_key
 
 DIALECT = SqliteDialect()
