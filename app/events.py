@@ -206,8 +206,8 @@ def list_impacts(outcomes: Iterable[tuple[Operation, Outcome]], kinds: Kinds) ->
     impacts = []
     for operation, outcome in outcomes:
         for effect in outcome.effects:
-            is_named = effect.new.uri == operation.route.uri
-            route = operation.route if is_named else kinds.match(effect.new.uri)
+            uri = effect.new.uri
+            route = operation.route if uri == operation.route.uri else kinds.match(uri)
             assert route is not None, "an object has a route"
             impacts.append(Impact(operation, effect, route))
     return impacts

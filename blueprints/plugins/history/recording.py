@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence, Set
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Final
 
 from blueprints.plugins import Context, Data, Impact, Json, KindHooks, bucket_of, embedded_document, rename
@@ -17,6 +18,8 @@ KINDS: Final = ("bucket", "collection", "group", "record")
 Permissions = Mapping[str, frozenset[str]]
 Lineage = tuple[str, ...]
 """The URIs of the objects that an object is in."""
+
+_NOBODY: Final = frozenset[str]()
 
 
 class Recorder:
@@ -37,12 +40,12 @@ class Recorder:
         sources = self._exclusions.remove_from(_since_deletion(impacts))
         readers_above = self._readers_above({impact.route.ancestors for impact in sources}, context)
         now = datetime.now(UTC)
-        date, milliseconds = now.isoformat(timespec="microseconds"), int(now.timestamp() * 1000)
+        date, time = now.isoformat(timespec="microseconds"), f"{int(now.timestamp() * 1000):012x}"
         for impact in sources:
             permissions: Permissions = {}
             if self._has_permissions:
                 permissions = {"read": readers_above[impact.route.ancestors] | _readers(impact.effect.permissions)}
-            entry_id, attributes = _generate_id(milliseconds), _attributes(impact, date)
+            entry_id, attributes = _generate_id(time), _attributes(impact, date)
             context.append(f"{_bucket(impact)}/{NAME}", entry_id, attributes, permissions)
         context.when_written(lambda: self._trimming.trim(context, map(_key_of, sources)))
 
@@ -50,14 +53,12 @@ class Recorder:
         """Return the principals that may read or write one of the objects of each of *lineages*."""
         if not self._has_permissions:
             return {}
-        permissions = context.permissions({uri for lineage in lineages for uri in lineage})
-        readers = {uri: _readers(permissions) for uri, permissions in permissions.items()}
-        return {lineage: frozenset[str]().union(*(readers[uri] for uri in lineage)) for lineage in lineages}
+        permissions = context.permissions(chain.from_iterable(lineages))
+        return {lineage: _NOBODY.union(*[_readers(permissions[uri]) for uri in lineage]) for lineage in lineages}
 
 
 def _readers(permissions: Permissions) -> frozenset[str]:
-    nobody = frozenset[str]()
-    return permissions.get("read", nobody) | permissions.get("write", nobody)
+    return permissions.get("read", _NOBODY) | permissions.get("write", _NOBODY)
 
 
 def _bucket(impact: Impact) -> str:
@@ -70,12 +71,13 @@ def _key_of(impact: Impact) -> EntryKey:
     return bucket, f"{bucket}/{NAME}", impact.effect.kind.name, impact.operation.identity.user_id
 
 
-def _generate_id(milliseconds: int) -> str:
-    """Return an id of the form of a UUID of version 4 that begins with the time, 48 bits, as one of version 7 does.
+def _generate_id(time: str) -> str:
+    """Return an id of the form of a UUID of version 4 that begins with the *time*, as one of version 7 does.
 
-    So entries are at the end of each index, and a database writes to the same few pages for all of them.
+    So entries are at the end of each index, and a database writes to the same few pages for all of them. The time is in
+    ms since 1970, in 12 hexadecimal digits.
     """
-    time, random = f"{milliseconds:012x}", os.urandom(9).hex()
+    random = os.urandom(9).hex()
     return f"{time[:8]}-{time[8:]}-4{random[:3]}-a{random[3:6]}-{random[6:]}"
 
 
