@@ -24,7 +24,7 @@ from psycopg2 import errorcodes
 from sqlalchemy import Engine
 
 from backends import BackendError, Busy, IntegrityError
-from backends.storage.compiled import Parameters, Sql
+from backends.storage.compiled import Content, Parameters, Sql
 from backends.storage.errors import Conflict, Disconnected, Uncertain, Unlocked
 from backends.storage.sessions import Notice, Row, Session, describe
 from backends.storage.waits import LIMIT
@@ -62,9 +62,9 @@ class _Waiting(NamedTuple):
         return self.notice is None or self.notice.text == self.sql.text
 
     @property
-    def content(self) -> tuple[str, Sequence[Any]]:
+    def content(self) -> Content:
         """Return the text and its arguments."""
-        return self.notice[:2] if self.notice else (self.sql.text, self.sql.bind(self.values))
+        return self.notice[:2] if self.notice else self.sql.content(self.values)
 
 
 class PostgresqlSession(Session):
@@ -134,14 +134,10 @@ class PostgresqlSession(Session):
         texts: list[str] = []
         arguments: list[Any] = []
         for statement in waiting:
-            sql = statement.sql
-            if prepared.get(sql.name) and statement.is_unchanged:
-                texts.append(sql.execute)
-                arguments += sql.bind_prepared(statement.values)
-            else:
-                text, bound = statement.content
-                texts.append(text)
-                arguments += bound
+            is_prepared = prepared.get(statement.sql.name) and statement.is_unchanged
+            text, bound = statement.sql.execute(statement.values) if is_prepared else statement.content
+            texts.append(text)
+            arguments += bound
         rows = self._execute_first("; ".join([*texts, ending] if ending else texts), arguments)
         for statement in waiting:
             if statement.notice is not None:
