@@ -219,9 +219,10 @@ def _plan_while_small(storage: Any) -> None:
     connection = storage.reading.raw_connection()
     cursor = connection.cursor()
     cursor.execute("DEALLOCATE ALL")
-    for sql, arguments in {sql.name: (sql, arguments) for _, _, sql, arguments in sent if sql is not None}.values():
+    for sql, values in {sql.name: (sql, values) for _, _, sql, values in sent if sql is not None}.values():
         cursor.execute(sql.prepare)
-        cursor.execute(f"EXPLAIN {sql.execute}", arguments)
+        text, arguments = sql.execute(values)
+        cursor.execute(f"EXPLAIN {text}", arguments)
     PLANNED[storage] = connection
     storage.flush()
 
@@ -333,7 +334,7 @@ def _statements(storage: Any, act: Callable[[], object]) -> list[_Sent]:
 
     def bind(sql: Sql, values: Any) -> Any:
         if sql.repeats:
-            kept[sql.text] = sql, sql.bind_prepared(values)
+            kept[sql.text] = sql, values
         return bind_values(sql, values)
 
     bind_values = Sql.bind
@@ -352,12 +353,12 @@ def _rows_looked_at(raw: Any, planned: Any, sent: Sequence[_Sent]) -> tuple[int,
     Of these the most.
     """
     total, plans = 0, []
-    for statement, parameters, sql, arguments in sent:
+    for statement, parameters, sql, values in sent:
         forms = [(raw, statement, parameters)]
         raw.cursor().execute("DEALLOCATE ALL")
         if sql is not None:
             raw.cursor().execute(sql.prepare)
-            forms += [(connection, sql.execute, arguments) for connection in (raw, planned) if connection]
+            forms += [(connection, *sql.execute(values)) for connection in (raw, planned) if connection]
         counts = []
         for connection, form, bound in forms:
             cursor = connection.cursor()
