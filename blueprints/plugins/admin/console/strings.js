@@ -414,7 +414,7 @@ export const t = {
     none: "Nothing to restore",
     noneHint: {
       bucket:
-        "Deleted collections and groups are listed here while the history has them, deleted records in their collection.",
+        "Deleted collections and groups are listed here while the history has them, records in their collection.",
       collection: "Deleted records are listed here for as long as the history has them.",
     },
     excluded: "This server keeps no history of it: what is deleted here cannot be restored.",
@@ -425,8 +425,8 @@ export const t = {
     title: (count, id) => (count === 1 ? `Restore ${id}` : `Restore ${objects(count)}`),
     text: {
       collection:
-        "A collection comes back with its permissions and the records that it had. Records that exist stay as they are.",
-      group: "A group comes back with its members. What it was permitted to do does not come back: share with it again.",
+        "A collection comes back with its permissions and the records that it had. What exists stays as it is.",
+      group: "A group comes back with its members. What it was permitted to do does not: share with it again.",
     },
     writer: "You will be among those who may write what you restore.",
     progress: "Progress of the restoration",

@@ -3,9 +3,9 @@
 // Theory of operation. The entry of a deletion has a tombstone: the version that it ended is the newest entry before
 // that. The deletion of a collection has one entry, none for its records (docs/contract/plugins.md, 7.1). The records
 // that were lost with it are those whose newest entry, since the collection was created, is no deletion. Their entries
-// are read once, page by page, the newest first, and only the URIs of the records are kept. The deletion of a group takes
-// away all that the group was given, without any entry: a permission that an object has lost in this way does not come
-// back.
+// are read once, page by page, the newest first, and only the URIs of the records are kept. The deletion of a group
+// takes away all that the group was given, without any entry: a permission that an object has lost in this way does
+// not come back.
 
 import { get, pages, send } from "./api.js";
 import { idOf } from "./routes.js";

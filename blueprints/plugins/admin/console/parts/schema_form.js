@@ -93,7 +93,8 @@ export function SchemaForm({ schema, uiSchema, data, onChange, validate }) {
   return html`<div class="schema-form">
     <${library.Form} ref=${form} tagName="div" idPrefix=${PREFIX} schema=${rules} uiSchema=${hints} formData=${data}
       validator=${validator}
-      templates=${templates} translateString=${translate} showErrorList=${false} noHtml5Validate focusOnFirstError=${focus}
+      templates=${templates} translateString=${translate}
+      showErrorList=${false} noHtml5Validate focusOnFirstError=${focus}
       onChange=${(event) => onChange(event.formData)} />
   </div>`;
 }

@@ -120,7 +120,9 @@ export default function History({ route, collection }) {
     ${entries.length === 0 && !loading && !error && html`<${Empty} title=${t.history.none}
       text=${t.history.noneHint} />`}
     <ol class="timeline">
-      ${entries.map((entry) => html`<${Entry} key=${entry.id} entry=${entry} collection=${collection} onDone=${reload} />`)}
+      ${entries.map(
+        (entry) => html`<${Entry} key=${entry.id} entry=${entry} collection=${collection} onDone=${reload} />`,
+      )}
     </ol>
     ${loading && html`<${Loading} />`}
     ${next && !loading && html`<${Button} onClick=${more}>${t.history.more}<//>`}
