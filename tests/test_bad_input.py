@@ -406,18 +406,22 @@ def test_a_query_is_answered_or_refused_whatever_it_says(apps: list[Flask], path
         expect_sane(send(app, method, path, query))
 
 
-def _page_token(app: Flask, path: str) -> str:
-    page = send(app, "GET", path, "_limit=1&_sort=n")
-    return page.headers.get("Next-Page", "").partition("_token=")[2].partition("&")[0]
+@pytest.fixture(scope="module")
+def tokens(apps: list[Flask]) -> list[str]:
+    """Return a token of each service for the second page of the records, of which there are two."""
+    for app in apps:
+        send(app, "PUT", f"{LISTS[3]}/second", body=b'{"data":{"n":3}}')
+    pages = [send(app, "GET", LISTS[3], "_limit=1&_sort=n") for app in apps]
+    return [page.headers["Next-Page"].partition("_token=")[2].partition("&")[0] for page in pages]
 
 
 @bounded
 @given(position=st.integers(0, 200), replaced=st.sampled_from("A0=-_ %é"), sort=text)
-def test_a_token_is_used_or_refused_when_it_is_bent(apps: list[Flask], position: int, replaced: str, sort: str) -> None:
+def test_a_token_is_used_or_refused_when_it_is_bent(
+    apps: list[Flask], tokens: list[str], position: int, replaced: str, sort: str
+) -> None:
     path = LISTS[3]
-    for app in apps:
-        send(app, "PUT", f"{path}/second", body=b'{"data":{"n":3}}')
-        token = _page_token(app, path)
+    for app, token in zip(apps, tokens, strict=True):
         cut = position % len(token)
 
         bent = token[:cut] + quote(replaced) + token[cut + 1 :]
