@@ -95,7 +95,9 @@ def test_an_entry_says_who_did_what_to_which_object_and_when(client: Client) -> 
 
     rows = entries(client)
     for entry in rows:
-        assert uuid.UUID(entry.pop("id")).version == 4
+        entry_id = uuid.UUID(entry.pop("id"))
+        assert entry_id.version == 4
+        assert entry_id.int >> 80 == datetime.fromisoformat(entry["date"]).timestamp() * 1000 // 1
         assert abs(datetime.fromisoformat(entry["date"]) - datetime.now(UTC)) < timedelta(minutes=10)
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00", entry.pop("date"))
         assert type(entry.pop("last_modified")) is type(entry["target"]["data"].pop("last_modified")) is int
