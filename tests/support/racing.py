@@ -201,7 +201,7 @@ def poll(url: str, list_uri: str, limit: int, stop: Any) -> dict[str, Any]:
         polls += 1
         if stopped:
             return {"list": list_uri, "copy": copy, "polls": polls}
-        stopped = stop(0.005)
+        stopped = stop(0.03)
 
 
 def _pull(connection: Connection, list_uri: str, since: int, limit: int, copy: dict[str, Any]) -> int:

@@ -21,7 +21,7 @@ def watch(url: str, stop: Callable[[float], bool]) -> dict[str, Any]:
     engine = snapshot_engine(url)
     lines: dict[str, None] = {}
     looks = 0
-    while not stop(0.05):
+    while not stop(0.25):
         with engine.connect() as connection:
             lines |= dict.fromkeys(faults(read_tables(connection)))
         if not looks:
