@@ -2,7 +2,7 @@
 
     python -m tests.bench.in_process [POSTGRESQL_URL]
     python -m tests.bench.in_process observed    what StatsD and JSON lines cost a worker (`tests/bench/pairs.py`)
-    python -m tests.bench.in_process plugins     what all plugins cost a worker
+    python -m tests.bench.in_process plugins [postgresql]     what all plugins cost a worker, with its database
 
 Machines are noisy: read the ratios of one run, the lowest of several rounds, never single absolute times.
 """
@@ -100,6 +100,6 @@ def measured(ask: Callable[[], None]) -> float:
 if __name__ == "__main__":
     argument = sys.argv[1] if len(sys.argv) > 1 else None
     if argument and argument in pairs.CASES:
-        pairs.main(argument)
+        pairs.main(argument, *sys.argv[2:])
     else:
         main(argument)

@@ -1,8 +1,9 @@
-"""Measure what settings cost a gunicorn worker: `python -m tests.bench.in_process observed` or `plugins`.
+"""Measure what settings cost a gunicorn worker: `python -m tests.bench.in_process observed` or `plugins [postgresql]`.
 
 Two servers with one worker each answer the same requests in turns, one with the settings and one without: StatsD and
 JSON request lines, or all plugins. The CPU time is that of the worker with its embedded database, read from the system
-before and after each round; client and StatsD server are other processes. How fast a process is differs by some
+before and after each round; client and StatsD server are other processes. With `postgresql` each server has a database
+of a PostgreSQL server of the tests, and the time of its backends is added. How fast a process is differs by some
 hundredths from start to start, whatever it does: so there are many pairs of servers.
 """
 
@@ -16,11 +17,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Final
+
+import psycopg2
 
 from tests.support import services
 from tests.support.client import SECRET, basic
@@ -45,7 +48,7 @@ while True:
     server.recv(65536)
 """
 _INI = """[app:main]
-kinto.storage_url = sqlite:///{folder}/{name}.sqlite
+kinto.storage_url = {url}
 kinto.userid_hmac_secret = {secret}
 multiauth.policies = basicauth
 """
@@ -105,6 +108,7 @@ class Server:
 
     worker: int
     connection: socket.socket
+    url: str
 
     def ask(self, method: str, path: str, body: object = None) -> None:
         """Make a request and read all of the answer. Raises RuntimeError unless it succeeds."""
@@ -113,10 +117,12 @@ class Server:
     def cost(self, request: Request) -> float:
         """Return the microseconds of CPU that a request costs the worker."""
         message = _message(*request)
-        before = _cpu_seconds(self.worker)
+        self._exchange(message)
+        processes = [self.worker, *_backends(self.url)]
+        before = sum(map(_cpu_seconds, processes))
         for _ in range(REQUESTS):
             self._exchange(message)
-        return (_cpu_seconds(self.worker) - before) / REQUESTS * 1_000_000
+        return (sum(map(_cpu_seconds, processes)) - before) / REQUESTS * 1_000_000
 
     def _exchange(self, message: bytes) -> None:
         # By hand: the client does its work beside the worker, in the same caches.
@@ -141,10 +147,10 @@ def _complete(answer: bytes) -> bool:
     return bool(end and length and len(body) >= int(length[1]))
 
 
-def main(name: str) -> None:
+def main(name: str, database: str = "sqlite") -> None:
     """Print the medians over all pairs of servers of a case: both costs and their ratio, for each request."""
     case = CASES[name]
-    pairs = [_pair(case) for _ in range(PAIRS)]
+    pairs = [_pair(case, database) for _ in range(PAIRS)]
     for label in case.requests:
         costs = [pair[label] for pair in pairs]
         off, on = (median(each) for each in zip(*costs, strict=True))
@@ -155,11 +161,20 @@ def main(name: str) -> None:
         )
 
 
-def _pair(case: Case) -> dict[str, tuple[float, float]]:
+def _pair(case: Case, database: str) -> dict[str, tuple[float, float]]:
     """Start a pair of servers; return what each request costs, off and on."""
     with tempfile.TemporaryDirectory() as folder, _statsd() as port, ExitStack() as stack:
         off, on = (
-            stack.enter_context(_server(Path(folder), name, lines.replace("{port}", str(port))))
+            stack.enter_context(
+                _server(
+                    Path(folder),
+                    name,
+                    stack.enter_context(services.postgresql_database())
+                    if database == "postgresql"
+                    else f"sqlite:///{folder}/{name}.sqlite",
+                    lines.replace("{port}", str(port)),
+                )
+            )
             for name, lines in (("off", case.off), ("on", case.on))
         )
         for server in (off, on):
@@ -188,22 +203,24 @@ def _statsd() -> Iterator[int]:
 
 
 @contextmanager
-def _server(folder: Path, name: str, more: str) -> Iterator[Server]:
+def _server(folder: Path, name: str, url: str, more: str) -> Iterator[Server]:
     """Run gunicorn with one worker until the block ends. Its lines go to a file."""
     ini, log, port = folder / f"{name}.ini", folder / f"{name}.log", services.free_port()
-    ini.write_text(_INI.format(folder=folder, name=name, secret=SECRET) + more)
+    ini.write_text(_INI.format(url=url, secret=SECRET) + more)
     environment = services.as_environment({}) | {
         "KINTO_INI": str(ini),
         "WEB_CONCURRENCY": "1",
         "PYTHONPATH": str(services.ROOT),
     }
+    migrate = [sys.executable, "-m", "scripts", "migrate", "--ini", str(ini)]
+    subprocess.run(migrate, cwd=services.ROOT, env=environment, capture_output=True, check=True)
     command = [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", "-b", f"127.0.0.1:{port}", "wsgi:app"]
     with log.open("wb") as lines:
         process = subprocess.Popen(command, cwd=services.ROOT, env=environment, stdout=lines, stderr=lines)
     try:
         services.wait_for(lambda: services.answers(port), process, log)
         with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
-            yield Server(_worker(process.pid), connection)
+            yield Server(_worker(process.pid), connection, url)
     finally:
         process.terminate()
         process.wait()
@@ -214,6 +231,17 @@ def _worker(master: int) -> int:
     while not (children := Path(f"/proc/{master}/task/{master}/children").read_text().split()):
         time.sleep(0.01)
     return int(children[0])
+
+
+def _backends(url: str) -> list[int]:
+    """Return the processes of PostgreSQL that serve a database, none for SQLite."""
+    if not url.startswith("postgresql"):
+        return []
+    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        return [pid for (pid,) in cursor.fetchall()]
 
 
 def _cpu_seconds(process: int) -> float:
