@@ -24,7 +24,6 @@ LIMIT_OF_INTEGERS: Final = 2**63
 """From this integer on SQLite rounds integers, from its double on orjson does."""
 
 # A statement reads several fields of each row, and the same paths and values in all rows.
-_document: Final = lru_cache(maxsize=4)(orjson.loads)
 _constant: Final = lru_cache(maxsize=256)(loads)
 _order_keys: Final = lru_cache(maxsize=256)(lambda text: order_keys(loads(text)))
 
@@ -42,6 +41,16 @@ def register(connection: sqlite3.Connection) -> None:
         ("from_hex", 1, _from_hex),
     ):
         connection.create_function(name, arguments, function, deterministic=True)
+
+
+@lru_cache(maxsize=4)
+def _document(text: str) -> Json:
+    """Return a document whose integers of 64 bits and more may be rounded to floats."""
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        # It refuses integers beyond the greatest float.
+        return loads(text)
 
 
 def _value(document: str, path: str) -> Json | Missing:

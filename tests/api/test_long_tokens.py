@@ -233,3 +233,28 @@ def test_a_list_of_buckets_pages_by_long_values(client: Client) -> None:
         client.put(f"/buckets/{object_id}", {"f": "x" * LENGTH + object_id})
 
     assert _flat(_pages(client, "/buckets?_sort=f&_limit=1&has_f=true")) == ["x", "y", "z"]
+
+
+@pytest.mark.parametrize(
+    "huge", [2**64 + 1, 10**310, 10**4_000], ids=["beyond 64 bits", "beyond floats", "4,000 digits"]
+)
+@pytest.mark.parametrize(
+    "query",
+    [
+        "f=a",
+        "like_f=a",
+        "not_f=b",
+        "in_f=a,b",
+        "has_f=true",
+        "contains_g=1.5",
+        "contains_any_g=1.5",
+        "min_h=0.5",
+        "_sort=h,g",
+    ],
+)
+def test_a_long_integer_elsewhere_in_the_object_does_no_harm(client: Client, query: str, huge: int) -> None:
+    client.put(f"{LIST}/r", {"f": "a", "g": [1.5], "h": 0.5, "huge": huge, "deep": {"huge": [huge]}})
+
+    answer = client.get(f"{LIST}?{query}")
+    assert (answer.status, [each["id"] for each in answer.data]) == (200, ["r"])
+    assert answer.data[0]["huge"] == huge

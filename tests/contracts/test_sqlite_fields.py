@@ -32,6 +32,7 @@ VALUES = st.one_of(
     st.integers(-1, 1),
     st.integers(),
     st.integers(-(2**65), 2**65),
+    st.sampled_from([10**310, -(10**4_000)]),
     st.floats(allow_nan=False, allow_infinity=False),
     TEXTS,
     st.lists(st.integers(), max_size=2),
@@ -56,7 +57,7 @@ def _path(names: Sequence[str]) -> list[ColumnElement[str]]:
 @given(names=st.lists(NAMES, min_size=1, max_size=4), values=st.lists(VALUES, min_size=10, max_size=30))
 def test_the_key_of_a_field_is_that_of_the_reference(engine: Engine, names: list[str], values: list[Any]) -> None:
     with engine.connect() as connection:
-        for value in [*values, 0, 1, 100, [2**65 + 1], {"a": [2**65 + 1]}]:
+        for value in [*values, 0, 1, 100, [2**65 + 1], {"a": [2**65 + 1]}, 10**4_000 + 1, [10**310]]:
             document: Any = {"other": 1} if value is MISSING else {names[-1]: value}
             for name in reversed(names[:-1]):
                 document = {name: document}
