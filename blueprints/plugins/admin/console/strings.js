@@ -426,7 +426,8 @@ export const t = {
     text: {
       collection:
         "A collection comes back with its permissions and the records that it had. What exists stays as it is.",
-      group: "A group comes back with its members. What it was permitted to do does not: share with it again.",
+      group:
+        "A group comes back with its members. What it was permitted to do does not come back: share with it again.",
     },
     writer: "You will be among those who may write what you restore.",
     progress: "Progress of the restoration",
