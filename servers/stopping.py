@@ -33,15 +33,21 @@ _HANDSHAKE_SECONDS: Final = 0.2
 
 
 def stop_without_loss(server: Any) -> None:
-    """Have gunicorn's *server* drop new connections before it stops gracefully."""
+    """Have gunicorn's *server* drop new connections before it stops gracefully.
+
+    Where the system refuses the filter, it stops as gunicorn does by itself.
+    """
     stop = server.stop
 
     def drop_then_stop(graceful: bool = True) -> None:  # noqa: FBT001, FBT002  # gunicorn's signature
         is_alone = server.reexec_pid == server.master_pid == 0 and not server.systemd and not server.cfg.reuse_port
         if graceful and is_alone and server.LISTENERS and sys.platform == "linux":
-            for listener in server.LISTENERS:
-                drop_new_connections(listener.sock)
-            time.sleep(_HANDSHAKE_SECONDS)
+            try:
+                for listener in server.LISTENERS:
+                    drop_new_connections(listener.sock)
+                time.sleep(_HANDSHAKE_SECONDS)
+            except OSError as error:
+                server.log.warning("Unable to drop new connections: %s", error)
         stop(graceful)
 
     server.stop = drop_then_stop
