@@ -1,6 +1,6 @@
 r"""Write a dump: lines of JSON (docs/production.md, "Backup").
 
-    {"kinto_dump": 1, "service": "1.7.0", "time": "2026-11-30T12:00:00+00:00", "secrets": false}
+    {"kinto_dump": 1, "service": "1.8.0", "time": "2026-11-30T12:00:00+00:00", "secrets": false}
     {"list": "/buckets", "last_modified": 1750000000000, "floor": 1740000000000, "count": 1}
     {"uri": "/buckets/a", "born": 1750000000000, "last_modified": 1750000000000,
      "data": {"id": "a", "last_modified": 1750000000000}, "permissions": {"write": {"account:bob": 1750000000000}}}

@@ -178,7 +178,7 @@ def test_the_handler_of_the_production_guide_sends_what_its_loggers_hand_over(
     told = ingest.texts()
     assert [text for level, text in told if level == "error"] == ["it fell over at https://login.test/?code=***"]
     assert sum(level == "warning" for level, _ in told) == 2
-    assert ("info", "Running kinto 1.7.0.") in told
+    assert ("info", "Running kinto 1.8.0.") in told
     assert "" not in [text for _, text in told]
     assert SECRET not in b"".join(ingest.bodies).decode()
 

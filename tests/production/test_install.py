@@ -23,7 +23,7 @@ def test_the_guide_installs_the_command_and_what_monitors(tmp_path: Path) -> Non
     version = [str(place / ".venv/bin/kinto"), "version"]
     said = subprocess.run(version, check=True, capture_output=True, text=True, cwd=tmp_path)
 
-    assert said.stdout == "1.7.0\n"
+    assert said.stdout == "1.8.0\n"
     assert (place / ".venv/bin/gunicorn").exists()
 
     (command,) = blocks("Monitoring", "sh")
