@@ -1,4 +1,4 @@
-"""Count how often pages want an index that their list does not have, in a bounded part of the memory of the process."""
+"""Count how often pages need an index that their list does not have, in a bounded part of the memory of the process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 from backends.storage import IndexDefinition
 
 TIMES: Final = 10
-"""How many pages within `_WINDOW_SECONDS` want an index until it is created."""
+"""How many pages within `_WINDOW_SECONDS` need an index until it is created."""
 
 _WINDOW_SECONDS: Final = 3600.0
 _MAX_COUNTED: Final = 1_000
@@ -17,23 +17,23 @@ _MAX_COUNTED: Final = 1_000
 
 
 class IndexDemand:
-    """The times at which pages wanted indexes."""
+    """The times at which pages would have used indexes that do not exist."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._times: OrderedDict[tuple[str, IndexDefinition], deque[float]] = OrderedDict()
 
-    def count(self, wanted: tuple[str, IndexDefinition], now: float) -> bool:
-        """Count a page that wants an index of a list, at *now* in seconds; return whether it is to be created.
+    def count(self, missing: tuple[str, IndexDefinition], now: float) -> bool:
+        """Count a page for which a list has no index, at *now* in seconds; return whether to create the index.
 
         Then counting begins again.
         """
         with self._lock:
-            times = self._times.pop(wanted, None) or deque[float](maxlen=TIMES)
+            times = self._times.pop(missing, None) or deque[float](maxlen=TIMES)
             times.append(now)
             if len(times) == TIMES and times[0] > now - _WINDOW_SECONDS:
                 return True
-            self._times[wanted] = times
+            self._times[missing] = times
             if len(self._times) > _MAX_COUNTED:
                 self._times.popitem(last=False)
         return False

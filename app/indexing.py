@@ -1,7 +1,7 @@
-"""Build the indexes of large lists in a thread of this process, and find those that pages want and no client declared.
+"""Build the indexes of large lists in a thread of this process, and find those that pages need and no client declared.
 
 Requests only read and count (`IndexDemand`). What is to be written is left to the thread, which starts as soon as there
-is work: an index that is wanted, a page that came often enough, an automatic index whose use was not noted for a day.
+is work: an unfinished index, a page that came often enough, an automatic index whose use was not noted for a day.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _MAX_WAITING: Final = 1_000
 class Indexing:
     """The index builder of one process. Without *builds* nothing is built here (setting `index_builder`).
 
-    With *automatic* it also wants indexes for pages that are read often, and drops those that are not used any more
+    With *automatic* it also creates indexes for pages that are read often, and drops those that are not used any more
     (setting `automatic_indexes`). *derived* has the derived lists (`app.kinds.Kinds`), also those that plugins add.
     """
 
@@ -44,33 +44,33 @@ class Indexing:
         self._demand = IndexDemand()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._wanted: set[tuple[str, IndexDefinition]] = set()
-        self._used: dict[bytes, Index] = {}
+        self._missing: set[tuple[str, IndexDefinition]] = set()
+        self._in_use: dict[bytes, Index] = {}
         self._has_work = False
         self._looked_at = time.monotonic()
 
     def notice(self, page: Page, snapshot: Snapshot) -> None:
         """Start the builder if a page that was read has work for it."""
-        has_work = any(index.is_wanted for index in snapshot.indexes)
+        has_work = any(index.is_building for index in snapshot.indexes)
         if self._automatic:
             has_work |= self._notice_automatic(page, snapshot) or time.monotonic() > self._looked_at + _DAY_SECONDS
         if has_work:
             self.start()
 
     def _notice_automatic(self, page: Page, snapshot: Snapshot) -> bool:
-        """Return whether a page wants an index to be created, or used one whose last noted use is a day ago."""
-        used = automatic_index_of(page, snapshot)
-        if used is not None and used.since < _now_ms() - _DAY_SECONDS * 1000:
+        """Return whether a page needs an index to be created, or used one whose last noted use is a day ago."""
+        index = automatic_index_of(page, snapshot)
+        if index is not None and index.since < _now_ms() - _DAY_SECONDS * 1000:
             with self._lock:
-                if len(self._used) < _MAX_WAITING:
-                    self._used[used.prefix] = used
+                if len(self._in_use) < _MAX_WAITING:
+                    self._in_use[index.prefix] = index
             return True
         definition = missing_index(page, snapshot)
         if definition is None or not self._demand.count((page.list, definition), time.monotonic()):
             return False
         with self._lock:
-            if len(self._wanted) < _MAX_WAITING:
-                self._wanted.add((page.list, definition))
+            if len(self._missing) < _MAX_WAITING:
+                self._missing.add((page.list, definition))
         return True
 
     def start(self) -> None:
@@ -107,10 +107,10 @@ class Indexing:
             if not self._has_work:
                 self._thread = None
                 return None
-            wanted, used = self._wanted, self._used
-            self._has_work, self._wanted, self._used = False, set(), {}
+            missing, in_use = self._missing, self._in_use
+            self._has_work, self._missing, self._in_use = False, set(), {}
             self._looked_at = time.monotonic()
-        return wanted, used.values()
+        return missing, in_use.values()
 
 
 def _now_ms() -> int:

@@ -165,7 +165,7 @@ class TimedStorage:
             return self._storage.purge(lists, keep, before, plugins)
 
     def build_indexes(self, report: Callable[[str], None], pause_seconds: float = 0, *, retry: bool = False) -> None:
-        """Build all indexes that are wanted."""
+        """Build all unfinished indexes."""
         self._storage.build_indexes(report, pause_seconds, retry=retry)
 
     def change_automatic_indexes(

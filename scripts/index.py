@@ -12,10 +12,10 @@ _INTERVAL_SECONDS: Final = 5.0
 
 
 @click.command("index", cls=Command)
-@click.option("--watch", is_flag=True, help="Do not end, but look for wanted indexes every 5 seconds.")
+@click.option("--watch", is_flag=True, help="Do not end, but look for unfinished indexes every 5 seconds.")
 @click.pass_context
 def command(context: click.Context, *, watch: bool) -> int:
-    """Build all indexes that are wanted, and try again those that were refused.
+    """Build all unfinished indexes, and try again those that were refused.
 
     The command may be stopped at any time, and started again.
     """

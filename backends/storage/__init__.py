@@ -295,7 +295,7 @@ class Storage(Protocol):
         """
 
     def build_indexes(self, report: Callable[[str], None], pause_seconds: float = 0, *, retry: bool = False) -> None:
-        """Build all indexes that are wanted, and with *retry* those that were refused; *report* each that is built.
+        """Build all unfinished indexes, and with *retry* those that were refused; *report* each that is built.
 
         Commits after every 100 objects, then pauses. Another builder may run at the same time.
         """

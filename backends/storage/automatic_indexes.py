@@ -1,6 +1,6 @@
-"""Create the indexes that pages of large lists want, and drop those that no page has used for a month.
+"""Create the indexes that pages of large lists need, and drop those that no page has used for a month.
 
-All of it is decided under the lock of the list, so that several processes that want the same index make one, and a list
+All of it is decided under the lock of the list, so that an index that several processes create exists once, and a list
 whose collection was deleted meanwhile gets none. An index of a derived list is created under the locks of all lists of
 its bucket (`backends.storage.index_writes` says why).
 """
@@ -37,11 +37,11 @@ class AutomaticIndexes(Maintenance):
             if has_room(definition, clock.count, writer.indexes.of(name)):
                 writer.indexes.create(name, definition, AUTOMATIC)
 
-    def touch(self, used: Index) -> None:
+    def touch(self, in_use: Index) -> None:
         """Note that an index is in use, if it still exists."""
         with self._transaction() as writer:
-            for index in self._lock(writer, used.list):
-                if (index.prefix, index.origin) == (used.prefix, AUTOMATIC):
+            for index in self._lock(writer, in_use.list):
+                if (index.prefix, index.origin) == (in_use.prefix, AUTOMATIC):
                     writer.indexes.touch(index)
 
     def drop_unused(self, now: int) -> None:

@@ -60,7 +60,7 @@ def _reason_without_index(page: Page, indexes: Collection[Index]) -> str:
     if not may_use_index(page):
         return "timestamp"
     would_serve = [index for index in indexes if choose(page, [replace(index, state=READY)]) is not None]
-    if any(index.is_wanted for index in would_serve):
+    if any(index.is_building for index in would_serve):
         return "building"
     for state in (LONG, REFUSED):
         if any(index.state == state for index in would_serve):

@@ -12,7 +12,7 @@ from time import sleep
 from typing import Final
 
 from backends.storage.index_statements import select_lists
-from backends.storage.indexes import REFUSED, WANTED, WANTED_LONG, Index, duplicates
+from backends.storage.indexes import BUILDING, BUILDING_LONG, REFUSED, Index, duplicates
 from backends.storage.maintenance import Maintenance
 from backends.storage.tables import indexes
 
@@ -24,14 +24,14 @@ class IndexBuilder(Maintenance):
     """Builds indexes."""
 
     def run(self, report: Callable[[str], None], pause_seconds: float, *, retry: bool) -> None:
-        """Build all indexes that are wanted, and with *retry* those that were refused; report those that are built.
+        """Build all unfinished indexes, and with *retry* those that were refused; report those that are built.
 
         Between two steps it pauses, so that writers get the lock of the list.
         """
-        states = [WANTED, WANTED_LONG, *([REFUSED] if retry else [])]
+        states = [BUILDING, BUILDING_LONG, *([REFUSED] if retry else [])]
         with self._read_session() as session:
-            wanted = session.connection.execute(select_lists(indexes.c.state.in_(states))).scalars().all()
-        for name in wanted:
+            lists = session.connection.execute(select_lists(indexes.c.state.in_(states))).scalars().all()
+        for name in lists:
             done: str | None = None
             while (following := self._step(name, done, report, retry=retry and done is None)) is not None:
                 done = following
@@ -47,14 +47,14 @@ class IndexBuilder(Maintenance):
                 return None
             if retry:
                 writer.indexes.retry(name)
-            before = [index.done for index in writer.indexes.of(name) if index.is_wanted]
+            before = [index.done for index in writer.indexes.of(name) if index.is_building]
             if not before or done not in (None, min(before)):
                 return None
             step = writer.indexes.build(name, STEP)
         for index in step.indexes:
-            if not index.is_wanted:
+            if not index.is_building:
                 report(describe(index))
-        return min((index.done for index in step.indexes if index.is_wanted), default=None)
+        return min((index.done for index in step.indexes if index.is_building), default=None)
 
 
 def describe(index: Index) -> str:

@@ -52,7 +52,7 @@ def missing_index(page: Page, snapshot: Snapshot) -> IndexDefinition | None:
     if not page.limit or page.unless_timestamp == clock.last_modified or _is_poll(page):
         return None
     indexes = [index for index in snapshot.indexes if index.list == page.list]
-    existing = [replace(index, state=READY) if index.is_wanted else index for index in indexes]
+    existing = [replace(index, state=READY) if index.is_building else index for index in indexes]
     if choose(page, existing) is not None:
         return None
     definition = suggest(page)

@@ -38,14 +38,14 @@ from backends.storage.index_statements import IndexStatements
 from backends.storage.index_terms import terms_of
 from backends.storage.indexes import (
     AUTOMATIC,
+    BUILDING,
+    BUILDING_LONG,
     DECLARED,
     KEY_SLOTS,
     LONG,
     READY,
     REFUSED,
     UNIQUE,
-    WANTED,
-    WANTED_LONG,
     Index,
     IndexDefinition,
 )
@@ -142,15 +142,15 @@ class IndexWrites:
         missing = [definition for definition in definitions if definition not in {index.definition for index in kept}]
         self._by_list[name] = tuple(kept)
         for definition in missing:
-            self.create(name, definition, DECLARED, READY if starts else WANTED)
+            self.create(name, definition, DECLARED, READY if starts else BUILDING)
         if missing and not starts:
             self.build(name, BUILT_AT_ONCE, only_whole=True)
 
     def wants_builder(self, lists: Iterable[str]) -> bool:
         """Return whether an index of some lists is left to the index builder."""
-        return any(index.is_wanted for name in lists for index in self.of(name))
+        return any(index.is_building for name in lists for index in self.of(name))
 
-    def create(self, name: str, definition: IndexDefinition, origin: str, state: str = WANTED) -> bool:
+    def create(self, name: str, definition: IndexDefinition, origin: str, state: str = BUILDING) -> bool:
         """Create an index of a locked list; return whether there was room for it."""
         used = {index.slot for index in self.of(name)}
         slot = next((slot for slot in definition.slots if slot not in used), None)
@@ -168,19 +168,19 @@ class IndexWrites:
 
         Fewer, if they reach `MAX_BYTES` before.
         """
-        wanted = [index for index in self.of(name) if index.is_wanted]
-        if not wanted:
+        unfinished = [index for index in self.of(name) if index.is_building]
+        if not unfinished:
             return Step((), 0)
-        bucket, done = bucket_of(name), min(index.done for index in wanted)
+        bucket, done = bucket_of(name), min(index.done for index in unfinished)
         values = {"of_bucket": bucket, "first": done or f"{name}/", "last": f"{name}0", "many": many + 1}
         following = self._statements.objects.rows(self._session, {**values, "max_bytes": MAX_BYTES})
         rows = [row for row in following[:many] if row[2] is not None]
         is_last = len(rows) == len(following)
         if only_whole and not is_last:
-            return Step(tuple(wanted), 0)
+            return Step(tuple(unfinished), 0)
         batch = [(uri, loads(text)) for uri, in_list, text in rows if in_list == name]
         self._mark_cut(name, self._set_entries(name, batch))
-        slots = {index.slot for index in wanted}
+        slots = {index.slot for index in unfinished}
         for index in [index for index in self.of(name) if index.slot in slots]:
             if is_last:
                 self._finish(index)
@@ -215,7 +215,7 @@ class IndexWrites:
 
     def _finish(self, index: Index) -> None:
         """End the building of an index; a unique one is refused if two objects have the same values."""
-        state, done = (LONG if index.state == WANTED_LONG else READY), ""
+        state, done = (LONG if index.state == BUILDING_LONG else READY), ""
         if index.definition.kind == UNIQUE:
             values = {"of_bucket": bucket_of(index.list), "low": index.prefix, "high": end_of(index.prefix)}
             duplicates = self._statements.duplicates[index.slot].rows(self._session, values)
@@ -230,19 +230,19 @@ class IndexWrites:
             del self._by_list[name]
         slots = {index.slot for index in indexes}
         for index in [index for index in self.of(name) if index.slot in slots]:
-            if index.state in (READY, WANTED):
-                self._change(index, state=LONG if index.state == READY else WANTED_LONG)
+            if index.state in (READY, BUILDING):
+                self._change(index, state=LONG if index.state == READY else BUILDING_LONG)
 
     def retry(self, name: str) -> None:
         """Build the refused indexes of a locked list again."""
         for index in self.of(name):
             if index.state == REFUSED:
-                self._change(index, state=WANTED, done="")
+                self._change(index, state=BUILDING, done="")
 
     def rebuild(self, name: str) -> None:
         """Have all indexes of a locked list built again: keys are no longer those of the objects."""
         for index in self.of(name):
-            self._change(index, state=WANTED, done="")
+            self._change(index, state=BUILDING, done="")
 
     def touch(self, index: Index) -> None:
         """Note that an automatic index is in use."""

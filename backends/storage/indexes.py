@@ -13,10 +13,10 @@ from backends.storage.selections import Order
 DECLARED, AUTOMATIC = "declared", "auto"
 """The origins of an index: a client declared it on the collection, or the service made it."""
 
-WANTED, WANTED_LONG, READY, LONG, REFUSED = "wanted", "wanted-long", "ready", "long", "refused"
+BUILDING, BUILDING_LONG, READY, LONG, REFUSED = "building", "building-long", "ready", "long", "refused"
 """The states of an index.
 
-- `wanted`: objects may be without their key or terms; the index builder adds them. `wanted-long`: it will be `long`.
+- `building`: objects may lack their key or terms, which the index builder adds. `building-long`: it will be `long`.
 - `ready`: every living object has its key, or its terms.
 - `long`: as `ready`, but a value was so long that its key was cut: the keys are no longer in the order of the values.
 - `refused`: two objects have the same values in a unique index.
@@ -103,9 +103,9 @@ class Index:
         return self.state in (READY, LONG)
 
     @property
-    def is_wanted(self) -> bool:
+    def is_building(self) -> bool:
         """Return whether the index is being built."""
-        return self.state in (WANTED, WANTED_LONG)
+        return self.state in (BUILDING, BUILDING_LONG)
 
 
 def duplicates(index: Index) -> Sequence[str]:

@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 from app import index_demand
 from app.settings import load
 from backends.storage import index_builder, index_suggestions, index_writes
-from backends.storage.indexes import READY, WANTED, read_definition
+from backends.storage.indexes import BUILDING, READY, read_definition
 from backends.storage.tables import indexes
 from tests.api.conftest import ClientMaker
 from tests.api.test_indexes import BUCKET, COLLECTION, LIST, declare, expect_right_keys, fill
@@ -151,7 +151,7 @@ def test_several_processes_make_one_index_and_none_for_a_deleted_collection(larg
     deleted = definitions(large)
     storage.change_automatic_indexes(wanted, (), 0)
 
-    assert states == [(FIELDS, WANTED)]
+    assert states == [(FIELDS, BUILDING)]
     assert deleted == definitions(large) == []
 
 
@@ -183,7 +183,7 @@ def test_a_collection_that_is_deleted_while_its_index_is_built_leaves_nothing(
     storage.change_automatic_indexes([(LIST, read_definition(FIELDS))], (), 0)
     storage.build_indexes(lambda line: None)
 
-    assert (pauses, definitions(large)) == ([[(FIELDS, WANTED)]], [])
+    assert (pauses, definitions(large)) == ([[(FIELDS, BUILDING)]], [])
 
 
 def test_pages_that_the_client_has_want_no_index(large: Client) -> None:

@@ -71,7 +71,7 @@ def test_an_index_that_is_being_built_or_long_is_a_reason(collection: Client) ->
     collection.put(f"{LIST}/long", {"status": "active", "count": "x" * 2_000})
     long = explain(collection, "status=active&_sort=-count")
     with _storage(collection).writing.begin() as connection:
-        connection.exec_driver_sql("UPDATE indexes SET state = 'wanted'")
+        connection.exec_driver_sql("UPDATE indexes SET state = 'building'")
     building = explain(collection, "status=active&_sort=-count&_limit=3")
 
     assert (long["index"], long["reason"], long["suggestion"]) == (None, "long", None)

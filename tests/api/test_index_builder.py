@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from backends.storage import index_builder, index_writes
-from backends.storage.indexes import READY, REFUSED, WANTED
+from backends.storage.indexes import BUILDING, READY, REFUSED
 from tests.api.conftest import ClientMaker
 from tests.api.test_indexes import BUCKET, COLLECTION, LIST, declare, expect_right_keys, fill
 from tests.support.client import Client
@@ -66,7 +66,7 @@ def test_a_builder_continues_where_another_one_ended(large: Client, monkeypatch:
     large.delete(f"{LIST}/r1")
     lines = build(large)
 
-    assert (halfway, expect_right_keys(large)) == ([(FIELDS, WANTED)], [(FIELDS, READY)])
+    assert (halfway, expect_right_keys(large)) == ([(FIELDS, BUILDING)], [(FIELDS, READY)])
     assert lines == [f"{LIST}: {FIELDS}: ready"]
     assert [record["id"] for record in large.get(path).data] == [
         "r3",
@@ -171,7 +171,7 @@ def test_no_request_fails_where_the_builder_cannot_be_started(
         patched.setattr("app.indexing.threading.Thread.start", refuse)
         declare(building, {"fields": ["status"]})
         assert building.get(f"{LIST}?status=s1").status == 200
-    assert expect_right_keys(building) == [('{"fields":["status"]}', WANTED)]
+    assert expect_right_keys(building) == [('{"fields":["status"]}', BUILDING)]
     building.get(f"{LIST}?status=s1")
     building.app.extensions["kinto"].indexing.join()
 
@@ -203,6 +203,6 @@ def test_few_large_objects_are_a_large_list_too(client_with: ClientMaker, monkey
     before = expect_right_keys(client)
     build(client)
 
-    assert before == [('{"fields":["status"]}', WANTED)]
+    assert before == [('{"fields":["status"]}', BUILDING)]
     assert expect_right_keys(client) == [('{"fields":["status"]}', READY)]
     assert len(pauses) == 3

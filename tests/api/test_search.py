@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from backends.storage import index_builder, index_writes
-from backends.storage.indexes import READY, WANTED
+from backends.storage.indexes import BUILDING, READY
 from tests.api.test_index_builder import build, large
 from tests.api.test_indexes import LIST, _storage, collection, declare, expect_right_keys, fill
 from tests.support.client import Client
@@ -203,7 +203,7 @@ def test_words_are_found_before_and_after_their_index_is_built(large: Client) ->
     states = expect_right_keys(large)
     build(large)
 
-    assert {state for _, state in states} == {WANTED}
+    assert {state for _, state in states} == {BUILDING}
     assert {state for _, state in expect_right_keys(large)} == {READY}
     assert [collection_state(large, query) for query in queries] == before
     assert [count for count, _ in before] == ["21", "1", "1"]

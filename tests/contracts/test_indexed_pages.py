@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from backends.codec import dumps
 from backends.storage import OPERATORS, Change, Filter, IndexDefinition, Move, Order, Page, Selection, Storage, Stored
 from backends.storage.index_plans import IndexPlan
-from backends.storage.indexes import FIELDS, LONG, READY, UNIQUE, WANTED
+from backends.storage.indexes import BUILDING, FIELDS, LONG, READY, UNIQUE
 from backends.storage.plans import choose
 from tests.contracts.test_filters import operand
 from tests.support import model
@@ -110,13 +110,13 @@ class List:
             transaction.write(changes, ())
 
     def set_states(self, state: str) -> None:
-        """Set the state of all indexes, or build those that are wanted."""
+        """Set the state of all indexes, or build the unfinished ones."""
         with self.storage.transaction() as transaction:
             transaction.lock((LIST,))
             for index in transaction.indexes.of(LIST):
-                if state == WANTED or index.state == WANTED:
+                if state == BUILDING or index.state == BUILDING:
                     transaction.indexes._change(index, state=state)
-            if state != WANTED:
+            if state != BUILDING:
                 transaction.indexes.build(LIST, 100)
 
     def redeclare(self, defined: Sequence[IndexDefinition]) -> None:
@@ -168,7 +168,7 @@ def test_pages_by_an_index_are_those_without_one(storage: Storage, data: st.Data
         "nothing": lambda: None,
         "gone": lambda: there.redeclare(()),
         "new": lambda: there.redeclare(defined),
-        "building": lambda: there.set_states(WANTED),
+        "building": lambda: there.set_states(BUILDING),
         "built": lambda: there.set_states(READY),
     }
     between = cycle([happens[name] for name in data.draw(st.lists(st.sampled_from(list(happens)), min_size=1))])

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sqlalchemy import ARRAY, Text, bindparam, func, select
 
 from backends.storage import Filter, IndexDefinition, Order, Page, Storage
-from backends.storage.indexes import CONTAINS, FIELDS, READY, TEXT, WANTED
+from backends.storage.indexes import BUILDING, CONTAINS, FIELDS, READY, TEXT
 from backends.storage.plans import choose
 from backends.storage.term_plans import TermPlan
 from backends.storage.words import MAX_LENGTH, pattern_of, words_of
@@ -97,7 +97,7 @@ def test_pages_by_terms_are_those_without_them(storage: Storage, data: st.DataOb
     happens = {
         "nothing": lambda: None,
         "new": lambda: there.redeclare(defined),
-        "building": lambda: there.set_states(WANTED),
+        "building": lambda: there.set_states(BUILDING),
         "built": lambda: there.set_states(READY),
     }
     between = cycle([happens[name] for name in data.draw(st.lists(st.sampled_from(list(happens)), min_size=1))])

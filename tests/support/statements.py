@@ -23,7 +23,7 @@ EXCEPTIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "SqlStorage.read_accessible": ("bucket",),  # GET /permissions: what somebody holds anywhere
     "SqlStorage.purge": ("bucket", "intervals"),
     "SqlStorage.flush": ("bucket", "intervals"),
-    "SqlStorage.build_indexes": ("bucket",),  # it looks for the lists whose indexes are wanted
+    "SqlStorage.build_indexes": ("bucket",),  # it looks for lists with unfinished indexes
     "SqlStorage.change_automatic_indexes": ("bucket",),  # it looks for the lists with unused ones
     "Writer.holdings_of": ("bucket",),  # what deleted users and groups hold is in all buckets
     "Writer.user_holdings": ("bucket",),  # what a user to forget holds is in all buckets

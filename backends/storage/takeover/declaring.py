@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 
 from backends.codec import loads
 from backends.storage.index_keys import new_prefix
-from backends.storage.indexes import DECLARED, WANTED, IndexDefinition
+from backends.storage.indexes import BUILDING, DECLARED, IndexDefinition
 from backends.storage.tables import indexes
 from backends.storage.takeover_options import Takeover
 
@@ -40,5 +40,5 @@ def _index_rows(bucket: str, name: str, definitions: Sequence[IndexDefinition], 
         used = {row["slot"] for row in rows}
         slot = next(slot for slot in definition.slots if slot not in used)
         row = {"bucket": bucket, "list": name, "slot": slot, "prefix": new_prefix().hex(), "origin": DECLARED}
-        rows.append(row | {"definition": definition.text(), "state": WANTED, "done": "", "since": now})
+        rows.append(row | {"definition": definition.text(), "state": BUILDING, "done": "", "since": now})
     return rows

@@ -56,7 +56,7 @@ def take_over(
     be taken over, when Kinto wrote after a takeover, and when both sides have data.
     """
     with migrating(engine, report, CORE, dry_run=dry_run) as (connection, create):
-        if not _is_wanted(connection, report, options):
+        if not _must_take_over(connection, report, options):
             return False
         connection.exec_driver_sql(_SETTINGS)
         if not dry_run:
@@ -86,11 +86,11 @@ def _fill(connection: Connection, findings: Findings, options: Takeover, now: in
         report(f'{declared} declared indexes will be built by the servers, or by "kinto index".')
 
 
-def _is_wanted(connection: Connection, report: Report, options: Takeover) -> bool:
-    """Return whether a takeover is to be done. Raises SchemaError."""
+def _must_take_over(connection: Connection, report: Report, options: Takeover) -> bool:
+    """Return whether to take over. Raises SchemaError."""
     mark, installed = read_mark(connection), installed_version(connection) is not None
     if mark is not None:
-        return _is_wanted_again(connection, mark, report, options)
+        return _must_repeat(connection, mark, report, options)
     if options.again:
         raise SchemaError("Nothing has been taken over yet, so it cannot be done again. Nothing was changed.")
     if installed and not is_empty(connection):
@@ -103,7 +103,8 @@ def _is_wanted(connection: Connection, report: Report, options: Takeover) -> boo
     return True
 
 
-def _is_wanted_again(connection: Connection, mark: Mark, report: Report, options: Takeover) -> bool:
+def _must_repeat(connection: Connection, mark: Mark, report: Report, options: Takeover) -> bool:
+    """Return whether to take over once more, after the takeover of *mark*. Raises SchemaError."""
     if not options.again:
         expect_kinto_unchanged(connection, mark, fully=True)
         report(f"The data of Kinto were taken over at {mark.when} UTC.")

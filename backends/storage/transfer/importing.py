@@ -1,7 +1,7 @@
 """Write the entries of a dump in one writing transaction: into an empty storage, or as a new bucket of any storage.
 
 Nobody reads a row before the COMMIT, and after an error there is none. Objects have no keys and terms: their indexes
-are `wanted`, and the index builder adds these.
+are `building`, and the index builder adds these.
 
 A bucket that is new to a storage starts as one that a client creates: the list of buckets gives it a timestamp, at
 which its own permissions begin. What is in it keeps its timestamps. Where a bucket of this name was deleted, its lists
@@ -21,7 +21,7 @@ from backends.codec import dumps, loads
 from backends.storage import LIVING, Selection, bucket_of, list_of, read_bucket, write_buckets
 from backends.storage.dialect import Dialect
 from backends.storage.index_keys import new_prefix
-from backends.storage.indexes import WANTED, read_definition
+from backends.storage.indexes import BUILDING, read_definition
 from backends.storage.tables import clocks, documents, grants, indexes, members
 from backends.storage.transfer.entries import Entry, ListEntry, ObjectEntry, clock_row, document_row
 from backends.storage.transfer.mark import REFUSAL, is_marked
@@ -93,7 +93,7 @@ class Import:
             slot = next(slot for slot in read_definition(index.definition).slots if slot not in used)
             used.add(slot)
             place = bucket_of(entry.list), entry.list, slot
-            self._indexes.add((*place, new_prefix().hex(), index.definition, index.origin, WANTED, "", now))
+            self._indexes.add((*place, new_prefix().hex(), index.definition, index.origin, BUILDING, "", now))
 
     def _after_import(self, entry: ListEntry) -> ListEntry:
         """Return the list as it is after the import; a dump of some buckets has no clock of it, and the floor 0."""
