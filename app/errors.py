@@ -62,7 +62,7 @@ class Problem:
             return self.description
         return f"{self.name} in {self.location}: {self.description}"
 
-    def shortened(self) -> Problem:
+    def shorten(self) -> Problem:
         """Return the problem with its texts cut to `MAX_TEXT` characters."""
         name = shorten(self.name) if isinstance(self.name, str) else self.name
         return Problem(self.location, name, shorten(self.description), self.unlisted)
@@ -110,7 +110,7 @@ class Invalid(ApiError):
     error = "Invalid parameters"
 
     def __init__(self, *problems: Problem) -> None:
-        ordered = [problem.shortened() for problem in problems if not problem.unlisted]
+        ordered = [problem.shorten() for problem in problems if not problem.unlisted]
         ordered.sort(key=lambda problem: str(problem.name))
         unlisted = sum(problem.unlisted for problem in problems) + len(ordered[MAX_PROBLEMS:])
         if unlisted:

@@ -37,8 +37,13 @@ class KindHooks:
             return dict(old or {}), []
         return validate_data(kind, data, prefix=prefix)
 
-    def stored_attributes(self, uri: str, attributes: Data, slow_results: SlowResults) -> Data:  # noqa: ARG002  # a hook
-        """Return the attributes of *uri* as they are stored, with computations that take long from *slow_results*."""
+    def attributes_to_store(
+        self,
+        uri: str,  # noqa: ARG002  # a hook
+        attributes: Data,
+        slow_results: SlowResults,  # noqa: ARG002  # a hook
+    ) -> Data:
+        """Return the attributes of *uri* to store; computations that take long come from *slow_results*."""
         return attributes
 
     def writer(self, identity: Identity, object_id: str) -> str:  # noqa: ARG002  # a hook
@@ -155,7 +160,7 @@ class Route:
         """Return the ids of the path by name (`bucket_id`, ...)."""
         return {f"{kind.name}_id": object_id for kind, object_id in zip(self.kinds, self.ids, strict=False)}
 
-    def malformed_ancestor(self) -> tuple[Kind, str] | None:
+    def ancestor_with_invalid_id(self) -> tuple[Kind, str] | None:
         """Return kind and id of the outermost ancestor whose id is not valid (C-ERR-36)."""
         for kind, object_id in zip(self.kinds[:-1], self.ids, strict=False):
             if not kind.generator.match(object_id):
@@ -215,9 +220,9 @@ class Kinds:
         """Return the lists in the object *uri* of a kind."""
         return [f"{uri}/{plural}" for plural in self._children.get(kind.name, ())]
 
-    def derived_lists_in(self, uris: Iterable[str]) -> set[str]:
-        """Return the derived lists in the objects *uris*."""
-        return {f"{uri}/{plural}" for uri in uris for top, plural in self.derived if uri.split("/")[1::2] == [top]}
+    def derived_list_uris(self, parents: Iterable[str]) -> set[str]:
+        """Return the URIs of the derived lists in objects, which *parents* names by URI."""
+        return {f"{uri}/{plural}" for uri in parents for top, plural in self.derived if uri.split("/")[1::2] == [top]}
 
     def may_contain_groups(self, kind: Kind) -> bool:
         """Return whether there may be groups below objects of *kind*."""

@@ -31,7 +31,7 @@ def paginate(documents: Iterable[Document], query: Query) -> MatchingPage:
     tests = build_tests(query.filters)
     matching = [document for document in documents if matches(document, tests)]
     keyed = sorted(((sort_key(document, query.order), document) for document in matching), key=lambda pair: pair[0])
-    start = b"" if query.after is None else _joined(query.after[: len(query.order)], query.order)
+    start = b"" if query.after is None else _join_keys(query.after[: len(query.order)], query.order)
     following = tuple(document for key, document in keyed if key > start)
     return MatchingPage(following[: query.limit], len(matching), len(following) > query.limit)
 
@@ -48,10 +48,10 @@ def matches(document: Document, tests: Sequence[Test]) -> bool:
 
 def sort_key(document: Document, order: Sequence[Order]) -> bytes:
     """Return bytes that sort documents by *order*."""
-    return _joined([value_at(document, key.path) for key in order], order)
+    return _join_keys([value_at(document, key.path) for key in order], order)
 
 
-def _joined(values: Sequence[Json | Missing], order: Sequence[Order]) -> bytes:
+def _join_keys(values: Sequence[Json | Missing], order: Sequence[Order]) -> bytes:
     keys = zip(order, map(order_key, values), strict=True)
     return b"".join(reverse_key(bound) if key.descending else bound for key, bound in keys)
 

@@ -101,11 +101,11 @@ def unsupported_type(method: str, content_type: str | None, *, has_body: bool) -
     body_type, types = media_type(content_type), _BODY_TYPES.get(method)
     if types and body_type and body_type not in types:
         names = [name for name in types if name != PATCH_TYPE]
-        return _unsupported(f"Content-Type header should be one of {names}")
+        return _unsupported_type(f"Content-Type header should be one of {names}")
     if has_body and (types or is_json(body_type)) and not is_charset(name := charset(content_type)):
-        return _unsupported(f"The charset {name[:40]!r} is not supported.")
+        return _unsupported_type(f"The charset {name[:40]!r} is not supported.")
     return None
 
 
-def _unsupported(description: str) -> UnsupportedType:
+def _unsupported_type(description: str) -> UnsupportedType:
     return UnsupportedType(Problem("header", "Content-Type", description))

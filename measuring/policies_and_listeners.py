@@ -47,14 +47,14 @@ def time_listener(listener: Listener, observe: Observer) -> Listener:
         if notify is None:
             return None
 
-        def notify_timed(*event: Any) -> None:
+        def notify_and_time(*event: Any) -> None:
             start = time.perf_counter()
             try:
                 notify(*event)
             finally:
                 observe(Notification(listener.name, time.perf_counter() - start))
 
-        return notify_timed
+        return notify_and_time
 
     return replace(
         listener,

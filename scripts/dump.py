@@ -15,7 +15,7 @@ from app.factory import create_service
 from app.service import Service
 from backends.storage.sql import SqlStorage
 from backends.storage.transfer.entries import Export
-from backends.storage.transfer.rows import counted
+from backends.storage.transfer.rows import report_progress
 from scripts.command import FAILED, Command, log, settings_of
 from scripts.dump_files import STANDARD_STREAM, create_dump
 from scripts.progress import show_progress
@@ -69,7 +69,7 @@ def _dump(service: Service, file: str, uris: list[str], *, with_secrets: bool) -
         )
         total = None if uris else export.count()
         with create_dump(file) as stream, show_progress("objects dumped", total) as note:
-            for line in counted(lines, note):
+            for line in report_progress(lines, note):
                 stream.write(line)
     if export.orphans:
         log.warning("%d permission(s) and membership(s) of no object were left out: see kinto check.", export.orphans)

@@ -42,7 +42,7 @@ def create_dump(name: str) -> Iterator[IO[bytes]]:
     part = Path(name + _PART)
     try:
         with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            with _compressed(file, name) as stream:
+            with _compressing_stream(file, name) as stream:
                 yield stream
             file.flush()
             os.fsync(file.fileno())
@@ -54,7 +54,7 @@ def create_dump(name: str) -> Iterator[IO[bytes]]:
 
 
 @contextmanager
-def _compressed(file: IO[bytes], name: str) -> Iterator[IO[bytes]]:
+def _compressing_stream(file: IO[bytes], name: str) -> Iterator[IO[bytes]]:
     if name.endswith(".zst"):
         compressor = zstandard.ZstdCompressor(write_checksum=True)
         with compressor.stream_writer(file, closefd=False) as stream:
@@ -70,13 +70,13 @@ def _compressed(file: IO[bytes], name: str) -> Iterator[IO[bytes]]:
 def open_dump(name: str) -> Iterator[Iterator[bytes]]:
     """Yield the lines of a file, or of standard input, decompressed if needed. Raises OSError, Damaged."""
     if name == STANDARD_STREAM:
-        yield _lines(_decompressed(io.BufferedReader(cast(io.RawIOBase, sys.stdin.buffer))))
+        yield _lines(_decompressing_stream(io.BufferedReader(cast(io.RawIOBase, sys.stdin.buffer))))
         return
     with Path(name).open("rb") as file:
-        yield _lines(_decompressed(file))
+        yield _lines(_decompressing_stream(file))
 
 
-def _decompressed(file: io.BufferedReader) -> IO[bytes]:
+def _decompressing_stream(file: io.BufferedReader) -> IO[bytes]:
     beginning = file.peek(len(_ZSTANDARD))
     if beginning.startswith(_ZSTANDARD):
         reader = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)

@@ -17,7 +17,7 @@ from backends.storage.sql import SqlStorage
 from backends.storage.tables import metadata
 from backends.storage.transfer.entries import Entry, ObjectEntry
 from backends.storage.transfer.importing import BucketImport, Import
-from backends.storage.transfer.rows import counted
+from backends.storage.transfer.rows import report_progress
 from scripts.command import FAILED, READONLY, Command, log, settings_of
 from scripts.dump_files import Damaged, open_dump
 from scripts.progress import show_progress
@@ -65,7 +65,7 @@ def _load(service: Service, file: str, into: str | None, bucket: str | None) -> 
         return FAILED
     reader = Reader(service.kinds)
     with open_dump(file) as lines, show_progress("lines loaded") as note:
-        entries = reader.entries(counted(lines, note))
+        entries = reader.entries(report_progress(lines, note))
         if into is None:
             objects = _import_all(service, storage, entries)
         else:

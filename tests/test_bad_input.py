@@ -292,12 +292,12 @@ broken = st.one_of(
 )
 
 
-def _encoded(value: Any) -> bytes:
+def _encode(value: Any) -> bytes:
     """Return JSON with all that the standard library lets through: NaN, lone surrogates."""
     return json.dumps(value).encode()
 
 
-bodies = st.one_of(envelopes.map(_encoded), patches.map(_encoded), values.map(_encoded), broken)
+bodies = st.one_of(envelopes.map(_encode), patches.map(_encode), values.map(_encode), broken)
 paths = st.sampled_from((*LISTS, *OBJECTS, *PAGES))
 
 
@@ -322,7 +322,7 @@ def test_a_json_patch_is_applied_or_refused_whatever_it_holds(apps: list[Flask],
     """C-OBJ-35, C-OBJ-36, C-OBJ-37."""
     for app in apps:
         expect_sane(
-            send(app, "PATCH", path, body=_encoded(patch), headers={"Content-Type": TYPES[2] + "; charset=utf-8"})
+            send(app, "PATCH", path, body=_encode(patch), headers={"Content-Type": TYPES[2] + "; charset=utf-8"})
         )
 
 
@@ -332,8 +332,8 @@ def test_a_schema_and_its_records_are_stored_or_refused_whatever_they_hold(
     apps: list[Flask], schema: Any, record: Any
 ) -> None:
     for app in apps:
-        changed = send(app, "PUT", "/buckets/b/collections/strict", body=_encoded({"data": {"schema": schema}}))
-        created = send(app, "POST", "/buckets/b/collections/strict/records", body=_encoded({"data": record}))
+        changed = send(app, "PUT", "/buckets/b/collections/strict", body=_encode({"data": {"schema": schema}}))
+        created = send(app, "POST", "/buckets/b/collections/strict/records", body=_encode({"data": record}))
 
         expect_sane(changed)
         expect_sane(created)
@@ -550,7 +550,7 @@ def test_members_of_a_batch_are_answered_one_by_one_whatever_they_are(
     apps: list[Flask], sent: list[Any], origin: dict[str, str]
 ) -> None:
     for app in apps:
-        answer = send(app, "POST", "/batch", body=_encoded({"requests": sent}), headers=origin)
+        answer = send(app, "POST", "/batch", body=_encode({"requests": sent}), headers=origin)
 
         expect_sane(answer)
         for entry in answer.json.get("responses", []):
@@ -571,7 +571,7 @@ def test_members_of_a_batch_are_answered_one_by_one_whatever_they_are(
 )
 def test_a_batch_is_run_or_refused_whatever_its_shape(apps: list[Flask], body: Any) -> None:
     for app in apps:
-        expect_sane(send(app, "POST", "/batch", body=_encoded(body)))
+        expect_sane(send(app, "POST", "/batch", body=_encode(body)))
 
 
 RECORD, RECORDS = OBJECTS[3], LISTS[3]

@@ -35,10 +35,11 @@ def own_object_id(operation: Operation) -> str | None:
 
 
 def expect_parent(route: Route, working_set: WorkingSet) -> None:
-    """Raise UnknownParent for a malformed ancestor id, or for a missing parent if the kind requires one first."""
-    malformed = route.malformed_ancestor()
-    if malformed:
-        raise UnknownParent(malformed[0].name, malformed[1])
+    """Raise UnknownParent for an invalid id of an ancestor, or for a missing parent if the kind requires one first."""
+    ancestor = route.ancestor_with_invalid_id()
+    if ancestor:
+        kind, object_id = ancestor
+        raise UnknownParent(kind.name, object_id)
     parent = route.parent
     if route.kind.must_have_parent and parent and working_set.living(parent.uri) is None:
         raise UnknownParent(parent.kind.name, parent.id)

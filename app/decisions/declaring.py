@@ -28,12 +28,12 @@ def index_changes(effect: Effect) -> Iterator[tuple[str, tuple[IndexDefinition, 
     """
     if not effect.kind.indexed_lists or effect.new.deleted:
         return
-    before, after = _declared(effect.old), _declared(effect.new)
+    before, after = _indexes_of(effect.old), _indexes_of(effect.new)
     if before != after:
         for name in effect.kind.indexed_lists:
             yield f"{effect.new.uri}/{name}", after
 
 
-def _declared(stored: Stored | None) -> tuple[IndexDefinition, ...]:
+def _indexes_of(stored: Stored | None) -> tuple[IndexDefinition, ...]:
     """Return the indexes of an object. Only a document with the attribute is decoded."""
     return index_definitions(stored.data()) if stored is not None and _MEMBER in stored.text else ()

@@ -95,7 +95,7 @@ def save(operation: Operation, working_set: WorkingSet, rules: Rules, draft: Dra
         working_set.now,
         rules,
     )
-    attributes = kind.hooks.stored_attributes(uri, draft.attributes, working_set.slow_results)
+    attributes = kind.hooks.attributes_to_store(uri, draft.attributes, working_set.slow_results)
     document = {**attributes, "id": object_id, "last_modified": timestamp}
     if rules.schema_validation:
         document = _validate(operation, working_set, document)

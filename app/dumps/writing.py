@@ -98,13 +98,13 @@ def _intervals(entry: ObjectEntry) -> dict[str, Json]:
             permissions.setdefault(permission, {})[principal] = since
     return {
         "permissions": permissions,
-        "former_permissions": _list_ended(entry.grants),
+        "former_permissions": _former_intervals(entry.grants),
         "members": {user: since for user, since, until in entry.members if until == LIVING},
-        "former_members": _list_ended(entry.members),
+        "former_members": _former_intervals(entry.members),
     }
 
 
-def _list_ended(intervals: Iterable[Grant | Membership]) -> list[Any]:
+def _former_intervals(intervals: Iterable[Grant | Membership]) -> list[Any]:
     return [list(interval) for interval in intervals if interval.until != LIVING]
 
 

@@ -237,9 +237,9 @@ def _nodes(root: Json, targets: Mapping[int, Sequence[Json]]) -> list[_Node]:
     number_all([root])
     while len(nodes) < len(schemas):
         schema = schemas[len(nodes)]
-        named = {name: inner for name, inner in _named(schema, "properties") if isinstance(inner, dict)}
-        here = _listed(schema, _HERE), (inner for keyword in _HERE_BY_NAME for _, inner in _named(schema, keyword))
-        by_pattern = (inner for _, inner in _named(schema, "patternProperties"))
+        named = {name: inner for name, inner in _mapping(schema, "properties").items() if isinstance(inner, dict)}
+        here = _subschemas(schema, _HERE), *(_mapping(schema, keyword).values() for keyword in _HERE_BY_NAME)
+        by_pattern = _mapping(schema, "patternProperties").values()
         tuples = [each for each in map(schema.get, ("prefixItems", "items")) if isinstance(each, list)]
         anything = [_ANYTHING] if schema.get("uniqueItems") is True else []
         nodes.append(
@@ -284,14 +284,14 @@ def _comparison(named: Json) -> int:
     return sum(_NUMBER if isinstance(value, int | float) else 1 for value in values)
 
 
-def _listed(schema: Json, keywords: Iterable[str]) -> Iterator[Json]:
+def _subschemas(schema: Json, keywords: Iterable[str]) -> Iterator[Json]:
     """Yield the subschemas of keywords whose value is a subschema or a list of them."""
     for keyword in keywords:
         value = schema.get(keyword)
         yield from value if isinstance(value, list) else (value,)
 
 
-def _named(schema: Json, keyword: str) -> Iterable[tuple[str, Json]]:
-    """Return names and subschemas of a keyword whose value is a mapping of them."""
+def _mapping(schema: Json, keyword: str) -> Mapping[str, Json]:
+    """Return the subschemas by name of a keyword whose value is such a mapping."""
     value = schema.get(keyword)
-    return value.items() if isinstance(value, dict) else ()
+    return value if isinstance(value, dict) else {}

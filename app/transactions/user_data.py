@@ -100,7 +100,7 @@ def _prepare(
     """Look up the holdings of a user, lock their lists, and look them up again. Raises Unlocked and Outdated."""
     first_plan = plan_deletion(service, principal, transaction.user_holdings(principal))
     roots = _with_lists(service, first_plan.deletions)
-    clocks = transaction.lock(first_plan.lists | lists | service.kinds.derived_lists_in(roots), roots)
+    clocks = transaction.lock(first_plan.lists | lists | service.kinds.derived_list_uris(roots), roots)
     plan = plan_deletion(service, principal, transaction.user_holdings(principal))
     transaction.expect_locked(plan.lists)
     snapshot = Snapshot(clocks=clocks)

@@ -42,7 +42,7 @@ def with_locked_bucket(
 
     def attempt(lists: frozenset[str]) -> _Result:
         with service.transaction() as transaction:
-            transaction.lock({list_of(bucket)} | lists | service.kinds.derived_lists_in((bucket,)), (bucket,))
+            transaction.lock({list_of(bucket)} | lists | service.kinds.derived_list_uris((bucket,)), (bucket,))
             clocks = transaction.read(Selection(bucket, cascade_roots=(bucket,))).clocks
             result = act(transaction, _objects_of(transaction.read, bucket, sorted(clocks)))
         return result

@@ -91,7 +91,7 @@ class WriteBatch(WriteTransaction):
         """Lock the lists that the operations may write or empty, then read everything that they name."""
         writes = [operation for operation in self._operations if not operation.reads]
         self._cascade_roots = _cascade_roots(self.service, writes, is_single=self._is_single)
-        derived = self.service.kinds.derived_lists_in(self._cascade_roots)
+        derived = self.service.kinds.derived_list_uris(self._cascade_roots)
         self._lists_locked_last = {list_of(uri) for uri in self._cascade_roots if self._is_single and at_top(uri)}
         if self._lists_locked_last:
             self._lists_locked_last |= derived
@@ -202,7 +202,7 @@ class WriteBatch(WriteTransaction):
         except ApiError as error:
             return error
         self.apply_effects(*outcome.effects)
-        self._empty_deleted(operation, outcome)
+        self._empty_lists_below(operation, outcome)
         return outcome
 
     def reauthenticate(self, operation: Operation) -> Operation:
@@ -244,7 +244,7 @@ class WriteBatch(WriteTransaction):
             self._identities.clear()
         super().apply_effects(*effects)
 
-    def _empty_deleted(self, operation: Operation, outcome: Outcome) -> None:
+    def _empty_lists_below(self, operation: Operation, outcome: Outcome) -> None:
         """Empty deleted objects for the operations that follow (C-OBJ-61): lock the clocks below, then delete.
 
         An object at the top that cannot contain lists is removed from its own bucket, where its copy is.
@@ -261,7 +261,7 @@ class WriteBatch(WriteTransaction):
         """Lock the lists below deleted objects, unless they were locked from the start."""
         unlocked = [uri for uri in uris if uri not in self._cascade_roots and not is_inside(uri, self._cascade_roots)]
         if unlocked:
-            derived = self.service.kinds.derived_lists_in(unlocked)
+            derived = self.service.kinds.derived_list_uris(unlocked)
             self.working_set.snapshot.clocks |= self.transaction.lock(derived, unlocked)
             for selection in selections.add_cascade_roots([], unlocked):
                 self.working_set.snapshot.add(self.transaction.read(selection))

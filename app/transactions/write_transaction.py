@@ -139,7 +139,7 @@ class WriteTransaction:
     def append(self, list_uri: str, object_id: str, attributes: Data, permissions: Permissions) -> None:
         """Write one more object to a derived list at the end of the transaction. Raises ValueError for other lists."""
         if list_uri not in self._appends:
-            if list_uri not in self.service.kinds.derived_lists_in((list_of(list_uri),)):
+            if list_uri not in self.service.kinds.derived_list_uris((list_of(list_uri),)):
                 raise ValueError(f"{list_uri} is no derived list")
             self._appends[list_uri] = []
         uri, document = f"{list_uri}/{object_id}", {"id": object_id, **attributes}

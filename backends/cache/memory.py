@@ -29,7 +29,7 @@ class MemoryCache(Cache):
         self._lock = threading.Lock()
 
     def get(self, key: str) -> Json | None:
-        entry = self._unexpired(key)
+        entry = self._live_entry(key)
         return None if entry is None else decode(entry.text)
 
     def set(self, key: str, value: Json, ttl_seconds: float) -> None:
@@ -55,7 +55,7 @@ class MemoryCache(Cache):
                 self._entries[full] = _Entry(entry.text, time.monotonic() + limit_ttl(ttl_seconds), entry.size)
 
     def ttl(self, key: str) -> float:
-        entry = self._unexpired(key)
+        entry = self._live_entry(key)
         return -1.0 if entry is None else entry.expires - time.monotonic()
 
     def flush(self) -> None:
@@ -63,7 +63,7 @@ class MemoryCache(Cache):
             self._entries.clear()
             self._size = 0
 
-    def _unexpired(self, key: str) -> _Entry | None:
+    def _live_entry(self, key: str) -> _Entry | None:
         entry = self._entries.get(self._prefix + key)
         return entry if entry is not None and entry.expires > time.monotonic() else None
 

@@ -100,11 +100,13 @@ def _plan(page: Page, index: Index) -> IndexPlan | None:
         place += 1
     covered = {equal[field.path] for field in fields[:place]}
     constant, ranges, narrowed = set(equal), [(beginning, end_of(beginning))], place
-    values = _listed_values(page, fields[place].path) if place < len(fields) else None
-    if values is not None:
-        beginnings = (beginning + field_key(index.definition, place, value)[0] for value in page.filters[values].value)
+    in_filter = _in_filter_of(page, fields[place].path) if place < len(fields) else None
+    if in_filter is not None:
+        beginnings = (
+            beginning + field_key(index.definition, place, value)[0] for value in page.filters[in_filter].value
+        )
         ranges = [(each, end_of(each)) for each in dict.fromkeys(beginnings)]
-        covered.add(values)
+        covered.add(in_filter)
         constant.add(fields[place].path)
         place = narrowed = place + 1
     elif not is_unique:
@@ -120,13 +122,13 @@ def _plan(page: Page, index: Index) -> IndexPlan | None:
     is_sorted = _serves(page, rest, constant) and not (index.state == LONG and rest)
     if not (narrowed if page.count_only else is_sorted and not _timestamp_bounds(page) - covered):
         return None
-    if page.after is not None and is_sorted and values is None:
+    if page.after is not None and is_sorted and in_filter is None:
         ranges = [(max(low, _first_after(page, index, place, beginning)), high) for low, high in ranges]
     return IndexPlan(index, tuple(ranges), frozenset(covered), is_sorted, narrowed)
 
 
-def _listed_values(page: Page, path: tuple[str, ...]) -> int | None:
-    """Return the number of a filter of a few values on a field, None without one."""
+def _in_filter_of(page: Page, path: tuple[str, ...]) -> int | None:
+    """Return the number of the filter `in_` on a field if it has few values, None without one."""
     return next(
         (
             number

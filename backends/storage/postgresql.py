@@ -187,7 +187,7 @@ def _string(value: ColumnElement[Any]) -> ColumnElement[str]:
     return value.op("#>>", return_type=Text())(_ITSELF)
 
 
-def _nested(path: Sequence[str], value: Json) -> Json:
+def _document_with(path: Sequence[str], value: Json) -> Json:
     """Return the smallest document that has a value at a path."""
     for name in reversed(path):
         value = {name: value}
@@ -253,8 +253,10 @@ class PostgresqlDialect:
         key.
         """
         if operator == "eq":
-            nested = (_TEXT, dumps(_nested(path, value)))
-            return ("equal", (nested, (_TEXT, dumps(value)))) if isinstance(value, list | dict) else ("is", (nested,))
+            document: Typed = (_TEXT, dumps(_document_with(path, value)))
+            if isinstance(value, list | dict):
+                return "equal", (document, (_TEXT, dumps(value)))
+            return "is", (document,)
         if operator in _OPERATORS:
             if value is None or isinstance(value, bool | int | float):
                 return f"{operator} json", ((_TEXT, dumps(value)),)

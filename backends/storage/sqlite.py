@@ -223,10 +223,10 @@ class SqliteSession(Session):
         return Busy if _DIALECT.is_busy(error) else BackendError
 
 
-def _encoded(row: Sequence[Any], documents: Sequence[int]) -> Sequence[Any]:
-    """Return a row with its documents as our encoder writes them."""
+def _encode_documents(row: Sequence[Any], places: Sequence[int]) -> Sequence[Any]:
+    """Return a row whose values at *places*, which are documents, are as our encoder writes them."""
     values = list(row)
-    for place in documents:
+    for place in places:
         values[place] = dumps(loads(row[place]))
     return values
 
@@ -575,11 +575,12 @@ class SqliteDialect:
     def insert_rows(self, connection: Connection, table: Table, rows: Sequence[Sequence[Any]]) -> None:
         """Execute one INSERT for all rows. Documents are encoded anew: filters expect the text of our encoder."""
         columns = list(table.columns)
-        documents = [place for place, column in enumerate(columns) if is_json(column)]
+        places = [place for place, column in enumerate(columns) if is_json(column)]
         names, marks = ", ".join(f'"{column.name}"' for column in columns), ", ".join("?" * len(columns))
         with _translate_driver_errors():
             connection.connection.driver_connection.executemany(  # type: ignore[union-attr]  # the driver's
-                f'INSERT INTO "{table.name}" ({names}) VALUES ({marks})', (_encoded(row, documents) for row in rows)
+                f'INSERT INTO "{table.name}" ({names}) VALUES ({marks})',
+                (_encode_documents(row, places) for row in rows),
             )
 
     def update_statistics(self, connection: Connection, tables: Iterable[Table]) -> None:

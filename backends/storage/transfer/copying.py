@@ -34,7 +34,7 @@ from backends.storage.tables import clocks, documents, grants, indexes, members
 from backends.storage.transfer.digests import Digester, differences
 from backends.storage.transfer.importing import expect_empty
 from backends.storage.transfer.mark import is_marked, unfinished
-from backends.storage.transfer.rows import Row, TableRows, batches, counted
+from backends.storage.transfer.rows import Row, TableRows, batches, report_progress
 
 _TABLES: Final = (documents, grants, members, indexes, clocks)
 
@@ -99,7 +99,7 @@ class Copy:
             ]
             if not different:
                 self._release()
-            return Copied(copied, different, self._written_since(connection))
+            return Copied(copied, different, self._lists_written_since(connection))
 
     def claim(self) -> None:
         """Mark the target, unless an earlier run did. Raises NotEmpty."""
@@ -127,7 +127,7 @@ class Copy:
             total += number
             note(number)
 
-        rows = counted(source.read(connection), add)
+        rows = report_progress(source.read(connection), add)
         normalize = Digester(source).normalize
         pairs = _pairs(rows, self._rows_of_target(target), source.key)
         for batch in batches((pair for pair in pairs if not _is_same(*pair, normalize)), lambda pair: pair[1] or ()):
@@ -145,10 +145,10 @@ class Copy:
         """Return the lists of a table that differ on both sides."""
         source, target = (TableRows(table, storage.dialect) for storage in (self._source, self._target))
         with self._target.snapshot() as present:
-            digests = Digester(source).by_bucket(counted(source.read(connection), note))
+            digests = Digester(source).by_bucket(report_progress(source.read(connection), note))
             return list(differences(digests, Digester(target).by_bucket(target.read(present))))
 
-    def _written_since(self, connection: Connection) -> list[str]:
+    def _lists_written_since(self, connection: Connection) -> list[str]:
         """Return the lists whose clocks have moved since the snapshot of a connection."""
         rows = TableRows(clocks, self._source.dialect)
         with self._source.snapshot() as present:

@@ -111,7 +111,7 @@ def normal_json(text: str) -> str:
     """Return a JSON text with sorted members, and with numbers as PostgreSQL returns them."""
     normal = _encode(loads(text))
     if _NEGATIVE_ZERO in normal or _EXPONENT.search(normal):
-        return _encode(json.loads(text, parse_float=_as_stored))
+        return _encode(json.loads(text, parse_float=_to_number))
     return normal
 
 
@@ -122,6 +122,6 @@ def _encode(value: Json) -> str:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
 
-def _as_stored(digits: str) -> Any:
+def _to_number(digits: str) -> Any:
     number = float(digits)
     return int(Decimal(digits)) if "e+" in repr(number) else number + 0.0

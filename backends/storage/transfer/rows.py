@@ -53,7 +53,7 @@ class TableRows:
         self._dialect = dialect
         self._columns = [dialect.portable(column).label(column.name) for column in table.columns]
         self._key_places = [self.places[column.name] for column in self.keys]
-        self._delete = delete(table).where(*(column == _bound(column) for column in self.keys))
+        self._delete = delete(table).where(*(column == _parameter(column) for column in self.keys))
 
     def key(self, row: Row) -> Row:
         """Return the primary key of a row."""
@@ -96,7 +96,7 @@ def _name(column: Column[Any]) -> str:
     return f"of_{column.name}"
 
 
-def _bound(column: Column[Any]) -> ColumnElement[Any]:
+def _parameter(column: Column[Any]) -> ColumnElement[Any]:
     return bindparam(_name(column), type_=column.type)
 
 
@@ -140,7 +140,7 @@ def batches(items: Iterable[_Item], row_of: Callable[[_Item], Row]) -> Iterator[
         yield batch
 
 
-def counted(items: Iterable[_Item], note: Callable[[int], object]) -> Iterator[_Item]:
+def report_progress(items: Iterable[_Item], note: Callable[[int], object]) -> Iterator[_Item]:
     """Yield items, and call *note* with their number, a thousand at a time."""
     number = 0
     for number, item in enumerate(items, 1):

@@ -91,7 +91,7 @@ class AccountHooks(KindHooks):
             return attributes, [password_problem(password, f"{prefix}{PASSWORD}")]
         return {**attributes, PASSWORD: PlainPassword(password)}, []
 
-    def stored_attributes(self, uri: str, attributes: Data, slow_results: SlowResults) -> Data:
+    def attributes_to_store(self, uri: str, attributes: Data, slow_results: SlowResults) -> Data:
         """Hash a new password, only for permitted operations, once for each account and password of a request."""
         password = attributes.get(PASSWORD)
         if not isinstance(password, PlainPassword):
