@@ -43,7 +43,10 @@ class Aliases:
         self._aliases: dict[tuple[str, str], Alias] = {}
 
     def add(self, alias: Alias) -> None:
-        """Add an alias. Raises ValueError when the kind has one of this id already."""
+        """Add an alias. Raises ValueError for kinds that are not there, or an id that is an alias already."""
+        unknown = sorted(name for name in (alias.kind, *alias.creates) if name not in self._kinds)
+        if unknown or self._kinds[alias.kind].parent is not None:
+            raise ValueError(f"The alias {alias.id!r} is not in a list at the top, or of unknown kinds: {unknown}.")
         if self._aliases.setdefault((alias.kind, alias.id), alias) is not alias:
             raise ValueError(f"The {alias.kind} {alias.id!r} is an alias already.")
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from app.decisions.showing import public_document
 from app.kinds import Data, Kind, Kinds, Route
 from app.operation import Effect, Operation, Outcome, Permissions
 from backends import Json
 from backends.storage import NO_VALUES, Executable, Row, Values, list_of
+
+ACTIONS: Final = ("create", "read", "update", "delete")
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +189,16 @@ class Listener:
     together: Together | None = None
     ancestor_grants: bool = False
     old_documents: bool = True
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a listener that is never called, TypeError for a text in place of names."""
+        if isinstance(self.kinds, str) or isinstance(self.actions, str):
+            raise TypeError("The kinds and actions of a listener are frozensets of names.")
+        if not any((self.before, self.at_commit, self.together, self.after)):
+            raise ValueError("The listener has no function.")
+        unknown = sorted({*self.actions}.difference(ACTIONS))
+        if unknown or not self.actions:
+            raise ValueError(f"The actions of a listener are of {', '.join(ACTIONS)}, not {', '.join(unknown)}.")
 
     def matches(self, event: Event) -> bool:
         """Return whether the listener receives an event."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import logging
+import re
 import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -91,8 +93,10 @@ def assemble(app: Flask, settings: Settings, make_storage: Callable[[], Storage]
     for make in (resources, core, heartbeat, permissions, user_data, openapi):
         app.register_blueprint(make(service))
     app.register_blueprint(batch(service, app))
+    _expect_distinct_urls(app)
     for check in service.start_checks:
-        check()
+        with convert_errors("includes", f"a start check of {getattr(check, '__module__', check)} failed"):
+            check()
     for warning in settings.warnings:
         log.warning(warning)
     _wrap(app, service)
@@ -134,11 +138,27 @@ def _extend(app: Flask, service: Service) -> None:
     for name in service.settings.includes:
         attach_plugin(name, app, service)
     for policy in service.settings.policies:
-        service.add_policy(open_policy(policy, service))
+        opened = open_policy(policy, service)
+        with convert_errors(f"multiauth.policy.{policy.name}.use", f"{policy.use!r} cannot be used"):
+            service.add_policy(opened)
+    for listener in service.listeners:
+        for kind in sorted(kind for kind in listener.kinds if kind not in service.kinds):
+            log.warning("The listener %r is for the kind %r, which no included plugin has.", listener.name, kind)
     if service.storage.embedded and service.tables:
         service.migrate(lambda _: None)
     elif service.storage.embedded:
         service.start()
+
+
+def _expect_distinct_urls(app: Flask) -> None:
+    """Raise SettingError if two views have the same URL, as one of them would never be called."""
+    views: dict[tuple[str, str], str] = {}
+    for rule in app.url_map.iter_rules():
+        view = f"{app.view_functions[rule.endpoint].__module__} ({rule.endpoint})"
+        for method in rule.methods or ():
+            other = views.setdefault((re.sub("<.*?>", "<>", rule.rule), method), view)
+            if other != view:
+                raise SettingError("includes", f"the URL {rule.rule} has two views, of {other} and of {view}.")
 
 
 def _wrap(app: Flask, service: Service) -> None:
@@ -320,6 +340,8 @@ def _wrap_in_new_relic(app: Flask, config: str, environment: str) -> None:
 def attach_plugin(name: str, app: Flask, service: Service) -> None:
     """Attach a plugin. Raises SettingError."""
     module = load_plugin(name)
+    if inspect.iscoroutinefunction(module.attach) or inspect.isgeneratorfunction(module.attach):
+        raise SettingError("includes", f"attach of the plugin {name!r} is no plain function.")
     with convert_errors("includes", f"the plugin {name!r} cannot be attached"):
         module.attach(app, service)
 
@@ -352,8 +374,6 @@ def open_policy(policy: PolicySettings, service: Service) -> AnyPolicy:
         raise SettingError(setting, "the dotted name of a class is expected.")
     with convert_errors(setting, f"{policy.use!r} cannot be set up", policy.options.values()):
         opened: AnyPolicy = policy_class(policy, service)
-    if not callable(getattr(opened, "identify", None)):
-        raise SettingError(setting, f"{policy.use!r} is no policy: it has no identify(...).")
     return opened
 
 

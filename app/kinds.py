@@ -6,18 +6,23 @@ the same way (`Service.add_kind`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from app.errors import ApiError, Problem
 from app.identity import Identity
-from app.parsing.ids import Generator
+from app.parsing.ids import Generator, limit_ids
 from app.schemas.attributes import validate_data
 from app.slow_results import SlowResults
 from backends import Json
 
 LIST_METHODS = ("GET", "HEAD", "POST", "DELETE")
 OBJECT_METHODS = ("GET", "HEAD", "PUT", "PATCH", "DELETE")
+
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
+_SEGMENT: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 Data = dict[str, Json]
 
@@ -111,6 +116,20 @@ class Kind:
     text_fields: frozenset[str] = frozenset()
     hooks: KindHooks = field(default_factory=KindHooks)
 
+    def __post_init__(self) -> None:
+        """Raise ValueError for what no URL, setting or permission can have, TypeError for a text in place of names."""
+        if not _NAME.fullmatch(self.name):
+            raise ValueError(f"The name {self.name!r} of a kind has other characters than a-z, 0-9 and _.")
+        if not _SEGMENT.fullmatch(self.plural):
+            raise ValueError(f"The URL {self.plural!r} of the kind {self.name!r} is no single segment of a path.")
+        several = (self.permissions, self.private, self.indexed_lists, self.fields, self.text_fields)
+        for names in (*several, self.list_methods, self.object_methods):
+            if isinstance(names, str):
+                raise TypeError(f"The kind {self.name!r} has the text {names!r} where a tuple of names is expected.")
+        unknown = {*self.list_methods}.difference(LIST_METHODS) | {*self.object_methods}.difference(OBJECT_METHODS)
+        if unknown:
+            raise ValueError(f"The kind {self.name!r} has methods that do not exist: {', '.join(sorted(unknown))}.")
+
     @property
     def creation(self) -> str:
         """Return the name of the permission on the parent that allows creating objects of this kind."""
@@ -184,9 +203,18 @@ class Kinds:
         self.derived: set[tuple[str, str]] = set()
 
     def add(self, kind: Kind) -> None:
-        """Add a kind. Raises ValueError when another kind has its name or its URL, or when it cannot be derived."""
-        if kind.name in self._by_name or kind.plural in self._children.get(kind.parent, {}):
+        """Add a kind. Raises ValueError for the name or URL of another kind, an unknown parent, or invalid ids."""
+        if kind.name in self._by_name:
             raise ValueError(f"The kind {kind.name!r} was already registered.")
+        if kind.parent is not None and kind.parent not in self._by_name:
+            raise ValueError(f"The parent {kind.parent!r} of the kind {kind.name!r} was not registered before it.")
+        other = self._children.get(kind.parent, {}).get(kind.plural)
+        if other:
+            raise ValueError(f"The URL {kind.plural!r} of the kind {kind.name!r} is that of the kind {other.name!r}.")
+        with_valid_ids = limit_ids(kind.generator)
+        if not with_valid_ids.match(with_valid_ids()):
+            raise ValueError(f"The id generator of the kind {kind.name!r} generates ids that it does not accept.")
+        kind = replace(kind, generator=with_valid_ids)
         if kind.derived:
             parent = self._by_name.get(kind.parent or "")
             if parent is None or parent.parent is not None or kind.plural in parent.indexed_lists:

@@ -31,10 +31,11 @@ from app.observations import Observation, Observer
 from app.operation import Operation, Outcome
 from app.parsing.ids import Generator
 from app.parsing.indexes import index_definitions
-from app.settings import PolicySettings, Settings
+from app.settings import PolicySettings, Settings, is_declared
 from app.settings.values import Reader as ValueReader
 from backends import Json
 from backends.cache import Cache
+from backends.codec import dumps
 from backends.metrics import NO_METRICS, Metrics
 from backends.storage import PluginTables, Storage, Stored, Takeover, Transaction
 from backends.tolerance import tolerate
@@ -108,7 +109,9 @@ class Service:
         }
         self.heartbeats: dict[str, Heartbeat] = {}
         self.user_info: list[UserInfo] = []
-        self.openapi: dict[str, Mapping[str, Mapping[str, Json]]] = {}
+        self.openapi: dict[str, dict[str, Mapping[str, Json]]] = {}
+        self._operation_ids: dict[str, str] = {}
+        self._own_settings: set[str] = set()
         self.identity_kinds: set[str] = set()
         self.flush_steps: list[Callable[[], None]] = []
         self.migration_steps: list[Callable[[], None]] = []
@@ -129,42 +132,66 @@ class Service:
         self.aliases.add(alias)
 
     def add_identity_kind(self, name: str) -> None:
-        """Declare that objects of a kind are users: each is the principal `<kind>:<id>`."""
+        """Declare that objects of a kind are users: each is the principal `<kind>:<id>`. Raises ValueError."""
+        if name not in self.kinds:
+            raise ValueError(f"The kind {name!r} of users was not registered before.")
         self.identity_kinds.add(name)
 
     def add_policy_class(self, dotted_name: str, factory: Callable[[PolicySettings, Service], AnyPolicy]) -> None:
-        """Add a policy that the setting `multiauth.policy.<name>.use` chooses by a dotted name."""
-        self.policy_classes[dotted_name] = factory
+        """Add a policy that the setting `multiauth.policy.<name>.use` chooses by a dotted name. Raises ValueError."""
+        _register(self.policy_classes, dotted_name, factory, "policy class")
 
     def add_policy(self, policy: AnyPolicy) -> None:
-        """Add an authentication policy. Policies are tried in the order in which they were added."""
+        """Add an authentication policy. Policies are tried in the order in which they were added.
+
+        Raises ValueError for an object that is no policy.
+        """
+        missing = [member for member in ("name", "identify", "challenge") if not hasattr(policy, member)]
+        if missing:
+            raise ValueError(f"{policy!r} is no policy: it has no {' and no '.join(missing)}.")
         self.policies.append(policy)
         self.reads_requests |= reads_requests(policy)
 
     def add_capability(self, name: str, description: str, url: str, **more: Json) -> None:
-        """Add a capability to the hello view. Raises ValueError when one of this name exists already."""
+        """Add a capability to the hello view. Raises ValueError when one of this name exists already.
+
+        All values are shown as JSON: TypeError is raised for one that cannot be.
+        """
         if name in self.capabilities:
             raise ValueError(f"The {name!r} API capability was already registered ({self.capabilities[name]}).")
-        self.capabilities[name] = {"description": description, "url": url, **more}
+        capability = {"description": description, "url": url, **more}
+        _expect_json(capability, "capability", name)
+        self.capabilities[name] = capability
 
     def add_setting(self, name: str, reader: ValueReader[_Value], default: _Value, meaning: str = "") -> _Value:
-        """Declare a setting of a plugin and return its value. Raises SettingError.
+        """Declare a setting of a plugin and return its value. Raises SettingError; ValueError for the name of another.
 
         `kinto settings` prints it with its *meaning*, one line of Markdown.
         """
+        plain = name.removeprefix("kinto.")
+        if plain in self._own_settings or is_declared(plain):
+            raise ValueError(f"The setting {plain!r} was already registered.")
+        self._own_settings.add(plain)
         return self.settings.declare(name, reader, default, meaning)
 
     def add_public_setting(self, name: str, value: Json) -> None:
-        """Show a setting in the hello view."""
-        self.public_settings[name] = value
+        """Show a setting in the hello view. Raises ValueError for a duplicate, TypeError for what is no JSON."""
+        _expect_json(value, "public setting", name)
+        _register(self.public_settings, name, value, "public setting")
 
     def add_openapi(self, path: str, operations: Mapping[str, Mapping[str, Json]]) -> None:
         """Describe URLs of a plugin in the OpenAPI document: the operations of *path*, by method in lower case.
 
         What an operation does not say is completed: that it takes the ids in the path, returns JSON, and needs no
-        authentication.
+        authentication. Raises ValueError when another plugin has described a method or used an operation id.
         """
-        self.openapi[path] = operations
+        _expect_json(operations, "OpenAPI path", path)
+        methods = self.openapi.setdefault(path, {})
+        for method, operation in operations.items():
+            operation_id = operation.get("operationId")
+            if operation_id is not None:
+                _register(self._operation_ids, str(operation_id), path, "OpenAPI operation")
+            _register(methods, method, operation, f"OpenAPI path {path!r}: the method")
 
     def add_user_info(self, describe: UserInfo) -> None:
         """Add members to `user` in the hello view: those that *describe* returns for an identity."""
@@ -183,8 +210,8 @@ class Service:
         self.migration_steps.append(step)
 
     def add_heartbeat(self, name: str, check: Heartbeat) -> None:
-        """Add a check to `__heartbeat__`: true, false, or None if the state is unknown."""
-        self.heartbeats[name] = check
+        """Add a check to `__heartbeat__`: true, false, or None if the state is unknown. Raises ValueError."""
+        _register(self.heartbeats, name, check, "heartbeat")
 
     def add_listener(self, listener: Listener) -> None:
         """Add a listener to changes or reads. Listeners are called in the order in which they were added."""
@@ -203,9 +230,13 @@ class Service:
         self.request_rules.append(rule)
 
     def add_tables(self, tables: PluginTables) -> None:
-        """Add the tables of a plugin. Raises ValueError when another plugin has tables of this name."""
+        """Add the tables of a plugin. Raises ValueError when another plugin has tables or a table of this name."""
         if any(tables.name == other.name for other in self.tables):
             raise ValueError(f"The tables {tables.name!r} were already registered.")
+        of_others = {table.name for other in self.tables for table in other.tables}
+        for table in tables.tables:
+            if table.name in of_others:
+                raise ValueError(f"The table {table.name!r} was already registered.")
         self.tables.append(tables)
         if tables.of_objects:
             self.object_tables.append(tables)
@@ -378,6 +409,21 @@ class Service:
         """Release the resources of the backends and metrics."""
         self.storage.close()
         self.metrics.close()
+
+
+def _register(entries: dict[str, _Value], name: str, value: _Value, thing: str) -> None:
+    """Add an entry. Raises ValueError for a duplicate: no plugin replaces a part of the service or another plugin."""
+    if name in entries:
+        raise ValueError(f"The {thing} {name!r} was already registered.")
+    entries[name] = value
+
+
+def _expect_json(value: object, thing: str, name: str) -> None:
+    """Raise TypeError for a value that responses cannot show."""
+    try:
+        dumps(value)
+    except TypeError as error:
+        raise TypeError(f"The {thing} {name!r} is no JSON: {error}.") from error
 
 
 def _with_credentials(identity: Identity, credentials: Credentials) -> Identity:

@@ -129,8 +129,8 @@ def document(service: Service, origin: str) -> Part:
     )
     converter: Any = plugin.converter  # its methods have no types
     converter.add_attribute_function(_describe_field)
-    for policy in service.policies:
-        spec.components.security_scheme(policy.name, _security(policy))
+    for name, policy in {policy.name: policy for policy in service.policies}.items():
+        spec.components.security_scheme(name, _security(policy))
     for name in ("Batch", "Utilities", *(_tag(kind) for kind in service.kinds)):
         spec.tag({"name": name})
     for name, schema in _schemas(service).items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import wraps
 from typing import Final
 
 from flask import Flask, Response
@@ -23,8 +24,14 @@ def add_view(app: Flask, service: Service, rule: str, view: Callable[..., Json |
 
     *view* is called with the parts of the path by name. It returns a response, or a value that becomes JSON with the
     status 200. Its name is that of the endpoint and of the operation in the OpenAPI document, where *summary* stands.
+    Raises ValueError when another view has its name, or when *rule* does not begin with a slash.
     """
+    if not rule.startswith("/"):
+        raise ValueError(f"The URL {rule!r} does not begin with a slash.")
+    if view.__name__ in app.view_functions:
+        raise ValueError(f"The view {view.__name__!r} was already registered.")
 
+    @wraps(view)
     def respond(**parts: str) -> Response:
         result = view(**parts)
         return result if isinstance(result, Response) else to_response(Reply(200, dumps(result)))

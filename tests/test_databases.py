@@ -18,7 +18,7 @@ SETTINGS: Mapping[str, Any] = {**BASICAUTH, "kinto.project_name": "shared"}
 
 CHANGES: dict[str, Callable[[Flask, Any], object]] = {
     "a listener": lambda app, service: service.add_listener(Listener(after=print)),
-    "a heartbeat": lambda app, service: service.add_heartbeat("storage", lambda: False),
+    "a heartbeat": lambda app, service: service.heartbeats.update(storage=lambda: False),
     "a capability": lambda app, service: service.add_capability("mine", "", ""),
     "a public setting": lambda app, service: service.public_settings.update(readonly=1),
     "user info": lambda app, service: service.user_info.append(lambda identity: {}),

@@ -108,6 +108,22 @@ def load_generator(name: str) -> Generator:
     return generator
 
 
+def limit_ids(generator: Generator) -> Generator:
+    """Return a generator that obeys the limits of every id: a third-party one is wrapped.
+
+    Raises ValueError for a value that is none.
+    """
+    if isinstance(generator, NameGenerator | ForeignGenerator):
+        return generator
+    _expect_generator(generator)
+    return ForeignGenerator(generator)
+
+
+def _expect_generator(generator: object) -> None:
+    if not all(hasattr(generator, member) for member in ("regexp", "match", "__call__")):
+        raise ValueError(f"{generator!r} is no id generator: it needs regexp, match(id) and __call__()")
+
+
 def principal_problem(principal: Json, name: str) -> Problem | None:
     """Return the problem of an invalid principal (C-ERR-22, C-PERM-30, maximum length), else None."""
     if not principal:
@@ -125,6 +141,5 @@ def _import(name: str) -> Generator:
         generator: Generator = getattr(importlib.import_module(module), attribute)(config=None)
     except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise ValueError(f"cannot load the id generator {name!r}: {error}") from error
-    if not all(hasattr(generator, member) for member in ("regexp", "match", "__call__")):
-        raise ValueError(f"{name!r} is no id generator: it needs regexp, match(id) and __call__()")
+    _expect_generator(generator)
     return generator

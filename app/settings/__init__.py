@@ -2,7 +2,7 @@
 
 from app.settings.aliases import import_name
 from app.settings.databases import is_same_database, locate_storage
-from app.settings.loading import load
+from app.settings.loading import is_declared, load
 from app.settings.policies_and_listeners import ListenerSettings, PolicySettings
 from app.settings.settings import Settings
 from app.settings.sources import MissingFile
@@ -16,6 +16,7 @@ __all__ = [
     "Settings",
     "convert_errors",
     "import_name",
+    "is_declared",
     "is_same_database",
     "load",
     "locate_storage",

@@ -6,6 +6,7 @@ are imported unchanged (O-SET-47).
 
 import importlib
 import importlib.util
+import re
 
 from app.settings.values import SettingError, convert_errors, distinct_words, text
 
@@ -39,6 +40,7 @@ AUTHORIZATIONS = (
 INITIALIZATIONS = ("kinto.core.initialization.", "kinto.core.events.setup_transaction_hook", "cliquet.initialization.")
 
 _PLUGIN_FOLDER = "kinto.plugins."
+_OWN_FOLDER = re.compile(r"^blueprints\.plugins\.")
 _PLUGINS = frozenset(
     ("accounts", "admin", "counters", "default_bucket", "flush", "history", "openid", "prometheus", "quotas", "statsd")
 )
@@ -93,8 +95,11 @@ def cache_name(raw: object) -> str:
 
 
 def plugin_names(raw: object) -> tuple[str, ...]:
-    """Return the plugins in order without duplicates. Raises SettingError for an unknown plugin of Kinto."""
-    names = distinct_words(raw)
+    """Return the plugins in order without duplicates, those of this service by their names in Kinto.
+
+    Raises SettingError for an unknown plugin of Kinto.
+    """
+    names = tuple(dict.fromkeys(_OWN_FOLDER.sub(_PLUGIN_FOLDER, name) for name in distinct_words(raw)))
     for name in names:
         if name.startswith(_PLUGIN_FOLDER) and name.removeprefix(_PLUGIN_FOLDER) not in _PLUGINS:
             raise SettingError("includes", f"there is no plugin {name!r}.")
@@ -133,7 +138,7 @@ def import_name(setting: str, dotted: str) -> object:
     with convert_errors(setting, f"{dotted!r} cannot be imported"):
         if _exists(dotted):
             return importlib.import_module(dotted)
-        return getattr(importlib.import_module(module), member) if module else None
+        return getattr(importlib.import_module(module), member) if module else importlib.import_module(member)
 
 
 def _exists(module: str) -> bool:

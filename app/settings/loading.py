@@ -1,6 +1,7 @@
 """Load the settings: read all declared ones, derive values that depend on several, reject inconsistent ones (1.4)."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from app.settings import aliases
@@ -102,7 +103,16 @@ def _unknown_kinto_names(sources: Sources) -> Iterator[str]:
 
 def _unknown_names(candidates: Iterable[str]) -> Iterator[str]:
     """Yield the candidates that match no declaration and no pattern."""
-    variables = set(map(variable_of, _RESERVED))
-    for _, declaration in declarations(Settings):
-        variables |= {variable_of(name) for name in (declaration.name, *declaration.aliases)}
-    yield from (name for name in candidates if variable_of(name) not in variables and not is_pattern(name))
+    known = _declared_variables() | set(map(variable_of, _RESERVED))
+    yield from (name for name in candidates if variable_of(name) not in known and not is_pattern(name))
+
+
+def is_declared(name: str) -> bool:
+    """Return whether the service itself has a setting of this name."""
+    return variable_of(name) in _declared_variables()
+
+
+@cache
+def _declared_variables() -> frozenset[str]:
+    names = (name for _, each in declarations(Settings) for name in (each.name, *each.aliases))
+    return frozenset(map(variable_of, names))

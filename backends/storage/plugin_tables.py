@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from sqlalchemy import Executable, Table
+
+STEPS: Final = "[0-9]*.py"
+"""The pattern of the files of a folder `versions`."""
+
+_NAME: Final = re.compile(r"[a-z][a-z0-9_]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,3 +34,14 @@ class PluginTables:
     tables: tuple[Table, ...]
     of_objects: bool = False
     purge: tuple[Executable, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for tables that cannot be created, or whose rows belong to no object."""
+        if not _NAME.fullmatch(self.name):
+            raise ValueError(f"The name {self.name!r} of tables has other characters than a-z, 0-9 and _.")
+        if not any(self.versions.glob(STEPS)):
+            raise ValueError(f"The folder {self.versions} of the tables {self.name!r} has no file like 0001_tables.py.")
+        for table in self.tables:
+            missing = {"bucket", "uri"}.difference(table.columns.keys()) if self.of_objects else ()
+            if missing:
+                raise ValueError(f"The table {table.name!r} with rows of objects has no column {sorted(missing)}.")

@@ -338,7 +338,7 @@ class TestOtherLines:
         def dead() -> bool:
             raise BackendError("no pulse")
 
-        app.extensions["kinto"].add_heartbeat(check, dead)
+        app.extensions["kinto"].heartbeats[check] = dead
 
         assert client.get("/__heartbeat__").status == 503
         (line,) = lines.of(logger)

@@ -17,7 +17,7 @@ from typing import Any, Final
 from sqlalchemy import Column, Connection, Engine, MetaData, String, Table, inspect, select
 
 from backends import BackendError
-from backends.storage.plugin_tables import PluginTables
+from backends.storage.plugin_tables import STEPS, PluginTables
 
 VERSION: Final = "0001"
 """The version of `backends.storage.tables`: the newest file of the folder `versions`."""
@@ -58,9 +58,7 @@ CORE: Final = Schema(SCHEMAS, Path(__file__).parent / "versions", VERSION, VERSI
 
 def schema_of(tables: PluginTables) -> Schema:
     """Return the schema of a plugin. The names of its files begin with their versions: `0001_tables.py`."""
-    versions = sorted(file.stem.partition("_")[0] for file in tables.versions.glob("[0-9]*.py"))
-    if not versions:
-        raise SchemaError(f"The folder {tables.versions} of the plugin {tables.name} has no file like 0001_tables.py.")
+    versions = sorted(file.stem.partition("_")[0] for file in tables.versions.glob(STEPS))
     return Schema((tables.name,), tables.versions, versions[-1], f"{VERSION_TABLE}_{tables.name}")
 
 
