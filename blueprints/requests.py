@@ -209,8 +209,8 @@ def _parse_query(service: Service, http_request: HttpRequest, route: Route) -> q
 
 
 def _fields_of(kind: Kind) -> Fields:
-    """Return the fields of a kind that a query may name."""
-    names = None if kind.fields is None else kind.fields | {"id", "last_modified"}
+    """Return the fields of a kind that a query may name; all objects and tombstones have the same three."""
+    names = None if kind.fields is None else kind.fields | {"id", "last_modified", "deleted"}
     return Fields(names, frozenset(kind.private), kind.text_fields | {"id"})
 
 

@@ -419,9 +419,23 @@ def test_entries_are_deleted_by_filters_and_leave_tombstones(client: Client) -> 
     assert {entry["id"] for entry in entries(client, f"&_since={clock}")} == {e["id"] for e in page.data + rest.data}
     assert changes(client) == [("create", B), ("create", C), ("create", R)]
     assert changes(client.as_("bob")) == [("create", R)]
+    for query, numbers in TOMBSTONES.items():
+        rows = client.get(f"{HISTORY}?_sort=last_modified&{query}").data
+        assert [sum(row.get("deleted", False) is value for row in rows) for value in (True, False)] == numbers, query
     client.delete(f"{HISTORY}?_before={entries(client)[1]['last_modified']}")
     assert changes(client) == [("create", C), ("create", R)]
     assert_sound(client)
+
+
+TOMBSTONES = {
+    "_since=1&deleted=true": [3, 0],
+    "_since=1&not_deleted=true": [0, 3],
+    "_since=1&has_deleted=false&action=create": [0, 3],
+    "_since=1&_fields=deleted": [3, 3],
+    "_since=1&_sort=deleted": [3, 3],
+    "deleted=true": [0, 0],
+}
+"""The numbers of tombstones and entries (C-LIST-33, C-LIST-58)."""
 
 
 def test_the_data_of_a_user_goes_with_history_on(client: Client) -> None:
