@@ -528,9 +528,22 @@ def test_excluded_objects_and_users_leave_no_entries(
         assert f"History entries for {line} are disabled in config" in caplog.text
 
 
-@pytest.mark.parametrize("uri", ["preview", "/buckets/b/collections", "/tables/t"])
+MALFORMED = {
+    "an id": "preview",
+    "a list": "/buckets/b/collections",
+    "an empty id": "/buckets/",
+    "another kind": "/tables/t",
+    "a kind without its parents": "/collections/c",
+    "a record in no collection": "/buckets/b/records/r",
+    "a record in a group": "/buckets/b/groups/g/records/r",
+    "two URIs with a comma": "/buckets/b,/buckets/c",
+    "the URI of a request": "/v1/buckets/b",
+}
+
+
+@pytest.mark.parametrize("uri", MALFORMED.values(), ids=MALFORMED.keys())
 def test_a_malformed_uri_to_exclude_prevents_the_start(client_with: ClientMaker, uri: str) -> None:
-    """P-HIST-20."""
+    """P-HIST-20: it would exclude nothing."""
     with pytest.raises(SettingError, match=re.escape(f"Invalid URI: {uri}")):
         client_with({**SETTINGS, "kinto.history.exclude_resources": uri}, kept=False)
 

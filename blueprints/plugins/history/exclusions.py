@@ -11,12 +11,23 @@ from blueprints.plugins import Impact, SettingError
 log: Final = logging.getLogger("kinto.plugins.history")
 
 _KINDS: Final = {"buckets": "bucket", "collections": "collection", "groups": "group", "records": "record"}
+_LINEAGES: Final = (
+    ["buckets"],
+    ["buckets", "groups"],
+    ["buckets", "collections"],
+    ["buckets", "collections", "records"],
+)
+"""The names of lists in the URIs of the objects that leave entries."""
 
 
 def describe(uri: str) -> dict[str, str]:
-    """Return the ids in the URI of an object by the names of their kinds. Raises SettingError."""
-    plurals, ids = uri.split("/")[1::2], uri.split("/")[2::2]
-    if not uri.startswith("/") or not all(plural in _KINDS for plural in plurals):
+    """Return the ids in the URI of an object by the names of their kinds.
+
+    Raises SettingError for any other text: it would silently exclude nothing.
+    """
+    root, *segments = uri.split("/")
+    plurals, ids = segments[::2], segments[1::2]
+    if root or plurals not in _LINEAGES or len(ids) != len(plurals) or not all(ids):
         raise SettingError("history.exclude_resources", f"Invalid URI: {uri}")
     return dict(zip((_KINDS[plural] for plural in plurals), ids, strict=True))
 
