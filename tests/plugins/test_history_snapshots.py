@@ -156,6 +156,29 @@ def test_a_collection_that_was_deleted_begins_anew(client: Client) -> None:
     assert [record["id"] for record in at(client, now(client)).data] == ["s"]
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [{"exclude_user_ids": BOB}, {"auto_trim_max_count": 1, "auto_trim_threshold": 0}],
+    ids=["excluded", "trimmed"],
+)
+def test_a_collection_begins_anew_also_if_its_deletion_has_no_entry(
+    client_with: ClientMaker, settings: dict[str, Any]
+) -> None:
+    """P-HIST-19: its creation has one."""
+    client = client_with({**SETTINGS, **{f"kinto.history.{name}": value for name, value in settings.items()}})
+    client.put(B, permissions={"write": [BOB]})
+    client.put(C)
+    client.put(f"{RECORDS}/r", {"n": 1})
+    before = now(client)
+
+    client.as_("bob").delete(C)
+    client.put(C)
+
+    assert [entry["uri"] for entry in client.get(f"{B}/history?action=delete").data] == []
+    assert at(client, now(client)).data == []
+    assert [record["id"] for record in at(client, before).data] == ["r"]
+
+
 def test_changes_without_an_entry_are_as_documented(client_with: ClientMaker) -> None:
     """P-HIST-19: an old version that was not recorded is absent; a present one that is not recorded counts."""
     client = client_with({**SETTINGS, "kinto.history.exclude_user_ids": BOB})

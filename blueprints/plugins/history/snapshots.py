@@ -26,7 +26,7 @@ import heapq
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import chain, groupby
+from itertools import chain, groupby, takewhile
 from typing import Final, NamedTuple, TypeVar
 from urllib.parse import quote, unquote
 
@@ -128,8 +128,9 @@ class Snapshot:
 
     def _lines(self) -> Iterator[str]:
         """Yield a line for each entry of a record: the record, the place of the entry, and the entry."""
-        filters = [*self._filters(), *self._since_deletion()]
-        for number, entry in enumerate(chain.from_iterable(self._pages(self._history, filters))):
+        beginning = self._beginning()
+        entries = chain.from_iterable(self._pages(self._history, self._filters()))
+        for number, entry in enumerate(takewhile(lambda entry: entry.timestamp > beginning, entries)):
             document = entry.data()
             data, action = document["target"]["data"], document["action"]
             if document["resource_name"] == "record":
@@ -143,13 +144,16 @@ class Snapshot:
             if action != "delete":
                 yield f"{age} {record_id} {entry_id} {size}\n"
 
-    def _since_deletion(self) -> list[Filter]:
-        """Return the filter of entries since the last deletion of the collection, which ended all its records."""
+    def _beginning(self) -> int:
+        """Return the timestamp of the last entry that creates or deletes the collection: no former record is left.
+
+        One of the two may have left no entry, or one that was trimmed (P-HIST-20, P-HIST-21); 0 if both have.
+        """
         uri = f"{self.bucket}/collections/{self.collection_id}"
-        filters = (*self._filters(), Filter(("uri",), "eq", uri), Filter(("action",), "eq", "delete"))
+        filters = (*self._filters(), Filter(("uri",), "eq", uri), Filter(("action",), "in", ("create", "delete")))
         page = Page(self._history, filters, limit=1, unrestricted=True)
-        deletions = self.service.storage.read(Selection(self.bucket, page=page)).page
-        return [Filter(("last_modified",), "gt", deletions[0].timestamp)] if deletions else []
+        entries = self.service.storage.read(Selection(self.bucket, page=page)).page
+        return entries[0].timestamp if entries else 0
 
     def _filters(self) -> list[Filter]:
         """Return the filters of entries about the collection and its records, up to the time of the snapshot.
