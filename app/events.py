@@ -10,7 +10,7 @@ from app.decisions.showing import public_document
 from app.kinds import Data, Kind, Kinds, Route
 from app.operation import Effect, Operation, Outcome, Permissions
 from backends import Json
-from backends.storage import NO_VALUES, Executable, Row, Values, list_of
+from backends.storage import NO_VALUES, Executable, Row, Stored, Values, list_of
 
 ACTIONS: Final = ("create", "read", "update", "delete")
 
@@ -77,7 +77,19 @@ class Context(Protocol):
         """
 
     def apply(self, effect: Effect) -> None:
-        """Write one more object in the same transaction. `effect.clock` and its timestamp come from `stamp`."""
+        """Write one more object in the same transaction. `effect.clock` and its timestamp come from `stamp`.
+
+        It replaces the object of its URI, if there is one, with all permissions: *effect* need not have `old`. Raises
+        ValueError for a URI that no object of the kind can have, and for the deletion of an object that may contain
+        others.
+        """
+
+    def read(self, uri: str) -> Stored | None:
+        """Return an object as the request has changed it so far, None if there is none.
+
+        Call `stamp` for its list before, so that no other request changes it. One that the request has not read costs
+        one statement.
+        """
 
     def permissions(self, uris: Iterable[str]) -> Mapping[str, Permissions]:
         """Return all permissions of objects as they are after the request.
@@ -123,6 +135,10 @@ class ReadContext:
     def apply(self, effect: Effect) -> None:
         """Raise TypeError."""
         raise TypeError(f"A request that only reads cannot write {effect.new.uri}")
+
+    def read(self, uri: str) -> Stored | None:
+        """Raise TypeError."""
+        raise TypeError(f"A request that only reads has no transaction: read {uri} by service.storage.read")
 
     def permissions(self, uris: Iterable[str]) -> Mapping[str, Permissions]:
         """Raise TypeError."""

@@ -64,4 +64,5 @@ def _result_of(name: str, future: Future[bool | None], timeout_seconds: float) -
     if error is not None:
         log.error("%r heartbeat failed.", name, exc_info=error)
         return False
-    return future.result()
+    result = future.result()
+    return None if result is None else bool(result)

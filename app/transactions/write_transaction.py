@@ -12,7 +12,7 @@ from app.decisions.declaring import index_changes
 from app.decisions.working_set import WorkingSet, now_ms, pairs
 from app.errors import Clash, Taken
 from app.events import Event, collect_events
-from app.kinds import Data
+from app.kinds import Data, Route
 from app.operation import Effect, Operation, Outcome, Permissions
 from app.schemas.cache import NotCompiled, compile_schema
 from app.service import Service
@@ -34,9 +34,11 @@ from backends.storage import (
     Row,
     Selection,
     Snapshot,
+    Stored,
     Transaction,
     Unlocked,
     Values,
+    at_top,
     is_inside,
     list_of,
     read_bucket,
@@ -47,6 +49,12 @@ _MOST_LOCKS = 10
 """The most tries that may find further lists to lock: each locks those that earlier tries found."""
 _MOST_SCHEMAS = 100
 """The most JSON Schemas compiled for a request: a batch has two for an operation, other requests may evict them."""
+
+_MOST_ROUNDS = 50
+"""The most times that listeners are notified in a request: of its changes, then of those that they caused."""
+
+_NO_DOCUMENT = "{}"
+"""The text of an object that was read without its document."""
 
 _Result = TypeVar("_Result")
 
@@ -105,8 +113,9 @@ class WriteTransaction:
 
         None if the parent object of the list does not exist, or no longer exists. A list without a clock, whose kind is
         newer than its parent, is started. Raises Unlocked for a lock that must be taken earlier: the request starts
-        again with it.
+        again with it, ValueError for a URI that is no list.
         """
+        self._expect_route(list_uri, on_list=True)
         if not self.working_set.is_moving(list_uri):
             self.working_set.snapshot.clocks |= self.transaction.lock_last(list_uri)
         parent = list_of(list_uri)
@@ -124,6 +133,25 @@ class WriteTransaction:
         if uri not in self.working_set.snapshot.objects:
             self.working_set.snapshot.add(self.transaction.read(Selection(read_bucket(uri), ancestors=(uri,))))
         return self.working_set.living(uri) is not None
+
+    def _expect_route(self, uri: str, *, on_list: bool) -> Route:
+        """Return the route of a URI. Raises ValueError if it is no list, or no object."""
+        route = self.service.kinds.match(uri)
+        if route is None or route.on_list != on_list:
+            raise ValueError(f"{uri} is no {'list' if on_list else 'object'} of any kind")
+        return route
+
+    def read(self, uri: str) -> Stored | None:
+        """Return an object as the request has changed it so far, with its private fields; None if there is none.
+
+        One that the request has not read as a whole is read, with all its grants.
+        """
+        if is_inside(uri, self._emptied):
+            self.flush()
+        stored = self.working_set.snapshot.objects.get(uri)
+        if uri not in self.working_set.snapshot.fully_granted or (stored and stored.text == _NO_DOCUMENT):
+            self.working_set.add_grants(self.transaction.read(Selection(read_bucket(uri), targets=(uri,))))
+        return self.working_set.living(uri)
 
     def permissions(self, uris: Iterable[str]) -> Mapping[str, Permissions]:
         """Return all permissions of objects; those that were not read are read, by one statement for each bucket."""
@@ -148,11 +176,20 @@ class WriteTransaction:
     def apply(self, effect: Effect) -> None:
         """Write one more object for a listener. Listeners are notified of it by a separate event (P-EVT-6).
 
-        The clock of its list never goes back, in whatever order a listener uses the timestamps that it got.
+        The clock of its list never goes back, in whatever order a listener uses the timestamps that it got. `old` and
+        the grants that end are those of the object as it is. Raises ValueError for a URI that no object of the kind can
+        have, and for the deletion of an object that may contain others.
         """
-        clock = max(effect.clock, self.working_set.clock(list_of(effect.new.uri)))
-        effect = replace(effect, clock=clock)
+        uri = effect.new.uri
+        if self._expect_route(uri, on_list=False).kind.name != effect.kind.name:
+            raise ValueError(f"{uri} is no {effect.kind.name}")
+        if effect.new.deleted and self.service.kinds.children(effect.kind):
+            raise ValueError(f"A listener cannot delete {uri}, as it may contain lists")
+        effect = replace(effect, old=self.read(uri), clock=max(effect.clock, self.working_set.clock(list_of(uri))))
         self.apply_effects(effect)
+        if effect.new.deleted and at_top(uri):
+            self.flush()
+            self.transaction.delete_copies((uri,))
         if self._notified_operation:
             self._listener_outcomes.append((self._notified_operation, Outcome(200, effect.clock, effects=(effect,))))
 
@@ -278,7 +315,10 @@ class WriteTransaction:
     def notify_listeners(self, outcomes: Sequence[tuple[Operation, Outcome]]) -> list[Event]:
         """Notify listeners before the commit of outcomes, then of their own effects; return all events."""
         notified: list[Event] = []
-        while outcomes and self.service.has_listeners:
+        for _ in range(_MOST_ROUNDS):
+            if not outcomes or not self.service.has_listeners:
+                self._notified_operation = None
+                return notified
             events = collect_events(outcomes, reads=self.service.listens_to_reads) if self.service.has_events else []
             for event in events:
                 self._notified_operation = event.operation
@@ -287,8 +327,7 @@ class WriteTransaction:
             self.service.notify_together(outcomes, self)
             notified += events
             outcomes, self._listener_outcomes = self._listener_outcomes, []
-        self._notified_operation = None
-        return notified
+        raise RuntimeError(f"Listeners still cause changes after {_MOST_ROUNDS} rounds: do they notify themselves?")
 
 
 def _lasting(effects: Sequence[Effect]) -> list[Effect]:
