@@ -16,11 +16,11 @@ _ROOT = pathlib.Path(__file__).resolve().parent
 _METRICS_FOLDER = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
 _LAST_PORT = 65535
 _MAX_DIGITS = 18
-_MAX_SHOWN_CHARACTERS = 40
+_MAX_CHARACTERS = 40
 
 
-def _refuse(variable: str, expected: str) -> NoReturn:
-    print(f"{variable}: {expected} is expected, not {os.environ[variable][:_MAX_SHOWN_CHARACTERS]!r}.", file=sys.stderr)
+def _refuse(variable: str, expectation: str) -> NoReturn:
+    print(f"{variable}: {expectation} is expected, not {os.environ[variable][:_MAX_CHARACTERS]!r}.", file=sys.stderr)
     sys.exit(1)
 
 

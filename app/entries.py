@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-from app.decisions.permissions import Configured, implied_permissions
+from app.decisions.permissions import PrincipalsFor, implied_permissions
 from app.kinds import Data, Kind, Kinds, Route
 from app.matching import build_tests, matches
 from app.parsing.queries import Query
@@ -27,7 +27,9 @@ def known_fields(kinds: Kinds) -> frozenset[str]:
     return frozenset(("uri", "resource_name", "id", *(f"{kind.name}_id" for kind in kinds)))
 
 
-def permissions_by_settings(kinds: Kinds, configured: Configured, principals: Collection[str]) -> dict[str, set[str]]:
+def permissions_by_settings(
+    kinds: Kinds, principals_for: PrincipalsFor, principals: Collection[str]
+) -> dict[str, set[str]]:
     """Return the permissions that the settings give *principals* on every object of a kind, by its name (C-UTIL-29).
 
     A permission to create objects belongs to their parents. Only kinds that contain objects or are groups are named,
@@ -39,15 +41,15 @@ def permissions_by_settings(kinds: Kinds, configured: Configured, principals: Co
             continue
         settings = {name: (kind.name, name) for name in ("read", "write")}
         settings |= {child.creation: (child.name, "create") for child in _creatable(kinds, kind)}
-        names = {name for name, setting in settings.items() if not configured(*setting).isdisjoint(principals)}
+        names = {name for name, setting in settings.items() if not principals_for(*setting).isdisjoint(principals)}
         if names:
             permissions[kind.name] = names
     return permissions
 
 
-def list_patterns(kinds: Kinds, selected: Iterable[Kind]) -> list[str]:
-    """Return the LIKE patterns, escaped by backslash, of all lists of the selected kinds."""
-    return [like_pattern([ancestor.plural for ancestor in kinds.lineage(kind)]) for kind in selected]
+def list_patterns(kinds: Kinds, subset: Iterable[Kind]) -> list[str]:
+    """Return the LIKE patterns, escaped by backslash, of all lists of the kinds in *subset*."""
+    return [like_pattern([ancestor.plural for ancestor in kinds.lineage(kind)]) for kind in subset]
 
 
 def select_accessible(
@@ -145,13 +147,13 @@ def _allowed_texts(
 ) -> tuple[list[str] | None, list[Filter]]:
     """Return the texts that filters allow for a field, None if no filter limits them, and the other filters."""
     limiting = [condition for condition in filters if condition.path in paths and condition.operator in ("eq", "in")]
-    allowed: set[str] | None = None
+    intersection: set[str] | None = None
     for condition in limiting:
         values = condition.value if condition.operator == "in" else (condition.value,)
         texts = {value for value in values if isinstance(value, str)}
-        allowed = texts if allowed is None else allowed & texts
+        intersection = texts if intersection is None else intersection & texts
     others = [condition for condition in filters if condition not in limiting]
-    return None if allowed is None else sorted(allowed), others
+    return None if intersection is None else sorted(intersection), others
 
 
 def _skip_previous_page(
@@ -175,26 +177,27 @@ def _range_of(uri: str) -> tuple[str, str]:
     return uri, f"{uri}\x01"
 
 
-def build_entries(kinds: Kinds, granted: Permissions, configured: Permissions) -> list[Data]:
+def build_entries(kinds: Kinds, object_permissions: Permissions, kind_permissions: Permissions) -> list[Data]:
     """Return one entry for each object that exists as an endpoint (C-UTIL-25 to C-UTIL-28).
 
-    *granted* are permissions on objects by URI, *configured* those of `permissions_by_settings` by kind.
+    *object_permissions* are names by URI, *kind_permissions* those of `permissions_by_settings` by kind.
     """
     entries = []
-    for uri, names in granted.items():
+    for uri, names in object_permissions.items():
         route = kinds.match(uri)
         if route is None or route.on_list or not route.kind.object_methods:
             continue
-        permissions = (names | configured.get(route.kind.name, set())) & set(route.kind.permissions)
+        permissions = (names | kind_permissions.get(route.kind.name, set())) & set(route.kind.permissions)
         if permissions:
             entries.append(_entry(kinds, route, permissions))
     return entries
 
 
-def root_entries(kinds: Kinds, configured: Configured, principals: Collection[str]) -> list[Data]:
+def root_entries(kinds: Kinds, principals_for: PrincipalsFor, principals: Collection[str]) -> list[Data]:
     """Return the entry of the kinds that may be created at the top, no entry if there is none (C-UTIL-28)."""
-    allowed = [kind.creation for kind in kinds.at_top() if not configured(kind.name, "create").isdisjoint(principals)]
-    return [{"uri": "/", "resource_name": "root", "permissions": allowed}] if allowed else []
+    creators = ((kind, principals_for(kind.name, "create")) for kind in kinds.at_top())
+    permissions = [kind.creation for kind, allowed in creators if not allowed.isdisjoint(principals)]
+    return [{"uri": "/", "resource_name": "root", "permissions": permissions}] if permissions else []
 
 
 def _entry(kinds: Kinds, route: Route, permissions: set[str]) -> Data:

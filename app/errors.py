@@ -45,14 +45,14 @@ MAX_TEXT: Final = 1_000
 class Problem:
     """One problem of a request: its location (`path`, `querystring`, `header`, `body`), name and description.
 
-    The name is an integer only for an element of an array that fails a JSON schema (core contract, 10.3). `unlisted`
+    The name is an integer only for an element of an array that fails a JSON schema (core contract, 10.3). `omitted`
     is the number of problems that an entry counts instead of listing, 0 for a single problem.
     """
 
     location: str
     name: str | int | None
     description: str
-    unlisted: int = 0
+    omitted: int = 0
 
     def message(self) -> str:
         """Return the problem as the text of an error's `message` (C-ERR-16)."""
@@ -65,7 +65,7 @@ class Problem:
     def shorten(self) -> Problem:
         """Return the problem with its texts cut to `MAX_TEXT` characters."""
         name = shorten(self.name) if isinstance(self.name, str) else self.name
-        return Problem(self.location, name, shorten(self.description), self.unlisted)
+        return Problem(self.location, name, shorten(self.description), self.omitted)
 
 
 def shorten(text: str) -> str:
@@ -79,9 +79,9 @@ def first_problems(problems: Iterable[Problem]) -> tuple[Problem, ...]:
     A lazy iterable is never held in memory as a whole.
     """
     remaining = iter(problems)
-    listed = tuple(islice(remaining, MAX_PROBLEMS))
-    unlisted = sum(1 for _ in remaining)
-    return (*listed, *count_unlisted(listed[-1].location, unlisted)) if unlisted else listed
+    entries = tuple(islice(remaining, MAX_PROBLEMS))
+    omitted = sum(1 for _ in remaining)
+    return (*entries, *count_unlisted(entries[-1].location, omitted)) if omitted else entries
 
 
 def count_unlisted(location: str, count: int) -> tuple[Problem, ...]:
@@ -110,17 +110,17 @@ class Invalid(ApiError):
     error = "Invalid parameters"
 
     def __init__(self, *problems: Problem) -> None:
-        ordered = [problem.shorten() for problem in problems if not problem.unlisted]
-        ordered.sort(key=lambda problem: str(problem.name))
-        unlisted = sum(problem.unlisted for problem in problems) + len(ordered[MAX_PROBLEMS:])
-        if unlisted:
-            ordered = [*ordered[:MAX_PROBLEMS], *count_unlisted(ordered[0].location, unlisted)]
-        super().__init__(*ordered)
-        self.problems = ordered
-        self.message = ordered[0].message()
+        entries = [problem.shorten() for problem in problems if not problem.omitted]
+        entries.sort(key=lambda problem: str(problem.name))
+        omitted = sum(problem.omitted for problem in problems) + len(entries[MAX_PROBLEMS:])
+        if omitted:
+            entries = [*entries[:MAX_PROBLEMS], *count_unlisted(entries[0].location, omitted)]
+        super().__init__(*entries)
+        self.problems = entries
+        self.message = entries[0].message()
         self.details = [
             {"location": problem.location, "name": problem.name, "description": problem.description}
-            for problem in ordered
+            for problem in entries
         ]
 
 

@@ -126,31 +126,31 @@ class VerifyingReader:
     def __init__(self, read: Reader, identities: Iterable[Identity]) -> None:
         self._read = read
         self._proofs = {identity.proof.credentials: identity.proof for identity in identities if identity.proof}
-        self._unverified = dict(self._proofs)
+        self._unverified_proofs = dict(self._proofs)
 
     def __call__(self, selection: Selection) -> Snapshot:
         """Read. Raises Outdated."""
-        return self.read_with(self._read, selection) if self._unverified else self._read(selection)
+        return self.read_with(self._read, selection) if self._unverified_proofs else self._read(selection)
 
     def read_with(self, read: Callable[[_Selection], Snapshot], selection: _Selection) -> Snapshot:
         """Read by another function, which must also look up the `users` of the selection. Raises Outdated."""
-        if not self._unverified:
+        if not self._unverified_proofs:
             return read(selection)
-        proofs = list(self._unverified.values())
-        self._unverified.clear()
+        proofs = list(self._unverified_proofs.values())
+        self._unverified_proofs.clear()
         snapshot = read(replace(selection, users=tuple(dict.fromkeys(proof.user for proof in proofs))))
-        outdated = [proof for proof in proofs if not proof.matches(snapshot)]
-        if outdated:
-            raise Outdated(outdated)
+        outdated_proofs = [proof for proof in proofs if not proof.matches(snapshot)]
+        if outdated_proofs:
+            raise Outdated(outdated_proofs)
         return snapshot
 
     def reset(self) -> None:
         """Verify the identities again with the next read, as a new try or a transaction must."""
-        self._unverified = dict(self._proofs)
+        self._unverified_proofs = dict(self._proofs)
 
     def verify(self) -> None:
         """Verify identities that no read has verified yet, by a separate statement. Raises Outdated."""
-        for proof in self._unverified.values():
+        for proof in self._unverified_proofs.values():
             self(Selection(read_bucket(proof.user.uri)))
             return
 

@@ -12,7 +12,7 @@ TIMES: Final = 10
 """How many pages within `_WINDOW_SECONDS` need an index until it is created."""
 
 _WINDOW_SECONDS: Final = 3600.0
-_MAX_COUNTED: Final = 1_000
+_MAX_PAIRS: Final = 1_000
 """The most pairs of a list and a definition that are counted; the one counted longest ago gives way."""
 
 
@@ -34,6 +34,6 @@ class IndexDemand:
             if len(times) == TIMES and times[0] > now - _WINDOW_SECONDS:
                 return True
             self._times[missing] = times
-            if len(self._times) > _MAX_COUNTED:
+            if len(self._times) > _MAX_PAIRS:
                 self._times.popitem(last=False)
         return False

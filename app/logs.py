@@ -44,9 +44,9 @@ _FORBIDDEN_IN_ID: Final = re.compile(r"[^\w.:+/=@-]", re.ASCII)
 
 def make_request_id(header: str | None) -> str:
     """Return the id of a request: from its header, without unusual characters and at most 200, else a new one."""
-    sanitized = _FORBIDDEN_IN_ID.sub("", header)[:_MAX_ID_LENGTH] if header else ""
-    if sanitized:
-        return sanitized
+    request_id = _FORBIDDEN_IN_ID.sub("", header)[:_MAX_ID_LENGTH] if header else ""
+    if request_id:
+        return request_id
     # A UUID of version 4 (RFC 9562, section 5.4), without the system call of uuid4: it need not be hard to guess.
     digits = f"{random.getrandbits(128) & _RANDOM_BITS | _VERSION_BITS:032x}"
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

@@ -10,9 +10,9 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def renew_in_children(inherited: T, renew: Callable[[T], None]) -> None:
-    """Call *renew* with *inherited* in each forked child process, unless it has been garbage-collected by then."""
-    reference = weakref.ref(inherited)
+def renew_in_children(resource: T, renew: Callable[[T], None]) -> None:
+    """Call *renew* with *resource* in each forked child process, unless it has been garbage-collected by then."""
+    reference = weakref.ref(resource)
 
     def renew_if_alive() -> None:
         alive = reference()

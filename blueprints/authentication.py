@@ -16,13 +16,14 @@ from blueprints.urls import prefix
 _Answer = TypeVar("_Answer")
 
 
-def credentials_of(service: Service, sent: HttpRequest) -> Credentials:
+def credentials_of(service: Service, http_request: HttpRequest) -> Credentials:
     """Return what a request, or a member of a batch, shows of its sender."""
-    authorization = sent.headers.get("Authorization")
+    authorization = http_request.headers.get("Authorization")
     if not service.reads_requests:
         return Credentials(authorization)
-    headers = tuple(sent.headers.items())
-    return Credentials(authorization, ClientRequest(sent.method, sent.path, sent.query, headers, request.remote_addr))
+    method, path, query = http_request.method, http_request.path, http_request.query
+    headers = tuple(http_request.headers.items())
+    return Credentials(authorization, ClientRequest(method, path, query, headers, request.remote_addr))
 
 
 def _credentials(service: Service) -> Credentials:

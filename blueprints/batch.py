@@ -131,7 +131,7 @@ class _Batch:
         self._version = prefix(service)
         self._identities: dict[Credentials, Identity] = {}
         self._authorization = request.headers.get("Authorization")
-        self._inherited = {
+        self._inherited_headers = {
             name.lower(): (name, value)
             for name, value in request.headers.items()
             if name.lower() not in _CONNECTION_HEADERS
@@ -150,18 +150,18 @@ class _Batch:
         _share_bytes(members)
         log_members((member.head, member.identity) for member in members)
         steps = [(member, step) for member in members if (step := self._step(member)) is not None]
-        performed, answers = perform_authenticated(self._service, [step for _, step in steps])
-        for (member, former), step in zip(steps, performed, strict=True):
+        final_steps, answers = perform_authenticated(self._service, [step for _, step in steps])
+        for (member, former), step in zip(steps, final_steps, strict=True):
             if isinstance(step, Operation) and step is not former:
                 self._replace_operation(member, step)
         answer_of = {id(member): answer for (member, _), answer in zip(steps, answers, strict=True)}
         return f'{{"responses":[{",".join(self._json(member, answer_of.get(id(member))) for member in members)}]}}'
 
-    def _replace_operation(self, member: Member, performed: Operation) -> None:
+    def _replace_operation(self, member: Member, operation: Operation) -> None:
         """Keep an operation whose user changed meanwhile as it was performed, with another identity."""
-        member.operation = performed
+        member.operation = operation
         if member.request.headers.get("Authorization") == self._authorization:
-            note_identity(performed.identity)
+            note_identity(operation.identity)
 
     def _parse(self, value: Mapping[str, Json], target: Target) -> Member:
         """Parse one member into an operation, or into the reply that refuses it."""
@@ -169,7 +169,7 @@ class _Batch:
         headers = self._headers(value.get("headers", {}), has_body=method in BODY_METHODS)
         path = target.path[len(self._version) :]
         start = time.perf_counter()
-        member = Member(target.path, HttpRequest(method, path, target.query, headers, decoded=value.get("body")))
+        member = Member(target.path, HttpRequest(method, path, target.query, headers, json_body=value.get("body")))
         try:
             if target.refusal:
                 raise target.refusal
@@ -198,14 +198,14 @@ class _Batch:
     def _merge(self, own: Mapping[str, str], *, has_body: bool) -> MemberHeaders:
         """Return the headers of the batch, replaced by a member's *own* where it may choose."""
         # RFC 9112, section 5.2: a line break in a value counts as a space.
-        chosen = {canonical_name(name): LINE_BREAK.sub(" ", value).strip(" \t") for name, value in own.items()}
+        headers = {canonical_name(name): LINE_BREAK.sub(" ", value).strip(" \t") for name, value in own.items()}
         if has_body:
-            chosen.setdefault("content-type", JSON_TYPE)
+            headers.setdefault("content-type", JSON_TYPE)
         return MemberHeaders(
-            self._inherited
+            self._inherited_headers
             | {
                 name: (name.title(), value)
-                for name, value in chosen.items()
+                for name, value in headers.items()
                 if name not in _BATCH_HEADERS and not name.startswith("x-forwarded-")
             }
         )

@@ -84,11 +84,11 @@ def _complete(defaults: Mapping[str, Json], member: dict[str, Json]) -> dict[str
 
 def _merge(defaults: Mapping[str, Json], value: dict[str, Json]) -> dict[str, Json]:
     """Merge two objects; members of *value* replace those of *defaults*, objects in both are merged (C-BATCH-6)."""
-    merged: dict[str, Json] = dict(defaults)
+    result: dict[str, Json] = dict(defaults)
     for name, inner in value.items():
-        default = merged.get(name)
-        merged[name] = _merge(default, inner) if isinstance(default, dict) and isinstance(inner, dict) else inner
-    return merged
+        default = result.get(name)
+        result[name] = _merge(default, inner) if isinstance(default, dict) and isinstance(inner, dict) else inner
+    return result
 
 
 def canonical_name(name: str) -> str:
@@ -155,10 +155,10 @@ def parse_members(service: Service, http_request: HttpRequest) -> list[dict[str,
     if limit and isinstance(requests, list) and len(requests) > limit:
         # Checked first: validating each of them has a cost.
         problems = (*problems, Problem("body", "requests", f"Number of requests is limited to {limit}"))
-    loaded: dict[str, Json] = {}
+    body: dict[str, Json] = {}
     if not problems:
-        loaded, problems = load(_SCHEMA, value)
+        body, problems = load(_SCHEMA, value)
     if problems:
         raise Invalid(*problems)
-    members: list[dict[str, Json]] = loaded["requests"]
+    members: list[dict[str, Json]] = body["requests"]
     return members

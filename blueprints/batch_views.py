@@ -55,7 +55,7 @@ def request_view(service: Service, app: Flask, path: str, http_request: HttpRequ
 
 def _environ(path: str, http_request: HttpRequest) -> WSGIEnvironment:
     """Return the WSGI environment of a member: its own headers, the server and client of the batch."""
-    body = b"" if http_request.decoded is None else dumps(http_request.decoded).encode()
+    body = b"" if http_request.json_body is None else dumps(http_request.json_body).encode()
     environ = {
         name: value for name, value in request.environ.items() if name.startswith("wsgi.") or name in _SERVER_KEYS
     }

@@ -102,11 +102,11 @@ def describe_config_file(path: str | None) -> dict[str, str] | None:
     if path is None:
         return None
     file = Path(path)
-    modified = datetime.fromtimestamp(file.stat().st_mtime, UTC)
+    modification_time = datetime.fromtimestamp(file.stat().st_mtime, UTC)
     return {
         "path": path,
         "hash": hashlib.sha256(file.read_bytes()).hexdigest(),
-        "modified": modified.isoformat(),
+        "modified": modification_time.isoformat(),
     }
 
 

@@ -39,7 +39,7 @@ def allowed_origin(settings: Settings, origin: str | None) -> str | None:
         return None
     if "*" in settings.cors_origins:
         return "*"
-    return origin if any(_origin_pattern(allowed).fullmatch(origin) for allowed in settings.cors_origins) else None
+    return origin if any(_origin_pattern(pattern).fullmatch(origin) for pattern in settings.cors_origins) else None
 
 
 def origin_problems(settings: Settings, origin: str | None) -> tuple[Problem, ...]:
@@ -63,15 +63,15 @@ def preflight_headers(
         raise Invalid(*problems)
     if method not in methods:
         raise Invalid(Problem("header", "Access-Control-Request-Method", "Method not allowed"))
-    allowed: Sequence[str] = ALWAYS_EXPOSED
+    known_headers: Sequence[str] = ALWAYS_EXPOSED
     if "PUT" in methods:
-        allowed = OBJECT_HEADERS
+        known_headers = OBJECT_HEADERS
     elif "POST" in methods and "GET" in methods:
-        allowed = TOTAL_HEADERS
+        known_headers = TOTAL_HEADERS
     requested = [name.strip() for name in (request_headers or "").split(",") if name.strip()]
     headers = {
         "Access-Control-Allow-Methods": ",".join(methods),
-        "Access-Control-Allow-Headers": ",".join(dict.fromkeys((*allowed, *requested))),
+        "Access-Control-Allow-Headers": ",".join(dict.fromkeys((*known_headers, *requested))),
     }
     if settings.cors_max_age_seconds is not None:
         headers["Access-Control-Max-Age"] = str(settings.cors_max_age_seconds)
@@ -79,5 +79,5 @@ def preflight_headers(
 
 
 @lru_cache(maxsize=256)
-def _origin_pattern(allowed: str) -> re.Pattern[str]:
-    return re.compile(".*".join(map(re.escape, allowed.split("*"))))
+def _origin_pattern(pattern: str) -> re.Pattern[str]:
+    return re.compile(".*".join(map(re.escape, pattern.split("*"))))

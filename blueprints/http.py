@@ -137,11 +137,11 @@ class _Hooks:
             methods = set(error.valid_methods or ())
         except HTTPException:
             return Response("", 200) if is_unversioned(request_path()) else self._answer_unknown_path()
-        allowed = [name for name in _METHOD_ORDER if name in methods or name == "OPTIONS"]
+        allowed_methods = [name for name in _METHOD_ORDER if name in methods or name == "OPTIONS"]
         g.exposed = ()
         headers = preflight_headers(
             self._service.settings,
-            allowed,
+            allowed_methods,
             request.headers.get("Origin"),
             request.headers.get("Access-Control-Request-Method"),
             request.headers.get("Access-Control-Request-Headers"),
@@ -206,8 +206,8 @@ class _Hooks:
             return self.answer_api_error(NoSuchUrl())
         if not is_unversioned(path) or not settings.version_prefix_redirect_enabled or {"\r", "\n"} & set(path):
             return self.answer_api_error(NoSuchVersion())
-        versioned = f"{version}/{path.removeprefix('/')}"
-        return self._redirect(versioned, query, settings.version_prefix_redirect_ttl_seconds)
+        versioned_path = f"{version}/{path.removeprefix('/')}"
+        return self._redirect(versioned_path, query, settings.version_prefix_redirect_ttl_seconds)
 
     def _redirect(self, path: str, query: str, ttl_seconds: int) -> Response:
         location = origin_of_urls(self._service) + quote(path, safe="/:@!$&'()*+,;=~")

@@ -74,23 +74,23 @@ def _read_page(
     service: Service, pairs: Pairs, identity: Identity, principals: frozenset[str], reader: VerifyingReader
 ) -> tuple[Query, MatchingPage]:
     """Read the requested page. Raises Unauthenticated, Forbidden, Invalid."""
-    kinds, configured = service.kinds, service.rules.configured
+    kinds, principals_for = service.kinds, service.rules.principals_for
     if service.settings.principals("permissions", "read").isdisjoint(principals):
         raise Unauthenticated if identity.user_id is None else Forbidden
     query = _parse_query(service, pairs)
-    by_settings = entries.permissions_by_settings(kinds, configured, principals)
+    by_settings = entries.permissions_by_settings(kinds, principals_for, principals)
     counting = request.method == "HEAD"
     selection = entries.select_accessible(kinds, query, identity.principals, by_settings, counting=counting)
     snapshot = reader.read_with(service.storage.read_accessible, selection)
     object_entries = entries.build_entries(kinds, snapshot.permissions, by_settings)
-    page = paginate(object_entries + entries.root_entries(kinds, configured, principals), query)
+    page = paginate(object_entries + entries.root_entries(kinds, principals_for, principals), query)
     return query, replace(page, total=page.total + snapshot.total)
 
 
 def _configured_principals(service: Service) -> frozenset[str]:
     """Return the principals to which settings grant a permission that this page shows or needs."""
     names = [(kind.name, name) for kind in service.kinds for name in ("create", "read", "write")]
-    return frozenset[str]().union(*(service.rules.configured(*name) for name in [*names, ("permissions", "read")]))
+    return frozenset[str]().union(*(service.rules.principals_for(*name) for name in [*names, ("permissions", "read")]))
 
 
 def _parse_query(service: Service, pairs: Pairs) -> Query:

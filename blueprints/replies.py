@@ -182,9 +182,9 @@ def common_headers(service: Service, origin: str | None, exposed: Sequence[str])
     headers["Content-Security-Policy"] = _CONTENT_POLICY
     if exposed:
         headers["Access-Control-Expose-Headers"] = ", ".join(exposed)
-    allowed = allowed_origin(settings, origin) if origin else None
-    if allowed:
-        headers["Access-Control-Allow-Origin"] = allowed
+    allow_origin = allowed_origin(settings, origin) if origin else None
+    if allow_origin:
+        headers["Access-Control-Allow-Origin"] = allow_origin
     if "*" not in settings.cors_origins:
         # Also without an origin: a cache would return that response, which allows none, to scripts of every origin.
         headers["Vary"] = "Origin, Authorization"

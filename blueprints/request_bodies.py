@@ -72,10 +72,10 @@ class RequestBody(io.RawIOBase):
         """Read and discard the body unless it is loaded, DISCARD_MAX_BYTES at most."""
         if self._content is not None or self._error is not None:
             return
-        discarded = 0
+        size = 0
         try:
-            while discarded < DISCARD_MAX_BYTES and (chunk := next(self._chunks, b"")):
-                discarded += len(chunk)
+            while size < DISCARD_MAX_BYTES and (chunk := next(self._chunks, b"")):
+                size += len(chunk)
         except ApiError as error:
             self._error = error
 

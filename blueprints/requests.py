@@ -43,7 +43,7 @@ _TIMESTAMP = re.compile(r'("?)([0-9]{1,25})\1')
 class HttpRequest:
     """A request as HTTP transports it: `path` is percent-decoded and without the version, `query` is not decoded.
 
-    The names in `headers` have no case. The body is in `raw`, that of a member of a batch as JSON in `decoded`.
+    The names in `headers` have no case. The body is in `raw`, that of a member of a batch as JSON in `json_body`.
     """
 
     method: str
@@ -51,7 +51,7 @@ class HttpRequest:
     query: str
     headers: conditions.Headers
     raw: bytes = b""
-    decoded: Json = None
+    json_body: Json = None
 
     @property
     def content_type(self) -> str | None:
@@ -67,7 +67,7 @@ class HttpRequest:
     @property
     def unsupported_type(self) -> ApiError | None:
         """Return the error 415 if the type or charset of the body is not supported."""
-        has_body = bool(self.raw) or self.decoded is not None
+        has_body = bool(self.raw) or self.json_body is not None
         if not has_body and self.method not in BODY_METHODS:
             return None
         return unsupported_type(self.method, self.content_type, has_body=has_body)
@@ -138,7 +138,7 @@ def decode_body(http_request: HttpRequest) -> tuple[Json, tuple[Problem, ...]]:
     Returns the JSON value and its problems.
     """
     if not http_request.raw:
-        return ({} if http_request.decoded is None else http_request.decoded), ()
+        return ({} if http_request.json_body is None else http_request.json_body), ()
     try:
         return decode(http_request.raw, http_request.charset), ()
     except Invalid as error:
@@ -156,25 +156,25 @@ def _parse_body(
         body_problems = scalar_problems(value)
         if not body_problems:
             return Body(patch=_take_patch(parse_json_patch(value, kind.permissions), problems))
-    loaded: Data = {}
+    members: Data = {}
     if not body_problems:
-        loaded, body_problems = load(write_schema(kind.permissions), value)
+        members, body_problems = load(write_schema(kind.permissions), value)
     problems.extend(body_problems)
     if body_problems:
         return _ensure_id(Body(id=_requested_id(value)), route)
-    data = loaded.get("data")
+    data = members.get("data")
     names_alias = False
     if data and isinstance(data.get("id"), str):
         own_id = service.aliases.own_object_id(kind.name, data["id"], identity)
         names_alias, data["id"] = own_id != data["id"], own_id
     if http_request.method == "PATCH":
-        return Body(patch=(parse_merge if content_type == MERGE_TYPE else parse_shallow)(loaded))
+        return Body(patch=(parse_merge if content_type == MERGE_TYPE else parse_shallow)(members))
     permissions = {
         name: frozenset(principals)
-        for name, principals in loaded.get("permissions", {}).items()
+        for name, principals in members.get("permissions", {}).items()
         if principals is not None
     }
-    return _ensure_id(Body(data, permissions, id=_requested_id(loaded), names_alias=names_alias), route)
+    return _ensure_id(Body(data, permissions, id=_requested_id(members), names_alias=names_alias), route)
 
 
 def _requested_id(body: Json) -> str | None:
@@ -185,11 +185,11 @@ def _requested_id(body: Json) -> str | None:
     return data["id"] if isinstance(data["id"], str) else ""
 
 
-def _take_patch(parsed: Patch | tuple[Problem, ...], problems: list[Problem]) -> Patch | None:
+def _take_patch(result: Patch | tuple[Problem, ...], problems: list[Problem]) -> Patch | None:
     """Return a parsed patch, or add the problems of an invalid one and return None."""
-    if isinstance(parsed, Patch):
-        return parsed
-    problems.extend(parsed)
+    if isinstance(result, Patch):
+        return result
+    problems.extend(result)
     return None
 
 

@@ -121,10 +121,10 @@ def load(schema: ClosedSchema, body: Json) -> tuple[dict[str, Json], tuple[Probl
     if unknown:
         return {}, (unknown_members_problem("", unknown),)
     try:
-        loaded: dict[str, Json] = schema.load(body)
+        members: dict[str, Json] = schema.load(body)
     except ValidationError as error:
         return {}, tuple(_problems(error.messages))
-    return loaded, ()
+    return members, ()
 
 
 def _problems(messages: Any) -> Iterator[Problem]:

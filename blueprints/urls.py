@@ -77,10 +77,10 @@ def expect_utf8(path: bytes, query: bytes) -> None:
     Some servers, Werkzeug's own among them, replace bytes of the path that are not UTF-8 by U+FFFD.
     """
     try:
-        decoded = path.decode()
+        decoded_path = path.decode()
     except UnicodeDecodeError as error:
         raise Malformed("Invalid URL path.") from error
-    if "\0" in decoded or "\ufffd" in decoded:
+    if "\0" in decoded_path or "\ufffd" in decoded_path:
         raise Malformed("Invalid URL path.")
     if b"%" not in query and query.isascii():
         return

@@ -20,14 +20,14 @@ def user_data(service: Service) -> Blueprint:
     blueprint = Blueprint("user-data", __name__, url_prefix=prefix(service))
 
     def delete(principal: str) -> Response:
-        allowed = service.settings.principals("user-data", "delete")  # C-UTIL-35
+        allowed_principals = service.settings.principals("user-data", "delete")  # C-UTIL-35
 
         def erase(identity: Identity, principals: frozenset[str], reader: VerifyingReader) -> None:
-            if allowed.isdisjoint(principals):
+            if allowed_principals.isdisjoint(principals):
                 raise Unauthenticated if identity.user_id is None else Forbidden
             delete_user_data(service, principal, identity, reader)
 
-        answer_authenticated(service, allowed, erase)
+        answer_authenticated(service, allowed_principals, erase)
         return to_response(Reply(200, dumps({"data": {"principal": principal}})))
 
     def plural() -> Response:

@@ -254,7 +254,7 @@ class TimedTransaction:
         self._transaction = transaction
         self._observe = observe
         self._living: set[str] = set()
-        self._emptied: set[str] = set()
+        self._emptied_lists: set[str] = set()
         self._locks_with_read = False
         self._writes = writes
 
@@ -282,7 +282,7 @@ class TimedTransaction:
         snapshot = _read(self._transaction.read, selection, self._observe, locks=locks)
         self._living.update(uri for uri, stored in snapshot.objects.items() if not stored.deleted)
         if selection.page and selection.page.object_permissions is not None:
-            self._emptied.add(selection.page.list)
+            self._emptied_lists.add(selection.page.list)
         return snapshot
 
     def timestamp_conflicts(self, timestamps: Iterable[tuple[str, int]]) -> set[str]:
@@ -317,7 +317,7 @@ class TimedTransaction:
 
     def _call_of_object(self, stored: Stored) -> Call:
         if stored.deleted:
-            return calls.DELETE_ALL if list_of(stored.uri) in self._emptied else calls.DELETE
+            return calls.DELETE_ALL if list_of(stored.uri) in self._emptied_lists else calls.DELETE
         return calls.UPDATE if stored.uri in self._living else calls.CREATE
 
     def holdings_of(self, principals: Principals) -> Holdings:

@@ -12,11 +12,11 @@ from app.factory import create_service, new_flask, open_storage
 from app.service import Service
 from app.settings import SettingError, Settings, convert_errors, is_same_database, locate_storage
 from backends.storage.sql import SqlStorage
-from backends.storage.transfer.copying import Copied, Copy
+from backends.storage.transfer.copying import Copy, CopyResult
 from scripts.command import FAILED, READONLY, Command, log, settings_of
 from scripts.progress import show_progress
 
-_SHOWN: Final = 10
+_MAX_LISTS: Final = 10
 _SQLITE: Final = "sqlite:///"
 
 
@@ -36,10 +36,10 @@ def command(context: click.Context, source: str, target: str) -> int:
         log.error("Cannot copy to the storage of a readonly server.")
         return READONLY
     with _naming("--from", source):
-        copied_from = _open_source(settings, source)
+        source_storage = _open_source(settings, source)
     with _naming("--to", target):
         service: Service = create_service(_with_storage(settings, "--to", target))
-    copy = Copy(copied_from, cast(SqlStorage, service.storage), service.tables)
+    copy = Copy(source_storage, cast(SqlStorage, service.storage), service.tables)
     with _naming("--from", source):
         copy.expect_source()
         total = copy.count()
@@ -47,8 +47,8 @@ def command(context: click.Context, source: str, target: str) -> int:
         service.migrate(log.info)
         copy.claim()
     with show_progress("rows copied and compared", 2 * total) as note:
-        copied = copy.run(note)
-    return _report(copied)
+        result = copy.run(note)
+    return _report(result)
 
 
 @contextmanager
@@ -58,7 +58,7 @@ def _naming(option: str, url: str) -> Iterator[None]:
         try:
             yield
         except SettingError as error:
-            raise SettingError(option if error.name == "storage_url" else error.name, error.expected) from error
+            raise SettingError(option if error.name == "storage_url" else error.name, error.problem) from error
 
 
 def _with_storage(settings: Settings, option: str, url: str) -> Settings:
@@ -76,21 +76,21 @@ def _open_source(settings: Settings, url: str) -> SqlStorage:
     return cast(SqlStorage, open_storage(settings, new_flask()))
 
 
-def _report(copied: Copied) -> int:
+def _report(result: CopyResult) -> int:
     """Report what was copied; return the exit code."""
-    for name, rows in copied.rows.items():
+    for name, rows in result.rows.items():
         log.info("%s: %d row(s) copied.", name, rows)
-    if copied.different:
-        for name in copied.different[:_SHOWN]:
+    if result.different_lists:
+        for name in result.different_lists[:_MAX_LISTS]:
             log.error("The copy differs: %s.", name)
-        log.error("%d list(s) differ: run the command again.", len(copied.different))
+        log.error("%d list(s) differ: run the command again.", len(result.different_lists))
         return FAILED
     log.info("Both storages have the same rows in all lists.")
-    if copied.written:
+    if result.written_lists:
         log.warning(
             "%d list(s) of the source were written to after the copy had begun, and the copy lacks these changes (%s). "
             "Set readonly on the server of the source first.",
-            len(copied.written),
-            ", ".join(copied.written[:_SHOWN]),
+            len(result.written_lists),
+            ", ".join(result.written_lists[:_MAX_LISTS]),
         )
     return 0

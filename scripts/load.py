@@ -98,10 +98,10 @@ def _import_bucket(
 ) -> int:
     """Load one bucket under another id in one transaction; return the number of objects."""
     uri = f"{_BUCKETS}/{into}"
-    selected = select_bucket(entries, bucket and f"{_BUCKETS}/{bucket}")
+    bucket_entries = select_bucket(entries, bucket and f"{_BUCKETS}/{bucket}")
     with storage.transaction(service.kinds.derived) as writer:
         sink = BucketImport(writer, storage.dialect, uri)
-        number = _write(service, sink, writer, rename_bucket(selected, uri, service.kinds))
+        number = _write(service, sink, writer, rename_bucket(bucket_entries, uri, service.kinds))
     return number
 
 

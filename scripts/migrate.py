@@ -96,5 +96,5 @@ def _print_sql(service: Service) -> None:
         return
     with service.storage.writing.connect() as connection:
         for schema in (migrations.CORE, *map(migrations.schema_of, service.tables)):
-            installed = migrations.installed_version(connection, schema)
-            click.echo(migrations.sql(connection.dialect.name, installed, schema))
+            version = migrations.installed_version(connection, schema)
+            click.echo(migrations.sql(connection.dialect.name, version, schema))

@@ -37,11 +37,11 @@ class _Lines:
     def __init__(self, title: str, total: int | None) -> None:
         self._title = title
         self._of_total = "" if total is None else f" of {total}"
-        self._done = 0
+        self._rows = 0
         self._next = time.monotonic() + SECONDS_BETWEEN_LINES
 
     def add(self, rows: int) -> None:
-        self._done += rows
+        self._rows += rows
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + SECONDS_BETWEEN_LINES
-            log.info("%s: %d%s", self._title, self._done, self._of_total)
+            log.info("%s: %d%s", self._title, self._rows, self._of_total)

@@ -43,7 +43,7 @@ class IncomingRequest:
         self._body_max_bytes = body_max_bytes
         self._head = bytearray()
         self._body = _StoredBody()
-        self._left = 0
+        self._missing_bytes = 0
         self._chunks: _Chunks | None = None
 
     @property
@@ -64,11 +64,11 @@ class IncomingRequest:
             data = bytes(self._head[end:])
         return self._feed_body(data)
 
-    def _is_invalid(self, searched: int) -> bool:
-        """Return whether the parser refuses every head that begins like this one; skip the bytes already *searched*."""
+    def _is_invalid(self, start: int) -> bool:
+        """Return whether the parser refuses every head that begins like this one; skip the bytes already *start*."""
         cfg = self._parse[0]
         limit = cfg.limit_request_line + cfg.limit_request_fields * (cfg.limit_request_field_size + 2) + 4
-        return len(self._head) > limit or _BARE_LINE_FEED.search(self._head, searched) is not None
+        return len(self._head) > limit or _BARE_LINE_FEED.search(self._head, start) is not None
 
     def _read_head(self, head: bytes) -> None:
         cfg, client, number = self._parse
@@ -80,19 +80,19 @@ class IncomingRequest:
         if isinstance(reader, ChunkedReader):
             self._chunks = _Chunks(self.request)
         else:
-            self._left = reader.length
-        if self._left > self._body_max_bytes:
+            self._missing_bytes = reader.length
+        if self._missing_bytes > self._body_max_bytes:
             raise BodyTooLarge
 
     def _feed_body(self, data: bytes) -> bool:
         if self._chunks is None:
-            piece, self.remaining = data[: self._left], data[self._left :]
-            self._left -= len(piece)
-            is_complete = self._left == 0
+            piece, self.remaining = data[: self._missing_bytes], data[self._missing_bytes :]
+            self._missing_bytes -= len(piece)
+            is_complete = self._missing_bytes == 0
         else:
             piece = self._chunks.feed(data)
             is_complete, self.remaining = self._chunks.ended, self._chunks.remaining
-            if self._body.size + len(piece) + self._chunks.left > self._body_max_bytes:
+            if self._body.size + len(piece) + self._chunks.missing_bytes > self._body_max_bytes:
                 raise BodyTooLarge
         self._body.write(piece)
         if is_complete:
@@ -140,13 +140,13 @@ class _StoredBody(Unreader):  # type: ignore[misc]  # gunicorn has no types
 
 
 class _Chunks:
-    """A chunked body (RFC 9112, section 7.1): `left` bytes of the current chunk are missing.
+    """A chunked body (RFC 9112, section 7.1): `missing_bytes` bytes of the current chunk are missing.
 
     Once it has `ended`, `remaining` has the bytes after its end.
     """
 
     def __init__(self, request: Any) -> None:
-        self.left = 0
+        self.missing_bytes = 0
         self.ended = False
         self.remaining = b""
         self._request = request
@@ -157,20 +157,20 @@ class _Chunks:
     def feed(self, data: bytes) -> bytes:
         """Add bytes and return the decoded part of the body. Raises ParseException."""
         self._buffer += data
-        decoded = bytearray()
-        while not self.ended and self._parse_next(decoded):
+        content = bytearray()
+        while not self.ended and self._parse_next(content):
             pass
         if self.ended:
             self.remaining = bytes(self._buffer)
-        return bytes(decoded)
+        return bytes(content)
 
-    def _parse_next(self, decoded: bytearray) -> bool:
+    def _parse_next(self, content: bytearray) -> bool:
         """Parse the next part; return False if it needs more bytes."""
-        if self.left:
-            piece = self._take(min(self.left, len(self._buffer)))
-            decoded += piece
-            self.left -= len(piece)
-            self._data_ended = not self.left
+        if self.missing_bytes:
+            piece = self._take(min(self.missing_bytes, len(self._buffer)))
+            content += piece
+            self.missing_bytes -= len(piece)
+            self._data_ended = not self.missing_bytes
             return self._data_ended
         if self._data_ended:
             if len(self._buffer) < len(_LINE_END):
@@ -194,8 +194,8 @@ class _Chunks:
             raise InvalidChunkSize(digits)
         if not CHUNK_EXT_RE.fullmatch(semicolon + extension):
             raise InvalidChunkExtension("invalid chunk extension")
-        self.left = int(digits, 16)
-        self._trailing = not self.left
+        self.missing_bytes = int(digits, 16)
+        self._trailing = not self.missing_bytes
         return True
 
     def _parse_trailers(self) -> bool:

@@ -155,10 +155,14 @@ def test_what_differs_after_copying_is_named_and_the_target_stays_marked(
                 writer.connection.execute(delete(members))
 
     copying.claim()
-    copied = copying.run(damage)
+    result = copying.run(damage)
 
-    assert copied.different == [f"documents {RECORDS}", "grants /buckets/full/groups", "members /buckets/full/groups"]
-    assert RECORDS in copied.written
+    assert result.different_lists == [
+        f"documents {RECORDS}",
+        "grants /buckets/full/groups",
+        "members /buckets/full/groups",
+    ]
+    assert RECORDS in result.written_lists
     with service.storage.snapshot() as connection:
         assert is_marked(connection)
     service.close()

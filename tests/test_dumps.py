@@ -515,7 +515,7 @@ def test_random_histories_are_copied_and_loaded(apps: Mapping[str, Flask], histo
 
     copying = Copy(first.storage, second.storage, first.tables)
     copying.claim()
-    assert copying.run(lambda rows: None).different == []
+    assert copying.run(lambda rows: None).different_lists == []
     _load_lines(third, _lines(second))
 
     assert rows_of(apps["postgresql"]) == rows_of(apps["sqlite"])

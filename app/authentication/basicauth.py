@@ -11,11 +11,11 @@ from app.identity import Reader
 
 def parse_credentials(authorization: str) -> tuple[str, str] | None:
     """Return name and password of a `Basic` header, None for any other (P-BASIC-2, P-BASIC-3)."""
-    scheme, _, encoded = authorization.strip().partition(" ")
+    scheme, _, token = authorization.strip().partition(" ")
     if scheme.lower() != "basic":
         return None
     try:
-        raw = base64.b64decode(encoded.strip(), validate=True)
+        raw = base64.b64decode(token.strip(), validate=True)
     except (binascii.Error, ValueError):
         return None
     try:
@@ -37,7 +37,7 @@ class BasicAuth:
     def __init__(self, name: str, secret: str, realm: str) -> None:
         self.name = name
         # A copy with the key costs less than to begin with the key for each request.
-        self._keyed = hmac.new(secret.encode(), digestmod="sha256")
+        self._hmac = hmac.new(secret.encode(), digestmod="sha256")
         self._realm = realm
 
     def identify(self, authorization: str, read: Reader) -> str | None:  # noqa: ARG002  # the signature of a Policy
@@ -45,7 +45,7 @@ class BasicAuth:
         credentials = parse_credentials(authorization)
         if credentials is None:
             return None
-        code = self._keyed.copy()
+        code = self._hmac.copy()
         code.update(":".join(credentials).encode())
         return f"{self.name}:{code.hexdigest()}"
 

@@ -39,14 +39,14 @@ class Caller:
 
     `results` has for the value of a Login and a hash whether they match, `created_hashes` for a hash that the request
     created the value of the matching Login, `recalled` the values of Logins that were found in the cache, and
-    `computed` the results of `compute_once`.
+    `computations` the results of `compute_once`.
     """
 
     address: str = ""
     results: dict[tuple[str, str | None], bool] = field(default_factory=dict)
     created_hashes: dict[str, str] = field(default_factory=dict)
     recalled: set[str] = field(default_factory=set)
-    computed: dict[Hashable, object] = field(default_factory=dict)
+    computations: dict[Hashable, object] = field(default_factory=dict)
 
     def result_of(self, login: Login, secret: str | None) -> bool | None:
         """Return whether a login matches a hash, None if they have not been compared.
@@ -78,10 +78,10 @@ def compute_once(key: Hashable, compute: Callable[[], _Result]) -> _Result:
     A policy that verifies credentials slowly uses it: a batch verifies the credentials of all members before its
     transaction begins, and no later check of them waits while locks are held.
     """
-    computed = current_caller().computed
-    if key not in computed:
-        computed[key] = compute()
-    return cast(_Result, computed[key])
+    computations = current_caller().computations
+    if key not in computations:
+        computations[key] = compute()
+    return cast(_Result, computations[key])
 
 
 class Logins:

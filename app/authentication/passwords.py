@@ -34,10 +34,10 @@ def verify_password(password: str, stored: Json, rounds: int) -> bool:
     A text that is not a hash, and None for a missing account, never match, and take as long as a hash with *rounds*
     (P-ACC-29).
     """
-    encoded = password.encode()[:MAX_BYTES]
-    hashed = stored.encode() if isinstance(stored, str) else b""
+    password_bytes = password.encode()[:MAX_BYTES]
+    hash_bytes = stored.encode() if isinstance(stored, str) else b""
     try:
-        return bcrypt.checkpw(encoded, hashed)
+        return bcrypt.checkpw(password_bytes, hash_bytes)
     except ValueError:
-        bcrypt.checkpw(encoded, f"$2b${rounds:02}${'.' * 53}".encode())
+        bcrypt.checkpw(password_bytes, f"$2b${rounds:02}${'.' * 53}".encode())
         return False

@@ -14,7 +14,7 @@ from backends.storage import Stored
 
 def access_of(operation: Operation, working_set: WorkingSet, rules: Rules) -> Access:
     """Return the access of the operation's identity to the operation's route."""
-    return collect_access(operation.route, operation.identity, working_set.snapshot, rules.configured)
+    return collect_access(operation.route, operation.identity, working_set.snapshot, rules.principals_for)
 
 
 def admit(operation: Operation, *, allowed: bool) -> None:

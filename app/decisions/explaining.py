@@ -29,6 +29,6 @@ def _definition(definition: IndexDefinition) -> dict[str, Json]:
 def _index(index: Index) -> dict[str, Json]:
     """Return an index with its state, and the ids of two objects for which it is refused."""
     state = "building" if index.is_building else index.state
-    described = {**_definition(index.definition), "origin": index.origin, "state": state}
+    description = {**_definition(index.definition), "origin": index.origin, "state": state}
     ids = [uri.rpartition("/")[2] for uri in duplicates(index)]
-    return {**described, "duplicates": ids} if ids else described
+    return {**description, "duplicates": ids} if ids else description

@@ -86,7 +86,7 @@ def _admit_to_list(
     """
     if operation.route.is_in_wildcard():
         outermost = operation.route.kinds[0].name
-        if not access.principals.isdisjoint(rules.configured(outermost, "create")):
+        if not access.principals.isdisjoint(rules.principals_for(outermost, "create")):
             raise UnknownParent(outermost, operation.route.ids[0])
     limited = own_object_id(operation) is not None
     admit(operation, allowed=whole_list or working_set.snapshot.has_shared or access.may_create() or limited)

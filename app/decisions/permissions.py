@@ -16,7 +16,7 @@ from app.identity import Identity, Reader
 from app.kinds import Kind, Route
 from backends.storage import Selection, Snapshot
 
-Configured = Callable[[str, str], frozenset[str]]
+PrincipalsFor = Callable[[str, str], frozenset[str]]
 """The principals that the settings give a permission on a kind: (kind, permission) -> principals."""
 
 
@@ -27,7 +27,7 @@ class Access:
     route: Route
     principals: frozenset[str]
     grants: Mapping[str, Mapping[str, Iterable[str]]]
-    configured: Configured
+    principals_for: PrincipalsFor
 
     def permissions_on(self, uri: str) -> set[str]:
         """Return the permissions that the identity holds on one object itself."""
@@ -44,7 +44,7 @@ class Access:
     def settings_allow(self, *permissions: str) -> bool:
         """Return whether the settings give the identity one of these permissions on the kind (C-PERM-19)."""
         kind = self.route.kind.name
-        return any(not self.principals.isdisjoint(self.configured(kind, name)) for name in permissions)
+        return any(not self.principals.isdisjoint(self.principals_for(kind, name)) for name in permissions)
 
     def may_write(self, uri: str) -> bool:
         """Return whether the identity may change or delete the object *uri* of the route's list."""
@@ -74,30 +74,30 @@ class Access:
         return "write" in self.permissions_on(uri)
 
 
-def collect_access(route: Route, identity: Identity, snapshot: Snapshot, configured: Configured) -> Access:
+def collect_access(route: Route, identity: Identity, snapshot: Snapshot, principals_for: PrincipalsFor) -> Access:
     """Return the access of *identity* to *route*: the principals with their groups, and the grants of *snapshot*."""
     groups = [snapshot.groups.get(name, ()) for name in identity.principals]
-    return Access(route, frozenset(identity.principals).union(*groups), snapshot.grants, configured)
+    return Access(route, frozenset(identity.principals).union(*groups), snapshot.grants, principals_for)
 
 
-def principals_with_groups(identity: Identity, configured: Iterable[str] | None, read: Reader) -> frozenset[str]:
+def principals_with_groups(identity: Identity, principals: Iterable[str] | None, read: Reader) -> frozenset[str]:
     """Return the principals of an identity. Its groups are read only when a setting names a group (C-PERM-19).
 
-    *configured* are the principals that settings name; None reads the groups of every authenticated user.
+    *principals* are those that settings name; None reads the groups of every authenticated user.
     """
     own = frozenset(identity.principals)
-    if configured is None:
+    if principals is None:
         needs_groups = identity.user_id is not None
     else:
-        needs_groups = any(principal.startswith("/") for principal in configured)
+        needs_groups = any(principal.startswith("/") for principal in principals)
     if not needs_groups:
         return own
     return own.union(*read(Selection("/buckets", readers=identity.principals)).groups.values())
 
 
-def is_among(identity: Identity, configured: Collection[str], read: Reader) -> bool:
+def is_among(identity: Identity, principals: Collection[str], read: Reader) -> bool:
     """Return whether the principals that settings name include the identity or one of its groups."""
-    return not principals_with_groups(identity, configured, read).isdisjoint(configured)
+    return not principals_with_groups(identity, principals, read).isdisjoint(principals)
 
 
 def implied_permissions(children: Iterable[Kind], permissions: Iterable[str]) -> list[str]:

@@ -156,18 +156,18 @@ def _validate(operation: Operation, working_set: WorkingSet, document: Data) -> 
 
     An id that the server generated is not validated. Returns the document, with `schema` where a collection has one.
     """
-    checked = {name: value for name, value in document.items() if name != "id" or not operation.body.generated}
+    instance = {name: value for name, value in document.items() if name != "id" or not operation.body.generated}
     parent, ancestors = operation.route.parent, operation.route.ancestors
     if parent and operation.kind.must_have_parent:
         collection = working_set.living(parent.uri)
         schema = collection.data().get("schema") if collection else None
         if collection and schema is not None:
-            _expect_schema(checked, schema)
+            _expect_schema(instance, schema)
             document = {**document, "schema": collection.timestamp}
     bucket = working_set.living(ancestors[0]) if ancestors else None
     schema = bucket.data().get(f"{operation.kind.name}:schema") if bucket else None
     if schema is not None:
-        _expect_schema(checked, schema)
+        _expect_schema(instance, schema)
     return document
 
 

@@ -100,7 +100,7 @@ class WorkingSet:
         self._effects: dict[str, Effect] = {}
         self._moves: dict[str, Move] = {}
         self._stamps: dict[str, int] = {}
-        self._revoked = Principals()
+        self._revoked_principals = Principals()
 
     def living(self, uri: str) -> Stored | None:
         """Return the object, None when there is none or only a tombstone."""
@@ -185,7 +185,7 @@ class WorkingSet:
         """Add what was read of further objects; what this request revokes and has not written yet is no grant."""
         for grants in other.grants.values():
             for name, grantees in grants.items():
-                grants[name] = {principal for principal in grantees if not self._revoked.includes(principal)}
+                grants[name] = {principal for principal in grantees if not self._revoked_principals.includes(principal)}
         self.snapshot.add(other)
 
     def revoke(self, principals: Principals) -> None:
@@ -193,7 +193,7 @@ class WorkingSet:
 
         The end of stored grants is written before the pending changes, so grants made after this call begin.
         """
-        self._revoked |= principals
+        self._revoked_principals |= principals
         for grants in self.snapshot.grants.values():
             for name, grantees in grants.items():
                 grants[name] = {principal for principal in grantees if not principals.includes(principal)}
@@ -217,23 +217,23 @@ class WorkingSet:
     def take_pending(self) -> tuple[list[Change], list[Move], Principals]:
         """Return the changes and moves to write and the principals to revoke, and forget that they are pending."""
         changes = [self._change(uri, effect) for uri, effect in self._effects.items()]
-        moves, revoked = list(self._moves.values()), self._revoked
-        self._stored_permissions, self._effects, self._moves, self._revoked = {}, {}, {}, Principals()
+        moves, revoked_principals = list(self._moves.values()), self._revoked_principals
+        self._stored_permissions, self._effects, self._moves, self._revoked_principals = {}, {}, {}, Principals()
         self._stamps = {}
-        return changes, moves, revoked
+        return changes, moves, revoked_principals
 
     def membership_changes(self) -> tuple[set[tuple[str, str]], Holdings]:
         """Return the memberships that begin, as pairs of user and group, and those that end.
 
         They are written last: within a request every user has the groups of its start (core contract, 7.7).
         """
-        joined: set[tuple[str, str]] = set()
-        left: set[tuple[str, str]] = set()
+        beginning: set[tuple[str, str]] = set()
+        ending: set[tuple[str, str]] = set()
         for group, after in self.transaction_state.new_members.items():
             before = self.transaction_state.former_members[group]
-            joined |= {(user, group) for user in after - before}
-            left |= {(user, group) for user in before - after}
-        return joined, self.transaction_state.ended_memberships | Holdings(members=frozenset(left))
+            beginning |= {(user, group) for user in after - before}
+            ending |= {(user, group) for user in before - after}
+        return beginning, self.transaction_state.ended_memberships | Holdings(members=frozenset(ending))
 
     def _change(self, uri: str, effect: Effect) -> Change:
         before, after = pairs(self._stored_permissions[uri]), pairs(effect.permissions)

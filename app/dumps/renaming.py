@@ -22,16 +22,16 @@ def select_bucket(entries: Iterable[Entry], bucket: str | None) -> Iterator[Entr
 
     Raises WrongBucket if the dump lacks the bucket; without one, if it has none or several.
     """
-    selected = None
+    bucket_uri = None
     for entry in entries:
         if isinstance(entry, ObjectEntry) and list_of(entry.uri) == _BUCKETS and not entry.deleted:
-            if selected is not None and bucket is None:
+            if bucket_uri is not None and bucket is None:
                 raise WrongBucket("the dump has several buckets: choose one by --bucket.")
             if bucket in (None, entry.uri):
-                selected = entry.uri
-        if selected == bucket_of(entry.list if isinstance(entry, ListEntry) else entry.uri):
+                bucket_uri = entry.uri
+        if bucket_uri == bucket_of(entry.list if isinstance(entry, ListEntry) else entry.uri):
             yield entry
-    if selected is None:
+    if bucket_uri is None:
         raise WrongBucket(f"the dump has no bucket {bucket.rpartition('/')[2]}." if bucket else "it has no bucket.")
 
 

@@ -50,8 +50,8 @@ class Writer:
             "time": datetime.now(UTC).isoformat(timespec="seconds"),
             "secrets": self._secrets,
         }
-        if selected := sorted(buckets):
-            header["buckets"] = selected
+        if names := sorted(buckets):
+            header["buckets"] = names
         line = _line(dumps(header))
         checksum.update(line)
         yield line

@@ -152,9 +152,9 @@ def _finite_float(digits: str) -> float:
 def _refuse_nul(value: Json) -> None:
     # Only the listed problems get a name: if a key is long, the names of all problems would fill memory.
     places = _places_with_nul(value)
-    listed = [Problem("body", _name_of(place), "Invalid character 0x00") for place in islice(places, MAX_PROBLEMS)]
-    if listed:
-        raise Invalid(*listed, *count_unlisted("body", sum(1 for _ in places)))
+    problems = [Problem("body", _name_of(place), "Invalid character 0x00") for place in islice(places, MAX_PROBLEMS)]
+    if problems:
+        raise Invalid(*problems, *count_unlisted("body", sum(1 for _ in places)))
 
 
 def _places_with_nul(value: Json) -> Iterator[_Place]:

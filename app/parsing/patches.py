@@ -47,16 +47,16 @@ class Patch(ABC):
         """Return the patched data and permissions of an object. Raises Invalid if the patch cannot be applied."""
 
     @abstractmethod
-    def members(self, patched: Data, /) -> Data:
-        """Return the members that the patch names, with their values in the patch; *patched* is its result."""
+    def members(self, result: Data, /) -> Data:
+        """Return the members that the patch names, with their values in the patch; *result* is that of `apply`."""
 
-    def reply_members(self, behaviour: str, before: Data, patched: Data, after: Data) -> Data:
+    def reply_members(self, behaviour: str, before: Data, result: Data, after: Data) -> Data:
         """Return the members in a reply with `Response-Behavior: light` or `diff` (C-OBJ-41, C-OBJ-42, C-OBJ-44).
 
-        *before* is the object as it was stored, *patched* the result of `apply`, *after* the object as it is stored
+        *before* is the object as it was stored, *result* that of `apply`, *after* the object as it is stored
         now.
         """
-        members = self.members(patched)
+        members = self.members(result)
         light = {
             name: after[name]
             for name in members
@@ -79,7 +79,7 @@ class ShallowPatch(Patch):
         lists = {name: frozenset(value) for name, value in self.permissions.items() if value is not None}
         return data | self.data, {**permissions, **lists}
 
-    def members(self, _patched: Data, /) -> Data:
+    def members(self, _result: Data, /) -> Data:
         """Return the members in the body."""
         return self.data
 
@@ -96,7 +96,7 @@ class MergePatch(Patch):
         lists = {name: frozenset(value or ()) for name, value in self.permissions.items()}
         return merge_recursive(data, self.data), {**permissions, **lists}
 
-    def members(self, _patched: Data, /) -> Data:
+    def members(self, _result: Data, /) -> Data:
         """Return the members in the body."""
         return self.data
 
@@ -109,7 +109,7 @@ class EmptyPatch(Patch):
         """Raise Invalid."""
         raise Invalid(EMPTY_PATCH)
 
-    def members(self, _patched: Data, /) -> Data:
+    def members(self, _result: Data, /) -> Data:
         """Return no members."""
         return {}
 
@@ -137,9 +137,9 @@ class JsonPatch(Patch):
             raise _failure("the result is nested too deeply") from error
         return _data_of(document), self._permissions_of(document, permissions)
 
-    def members(self, patched: Data) -> Data:
+    def members(self, result: Data) -> Data:
         """Return every member of the patched document: all of them count as named."""
-        return patched
+        return result
 
     def _complete(self, operation: Data) -> Data:
         """Complete an operation for the library, which sees each set of principals as a mapping (C-OBJ-32)."""
@@ -214,13 +214,13 @@ def merge_recursive(target: Json, patch: Json) -> Json:
     """Merge a patch into a value (RFC 7396, section 2); a mapping replaces any other value (C-OBJ-30)."""
     if not isinstance(patch, dict):
         return patch
-    merged = dict(target) if isinstance(target, dict) else {}
+    result = dict(target) if isinstance(target, dict) else {}
     for name, value in patch.items():
         if value is None:
-            merged.pop(name, None)
+            result.pop(name, None)
         else:
-            merged[name] = merge_recursive(merged.get(name), value)
-    return merged
+            result[name] = merge_recursive(result.get(name), value)
+    return result
 
 
 def unknown_permission(name: str, names: Sequence[str]) -> Problem:
@@ -305,7 +305,7 @@ def _keep_list(document: Json, operation: Data) -> None:
 
 def _as_sets(value: Json) -> Json:
     """Return a mapping of lists of principals as sets; any other value is returned unchanged and rejected later."""
-    return {name: _as_set(name, listed) for name, listed in value.items()} if isinstance(value, dict) else value
+    return {name: _as_set(name, values) for name, values in value.items()} if isinstance(value, dict) else value
 
 
 def _as_set(name: str, principals: Json) -> Json:

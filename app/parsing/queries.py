@@ -224,10 +224,10 @@ def next_query(pairs: Pairs, limit: int, token: str) -> str:
 
 def project(document: Mapping[str, Json], fields: Paths) -> dict[str, Json]:
     """Return the document with these fields, id and timestamp only (C-LIST-56 to C-LIST-58)."""
-    reduced: dict[str, Json] = {}
+    projection: dict[str, Json] = {}
     for path in (*fields, ("id",), ("last_modified",)):
-        _copy(document, reduced, path)
-    return reduced
+        _copy(document, projection, path)
+    return projection
 
 
 def _copy(source: Mapping[str, Json], target: dict[str, Json], path: tuple[str, ...]) -> None:

@@ -22,9 +22,9 @@ def validate_data(kind_name: str, data: Data, prefix: str = "data.") -> tuple[Da
 
     The names of problems begin with *prefix*, which is empty for the result of a patch (core contract, 4.7).
     """
-    received = {name: value for name, value in data.items() if name != _INTERNAL}
+    attributes = {name: value for name, value in data.items() if name != _INTERNAL}
     check = _ATTRIBUTES.get(kind_name)
-    return check(received, prefix) if check else (received, [])
+    return check(attributes, prefix) if check else (attributes, [])
 
 
 def _check_group(data: Data, prefix: str) -> tuple[Data, list[Problem]]:
@@ -38,10 +38,10 @@ def _check_group(data: Data, prefix: str) -> tuple[Data, list[Problem]]:
 
 
 def _check_member(member: Json, name: str) -> Problem | None:
-    malformed = principal_problem(member, name)
-    if malformed is None and (member == "system.Everyone" or member.startswith("/buckets/")):
+    problem = principal_problem(member, name)
+    if problem is None and (member == "system.Everyone" or member.startswith("/buckets/")):
         return Problem("body", name, f"'{member}' is not a valid user ID.")
-    return malformed
+    return problem
 
 
 def _check_collection(data: Data, prefix: str) -> tuple[Data, list[Problem]]:

@@ -107,8 +107,8 @@ def compile_text(text: str) -> Compiled | Problem:
     original, schema = loads(text), loads(text)
     if not isinstance(schema, dict):
         return not_a_mapping("schema", schema)
-    declared = schema.get("properties")
-    ignored = _SERVER_MEMBERS if isinstance(declared, dict) and "id" in declared else _SERVER_MEMBERS | {"id"}
+    properties = schema.get("properties")
+    ignored = _SERVER_MEMBERS if isinstance(properties, dict) and "id" in properties else _SERVER_MEMBERS | {"id"}
     schema, original = _drop_required(schema, ignored), _drop_required(original, ignored)
     draft = _draft(schema)
     try:
@@ -179,12 +179,12 @@ def _draft(schema: Data) -> _Draft:
     return _DRAFTS.get(dialect, _DRAFT_7)
 
 
-def _drop_required(schema: Data, ignored: frozenset[str]) -> Data:
+def _drop_required(schema: Data, ignored_members: frozenset[str]) -> Data:
     """Remove ignored members from `required` (C-SCH-6), and an empty `required`, which draft 4 does not allow."""
     required = schema.get("required")
     if not isinstance(required, list):
         return schema
-    remaining = [name for name in required if not (isinstance(name, str) and name in ignored)]
+    remaining = [name for name in required if not (isinstance(name, str) and name in ignored_members)]
     if remaining and remaining == required:
         return schema
     without = {keyword: value for keyword, value in schema.items() if keyword != "required"}

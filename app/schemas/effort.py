@@ -125,8 +125,8 @@ class Efforts:
         """Return whether the second bound is at most *limit*; False if its calculation takes too long."""
         effort = steps = 0
         queue: list[tuple[Json, Mapping[int, int]]] = [(document, {0: 1})]
-        for value, applied in queue:
-            times = self._times_here(applied)
+        for value, entry_times in queue:
+            times = self._times_here(entry_times)
             members = list(_members_by_key(value))
             effort += _size(value) * sum(self._nodes[number].weight * count for number, count in times.items())
             steps += len(times) * (1 + len(members))
@@ -136,10 +136,10 @@ class Efforts:
             queue += [item for item in inner if item[1]]
         return True
 
-    def _times_here(self, applied: Mapping[int, int]) -> Mapping[int, int]:
+    def _times_here(self, entry_times: Mapping[int, int]) -> Mapping[int, int]:
         """Return how often each subschema applies to a value, from the times of those that its container applies."""
-        times = Counter(applied)
-        queue = [(self._ranks[number], number) for number in applied]
+        times = Counter(entry_times)
+        queue = [(self._ranks[number], number) for number in entry_times]
         heapify(queue)
         while queue:
             _, number = heappop(queue)
@@ -270,16 +270,16 @@ def _weight(schema: Mapping[str, Json]) -> int:
     return weight
 
 
-def _comparison(named: Json) -> int:
+def _comparison(operand: Json) -> int:
     """Return the effort of comparing a value with one that a schema names, or with each of a list.
 
     Texts, booleans and null are looked up, unless there are other values among them.
     """
-    levels, level = [], [named]
+    levels, level = [], [operand]
     while level := [member for outer in level for member in _members(outer)]:
         levels.append(level)
-    values = [named, *(value for level in levels for value in level)]
-    if all(value is None or isinstance(value, str | bool) for value in values[isinstance(named, list) :]):
+    values = [operand, *(value for level in levels for value in level)]
+    if all(value is None or isinstance(value, str | bool) for value in values[isinstance(operand, list) :]):
         return 0
     return sum(_NUMBER if isinstance(value, int | float) else 1 for value in values)
 

@@ -202,16 +202,16 @@ def _set(token: str) -> str:
     start = "[^" if token.startswith("[^") else "["
     characters = _CHARACTERS.findall(token[len(start) : -1])
     classes = [character[:2] in (r"\d", r"\D", r"\w", r"\W", r"\s", r"\S", r"\p", r"\P") for character in characters]
-    translated = []
+    parts = []
     for place, character in enumerate(characters):
         neighbours = classes[max(place - 1, 0) : place + 2]
         if character == "-" and any(neighbours):
-            translated.append(r"\-")
+            parts.append(r"\-")
         elif len(character) == 1:
-            translated.append(f"\\{character}" if character in "[]&~" and character != "~" else character)
+            parts.append(f"\\{character}" if character in "[]&~" and character != "~" else character)
         else:
-            translated.append(r"\x08" if character == r"\b" else _character(character))
-    return f"{start}{''.join(translated)}]"
+            parts.append(r"\x08" if character == r"\b" else _character(character))
+    return f"{start}{''.join(parts)}]"
 
 
 def _character(escape: str) -> str:

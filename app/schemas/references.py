@@ -36,21 +36,21 @@ _LEGAL: Final = "%#/:?@!$&'()*+,;=-._~"
 
 def _as_draft_4(schema: Json) -> Json:
     """Translate the metaschema of draft 3, or a subschema of it, into draft 4."""
-    translated = {
+    result = {
         **schema,
         "properties": {name: _as_draft_4(inner) for name, inner in schema.get("properties", {}).items()},
     }
     for keyword in ("items", "additionalProperties"):
         if keyword in schema:
-            translated[keyword] = _as_draft_4(schema[keyword])
+            result[keyword] = _as_draft_4(schema[keyword])
     if isinstance(schema.get("dependencies"), dict):
-        translated["dependencies"] = {name: [needed] for name, needed in schema["dependencies"].items()}
-    types = translated.pop("type", "any")
+        result["dependencies"] = {name: [dependency] for name, dependency in schema["dependencies"].items()}
+    types = result.pop("type", "any")
     if isinstance(types, list):
-        translated["anyOf"] = [{"type": kind} if isinstance(kind, str) else kind for kind in types]
+        result["anyOf"] = [{"type": kind} if isinstance(kind, str) else kind for kind in types]
     elif types != "any":
-        translated["type"] = types
-    return translated
+        result["type"] = types
+    return result
 
 
 _DRAFT_3: Final = "http://json-schema.org/draft-03/schema"

@@ -202,4 +202,4 @@ _PLUGIN_TYPES: Final = (BOOL, INT, FLOAT, TEXT, LIST)
 
 def type_of(reader: Reader[T]) -> str:
     """Return the type of a setting that a plugin reads: `text` for a reader of its own."""
-    return next((name for name, known in _PLUGIN_TYPES if known is reader), TEXT[0])
+    return next((name for name, candidate in _PLUGIN_TYPES if candidate is reader), TEXT[0])

@@ -28,20 +28,20 @@ _TRUE = frozenset({"t", "true", "y", "yes", "on", "1"})
 class SettingError(Exception):
     """A setting that prevents the start of the service; the message is one line that begins with its name (1.4)."""
 
-    def __init__(self, name: str, expected: str) -> None:
-        super().__init__(name, expected)
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(name, problem)
         self.name = name
-        self.expected = expected
+        self.problem = problem
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.expected}"
+        return f"{self.name}: {self.problem}"
 
 
 @contextmanager
-def convert_errors(name: str, problem: str, hidden: Iterable[object] = ()) -> Iterator[None]:
+def convert_errors(name: str, problem: str, secrets: Iterable[object] = ()) -> Iterator[None]:
     """Convert all errors of the code inside to a SettingError of the setting *name* with a message of one line.
 
-    *hidden* are values that may be secrets: the message has `***` in their place.
+    *secrets* are values that the message must not show: it has `***` in their places.
     """
     try:
         yield
@@ -49,7 +49,7 @@ def convert_errors(name: str, problem: str, hidden: Iterable[object] = ()) -> It
         raise
     except Exception as error:
         text = " ".join(str(error).split())
-        for value in sorted(map(str, hidden), key=len, reverse=True):
+        for value in sorted(map(str, secrets), key=len, reverse=True):
             text = text.replace(value, "***") if len(value) >= _MIN_SECRET_CHARACTERS else text
         raise SettingError(name, f"{problem} ({type(error).__name__}{': ' * bool(text)}{text}).") from error
 
@@ -114,8 +114,8 @@ def text(raw: object) -> str:
         return ""
     if not isinstance(raw, str):
         return json.dumps(raw) if isinstance(raw, bool) else str(raw)
-    unquoted = raw.startswith('"') and decode_json(raw)
-    return unquoted if isinstance(unquoted, str) else raw
+    text = raw.startswith('"') and decode_json(raw)
+    return text if isinstance(text, str) else raw
 
 
 def words(raw: object) -> tuple[str, ...]:
@@ -160,13 +160,13 @@ def optional(reader: Reader[T]) -> Reader[T | None]:
     return lambda raw: None if raw in (None, "", "null") else reader(raw)
 
 
-def choice(*allowed: str) -> Reader[str]:
+def choice(*choices: str) -> Reader[str]:
     """Return a reader that accepts only these words."""
 
     def read_choice(raw: object) -> str:
         value = text(raw).strip()
-        if value not in allowed:
-            raise ValueError(f"one of {', '.join(allowed)} is expected, not {value!r}.")
+        if value not in choices:
+            raise ValueError(f"one of {', '.join(choices)} is expected, not {value!r}.")
         return value
 
     return read_choice
@@ -174,8 +174,8 @@ def choice(*allowed: str) -> Reader[str]:
 
 def alias(table: Mapping[str, str]) -> Reader[str]:
     """Return a reader that accepts the keys of a table and returns their values."""
-    accepted = choice(*table)
-    return lambda raw: table[accepted(raw)]
+    choose = choice(*table)
+    return lambda raw: table[choose(raw)]
 
 
 def statsd_url(raw: object) -> str:

@@ -30,8 +30,8 @@ def perform_with_implied(perform: Perform, steps: Sequence[Operation | View]) ->
     try:
         return [*perform(steps)]
     except ImpliedMissing:
-        expanded = [*_create_implied(steps)]
-    answers = zip(expanded, perform(expanded), strict=True)
+        all_steps = [*_create_implied(steps)]
+    answers = zip(all_steps, perform(all_steps), strict=True)
     return [answer for step, answer in answers if not (isinstance(step, Operation) and step.implicit)]
 
 

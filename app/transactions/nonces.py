@@ -34,9 +34,9 @@ class Nonces:
     def __init__(self, service: Service) -> None:
         self._cache = service.cache
         self._ttl_seconds = service.settings.pagination_token_validity_seconds
-        self._issued: list[str] = []
-        self._used: list[str] = []
-        self._redeemed: list[str] = []
+        self._issued_keys: list[str] = []
+        self._used_keys: list[str] = []
+        self._redeemed_keys: list[str] = []
 
     def __enter__(self) -> Self:
         return self
@@ -47,7 +47,7 @@ class Nonces:
         """Restore redeemed nonces after a failed commit. After a commit with unknown outcome they count as used."""
         if error is None or isinstance(error, Uncertain):
             return
-        for key in self._redeemed:
+        for key in self._redeemed_keys:
             with tolerate(log, "Unable to restore a page token after a failed commit"):
                 self._cache.set(key, "", self._ttl_seconds)
 
@@ -58,23 +58,23 @@ class Nonces:
         """
         if operation.query is not None and operation.writes_many and operation.query.token_nonce is not None:
             key = _key(operation.query.token_nonce, operation)
-            if key in self._used or self._cache.get(key) is None:
+            if key in self._used_keys or self._cache.get(key) is None:
                 raise Invalid(Problem("querystring", None, "_token was already used or has expired."))
-            self._used.append(key)
+            self._used_keys.append(key)
         if outcome.next is not None and operation.nonce is not None:
-            self._issued.append(_key(operation.nonce, operation))
+            self._issued_keys.append(_key(operation.nonce, operation))
 
     def exchange(self) -> None:
         """Store the issued nonces in the cache, then redeem the used ones. Call this last before the commit.
 
         Raises BackendError, and Retry when a nonce expired meanwhile.
         """
-        for key in self._issued:
+        for key in self._issued_keys:
             self._cache.set(key, "", self._ttl_seconds)
-        for key in self._used:
+        for key in self._used_keys:
             if self._cache.delete(key) is None:
                 raise Retry
-            self._redeemed.append(key)
+            self._redeemed_keys.append(key)
 
 
 def _key(nonce: str, operation: Operation) -> str:

@@ -30,9 +30,9 @@ def select_objects(service: Service, operations: Sequence[Operation], *, writing
     ancestor_documents = len(operations) > 1 or any(_needs_parents(service, operation) for operation in operations)
     # A writer by settings may see all grants in the name of another principal (see `visible_permissions`).
     limited_grants = not writing and not any(
-        service.rules.configured(operation.kind.name, "write") for operation in operations
+        service.rules.principals_for(operation.kind.name, "write") for operation in operations
     )
-    selected = []
+    selections = []
     for bucket, in_bucket in by_bucket.items():
         targets = _targets(in_bucket, writing=writing)
         target_uris = {uri for uris in targets.values() for uri in uris}
@@ -52,12 +52,12 @@ def select_objects(service: Service, operations: Sequence[Operation], *, writing
             limited_grants,
             groups=tuple(groups),
         )
-        selected.append(first)
-        selected += [
+        selections.append(first)
+        selections += [
             Selection(bucket, tuple(uris), readers=readers, private=private, limited_grants=limited_grants)
             for private, uris in further
         ]
-    return selected
+    return selections
 
 
 def _targets(operations: Iterable[Operation], *, writing: bool) -> dict[tuple[str, ...], dict[str, None]]:
@@ -135,8 +135,9 @@ def select_page(service: Service, operation: Operation, read: Reader) -> Selecti
     query, route, identity = operation.query, operation.route, operation.identity
     assert query is not None, "an operation on a list has a query"
     permissions = ("write",) if operation.writes_many else ("read", "write")
-    configured = frozenset[str]().union(*(service.rules.configured(route.kind.name, name) for name in permissions))
-    allowed_by_settings = is_among(identity, configured, read)
+    principals_for = service.rules.principals_for
+    principals = frozenset[str]().union(*(principals_for(route.kind.name, name) for name in permissions))
+    allowed_by_settings = is_among(identity, principals, read)
     own_id = route.kind.hooks.own_object_id(identity)
     filters = query.filters
     if own_id is not None and not allowed_by_settings:

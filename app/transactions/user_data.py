@@ -60,15 +60,15 @@ def plan_deletion(service: Service, principal: str, holdings: UserHoldings) -> D
     Objects that are users themselves (an account) stay, without the grants on them (P-USER-1).
     """
     routes = {uri: service.kinds.match(uri) for uri in holdings.sole_writer_of}
-    owned = {uri for uri, route in routes.items() if route and not _is_kept(service, route)}
-    deletions = {uri for uri in owned if not is_inside(uri, owned)}
-    changed = {uri for uri in (*holdings.objects, *holdings.groups) if not is_inside(uri, deletions)}
+    owned_uris = {uri for uri, route in routes.items() if route and not _is_kept(service, route)}
+    deletions = {uri for uri in owned_uris if not is_inside(uri, owned_uris)}
+    changed_uris = {uri for uri in (*holdings.objects, *holdings.groups) if not is_inside(uri, deletions)}
     lists_below = {list_uri for uri in deletions if not at_top(uri) for list_uri in _lists_in(service, uri)}
     return DeletionPlan(
         principal,
         tuple(sorted(deletions)),
-        tuple(sorted(uri for uri in holdings.groups if uri in changed and uri not in deletions)),
-        frozenset(map(list_of, (*deletions, *changed))) | lists_below,
+        tuple(sorted(uri for uri in holdings.groups if uri in changed_uris and uri not in deletions)),
+        frozenset(map(list_of, (*deletions, *changed_uris))) | lists_below,
     )
 
 
@@ -138,9 +138,9 @@ class _UserDeletion(WriteTransaction):
             if not self.service.has_listeners:
                 self.working_set.discard(uris)
             uris = targets[start : start + _BATCH_SIZE]
-            changed = self._change(uris, identity)
+            changed_uris = self._change(uris, identity)
             if self.service.has_listeners:
-                outcomes += changed
+                outcomes += changed_uris
         self._verify()
         roots = _with_lists(self.service, self._plan.deletions)
         self.empty(roots)

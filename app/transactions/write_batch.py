@@ -91,11 +91,11 @@ class WriteBatch(WriteTransaction):
         """Lock the lists that the operations may write or empty, then read everything that they name."""
         writes = [operation for operation in self._operations if not operation.reads]
         self._cascade_roots = _cascade_roots(self.service, writes, is_single=self._is_single)
-        derived = self.service.kinds.derived_list_uris(self._cascade_roots)
+        derived_lists = self.service.kinds.derived_list_uris(self._cascade_roots)
         self._lists_locked_last = {list_of(uri) for uri in self._cascade_roots if self._is_single and at_top(uri)}
         if self._lists_locked_last:
-            self._lists_locked_last |= derived
-        lists = {operation.route.list for operation in writes} | derived | self._attempt.lists
+            self._lists_locked_last |= derived_lists
+        lists = {operation.route.list for operation in writes} | derived_lists | self._attempt.lists
         reads = self._select_all(() if self._lists_locked_last else self._cascade_roots)
         # Not in a second try: a read cannot tell its own lock from that of several sessions.
         first_bucket = reads[0].bucket if reads and not self._attempt.lists else None
@@ -259,11 +259,11 @@ class WriteBatch(WriteTransaction):
 
     def _lock_below(self, uris: Sequence[str]) -> None:
         """Lock the lists below deleted objects, unless they were locked from the start."""
-        unlocked = [uri for uri in uris if uri not in self._cascade_roots and not is_inside(uri, self._cascade_roots)]
-        if unlocked:
-            derived = self.service.kinds.derived_list_uris(unlocked)
-            self.working_set.snapshot.clocks |= self.transaction.lock(derived, unlocked)
-            for selection in selections.add_cascade_roots([], unlocked):
+        roots = [uri for uri in uris if uri not in self._cascade_roots and not is_inside(uri, self._cascade_roots)]
+        if roots:
+            derived_lists = self.service.kinds.derived_list_uris(roots)
+            self.working_set.snapshot.clocks |= self.transaction.lock(derived_lists, roots)
+            for selection in selections.add_cascade_roots([], roots):
                 self.working_set.snapshot.add(self.transaction.read(selection))
 
 

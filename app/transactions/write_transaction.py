@@ -102,9 +102,9 @@ class WriteTransaction:
         self.wants_index_builder = False
         self._appends: dict[str, list[Append]] = {}
         self.effects: list[Effect] = []
-        self._emptied: list[str] = []
+        self._emptied_uris: list[str] = []
         self._actions: list[Callable[[], None]] = []
-        self._declared: dict[str, Sequence[IndexDefinition]] = {}
+        self._index_definitions: dict[str, Sequence[IndexDefinition]] = {}
         self._notified_operation: Operation | None = None
         self._listener_outcomes: list[tuple[Operation, Outcome]] = []
 
@@ -128,7 +128,7 @@ class WriteTransaction:
 
     def _exists(self, uri: str) -> bool:
         """Return whether an object exists now; one that the request has not read is read."""
-        if is_inside(uri, self._emptied):
+        if is_inside(uri, self._emptied_uris):
             return False
         if uri not in self.working_set.snapshot.objects:
             self.working_set.snapshot.add(self.transaction.read(Selection(read_bucket(uri), ancestors=(uri,))))
@@ -202,12 +202,13 @@ class WriteTransaction:
         """
         if self.service.request_rules or self.service.object_tables:
             self.effects += effects
-        if any(effect.new.uri in self._emptied or is_inside(effect.new.uri, self._emptied) for effect in effects):
+        uris = [effect.new.uri for effect in effects]
+        if any(uri in self._emptied_uris or is_inside(uri, self._emptied_uris) for uri in uris):
             self.flush()
         for effect in effects:
             self.working_set.apply(effect, self.service.kinds.lists_in(effect.kind, effect.new.uri))
             for list_uri, definitions in index_changes(effect):
-                self._declared[list_uri] = definitions
+                self._index_definitions[list_uri] = definitions
                 if not self.working_set.is_moving(list_uri):
                     self.working_set.snapshot.clocks |= self.transaction.lock_last(list_uri)
         deletions = [effect for effect in effects if effect.new.deleted]
@@ -267,15 +268,15 @@ class WriteTransaction:
 
     def empty(self, uris: Collection[str]) -> None:
         """Delete everything below deleted objects, whose lists are locked, with the pending changes."""
-        self._emptied += uris
+        self._emptied_uris += uris
         self.working_set.discard_below(set(uris))
 
     def finish(self) -> None:
         """Write all pending changes and what was appended, then begin and end memberships: after all operations."""
         self.flush({name: appends for name, appends in self._appends.items() if self._exists(list_of(name))})
-        joined, left = self.working_set.membership_changes()
-        self.transaction.end_holdings(left, self.working_set.interval_timestamp)
-        self.transaction.begin_memberships(joined, self.working_set.interval_timestamp)
+        memberships, holdings = self.working_set.membership_changes()
+        self.transaction.end_holdings(holdings, self.working_set.interval_timestamp)
+        self.transaction.begin_memberships(memberships, self.working_set.interval_timestamp)
 
     def flush(self, appends: Appends = NOTHING_APPENDED) -> None:
         """Write pending changes and *appends*, but no memberships of groups that changed, and empty deleted objects.
@@ -293,9 +294,9 @@ class WriteTransaction:
             self.wrote = True
         if changes or moves or appends:
             self._write(changes, moves, appends)
-        emptied, self._emptied = self._emptied, []
-        if emptied:
-            self.transaction.delete_below(emptied)
+        uris, self._emptied_uris = self._emptied_uris, []
+        if uris:
+            self.transaction.delete_below(uris)
 
     def _write(self, changes: Sequence[Change], moves: Sequence[Move], appends: Appends) -> None:
         requested = [(change.stored.uri, change.stored.timestamp) for change in changes if change.backdated]
@@ -305,27 +306,27 @@ class WriteTransaction:
             has_duplicates = len(set(timestamps)) < len(timestamps)
             if has_duplicates or self.transaction.timestamp_conflicts(requested) - changed:
                 raise Clash
-        declared, self._declared = self._declared, {}
+        definitions, self._index_definitions = self._index_definitions, {}
         try:
-            self.wants_index_builder |= bool(self.transaction.write(changes, moves, declared, appends))
+            self.wants_index_builder |= bool(self.transaction.write(changes, moves, definitions, appends))
         except NotUnique as error:
             raise Taken(error.fields, error.existing.rpartition("/")[2]) from error
         self.wrote = True
 
     def notify_listeners(self, outcomes: Sequence[tuple[Operation, Outcome]]) -> list[Event]:
         """Notify listeners before the commit of outcomes, then of their own effects; return all events."""
-        notified: list[Event] = []
+        all_events: list[Event] = []
         for _ in range(_MOST_ROUNDS):
             if not outcomes or not self.service.has_listeners:
                 self._notified_operation = None
-                return notified
+                return all_events
             events = collect_events(outcomes, reads=self.service.listens_to_reads) if self.service.has_events else []
             for event in events:
                 self._notified_operation = event.operation
                 self.service.notify_before((event,), self)
             self._notified_operation = outcomes[-1][0]
             self.service.notify_together(outcomes, self)
-            notified += events
+            all_events += events
             outcomes, self._listener_outcomes = self._listener_outcomes, []
         raise RuntimeError(f"Listeners still cause changes after {_MOST_ROUNDS} rounds: do they notify themselves?")
 

@@ -96,10 +96,10 @@ class MemcachedCache(Cache):
 
 def _server_expiry(expires: float) -> int:
     """Return the expiry time for memcached: whole seconds, rounded up; beyond 30 days seconds since 1970."""
-    left = math.ceil(expires - time.time())
-    if left <= 0:
+    ttl_seconds = math.ceil(expires - time.time())
+    if ttl_seconds <= 0:
         return _EXPIRE_AT_ONCE
-    return left if left < _MAX_RELATIVE_TTL_SECONDS else math.ceil(expires)
+    return ttl_seconds if ttl_seconds < _MAX_RELATIVE_TTL_SECONDS else math.ceil(expires)
 
 
 def open_cache(options: CacheOptions) -> Cache:

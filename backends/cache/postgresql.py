@@ -65,11 +65,11 @@ class PostgreSQLCache(Cache):
         return decode(row[0]) if row else None
 
     def set(self, key: str, value: Json, ttl_seconds: float) -> None:
-        encoded = encode(value)
+        text = encode(value)
         if ttl_seconds <= 0:
             self.delete(key)
             return
-        self._run(_SET, key=self._full(key), value=encoded, ttl_seconds=limit_ttl(ttl_seconds))
+        self._run(_SET, key=self._full(key), value=text, ttl_seconds=limit_ttl(ttl_seconds))
         if time.monotonic() >= self._next_purge:
             self._next_purge = time.monotonic() + _SECONDS_BETWEEN_PURGES
             self._purge()

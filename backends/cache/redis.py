@@ -47,8 +47,8 @@ class RedisCache(Cache):
 
     def ttl(self, key: str) -> float:
         with self._breaker.call():
-            left = int(self._client.pttl(self._prefix + key))
-        return left / 1000 if left >= 0 else float(left)
+            ttl_ms = int(self._client.pttl(self._prefix + key))
+        return ttl_ms / 1000 if ttl_ms >= 0 else float(ttl_ms)
 
     def flush(self) -> None:
         with self._breaker.call():

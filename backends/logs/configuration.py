@@ -113,11 +113,11 @@ def _copy_configuration(old: logging.Logger, new: logging.Logger) -> None:
 
 def _remove_inherited_handlers(logger: logging.Logger) -> None:
     """Remove handlers that a logger also inherits from its ancestors: they would write each line twice."""
-    inherited, ancestor = [], logger
+    ancestor_handlers, ancestor = [], logger
     while ancestor.propagate and ancestor.parent is not None:
         ancestor = ancestor.parent
-        inherited += ancestor.handlers
-    logger.handlers[:] = [handler for handler in logger.handlers if handler not in inherited]
+        ancestor_handlers += ancestor.handlers
+    logger.handlers[:] = [handler for handler in logger.handlers if handler not in ancestor_handlers]
 
 
 def _attach_request_logger(logger: logging.Logger, logger_names: set[str]) -> None:

@@ -75,11 +75,11 @@ class RenderedFormatter(logging.Formatter):
         if self._bare:
             return text if self._renderer == "heka" else with_trace(text, record)
         record.getMessage()  # completes the records of requests
-        rendered = logging.makeLogRecord(record.__dict__)
-        rendered.msg, rendered.args = text, None
-        rendered.exc_text = rendered.exc_info = rendered.stack_info = None
-        formatted = super().format(rendered)
-        return formatted if self._renderer == "heka" else with_trace(formatted, record)
+        copy = logging.makeLogRecord(record.__dict__)
+        copy.msg, copy.args = text, None
+        copy.exc_text = copy.exc_info = copy.stack_info = None
+        line = super().format(copy)
+        return line if self._renderer == "heka" else with_trace(line, record)
 
     def _text(self, record: logging.LogRecord) -> str:
         if self._renderer == "heka":

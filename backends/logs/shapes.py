@@ -107,9 +107,9 @@ def as_json(value: Json) -> str:
     The standard library encodes integers above 64 bits and lone surrogates, which orjson rejects.
     """
     try:
-        encoded = orjson.dumps(value, default=repr, option=orjson.OPT_NON_STR_KEYS)
-        if encoded.isascii():
-            return encoded.decode()
+        content = orjson.dumps(value, default=repr, option=orjson.OPT_NON_STR_KEYS)
+        if content.isascii():
+            return content.decode()
     except TypeError:  # includes orjson.JSONEncodeError
         pass
     return json.dumps(_with_text_keys(value), default=repr, separators=(",", ":"))

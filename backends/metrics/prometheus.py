@@ -41,14 +41,14 @@ _INVALID_CHARACTERS: Final = re.compile(r"[^a-zA-Z0-9_]")
 
 
 class Prometheus(Timing):
-    """Store metrics. *buckets* are the upper bounds of histograms, *disabled* are names that are not stored.
+    """Store metrics. *buckets* are the upper bounds of histograms, *disabled_names* are names that are not stored.
 
     With *created* the page has the samples `_created`. Raises ValueError if the buckets are not in ascending order.
     """
 
-    def __init__(self, prefix: str, disabled: Iterable[str], buckets: Sequence[float], *, created: bool) -> None:
+    def __init__(self, prefix: str, disabled_names: Iterable[str], buckets: Sequence[float], *, created: bool) -> None:
         self.prefix = prefix
-        self._disabled = frozenset(_INVALID_CHARACTERS.sub("_", name) for name in disabled)
+        self._disabled_names = frozenset(_INVALID_CHARACTERS.sub("_", name) for name in disabled_names)
         self._buckets = tuple(buckets)
         self._created = created
         self._metrics: dict[str, Any] = {}
@@ -97,7 +97,7 @@ class Prometheus(Timing):
         """
         plain = _INVALID_CHARACTERS.sub("_", name)
         full = f"{self.prefix}{plain}"
-        if self._folder_missing or plain in self._disabled or full in self._disabled:
+        if self._folder_missing or plain in self._disabled_names or full in self._disabled_names:
             return None
         metric = self._metrics.get(full)
         if metric is None:

@@ -130,5 +130,5 @@ def _udp_client(host: str, port: int, prefix: str) -> Client:
     client = StatsClient(host, port, prefix, _PACKET_BYTES, ipv6=family == socket.AF_INET6)
     # A packet that cannot be sent at once is dropped; no request waits for it.
     client._sock.setblocking(False)  # noqa: FBT003, SLF001  # the library has no public socket
-    typed: Client = client
-    return typed
+    result: Client = client
+    return result

@@ -171,7 +171,7 @@ class AccessiblePages:
             for order in shape.order
             for key in _key(fields[order.path[0]])
         ]
-        chosen = (
+        first_objects = (
             select(candidates.c.uri)
             .group_by(candidates.c.uri, candidates.c.kind)
             .order_by(*sort, candidates.c.uri)
@@ -179,7 +179,7 @@ class AccessiblePages:
             .subquery("chosen")
         )
         rows = branch(PERMISSIONS, a=candidates.c.uri, b=candidates.c.names).where(
-            candidates.c.uri.in_(select(chosen.c.uri))
+            candidates.c.uri.in_(select(first_objects.c.uri))
         )
         return Statement(union_all(rows, *branches))
 
@@ -210,7 +210,7 @@ class AccessiblePages:
         # SQLAlchemy renders a separator that is a str only with all values of a statement.
         separator: Any = literal_column("' '", Text)
         names = func.aggregate_strings(grants.c.permission, separator).label("names")
-        granted = (
+        rows = (
             select(grants.c.uri, names)
             .where(
                 grants.c.principal == keys.c.principal,
@@ -221,7 +221,7 @@ class AccessiblePages:
             )
             .group_by(grants.c.uri)
         )
-        return self._first_objects(shape, granted, grants.c.uri, keys)
+        return self._first_objects(shape, rows, grants.c.uri, keys)
 
     def _living_objects(self, shape: _Shape, keys: FromClause, *conditions: ColumnElement[bool]) -> Select[Any]:
         """Return the living objects for each row of *keys*."""

@@ -47,7 +47,7 @@ from backends.storage.tables import clocks, documents, grants, indexes, members
 
 GROUP, GRANT, CLOCK, OBJECT, ROW, TOTAL, FULL, SHARES, USER, MEMBER, PERMISSIONS, INDEX = range(12)
 COLUMNS: Final = ("source", "a", "b", "c", "n", "m", "d", "rank")
-_UNUSED: Final[Mapping[str, Any]] = {
+_NULLS: Final[Mapping[str, Any]] = {
     name: literal_column(f"CAST(NULL AS {'TEXT' if name in 'abc' else 'BIGINT'})").label(name) for name in COLUMNS[1:]
 }
 
@@ -70,8 +70,8 @@ URI_AND_LIST: Final = (("uri", Text()), ("list", Text()))
 
 def branch(source: int, **columns: Any) -> Select[Any]:
     """Return a SELECT of the rows of one source; the columns that are not passed are NULL."""
-    used: dict[str, Any] = {name: column.label(name) for name, column in columns.items()}
-    return select(integer(source).label("source"), *{**_UNUSED, **used}.values())
+    named: dict[str, Any] = {name: column.label(name) for name, column in columns.items()}
+    return select(integer(source).label("source"), *{**_NULLS, **named}.values())
 
 
 def flag(condition: ColumnElement[bool]) -> ColumnElement[int]:

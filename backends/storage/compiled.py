@@ -17,7 +17,7 @@ Content = tuple[str, Sequence[Any]]
 
 _NUMBERS: Final = frozenset((int, bool))
 """The types whose `repr` is a literal of SQL."""
-_NAMED: Final = re.compile(r"%\((\w+)\)s")
+_NAMED_PARAMETER: Final = re.compile(r"%\((\w+)\)s")
 _PLACEHOLDER: Final = re.compile(r"%[s%]")
 
 
@@ -43,8 +43,8 @@ class Sql:
 
     def bind(self, values: Parameters) -> Sequence[Any]:
         """Return the arguments of the text; there may be more *values* than it has names."""
-        named = {**values, **self.constants} if self.constants else values
-        return [named[name] for name in self.order]
+        values_by_name = {**values, **self.constants} if self.constants else values
+        return [values_by_name[name] for name in self.order]
 
     def content(self, values: Parameters) -> Content:
         """Return the text and its arguments."""
@@ -56,8 +56,8 @@ class Sql:
         return (f"EXECUTE {self.name} ({', '.join(marks)})" if marks else f"EXECUTE {self.name}"), arguments
 
     def _bind_once(self, values: Parameters) -> Sequence[Any]:
-        named = {**values, **self.constants} if self.constants else values
-        return [named[name] for name in self.names]
+        values_by_name = {**values, **self.constants} if self.constants else values
+        return [values_by_name[name] for name in self.names]
 
     @cached_property
     def name(self) -> str:
@@ -106,11 +106,11 @@ def compile_sql(query: Any, dialect: Any, columns: Sequence[str] | None = None, 
     """Compile a statement for a dialect of SQLAlchemy; an INSERT with its *columns*."""
     compiled = query.compile(dialect=dialect, column_keys=columns, compile_kwargs={"render_postcompile": True})
     text, values = str(compiled), compiled.params
-    order = compiled.positiontup if compiled.positional else _NAMED.findall(text)
+    order = compiled.positiontup if compiled.positional else _NAMED_PARAMETER.findall(text)
     unbound = {name for name, bind in compiled.binds.items() if bind.required}
     types = {name: bind.type.compile(dialect).partition(" COLLATE ")[0] for name, bind in compiled.binds.items()}
     constants = {name: values[name] for name in order if name not in unbound}
-    return Sql(_NAMED.sub("%s", text), tuple(order), constants, types, repeats)
+    return Sql(_NAMED_PARAMETER.sub("%s", text), tuple(order), constants, types, repeats)
 
 
 def compile_expanding(query: Any, dialect: Any, lengths: Mapping[str, int]) -> Sql:
@@ -118,8 +118,8 @@ def compile_expanding(query: Any, dialect: Any, lengths: Mapping[str, int]) -> S
     compiled = query.compile(dialect=dialect)
     lists = {name: [None] * length for name, length in lengths.items()}
     state = compiled.construct_expanded_state({**compiled.params, **lists})
-    order = state.positiontup or _NAMED.findall(state.statement)
+    order = state.positiontup or _NAMED_PARAMETER.findall(state.statement)
     unbound = {name for name, bind in compiled.binds.items() if bind.required}
     unbound.update(name for names in state.parameter_expansion.values() for name in names)
     constants = {name: state.parameters[name] for name in order if name not in unbound}
-    return Sql(_NAMED.sub("%s", state.statement), tuple(order), constants, {}, repeats=False)
+    return Sql(_NAMED_PARAMETER.sub("%s", state.statement), tuple(order), constants, {}, repeats=False)

@@ -12,7 +12,7 @@ from backends.storage.indexes import LONG, READY, REFUSED, Index
 from backends.storage.plans import Plan, choose
 from backends.storage.selections import WORDS, Page
 from backends.storage.snapshots import Explanation
-from backends.storage.term_plans import MAX_FOUND, TermPlan
+from backends.storage.term_plans import MAX_OBJECTS, TermPlan
 
 MAX_COUNTED: Final = 10_000
 """The most objects of an index that are counted for an explanation."""
@@ -26,7 +26,7 @@ def explain(
 ) -> Explanation:
     """Return how a page was read: *objects* is the number that the plan gives, or in the list without a plan."""
     reason = None if plan else _reason_without_index(page, indexes)
-    if isinstance(plan, TermPlan) and plan.bounded and objects > MAX_FOUND:
+    if isinstance(plan, TermPlan) and plan.bounded and objects > MAX_OBJECTS:
         plan, reason = plan.otherwise, "frequent"
     suggestion = suggest_elements(page) or suggest(page) if reason == MISSING_INDEX else None
     if _is_limited(page, plan):
@@ -38,7 +38,7 @@ def explain(
 def counting(page: Page, plan: Plan) -> tuple[Page, Plan]:
     """Return the page and the plan that count the objects that a plan gives."""
     filters = tuple(page.filters[number] for number in sorted(plan.covered - {WORDS}))
-    counted = replace(
+    counting_page = replace(
         page,
         filters=filters,
         words=(),
@@ -50,7 +50,7 @@ def counting(page: Page, plan: Plan) -> tuple[Page, Plan]:
     )
     if isinstance(plan, TermPlan):
         plan = replace(plan, bounded=False, otherwise=None)
-    return counted, replace(plan, covered=frozenset(range(len(filters))))
+    return counting_page, replace(plan, covered=frozenset(range(len(filters))))
 
 
 def _reason_without_index(page: Page, indexes: Collection[Index]) -> str:

@@ -125,10 +125,10 @@ def _describe_filter(
     if column == "uri" and operator == "in" and all(isinstance(each, str) for each in value):
         values |= dialect.bind_rows(f"{name}_ids", ("value",), [(f"{page.list}/{each}",) for each in value])
         return FilterShape(negated, "in", (), column)
-    form, bound = dialect.encode(operator, path, value)
-    _add(name, [each for _, each in bound], values)
+    form, parameters = dialect.encode(operator, path, value)
+    _add(name, [each for _, each in parameters], values)
     length = _add_path(path, name, dialect, values)
-    return FilterShape(negated, form, tuple(kind for kind, _ in bound), None, length)
+    return FilterShape(negated, form, tuple(kind for kind, _ in parameters), None, length)
 
 
 def _add(name: str, new: Sequence[Any], values: dict[str, Any]) -> None:
@@ -136,9 +136,9 @@ def _add(name: str, new: Sequence[Any], values: dict[str, Any]) -> None:
 
 
 def _add_path(path: Sequence[str], name: str, dialect: Dialect, values: dict[str, Any]) -> int:
-    bound = dialect.encode_path(path)
-    _add(f"{name}_path", bound, values)
-    return len(bound)
+    names = dialect.encode_path(path)
+    _add(f"{name}_path", names, values)
+    return len(names)
 
 
 def _column_value(page: Page, path: tuple[str, ...], value: Json) -> Json | None:

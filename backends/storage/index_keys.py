@@ -81,16 +81,16 @@ def timestamp_key(timestamp: int) -> bytes:
 
 def end_of(beginning: bytes) -> bytes:
     """Return the least key after all keys that begin with *beginning*, which has other bytes than 255."""
-    kept = beginning.rstrip(b"\xff")
-    return kept[:-1] + bytes([kept[-1] + 1])
+    significant = beginning.rstrip(b"\xff")
+    return significant[:-1] + bytes([significant[-1] + 1])
 
 
 def keys_of(indexes: Sequence[Index], document: Json) -> tuple[dict[str, bytes | None], list[Index]]:
     """Return the keys of an object by column, and the indexes whose key was cut."""
     keys: dict[str, bytes | None] = {}
-    cut = []
+    cut_indexes = []
     for index in indexes:
         keys[f"k{index.slot}"], is_cut = object_key(index, document)
         if is_cut and index.definition.kind != UNIQUE:
-            cut.append(index)
-    return keys, cut
+            cut_indexes.append(index)
+    return keys, cut_indexes

@@ -44,13 +44,13 @@ class IndexShape(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class IndexPlan:
-    """An index with the ranges of keys to read. `narrowed` is the number of fields that the ranges narrow."""
+    """An index with the ranges of keys to read. `narrowing_fields` is the number of fields that the ranges narrow."""
 
     index: Index
     ranges: tuple[Range, ...]
     covered: frozenset[int]
     is_sorted: bool
-    narrowed: int
+    narrowing_fields: int
 
     @property
     def indexes(self) -> tuple[Index, ...]:
@@ -87,7 +87,7 @@ def plan_keys(page: Page, indexes: Iterable[Index]) -> IndexPlan | None:
 
 
 def _preference(plan: IndexPlan) -> tuple[bool, int, int, int]:
-    return plan.index.definition.kind == UNIQUE, plan.narrowed, -len(plan.ranges), -plan.index.slot
+    return plan.index.definition.kind == UNIQUE, plan.narrowing_fields, -len(plan.ranges), -plan.index.slot
 
 
 def _plan(page: Page, index: Index) -> IndexPlan | None:
@@ -99,7 +99,7 @@ def _plan(page: Page, index: Index) -> IndexPlan | None:
         beginning += field_key(index.definition, place, page.filters[equal[fields[place].path]].value)[0]
         place += 1
     covered = {equal[field.path] for field in fields[:place]}
-    constant, ranges, narrowed = set(equal), [(beginning, end_of(beginning))], place
+    constant, ranges, narrowing_fields = set(equal), [(beginning, end_of(beginning))], place
     in_filter = _in_filter_of(page, fields[place].path) if place < len(fields) else None
     if in_filter is not None:
         beginnings = (
@@ -108,23 +108,23 @@ def _plan(page: Page, index: Index) -> IndexPlan | None:
         ranges = [(each, end_of(each)) for each in dict.fromkeys(beginnings)]
         covered.add(in_filter)
         constant.add(fields[place].path)
-        place = narrowed = place + 1
+        place = narrowing_fields = place + 1
     elif not is_unique:
         numbers, ranges[0] = _narrow(page, index, place, beginning)
         covered |= numbers
-        narrowed += bool(numbers)
+        narrowing_fields += bool(numbers)
     if is_unique:
         is_served = place == len(fields) and not any(_has_null(page, number) for number in covered)
-        return (
-            IndexPlan(index, tuple(ranges), frozenset(covered), is_sorted=False, narrowed=place) if is_served else None
-        )
+        if not is_served:
+            return None
+        return IndexPlan(index, tuple(ranges), frozenset(covered), is_sorted=False, narrowing_fields=place)
     rest = [field for field in fields[place:] if field.path not in constant]
     is_sorted = _serves(page, rest, constant) and not (index.state == LONG and rest)
-    if not (narrowed if page.count_only else is_sorted and not _timestamp_bounds(page) - covered):
+    if not (narrowing_fields if page.count_only else is_sorted and not _timestamp_bounds(page) - covered):
         return None
     if page.after is not None and is_sorted and in_filter is None:
         ranges = [(max(low, _first_after(page, index, place, beginning)), high) for low, high in ranges]
-    return IndexPlan(index, tuple(ranges), frozenset(covered), is_sorted, narrowed)
+    return IndexPlan(index, tuple(ranges), frozenset(covered), is_sorted, narrowing_fields)
 
 
 def _in_filter_of(page: Page, path: tuple[str, ...]) -> int | None:

@@ -110,12 +110,12 @@ def suggest_elements(page: Page) -> IndexDefinition | None:
 def _candidates(page: Page) -> Iterator[tuple[Order, ...]]:
     """Yield the fields of indexes that might serve a page, the best first."""
     equal, ranges = _paths(page, "eq"), _paths(page, *_RANGES)
-    listed = [path for path in _paths(page, "in") if path not in equal]
-    for fixed in ([*equal, *listed[:1]], equal):
-        sort = [each for each in page.order if each.path not in fixed]
+    in_paths = [path for path in _paths(page, "in") if path not in equal]
+    for constant in ([*equal, *in_paths[:1]], equal):
+        sort = [each for each in page.order if each.path not in constant]
         if tuple(sort[-1:]) == NEWEST_FIRST:
             sort.pop()
-        yield (*map(Order, fixed[: max(0, _MAX_FIELDS - len(sort))]), *sort)
+        yield (*map(Order, constant[: max(0, _MAX_FIELDS - len(sort))]), *sort)
     if page.count_only:
         yield tuple(map(Order, [*equal[: _MAX_FIELDS - 1], *[path for path in ranges if path not in equal][:1]]))
 

@@ -127,20 +127,21 @@ class IndexWrites:
         The new ones are built at once where the list is small.
         """
         former = self.of(name)
-        kept = [index for index in former if index.definition in definitions]
-        automatic = [index for index in former if index.origin == AUTOMATIC and index not in kept]
-        kept += automatic[: len(KEY_SLOTS) - sum(definition.is_keyed for definition in definitions)]
+        remaining = [index for index in former if index.definition in definitions]
+        automatic = [index for index in former if index.origin == AUTOMATIC and index not in remaining]
+        remaining += automatic[: len(KEY_SLOTS) - sum(definition.is_keyed for definition in definitions)]
         for index in former:
-            if index not in kept:
+            if index not in remaining:
                 self.drop(index)
-        kept = [
+        remaining = [
             self._change(index, origin=DECLARED)
             if index.definition in definitions and index.origin != DECLARED
             else index
-            for index in kept
+            for index in remaining
         ]
-        missing = [definition for definition in definitions if definition not in {index.definition for index in kept}]
-        self._by_list[name] = tuple(kept)
+        existing = {index.definition for index in remaining}
+        missing = [definition for definition in definitions if definition not in existing]
+        self._by_list[name] = tuple(remaining)
         for definition in missing:
             self.create(name, definition, DECLARED, READY if starts else BUILDING)
         if missing and not starts:
@@ -152,8 +153,8 @@ class IndexWrites:
 
     def create(self, name: str, definition: IndexDefinition, origin: str, state: str = BUILDING) -> bool:
         """Create an index of a locked list; return whether there was room for it."""
-        used = {index.slot for index in self.of(name)}
-        slot = next((slot for slot in definition.slots if slot not in used), None)
+        used_slots = {index.slot for index in self.of(name)}
+        slot = next((slot for slot in definition.slots if slot not in used_slots), None)
         if slot is None:
             return False
         index = Index(name, slot, new_prefix(), definition, origin, state, since=_now_ms())
@@ -192,11 +193,11 @@ class IndexWrites:
         """Set the entries of objects of a list, pairs of URI and document; return the indexes that have cut keys."""
         if not objects:
             return []
-        rows, cut = [], []
+        rows, cut_indexes = [], []
         for uri, document in objects:
-            entries, cut_in = self._entries_of(name, document)
+            entries, more = self._entries_of(name, document)
             rows.append((uri, *(entries.get(column) for column in ENTRIES)))
-            cut += cut_in
+            cut_indexes += more
         values = {
             **self._dialect.bind_rows("entries", ("uri", *ENTRIES), rows),
             "of_bucket": bucket_of(name),
@@ -204,14 +205,14 @@ class IndexWrites:
             "last": objects[-1][0],
         }
         self._statements.set_entries.later(self._session, values)
-        return cut
+        return cut_indexes
 
     def _entries_of(self, name: str, document: Any) -> tuple[Entries, list[Index]]:
         """Return the entries of an object of a list in all its indexes, and the indexes in which its key was cut."""
         indexes = self.of(name)
-        keys, cut = keys_of([index for index in indexes if index.definition.is_keyed], document)
+        keys, cut_indexes = keys_of([index for index in indexes if index.definition.is_keyed], document)
         terms = terms_of([index for index in indexes if not index.definition.is_keyed], document)
-        return {**keys, TERMS: self._dialect.encode_terms(terms)}, cut
+        return {**keys, TERMS: self._dialect.encode_terms(terms)}, cut_indexes
 
     def _finish(self, index: Index) -> None:
         """End the building of an index; a unique one is refused if two objects have the same values."""
@@ -249,12 +250,12 @@ class IndexWrites:
         self._change(index, since=_now_ms())
 
     def _change(self, index: Index, **changes: Any) -> Index:
-        changed = replace(index, **changes)
-        columns = {"origin": changed.origin, "state": changed.state, "done": changed.done, "since": changed.since}
+        new_index = replace(index, **changes)
+        columns = {name: getattr(new_index, name) for name in ("origin", "state", "done", "since")}
         values = {f"new_{name}": value for name, value in columns.items()}
         self._statements.change.later(self._session, {**_place(index), **values})
-        self.add((), (changed,))
-        return changed
+        self.add((), (new_index,))
+        return new_index
 
     def drop(self, index: Index) -> None:
         """Delete an index of a locked list."""
@@ -287,8 +288,8 @@ class IndexWrites:
         for change in changes:
             own: Entries = {}
             if not change.stored.deleted and self._by_list[change.list]:
-                own, cut = self._entries_of(change.list, change.stored.data())
-                self._mark_cut(change.list, cut)
+                own, cut_indexes = self._entries_of(change.list, change.stored.data())
+                self._mark_cut(change.list, cut_indexes)
             entries[change.stored.uri] = {column: own.get(column) for column in columns}
         for name in sorted(lists):
             for index in self._by_list[name]:

@@ -62,14 +62,14 @@ class Intervals:
             self._ending(table, tuple(keys), len(buckets)).later(session, values)
 
     def _build_ending(self, table: Table, keys: tuple[str, ...], bucket_count: int) -> Statement:
-        ended = self._dialect.bound_rows("ended", [*((key, Text()) for key in keys), ("until", BigInteger())])
-        columns = [ended.c.until if column.name == "until" else column for column in table.c]
+        ends = self._dialect.bound_rows("ended", [*((key, Text()) for key in keys), ("until", BigInteger())])
+        columns = [ends.c.until if column.name == "until" else column for column in table.c]
         living = select(*columns).where(table.c.until == literal_column(str(LIVING), BigInteger))
         if bucket_count:
             # A literal condition on the bucket, by which a cluster finds the machine.
             buckets = [bindparam(f"in_bucket_{number}", type_=Text) for number in range(bucket_count)]
             living = living.where(self._dialect.without_index(table.c.bucket).in_(buckets))
-        looked_up = self._dialect.look_up(living, ended, *(table.c[key] == ended.c[key] for key in keys))
+        looked_up = self._dialect.look_up(living, ends, *(table.c[key] == ends.c[key] for key in keys))
         rewrite = self._dialect.insert(table).from_select(list(table.c.keys()), looked_up)
         return Statement(self._replace_until(rewrite, table))
 

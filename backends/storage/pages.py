@@ -77,7 +77,7 @@ from backends.storage.index_plans import IndexPlan, IndexShape
 from backends.storage.plans import Plan
 from backends.storage.statements import Statement
 from backends.storage.tables import CONTENTS, clocks, documents, grants
-from backends.storage.term_plans import MAX_FOUND, TermPlan, TermShape
+from backends.storage.term_plans import MAX_OBJECTS, TermPlan, TermShape
 
 FEW: Final = 100
 """The number of objects that are cheap to look up for any page."""
@@ -309,7 +309,7 @@ class Pages:
                 if not index.bounded:
                     yield in_rank(first(with_terms, limit))
                     continue
-                are_few = select(func.count()).select_from(found).scalar_subquery() <= integer(MAX_FOUND)
+                are_few = select(func.count()).select_from(found).scalar_subquery() <= integer(MAX_OBJECTS)
                 yield in_rank(first(with_terms, case((are_few, limit), else_=integer(0))))
                 index, limit = index.otherwise, case((are_few, integer(0)), else_=limit)
             if index is not None:
@@ -341,7 +341,7 @@ class Pages:
         names = [_terms_name(number) for number in range(index.groups)]
         rows = self._dialect.documents_with_terms(BUCKET, names, every=index.every)
         if index.bounded:
-            return rows.limit(integer(MAX_FOUND + 1)).cte("found").prefix_with("MATERIALIZED")
+            return rows.limit(integer(MAX_OBJECTS + 1)).cte("found").prefix_with("MATERIALIZED")
         return rows.offset(integer(0)).subquery("found")
 
     def _matching(self, shape: _PageShape, index: TermShape, found: FromClause) -> Select[Any]:

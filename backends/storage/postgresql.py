@@ -81,7 +81,7 @@ def engine_options(url: str, pool: Pool) -> tuple[dict[str, Any], dict[str, Any]
     """
     reads, writes = (replace(pool, size=size, pre_ping=False) for size in ((pool.size + 1) // 2, pool.size // 2 or 1))
     database_url = postgresql_url(url)
-    shared: dict[str, Any] = {
+    options: dict[str, Any] = {
         "url": database_url,
         "hide_parameters": True,
         # Documents are bound as the JSON text that they are; SQLAlchemy would encode it again.
@@ -93,7 +93,7 @@ def engine_options(url: str, pool: Pool) -> tuple[dict[str, Any], dict[str, Any]
         "isolation_level": "AUTOCOMMIT",
         "execution_options": {LIMIT: pool.lock_timeout_seconds, PREPARE: pool.prepare},
     }
-    return {**shared, **pool_options(reads)}, {**shared, **pool_options(writes)}
+    return {**options, **pool_options(reads)}, {**options, **pool_options(writes)}
 
 
 def open_storage(reading: Engine, writing: Engine) -> SqlStorage:
@@ -218,8 +218,8 @@ class PostgresqlDialect:
 
         A strict path takes no name for the index of an array element, and looks for none inside arrays.
         """
-        chained, others = tuple(path[:_CHAINED_NAMES]), path[_CHAINED_NAMES:]
-        return (*chained, f"strict $.{'.'.join(map(dumps, others))}") if others else chained
+        names, others = tuple(path[:_CHAINED_NAMES]), path[_CHAINED_NAMES:]
+        return (*names, f"strict $.{'.'.join(map(dumps, others))}") if others else names
 
     def sort_key(
         self, document: ColumnElement[Any], path: Sequence[ColumnElement[str]]
@@ -230,8 +230,8 @@ class PostgresqlDialect:
         """
         value = _at(document, path)
         is_string = _type(value) == _STRING
-        ranked = case((is_string, _ANY_STRING), else_=func.coalesce(value, _NULL, type_=JSONB))
-        return value.is_(None), ranked, collate(case((is_string, _string(value)), else_=_NOTHING), "C")
+        jsonb = case((is_string, _ANY_STRING), else_=func.coalesce(value, _NULL, type_=JSONB))
+        return value.is_(None), jsonb, collate(case((is_string, _string(value)), else_=_NOTHING), "C")
 
     def bound_sort_key(self, name: str) -> Sequence[ColumnElement[Any]]:
         """Return the three bound values."""
@@ -281,15 +281,15 @@ class PostgresqlDialect:
         value = _at(document, path)
         operator, _, operand = form.partition(" ")
         if operand == "key":
-            missing, ranked, text = bound
+            missing, jsonb, text = bound
             after: ColumnElement[bool] = _OPERATORS[operator](
-                tuple_(*self.sort_key(document, path)), tuple_(missing, _json(ranked), text)
+                tuple_(*self.sort_key(document, path)), tuple_(missing, _json(jsonb), text)
             )
             return after
         if operand == "json":
-            compared: ColumnElement[bool] = _OPERATORS[operator](value, _json(bound[0]))
+            comparison: ColumnElement[bool] = _OPERATORS[operator](value, _json(bound[0]))
             # A missing field is greater than every value.
-            return or_(compared, value.is_(None)) if operator in ("gt", "min") else compared
+            return or_(comparison, value.is_(None)) if operator in ("gt", "min") else comparison
         return _CONDITIONS[form](document, value, bound)
 
     def like(self, text: ColumnElement[str], pattern: ColumnElement[str]) -> ColumnElement[bool]:
@@ -464,8 +464,8 @@ _Build = Callable[[ColumnElement[Any], ColumnElement[Any], Sequence[ColumnElemen
 
 def _is_one_of(value: ColumnElement[Any], values: ColumnElement[Any]) -> ColumnElement[bool]:
     """Return whether a value is one of many. As a CASE it is no join: their hash table is made once."""
-    listed = func.unnest(_jsons(values), type_=JSONB).column_valued("listed")
-    return case((value.in_(select(listed)), true()), (value.is_not(None), false()))
+    operands = func.unnest(_jsons(values), type_=JSONB).column_valued("listed")
+    return case((value.in_(select(operands)), true()), (value.is_not(None), false()))
 
 
 def _elements(value: ColumnElement[Any], values: ColumnElement[Any]) -> tuple[Any, Select[Any]]:
@@ -486,9 +486,9 @@ def _contains_any(value: ColumnElement[Any], values: ColumnElement[Any]) -> Colu
 
 def _contains_all(value: ColumnElement[Any], values: ColumnElement[Any]) -> ColumnElement[bool]:
     element, elements = _elements(value, values)
-    listed = func.unnest(_jsons(values), type_=JSONB).column_valued("listed")
+    operands = func.unnest(_jsons(values), type_=JSONB).column_valued("listed")
     number = elements.with_only_columns(func.count(element.distinct())).scalar_subquery()
-    return and_(_type(value) == _ARRAY, number == select(func.count(listed.distinct())).scalar_subquery())
+    return and_(_type(value) == _ARRAY, number == select(func.count(operands.distinct())).scalar_subquery())
 
 
 def _within(value: ColumnElement[Any], text: ColumnElement[Any]) -> ColumnElement[bool]:

@@ -153,16 +153,16 @@ class Purge(Maintenance):
 
     def run(self, patterns: Sequence[str], keep: int | None, before: int | None) -> int:
         """Remove ended rows from the lists that match LIKE patterns; return the number of tombstones removed."""
-        removed = 0
+        count = 0
         old = time.time_ns() // 1_000_000 - MIN_AGE_MS
         statement = _build_limits(counted=keep is not None, dated=before is not None)
         for bucket, lists in self._lists(patterns):
             for limits in self._limits(statement, bucket, lists, keep, before):
-                removed += self._remove(_TOMBSTONES, limits, limits.tombstones)
+                count += self._remove(_TOMBSTONES, limits, limits.tombstones)
                 for intervals in (_GRANTS, _MEMBERSHIPS):
                     self._remove(intervals, limits, limits.intervals)
             self._remove_lists(bucket, lists, old if before is None else min(old, before))
-        return removed
+        return count
 
     def _remove_lists(self, bucket: str, lists: Sequence[str], limit: int) -> None:
         """Remove the clocks below *limit* of lists that no longer exist, and the memberships that ended in them."""
@@ -197,60 +197,60 @@ class Purge(Maintenance):
                 return
             bucket, name = rows[-1]
 
-    def _remove(self, ended: _EndedRows, limits: _Limits, limit: int) -> int:
+    def _remove(self, target: _EndedRows, limits: _Limits, limit: int) -> int:
         """Remove rows that ended up to the timestamp *limit*, batch by batch; return their number."""
-        removed, start = 0, f"{limits.list}/" if ended is _MEMBERSHIPS else 0
+        count, start = 0, f"{limits.list}/" if target is _MEMBERSHIPS else 0
         where = {"of_bucket": limits.bucket, "of_list": limits.list}
         size = _MAX_ROWS if limit >= 0 else 0
         while size == _MAX_ROWS:
             with self._read_session() as session:
                 parameters = {**where, "start": start, "through": limit}
-                rows = session.connection.execute(self._select_batch(ended), parameters).all()
+                rows = session.connection.execute(self._select_batch(target), parameters).all()
             size = len(rows)
             if rows:
                 start = rows[-1].start
-                removed += self._remove_batch(ended, where, rows)
-        return removed
+                count += self._remove_batch(target, where, rows)
+        return count
 
-    def _remove_batch(self, ended: _EndedRows, where: dict[str, str], rows: Sequence[Any]) -> int:
+    def _remove_batch(self, target: _EndedRows, where: dict[str, str], rows: Sequence[Any]) -> int:
         """Remove rows in a transaction of its own; none for a list whose clock is gone (a flush deleted all rows)."""
         newest = max(row.stamp for row in rows)
-        keys = [tuple(row[: len(ended.keys)]) for row in rows]
-        if ended is _GRANTS:
+        keys = [tuple(row[: len(target.keys)]) for row in rows]
+        if target is _GRANTS:
             # Grants of an object at the top are stored in two buckets.
             keys = [(bucket, uri, *columns) for _, uri, *columns in keys for bucket in write_buckets(uri)]
         parameters = {
-            **self._dialect.bind_rows("gone", ended.keys, keys),
+            **self._dialect.bind_rows("gone", target.keys, keys),
             "of_list": where["of_list"],
             "start": rows[0].start,
             "end": rows[-1].start,
             "through": newest,
         }
-        if ended is not _MEMBERSHIPS:
+        if target is not _MEMBERSHIPS:
             parameters["buckets"] = sorted({bucket for bucket, *_ in keys})
         with self._transaction() as writer:
             if not writer.lock([where["of_list"]]):
                 return 0
             writer.connection.execute(self._raise_floor, {**where, "passed": newest})
-            removed: int = writer.connection.execute(self._delete_batch(ended), parameters).rowcount
-            return removed
+            count: int = writer.connection.execute(self._delete_batch(target), parameters).rowcount
+            return count
 
-    def _build_delete_batch(self, ended: _EndedRows) -> Delete:
-        table = ended.table
+    def _build_delete_batch(self, target: _EndedRows) -> Delete:
+        table = target.table
         keys = self._dialect.bound_rows(
-            "gone", [(key, BigInteger() if key == "since" else Text()) for key in ended.keys]
+            "gone", [(key, BigInteger() if key == "since" else Text()) for key in target.keys]
         )
-        conditions = [self._dialect.row_in([table.c[key] for key in ended.keys], keys)]
-        if "bucket" in ended.keys:
+        conditions = [self._dialect.row_in([table.c[key] for key in target.keys], keys)]
+        if "bucket" in target.keys:
             # A literal condition on the bucket, by which a cluster finds the machine.
             buckets = bindparam("buckets", expanding=True, type_=Text)
             conditions.append(self._dialect.without_index(table.c.bucket).in_(buckets))
         # Only rows between the first and the last, so that the plan reads no others, whichever index it chooses.
         conditions += [
-            *ended.in_list(_LIST),
-            ended.order[0].between(ended.bind_first("start"), ended.bind_first("end")),
+            *target.in_list(_LIST),
+            target.order[0].between(target.bind_first("start"), target.bind_first("end")),
         ]
-        return delete(table).where(*conditions, ended.stamp <= _LIMIT)
+        return delete(table).where(*conditions, target.stamp <= _LIMIT)
 
 
 def _build_lists(patterns: Sequence[str]) -> Select[Any]:
@@ -270,39 +270,39 @@ def _build_limits(*, counted: bool, dated: bool) -> Select[Any]:
     Those of tombstones come first; of the others, those up to `floor` come last.
     """
 
-    def newest(ended: _EndedRows, *conditions: ColumnElement[bool], beyond: Any = None) -> ScalarSelect[Any]:
+    def newest(target: _EndedRows, *conditions: ColumnElement[bool], beyond: Any = None) -> ScalarSelect[Any]:
         # Several grants that end at the same timestamp count as one end. GROUP BY and not DISTINCT: in a subquery that
         # runs for several lists, SQLite 3.40 drops a first row that equals the last row of the list before.
         ends = (
-            select(ended.stamp)
-            .where(*ended.in_bucket(), *ended.in_list(clocks.c.list), *conditions)
-            .group_by(ended.stamp)
+            select(target.stamp)
+            .where(*target.in_bucket(), *target.in_list(clocks.c.list), *conditions)
+            .group_by(target.stamp)
         )
-        return ends.order_by(ended.stamp.desc()).limit(literal_column("1")).offset(beyond).scalar_subquery()
+        return ends.order_by(target.stamp.desc()).limit(literal_column("1")).offset(beyond).scalar_subquery()
 
     columns: list[ScalarSelect[Any]] = []
-    for ended in _ALL:
+    for target in _ALL:
         if counted:
-            columns.append(newest(ended, beyond=bindparam("keep", type_=BigInteger)))
+            columns.append(newest(target, beyond=bindparam("keep", type_=BigInteger)))
         if dated:
-            columns.append(newest(ended, ended.stamp < bindparam("before", type_=BigInteger)))
-        if ended is not _TOMBSTONES:
-            columns.append(newest(ended, ended.stamp <= clocks.c.floor))
+            columns.append(newest(target, target.stamp < bindparam("before", type_=BigInteger)))
+        if target is not _TOMBSTONES:
+            columns.append(newest(target, target.stamp <= clocks.c.floor))
     lists = bindparam("lists", expanding=True, type_=Text)
     return select(clocks.c.list, *columns).where(clocks.c.bucket == _BUCKET, clocks.c.list.in_(lists))
 
 
-def _build_select_batch(ended: _EndedRows) -> Select[Any]:
+def _build_select_batch(target: _EndedRows) -> Select[Any]:
     """Return the statement of a batch of rows to remove, which continues where the last batch ended."""
-    first = ended.order[0]
+    first = target.order[0]
     return (
-        select(*(ended.table.c[key] for key in ended.keys), ended.stamp.label("stamp"), first.label("start"))
+        select(*(target.table.c[key] for key in target.keys), target.stamp.label("stamp"), first.label("start"))
         .where(
-            *ended.in_bucket(),
-            *ended.in_list(_LIST),
-            first >= ended.bind_first("start"),
-            ended.stamp <= _LIMIT,
+            *target.in_bucket(),
+            *target.in_list(_LIST),
+            first >= target.bind_first("start"),
+            target.stamp <= _LIMIT,
         )
-        .order_by(*ended.order)
+        .order_by(*target.order)
         .limit(_MAX_ROWS)
     )

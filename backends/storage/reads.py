@@ -215,9 +215,9 @@ class Reads:
             plan = choose(current, indexes) if number < _INDEX_TRIES else None
             statement, values = self._pages.statement(current, selection, secret_fields, plan)
             sql = statement.sql(session)
-            started = time.perf_counter() if page.explain else 0.0
+            start = time.perf_counter() if page.explain else 0.0
             rows = session.rows(sql, {**parameters, **values})
-            seconds = time.perf_counter() - started if page.explain else 0.0
+            seconds = time.perf_counter() - start if page.explain else 0.0
             snapshot = collect(rows)
             if selection.indexes:
                 indexes = [index for index in snapshot.indexes if index.list == page.list]

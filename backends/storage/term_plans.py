@@ -9,7 +9,7 @@ group, or are the only one. Without either, the objects have any of the terms of
 
 Terms give the objects in no order, so that all of them are read. That is wrong for a frequent term where the first
 objects of the list, or of an index with keys, soon fill the page. Such a page is *bounded*: its statement reads
-`MAX_FOUND` objects by their terms at most, and if there are more it reads the page as if there were no terms.
+`MAX_OBJECTS` objects by their terms at most, and if there are more it reads the page as if there were no terms.
 
 The condition on elements stays behind that: it is cheap, and exact whatever the hashes are. The words of many objects
 are not cheap to compare, so that the terms alone decide on words: a false match of a 64-bit hash, whose key nobody
@@ -30,7 +30,7 @@ from backends.storage.selections import WORDS, Filter, Page
 _MAX_TERMS: Final = 100
 """The most terms of elements that objects must have all of; the condition compares the others."""
 
-MAX_FOUND: Final = 1_000
+MAX_OBJECTS: Final = 1_000
 """The most objects that are read by their terms for a bounded page."""
 
 
@@ -91,13 +91,13 @@ def plan_terms(page: Page, indexes: Collection[Index], keys: IndexPlan | None) -
         texts = []
     elements = [index for index in indexes if index.definition.kind == CONTAINS and index.is_built]
     every = list(_lookups(page, "contains", elements))
-    shared = sorted({term for _, terms in every for term in terms})[:_MAX_TERMS]
-    used = tuple(dict.fromkeys((*texts, *(index for index, _ in every))))
+    common_terms = sorted({term for _, terms in every for term in terms})[:_MAX_TERMS]
+    used_indexes = tuple(dict.fromkeys((*texts, *(index for index, _ in every))))
     if texts:
-        groups = tuple(tuple(sorted({*word_terms(index, page.words), *shared})) for index in texts)
-        plan = TermPlan(used, groups, every=True, covered=frozenset({WORDS}))
-    elif shared:
-        plan = TermPlan(used, (tuple(shared),), every=True, covered=frozenset())
+        groups = tuple(tuple(sorted({*word_terms(index, page.words), *common_terms})) for index in texts)
+        plan = TermPlan(used_indexes, groups, every=True, covered=frozenset({WORDS}))
+    elif common_terms:
+        plan = TermPlan(used_indexes, (tuple(common_terms),), every=True, covered=frozenset())
     else:
         either = next(_lookups(page, "contains_any", elements), None)
         if either is None:
@@ -111,9 +111,9 @@ def plan_terms(page: Page, indexes: Collection[Index], keys: IndexPlan | None) -
 def _lookups(page: Page, operator: str, elements: Sequence[Index]) -> Iterator[tuple[Index, set[int]]]:
     """Yield the index and the terms for each filter with an operator that an index by elements serves."""
     for each in page.filters:
-        found = _find_index(each, elements) if each.operator == operator and each.value else None
-        if found is not None:
-            index, place = found
+        match = _find_index(each, elements) if each.operator == operator and each.value else None
+        if match is not None:
+            index, place = match
             yield index, element_terms(index, place, each.value)
 
 

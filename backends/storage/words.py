@@ -27,7 +27,7 @@ _BLOCKS: Final = (range(0x0000, 0x0700), range(0x1E00, 0x2070), range(0x3000, 0x
 """Latin, Greek, Cyrillic, Armenian, Hebrew, Arabic, their extensions, punctuation, that of CJK, full-width forms."""
 
 _LETTERS: Final = ("L", "N", "Cn")
-_DROPPED: Final = ("M", "Cf")
+_IGNORED_CATEGORIES: Final = ("M", "Cf")
 """Categories of Unicode, or their first letters. A character without category may become a letter."""
 
 
@@ -47,10 +47,10 @@ def pattern_of(word: str) -> str:
 
     It has characters and ranges of code points only, so that it does not depend on the locale of the database.
     """
-    separator, dropped = _class_of(" "), f"[{_class_of('')}]*"
-    letters = "".join(f"[{_class_of(letter)}]{dropped}" for letter in word)
+    separator, ignorable = _class_of(" "), f"[{_class_of('')}]*"
+    letters = "".join(f"[{_class_of(letter)}]{ignorable}" for letter in word)
     end = "" if len(word) == MAX_LENGTH else f"(?:$|[{separator}])"
-    return f"(?:^|[{separator}]){dropped}{letters}{end}"
+    return f"(?:^|[{separator}]){ignorable}{letters}{end}"
 
 
 @cache
@@ -66,18 +66,18 @@ def _fold(character: str) -> str:
         return " "
     bases = [each for each in unicodedata.normalize("NFKD", character) if not _is_dropped(each)]
     base = bases[0] if len(bases) == 1 else character
-    return next((folded for folded in (base.casefold(), base.lower()) if len(folded) == 1), base)
+    return next((lower for lower in (base.casefold(), base.lower()) if len(lower) == 1), base)
 
 
 def _is_dropped(character: str) -> bool:
-    return unicodedata.category(character).startswith(_DROPPED)
+    return unicodedata.category(character).startswith(_IGNORED_CATEGORIES)
 
 
 @lru_cache(maxsize=1_000)
-def _class_of(folded: str) -> str:
-    """Return the characters that are folded into one, for the brackets of a regular expression."""
-    codes = [code for code, other in _folding().items() if other == folded and code]
-    outside = [ord(letter) for letter in folded if ord(letter) not in _folding()]
+def _class_of(letter: str) -> str:
+    """Return the characters that are folded into *letter* ("" for none), for the brackets of a regular expression."""
+    codes = [code for code, other in _folding().items() if other == letter and code]
+    outside = [ord(letter)] if letter and ord(letter) not in _folding() else []
     return "".join(map(_range_text, _ranges(codes + outside)))
 
 

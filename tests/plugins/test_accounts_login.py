@@ -54,7 +54,7 @@ class TestStart:
             create_app({**ACCOUNTS, "kinto.account_create_principals": "account:boss"})
 
         begin = "Configuration has some principals in account_create_principals but not in account_write_principals."
-        assert refused.value.expected.startswith(begin)
+        assert refused.value.problem.startswith(begin)
 
     def test_loss_of_accounts_is_warned_of_when_storage_is_memory(self, capsys: pytest.CaptureFixture[str]) -> None:
         """P-ACC-2."""

@@ -33,7 +33,7 @@ _LIST: Final = parent_of(_ROW.uri)
 _IS_COPY: Final = _ROW.bucket == _ROW.uri
 _OTHER: Final = documents.alias("other")
 _IN_DIRECTORY: Final = and_(count_slashes(_ROW.uri) == 2, ~_IS_COPY)
-_COPIED: Final = [column.name for column in CONTENTS if column.name not in ("bucket", "uri")]
+_COPY_COLUMNS: Final = [column.name for column in CONTENTS if column.name not in ("bucket", "uri")]
 
 
 def document_checks(dialect: Dialect) -> RowChecks:
@@ -81,7 +81,7 @@ def _lacks_copy() -> ColumnElement[bool]:
 
 
 def _differs_from_copy() -> ColumnElement[bool]:
-    differs = or_(*(_OTHER.c[name].is_distinct_from(_ROW[name]) for name in _COPIED))
+    differs = or_(*(_OTHER.c[name].is_distinct_from(_ROW[name]) for name in _COPY_COLUMNS))
     own = _OTHER.c.bucket == _ROW.uri, _OTHER.c.uri == _ROW.uri
     return and_(_IN_DIRECTORY, ~_ROW.deleted, ~is_missing(_OTHER, *own, differs))
 
@@ -140,8 +140,8 @@ def _add_original(mender: Mender, row: Row) -> str:
 def _copy(mender: Mender, row: Row, bucket: str) -> str:
     """Add a copy of the row in another bucket."""
     columns = [literal(bucket, Text), *(column for column in documents.c if column.name != "bucket")]
-    copied = select(*columns).where(_ROW.bucket == row["bucket"], _ROW.uri == row["uri"])
-    mender.execute(insert(documents).from_select([column.name for column in documents.c], copied))
+    copy = select(*columns).where(_ROW.bucket == row["bucket"], _ROW.uri == row["uri"])
+    mender.execute(insert(documents).from_select([column.name for column in documents.c], copy))
     return f"copied to {bucket}"
 
 
@@ -152,9 +152,9 @@ def _unite_copies(mender: Mender, row: Row) -> str:
     both = mender.execute(select(*columns).where(_ROW.uri == uri, _ROW.bucket.in_([uri, read_bucket(uri)])))
     # At the same timestamp the one in the directory.
     newer, older = sorted(map(dict, both.mappings()), key=lambda copy: (-copy["last_modified"], copy["bucket"] == uri))
-    removed = mender.remove(older)
+    message = mender.remove(older)
     if newer["deleted"] and newer["bucket"] != uri:
-        return removed
+        return message
     return _copy(mender, newer, older["bucket"])
 
 

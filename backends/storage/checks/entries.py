@@ -123,9 +123,9 @@ def _is_wrong(index: Index, row: Any) -> bool:
     document = loads(row.text)
     if not index.definition.is_keyed:
         return not row.deleted and not set(terms_of([index], document)) <= set(_terms(row.terms))
-    expected = None if row.deleted else object_key(index, document)[0]
+    key = None if row.deleted else object_key(index, document)[0]
     stored = bytes(getattr(row, f"k{index.slot}") or b"")
-    return (stored if stored.startswith(index.prefix) else None) != expected
+    return (stored if stored.startswith(index.prefix) else None) != key
 
 
 def _terms(stored: Any) -> Sequence[int]:

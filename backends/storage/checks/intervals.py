@@ -76,7 +76,7 @@ def membership_checks(dialect: Dialect) -> RowChecks:
     first, second = (dialect.segment(group, number) for number in (1, 2))
     slash = literal_column("'/'", group.type)
     bucket = slash.concat(first).concat(slash).concat(second)
-    gone = has_no_object(bucket, group)
+    lacks_group = has_no_object(bucket, group)
     document = documents.alias("group_document")
     names = dialect.elements(document.c.data, "members")
     is_named = ~is_missing(names, names.c.value == members.c.user_id)
@@ -84,9 +84,9 @@ def membership_checks(dialect: Dialect) -> RowChecks:
     words = "the membership of {user_id}"
     checks = (
         *_interval_checks(members, ("user_id", "principal"), words, bucket, parent_of(group)),
-        Check(and_(lives, gone), f"{words} has not ended although the group does not exist", _end_membership),
+        Check(and_(lives, lacks_group), f"{words} has not ended although the group does not exist", _end_membership),
         Check(
-            and_(lives, ~gone, is_unnamed),
+            and_(lives, ~lacks_group, is_unnamed),
             f"{words} has not ended although the group does not name the user",
             _end_membership,
         ),

@@ -192,22 +192,22 @@ class ListExamination:
         return f"{renewed} row(s) got new timestamps, clock {clock}, floor {floor}, count {state.living}"
 
 
-def _build_states(selected: FromClause) -> Select[Any]:
-    """Return the statement of the states of the lists of *selected* clocks."""
+def _build_states(scope: FromClause) -> Select[Any]:
+    """Return the statement of the states of the lists whose clocks are the rows of *scope*."""
     out_of_range = or_(_is_out_of_range(documents.c.last_modified), _is_out_of_range(documents.c.born))
     wrong_grants = select(func.count()).where(
-        grants.c.bucket == selected.c.bucket,
-        grants.c.list == selected.c.list,
-        _is_in_list(grants.c.uri, selected.c.list),
+        grants.c.bucket == scope.c.bucket,
+        grants.c.list == scope.c.list,
+        _is_in_list(grants.c.uri, scope.c.list),
         _has_wrong_interval(grants),
     )
     wrong_members = select(func.count()).where(
-        _is_in_list(members.c.principal, selected.c.list), _has_wrong_interval(members)
+        _is_in_list(members.c.principal, scope.c.list), _has_wrong_interval(members)
     )
-    parent, parent_uri = documents.alias("parent"), parent_of(selected.c.list)
-    parent_lives = exists().where(parent.c.bucket == selected.c.bucket, parent.c.uri == parent_uri, ~parent.c.deleted)
-    columns = [selected.c[name] for name in ("bucket", "list", "last_modified", "floor", "count", "former")]
-    objects = and_(documents.c.bucket == selected.c.bucket, documents.c.list == selected.c.list)
+    parent, parent_uri = documents.alias("parent"), parent_of(scope.c.list)
+    parent_lives = exists().where(parent.c.bucket == scope.c.bucket, parent.c.uri == parent_uri, ~parent.c.deleted)
+    columns = [scope.c[name] for name in ("bucket", "list", "last_modified", "floor", "count", "former")]
+    objects = and_(documents.c.bucket == scope.c.bucket, documents.c.list == scope.c.list)
     return (
         select(
             *columns,
@@ -216,11 +216,11 @@ def _build_states(selected: FromClause) -> Select[Any]:
             func.count(case((out_of_range, 1))),
             wrong_grants.select_from(grants).scalar_subquery(),
             wrong_members.select_from(members).scalar_subquery(),
-            or_(parent_uri == "", parent_lives.correlate(selected)),
+            or_(parent_uri == "", parent_lives.correlate(scope)),
         )
-        .select_from(selected.outerjoin(documents, objects))
+        .select_from(scope.outerjoin(documents, objects))
         .group_by(*columns)
-        .order_by(selected.c.bucket, selected.c.list)
+        .order_by(scope.c.bucket, scope.c.list)
     )
 
 
@@ -242,7 +242,7 @@ def _build_renew_documents(dialect: Dialect) -> Update:
     """Return the statement that gives objects out of range new timestamps, in all copies of each object."""
     other = documents.alias("other")
     rank = func.row_number().over(order_by=(other.c.last_modified, other.c.uri))
-    ranked = (
+    ranks = (
         select(other.c.bucket, other.c.uri, rank.label("rank"))
         .where(
             other.c.bucket == _BUCKET,
@@ -251,12 +251,12 @@ def _build_renew_documents(dialect: Dialect) -> Update:
         )
         .subquery("ranked")
     )
-    stamp = bindparam("base", type_=BigInteger) + ranked.c.rank
+    stamp = bindparam("base", type_=BigInteger) + ranks.c.rank
     is_late = _is_out_of_range(documents.c.last_modified)
     renewed = dialect.with_member(documents.c.data, "last_modified", stamp)
     return (
         update(documents)
-        .where(documents.c.uri == ranked.c.uri, documents.c.bucket.in_([ranked.c.bucket, ranked.c.uri]))
+        .where(documents.c.uri == ranks.c.uri, documents.c.bucket.in_([ranks.c.bucket, ranks.c.uri]))
         .values(
             last_modified=case((is_late, stamp), else_=documents.c.last_modified),
             born=case((_is_out_of_range(documents.c.born), stamp), else_=documents.c.born),

@@ -204,8 +204,8 @@ class RowMender:
 
     def change(self, row: Row, **columns: Any) -> str:
         """Change columns of the row."""
-        changed = update(self._checks.table).where(*self._place(row)).values(columns)  # type: ignore[arg-type]  # a table
-        self._connection.execute(changed)
+        statement = update(self._checks.table).where(*self._place(row)).values(columns)  # type: ignore[arg-type]  # a table
+        self._connection.execute(statement)
         return f"{' and '.join(columns)} set"
 
     def _place(self, row: Row) -> list[ColumnElement[bool]]:

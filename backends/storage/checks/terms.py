@@ -12,14 +12,14 @@ from backends.storage.tables import documents
 
 def term_checks(terms: Any) -> tuple[RowChecks, RowChecks]:
     """Return the checks on the rows of the table *terms*, and on the objects whose terms it has."""
-    held = func.json_each(documents.c.terms).table_valued("value")
+    term = func.json_each(documents.c.terms).table_valued("value")
     of_document = documents.c.bucket == terms.c.bucket, documents.c.uri == terms.c.uri
-    is_held = ~is_missing(held, held.c.value == terms.c.term)
-    is_absent = is_missing(terms, *of_document, terms.c.term == held.c.value)
+    is_held = ~is_missing(term, term.c.value == terms.c.term)
+    is_absent = is_missing(terms, *of_document, terms.c.term == term.c.value)
 
     def add_terms(mender: Mender, row: Row) -> str:
         bucket, uri = row["bucket"], row["uri"]
-        of_row = select(literal(bucket), held.c.value, literal(uri)).select_from(documents.join(held, true()))
+        of_row = select(literal(bucket), term.c.value, literal(uri)).select_from(documents.join(term, true()))
         rows = of_row.where(documents.c.bucket == bucket, documents.c.uri == uri, is_absent).distinct()
         mender.execute(insert(cast(Table, terms)).from_select(["bucket", "term", "uri"], rows))
         return "terms added"
@@ -27,7 +27,7 @@ def term_checks(terms: Any) -> tuple[RowChecks, RowChecks]:
     is_stale = Check(
         is_missing(documents, *of_document, is_held), "the table of terms has {term}, which the object has not", remove
     )
-    lacks = Check(~is_missing(held, is_absent), "the table of terms lacks terms of the object", add_terms)
+    lacks = Check(~is_missing(term, is_absent), "the table of terms lacks terms of the object", add_terms)
     return (
         RowChecks(terms, ("bucket", "term", "uri"), "uri", (is_stale,)),
         RowChecks(documents, ("bucket", "uri"), "uri", (lacks,)),

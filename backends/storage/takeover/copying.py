@@ -20,7 +20,7 @@ from backends.storage.takeover_options import Takeover
 _RANGES: Final = 40
 """The number of parts in which documents are copied: each looks all parents up again."""
 
-_FILLED: Final = "ARRAY['documents', 'grants', 'members', 'clocks']::regclass[]"
+_TARGET_TABLES: Final = "ARRAY['documents', 'grants', 'members', 'clocks']::regclass[]"
 
 _count = text("SELECT count(*) FROM objects")
 _pages = text("SELECT pg_relation_size('objects') / current_setting('block_size')::bigint")
@@ -29,11 +29,11 @@ _indexes = text(f"""
     SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname),
            format('ALTER TABLE %s ADD CONSTRAINT %I %s', conrelid::regclass, conname, pg_get_constraintdef(oid))
     FROM pg_constraint
-    WHERE contype = 'p' AND conrelid = ANY ({_FILLED})
+    WHERE contype = 'p' AND conrelid = ANY ({_TARGET_TABLES})
     UNION ALL
     SELECT format('DROP INDEX %s', indexrelid::regclass), pg_get_indexdef(indexrelid)
     FROM pg_index
-    WHERE NOT indisprimary AND indrelid = ANY ({_FILLED})
+    WHERE NOT indisprimary AND indrelid = ANY ({_TARGET_TABLES})
     ORDER BY 1
 """)
 
@@ -140,16 +140,16 @@ def copy_all(connection: Connection, options: Takeover, now: int) -> Mapping[str
     """Fill our tables, which are empty, from Kinto's, which are locked; return the new parents of orphans by kind."""
     parameters = {"keep_orphans": options.keep_orphans, "now": now}
     with _without_indexes(connection, options):
-        with options.progress("Documents", count_objects(connection)) as done:
+        with options.progress("Documents", count_objects(connection)) as advance:
             for values in _ranges(connection):
-                done(connection.execute(_insert_documents, parameters | values).rowcount)
-            done(connection.execute(_insert_out_of_range, parameters).rowcount)
+                advance(connection.execute(_insert_documents, parameters | values).rowcount)
+            advance(connection.execute(_insert_out_of_range, parameters).rowcount)
         # Without statistics the planner would expect few rows in the joins that follow.
         connection.exec_driver_sql("ANALYZE documents (bucket, uri, list, deleted)")
-        with options.progress("Permissions", 1) as done:
+        with options.progress("Permissions", 1) as advance:
             connection.execute(_insert_grants)
             connection.execute(_insert_members)
-            done(1)
+            advance(1)
         # New parents come after the grants: what Kinto kept of permissions on their predecessors must not come back.
         adoptions = adopt(connection, now) if options.keep_orphans else {}
         connection.execute(_insert_copies)
@@ -181,7 +181,7 @@ def _without_indexes(connection: Connection, options: Takeover) -> Iterator[None
     for drop, _ in statements:
         connection.exec_driver_sql(drop)
     yield
-    with options.progress("Indexes", len(statements)) as done:
+    with options.progress("Indexes", len(statements)) as advance:
         for _, create in statements:
             connection.exec_driver_sql(create)
-            done(1)
+            advance(1)

@@ -37,8 +37,8 @@ def _index_rows(bucket: str, name: str, definitions: Sequence[IndexDefinition], 
     """Return the rows of the declared indexes of a list, each in the next free slot of its kind."""
     rows: list[dict[str, Any]] = []
     for definition in definitions:
-        used = {row["slot"] for row in rows}
-        slot = next(slot for slot in definition.slots if slot not in used)
+        used_slots = {row["slot"] for row in rows}
+        slot = next(slot for slot in definition.slots if slot not in used_slots)
         row = {"bucket": bucket, "list": name, "slot": slot, "prefix": new_prefix().hex(), "origin": DECLARED}
         rows.append(row | {"definition": definition.text(), "state": BUILDING, "done": "", "since": now})
     return rows

@@ -150,7 +150,7 @@ _times: Final = text(f"""
 
 _cache: Final = text(f"SELECT '{_CACHE}', key FROM cache")
 
-_LEFT_OUT: Final = (DROPPED_GRANTS, LONG_GRANTS, ENDED_MEMBERSHIPS, LONG_MEMBERSHIPS, _ODD_TIMESTAMPS, _CACHE)
+_OMITTED: Final = (DROPPED_GRANTS, LONG_GRANTS, ENDED_MEMBERSHIPS, LONG_MEMBERSHIPS, _ODD_TIMESTAMPS, _CACHE)
 
 
 @dataclass(slots=True)
@@ -194,15 +194,15 @@ def find_all(connection: Connection, options: Takeover, now: int) -> Findings:
     queries = (_unusual, _equal_timestamps, _permissions, _memberships, _times, *_cache_queries(connection))
     with ExitStack() as stack:
         file = stack.enter_context(options.findings_file.open("w")) if options.findings_file else None
-        done = stack.enter_context(options.progress("Findings", 1 + len(queries)))
+        advance = stack.enter_context(options.progress("Findings", 1 + len(queries)))
         for name, example, kind, deleted in _stream(connection, _left_out, parameters):
             findings.rows[kind, deleted] += 1
             _note(findings, file, name, example, left_out=True)
         for query in queries:
-            done(1)
+            advance(1)
             for name, example in _stream(connection, query, parameters):
-                _note(findings, file, name, example, left_out=name in _LEFT_OUT)
-        done(1)
+                _note(findings, file, name, example, left_out=name in _OMITTED)
+        advance(1)
     return findings
 
 

@@ -41,8 +41,8 @@ _SETTINGS: Final = """
 """A connection of the service has settings for small statements; these are for statements on whole tables."""
 
 _LOCK: Final = "LOCK TABLE objects, timestamps, access_control_entries, user_principals, metadata IN SHARE MODE"
-_DONE: Final = "Took over the data of Kinto. Its tables are as they were."
-_SIMULATED: Final = "Takeover of the data of Kinto simulated: nothing was written."
+_DONE_REPORT: Final = "Took over the data of Kinto. Its tables are as they were."
+_DRY_RUN_REPORT: Final = "Takeover of the data of Kinto simulated: nothing was written."
 
 Report = Callable[[str], None]
 
@@ -72,31 +72,31 @@ def take_over(
         else:
             _fill(connection, findings, options, now, report)
         findings.report(report)
-    report(_SIMULATED if dry_run else _DONE)
+    report(_DRY_RUN_REPORT if dry_run else _DONE_REPORT)
     return True
 
 
 def _fill(connection: Connection, findings: Findings, options: Takeover, now: int, report: Report) -> None:
     """Copy everything, compare both sides, and set the mark. Raises SchemaError."""
     adoptions = copy_all(connection, options, now)
-    declared = declare_indexes(connection, options, now)
+    number = declare_indexes(connection, options, now)
     verify(connection, findings, adoptions, report)
     write_mark(connection, now)
-    if declared:
-        report(f'{declared} declared indexes will be built by the servers, or by "kinto index".')
+    if number:
+        report(f'{number} declared indexes will be built by the servers, or by "kinto index".')
 
 
 def _must_take_over(connection: Connection, report: Report, options: Takeover) -> bool:
     """Return whether to take over. Raises SchemaError."""
-    mark, installed = read_mark(connection), installed_version(connection) is not None
+    mark, is_installed = read_mark(connection), installed_version(connection) is not None
     if mark is not None:
         return _must_repeat(connection, mark, report, options)
     if options.again:
         raise SchemaError("Nothing has been taken over yet, so it cannot be done again. Nothing was changed.")
-    if installed and not is_empty(connection):
+    if is_installed and not is_empty(connection):
         return False
     kinto = find_kinto(connection)
-    if kinto is None or (kinto.refusal and installed):
+    if kinto is None or (kinto.refusal and is_installed):
         return False
     if kinto.refusal:
         raise SchemaError(kinto.refusal)

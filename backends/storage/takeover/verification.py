@@ -83,18 +83,18 @@ class Balance:
 
     name: str
     kinto: int
-    left_out: int
-    added: int
+    omissions: int
+    additions: int
     here: int
 
     @property
     def is_right(self) -> bool:
         """Return whether nothing is missing."""
-        return self.kinto - self.left_out + self.added == self.here
+        return self.kinto - self.omissions + self.additions == self.here
 
     def line(self) -> str:
         """Return the line, in columns."""
-        numbers = "".join(f"{number:>12}" for number in (self.kinto, self.left_out, self.added, self.here))
+        numbers = "".join(f"{number:>12}" for number in (self.kinto, self.omissions, self.additions, self.here))
         return f"{self.name:<24}{numbers}{'' if self.is_right else '  MISMATCH'}"
 
 
@@ -140,11 +140,12 @@ def list_balances(connection: Connection, findings: Findings, adoptions: Mapping
     balances = []
     for kind, deleted in sorted({*kinto, *here}):
         adoption = adoptions.get(kind, _NO_ADOPTION)
-        key, added = (kind, deleted), -adoption.tombstones if deleted else adoption.parents
-        balances.append(Balance(_label(kind, deleted), kinto.get(key, 0), findings.rows[key], added, here.get(key, 0)))
+        key, more = (kind, deleted), -adoption.tombstones if deleted else adoption.parents
+        balances.append(Balance(_label(kind, deleted), kinto.get(key, 0), findings.rows[key], more, here.get(key, 0)))
     entries, grants, principals, members = connection.execute(_count_others).one()
-    dropped = findings.count(DROPPED_GRANTS, LONG_GRANTS)
-    ended = findings.count(ENDED_MEMBERSHIPS, LONG_MEMBERSHIPS)
-    balances.append(Balance("permissions", entries, dropped, 0, grants))
-    balances.append(Balance("memberships", principals, ended, findings.count(BEGUN_MEMBERSHIPS), members))
+    grant_omissions = findings.count(DROPPED_GRANTS, LONG_GRANTS)
+    membership_omissions = findings.count(ENDED_MEMBERSHIPS, LONG_MEMBERSHIPS)
+    additions = findings.count(BEGUN_MEMBERSHIPS)
+    balances.append(Balance("permissions", entries, grant_omissions, 0, grants))
+    balances.append(Balance("memberships", principals, membership_omissions, additions, members))
     return balances

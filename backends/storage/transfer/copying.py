@@ -44,16 +44,17 @@ Progress = Callable[[int], object]
 
 
 @dataclass(frozen=True, slots=True)
-class Copied:
+class CopyResult:
     """What a copy did.
 
-    `rows` has the number of rows of each table, `different` the lists that differ on both sides, each after the name of
-    its table: the copy is not complete then. `written` are lists of the source that were written to meanwhile.
+    `rows` has the number of rows of each table, `different_lists` the lists that differ on both sides, each after the
+    name of its table: the copy is not complete then. `written_lists` are those of the source that were written to
+    meanwhile.
     """
 
     rows: dict[str, int]
-    different: list[str]
-    written: list[str]
+    different_lists: list[str]
+    written_lists: list[str]
 
 
 class Copy:
@@ -75,9 +76,9 @@ class Copy:
                 if installed_version(connection, schema) != schema.version:
                     label = schema_label(connection.dialect.name, schema.names[0])
                     raise BackendError(f"The {label} of the source is not of this version: run `kinto migrate` on it.")
-            known = {schema.version_table for schema in schemas}
+            own_tables = {schema.version_table for schema in schemas}
             names = inspect(connection).get_table_names()
-            other = sorted(name for name in names if name.startswith(VERSION_TABLE) and name not in known)
+            other = sorted(name for name in names if name.startswith(VERSION_TABLE) and name not in own_tables)
             if other:
                 plugins = ", ".join(name.removeprefix(f"{VERSION_TABLE}_") for name in other)
                 raise BackendError(f"The source has tables of plugins that `includes` does not name: {plugins}.")
@@ -87,19 +88,19 @@ class Copy:
         with self._source.snapshot() as connection:
             return sum(TableRows(table, self._source.dialect).count(connection) for table in self._tables)
 
-    def run(self, note: Progress) -> Copied:
+    def run(self, note: Progress) -> CopyResult:
         """Copy to the claimed target, then compare; call *note* with numbers of rows that were copied or compared.
 
         Raises BackendError. After an error, or when the process ends, another run continues.
         """
         with self._source.snapshot() as connection:
-            copied = {table.name: self._bring(table, connection, note) for table in self._tables}
-            different = [
+            rows = {table.name: self._bring(table, connection, note) for table in self._tables}
+            different_lists = [
                 f"{table.name} {name}" for table in self._tables for name in self._differences(table, connection, note)
             ]
-            if not different:
+            if not different_lists:
                 self._release()
-            return Copied(copied, different, self._lists_written_since(connection))
+            return CopyResult(rows, different_lists, self._lists_written_since(connection))
 
     def claim(self) -> None:
         """Mark the target, unless an earlier run did. Raises NotEmpty."""

@@ -157,8 +157,8 @@ class Export:
         below = [bucket != rows.table.c.list, bucket != uri, *self._in_buckets(bucket)]
         place = rows.places["uri"]
         for conditions in (at_top, below):
-            found = rows.read(self._connection, *conditions)
-            yield ((place_of_object(row[place]), number, row) for row in found)
+            batch = rows.read(self._connection, *conditions)
+            yield ((place_of_object(row[place]), number, row) for row in batch)
 
     def _in_buckets(self, column: ColumnElement[str]) -> list[ColumnElement[bool]]:
         return [] if self._buckets is None else [column.in_(self._buckets)]

@@ -88,10 +88,10 @@ class Import:
     def _add_list(self, entry: ListEntry) -> None:
         self._clocks.add(clock_row(entry))
         now = time.time_ns() // 1_000_000
-        used: set[int] = set()
+        used_slots: set[int] = set()
         for index in entry.indexes:
-            slot = next(slot for slot in read_definition(index.definition).slots if slot not in used)
-            used.add(slot)
+            slot = next(slot for slot in read_definition(index.definition).slots if slot not in used_slots)
+            used_slots.add(slot)
             place = bucket_of(entry.list), entry.list, slot
             self._indexes.add((*place, new_prefix().hex(), index.definition, index.origin, BUILDING, "", now))
 
@@ -138,8 +138,8 @@ class BucketImport(Import):
         elif entry.uri == self._uri:
             document = {**loads(entry.text), "last_modified": self._stamp}
             living = [grant._replace(since=self._stamp) for grant in entry.grants if grant.until == LIVING]
-            begun = entry._replace(born=self._born, last_modified=self._stamp, text=dumps(document), grants=living)
-            self._add_object(begun)
+            new_entry = entry._replace(born=self._born, last_modified=self._stamp, text=dumps(document), grants=living)
+            self._add_object(new_entry)
         else:
             self._add_object(entry)
 

@@ -19,14 +19,14 @@ from backends.storage.dialect import Dialect
 
 Row = tuple[Any, ...]
 
-_FETCHED: Final = 100
+_FETCH_SIZE: Final = 100
 """The number of rows that are fetched at once: so many large documents are in memory."""
 
 _MAX_ROWS: Final = 2_000
 _MAX_CHARACTERS: Final = 4_000_000
 """The greatest number of rows that are written at once, and of characters in them, the last row apart."""
 
-_NOTED: Final = 1_000
+_NOTE_INTERVAL: Final = 1_000
 
 _POSTGRESQL: Final = PGDialect_psycopg2()  # type: ignore[no-untyped-call]  # SQLAlchemy's
 
@@ -67,7 +67,7 @@ class TableRows:
         The connection is that of a snapshot: a cursor of PostgreSQL needs a transaction that the driver knows.
         """
         rows = select(*self._columns).where(*conditions).order_by(*(order or self.keys))
-        yield from map(tuple, connection.execute(rows, execution_options={"yield_per": _FETCHED}))
+        yield from map(tuple, connection.execute(rows, execution_options={"yield_per": _FETCH_SIZE}))
 
     def fetch(self, connection: Connection, *conditions: ColumnElement[bool]) -> list[Row]:
         """Return all rows that meet the conditions at once."""
@@ -145,6 +145,6 @@ def report_progress(items: Iterable[_Item], note: Callable[[int], object]) -> It
     number = 0
     for number, item in enumerate(items, 1):
         yield item
-        if number % _NOTED == 0:
-            note(_NOTED)
-    note(number % _NOTED)
+        if number % _NOTE_INTERVAL == 0:
+            note(_NOTE_INTERVAL)
+    note(number % _NOTE_INTERVAL)
