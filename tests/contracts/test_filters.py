@@ -17,8 +17,8 @@ from backends.codec import dumps
 from backends.storage import MISSING, OPERATORS, Filter, Order, Page
 from backends.storage.dialect import Dialect
 from backends.storage.filters import QueryShape, conditions, describe, in_direction, ordering
-from backends.storage.postgresql import PostgresqlDialect
-from backends.storage.sqlite import SqliteDialect
+from backends.storage.postgresql_dialect import PostgresqlDialect
+from backends.storage.sqlite_dialect import SqliteDialect
 from backends.storage.sqlite_functions import register
 from backends.storage.tables import documents
 from tests.support import model

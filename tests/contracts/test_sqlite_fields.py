@@ -15,7 +15,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from backends.codec import dumps
 from backends.storage import MISSING
-from backends.storage.sqlite import SqliteDialect
+from backends.storage.sqlite_dialect import SqliteDialect
 from backends.storage.sqlite_functions import register
 from backends.storage.values import matches_pattern, order_key
 
