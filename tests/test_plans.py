@@ -57,7 +57,7 @@ GROUP = f"{B}/groups/g"
 OBJECTS = 20_000
 TOMBSTONES = 10_000
 EARLY = 1_100
-"""How many of the oldest objects are shared with one reader: more than `pages.FEW`."""
+"""How many of the oldest objects are shared with one reader: more than `gates.FEW`."""
 MOST_ROWS = 2_600
 ENTRIES_OF_A_PAGE = 50
 PAGES_OF_A_LOOKUP = 8
