@@ -198,7 +198,7 @@ class AccessiblePages:
             )
             same = documents.c.bucket == lists.c.bucket, documents.c.list == lists.c.list
             parts.append(self._living_objects(shape, lists, *same))
-        return union_all(*parts).cte("found").prefix_with("MATERIALIZED")
+        return union_all(*parts).cte("candidates").prefix_with("MATERIALIZED")
 
     def _granted_objects(self, shape: _Shape) -> Select[Any]:
         """Return the objects on which a reader holds a permission, once for each principal that holds one."""

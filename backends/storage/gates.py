@@ -177,8 +177,8 @@ class Frames:
             gates.append(Gate(limit_in(0)))
         if shape.in_order:
             same_object = grants.c.uri == documents.c.uri
-            granted = readers.shared_uris(same_object, certain_permissions=shape.certain_permissions)
-            gates.append(Gate(limit_in(2), granted=exists(granted)))
+            shared_objects = readers.shared_uris(same_object, certain_permissions=shape.certain_permissions)
+            gates.append(Gate(limit_in(2), granted=exists(shared_objects)))
         return Frame(tuple(branches), tuple(gates))
 
     def _first_objects_suffice(self, shape: FrameShape, readers: Readers, shared: Select[Any]) -> ColumnElement[bool]:
@@ -194,8 +194,8 @@ class Frames:
         )
         number = select(func.count()).select_from(shared.limit(most).subquery()).scalar_subquery()
         first = matching.limit(number).subquery("first_objects")
-        granted = readers.shared_uris(grants.c.uri == first.c.uri, certain_permissions=shape.certain_permissions)
-        is_full = exists(select(first.c.uri).where(exists(granted)).offset(limit - integer(1)))
+        shared_objects = readers.shared_uris(grants.c.uri == first.c.uri, certain_permissions=shape.certain_permissions)
+        is_full = exists(select(first.c.uri).where(exists(shared_objects)).offset(limit - integer(1)))
         return or_(~exists(matching.offset(integer(FEW - 1))), is_full)
 
     def _holds_list_permission(self, ancestor_grants: CTE) -> ColumnElement[bool]:

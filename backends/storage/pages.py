@@ -1,8 +1,8 @@
 """The statement that reads a page of a list: its rows, or their number, in a branch for each gate.
 
 The gates (`backends.storage.gates`) decide which objects the readers may get. By terms (`backends.storage.term_plans`)
-the whole list of a bounded page has two branches: the objects that were found (`found`, a common table expression too),
-and if they are too many the list in its order, or in that of an index.
+the whole list of a bounded page has two branches: the objects with the terms (`candidates`, a common table expression
+too), and if they are too many the list in its order, or in that of an index.
 
 The index has the living objects of a list before its tombstones, so that neither are read to find the other; a page
 with both is composed of two SELECTs.
@@ -140,13 +140,13 @@ class Pages:
         for gate in gates:
             index, limit = shape.index_shape if gate.whole_list else None, gate.limit
             if isinstance(index, TermShape):
-                found = self._with_terms(index)
-                with_terms = self._matching(shape, index, found).subquery()
+                candidates = self._with_terms(index)
+                rows = self._matching(shape, index, candidates).subquery()
                 if not index.bounded:
-                    yield in_rank(first(with_terms, limit))
+                    yield in_rank(first(rows, limit))
                     continue
-                are_few = select(func.count()).select_from(found).scalar_subquery() <= integer(MAX_OBJECTS)
-                yield in_rank(first(with_terms, case((are_few, limit), else_=integer(0))))
+                are_few = select(func.count()).select_from(candidates).scalar_subquery() <= integer(MAX_OBJECTS)
+                yield in_rank(first(rows, case((are_few, limit), else_=integer(0))))
                 index, limit = index.otherwise, case((are_few, integer(0)), else_=limit)
             if index is not None:
                 ranges = self._ranges(shape, index, limit, columns)
@@ -157,10 +157,8 @@ class Pages:
                 ~documents.c.deleted,
                 *([documents.c.deleted] if shape.query.tombstones and gate.whole_list else []),
             ]
-            parts = []
-            for state in states:
-                selected = gate.restrict(select(*columns).where(state, *matching), self._dialect)
-                parts.append(first(selected.subquery(), limit))
+            selects = [gate.restrict(select(*columns).where(state, *matching), self._dialect) for state in states]
+            parts = [first(each.subquery(), limit) for each in selects]
             yield in_rank(parts[0] if len(parts) == 1 else first(_union(parts), limit))
 
     def _columns(self, shape: _PageShape, table: FromClause) -> tuple[list[ColumnElement[Any]], list[tuple[str, bool]]]:
@@ -177,14 +175,14 @@ class Pages:
         names = [_terms_name(number) for number in range(index.groups)]
         rows = self._dialect.documents_with_terms(BUCKET, names, every=index.every)
         if index.bounded:
-            return rows.limit(integer(MAX_OBJECTS + 1)).cte("found").prefix_with("MATERIALIZED")
-        return rows.offset(integer(0)).subquery("found")
+            return rows.limit(integer(MAX_OBJECTS + 1)).cte("candidates").prefix_with("MATERIALIZED")
+        return rows.offset(integer(0)).subquery("candidates")
 
-    def _matching(self, shape: _PageShape, index: TermShape, found: FromClause) -> Select[Any]:
+    def _matching(self, shape: _PageShape, index: TermShape, candidates: FromClause) -> Select[Any]:
         """Return the rows of a page among the objects that have the terms of a plan."""
-        columns, _ = self._columns(shape, found)
-        matching = conditions(shape.query._replace(tombstones=True), found, self._dialect, index.covered)
-        return select(*columns).where(found.c.list == LIST, ~found.c.deleted, *matching)
+        columns, _ = self._columns(shape, candidates)
+        matching = conditions(shape.query._replace(tombstones=True), candidates, self._dialect, index.covered)
+        return select(*columns).where(candidates.c.list == LIST, ~candidates.c.deleted, *matching)
 
     def _ranges(
         self, shape: _PageShape, index: IndexShape, limit: Any, columns: Sequence[ColumnElement[Any]]
@@ -218,20 +216,20 @@ class Pages:
         """
         for gate in gates:
             if isinstance(shape.index_shape, TermShape) and gate.whole_list:
-                found = self._with_terms(shape.index_shape)
-                counted = select(self._matching(shape, shape.index_shape, found).subquery().c.uri)
+                candidates = self._with_terms(shape.index_shape)
+                objects = select(self._matching(shape, shape.index_shape, candidates).subquery().c.uri)
             elif isinstance(shape.index_shape, IndexShape) and gate.whole_list:
                 key = documents.c[f"k{shape.index_shape.slot}"]
-                counted = select(_union(self._ranges(shape, shape.index_shape, gate.limit, [key])).c[key.name])
+                objects = select(_union(self._ranges(shape, shape.index_shape, gate.limit, [key])).c[key.name])
             elif shape.query.is_narrowed:
                 rows = select(documents.c.uri).where(~documents.c.deleted, *matching)
-                counted = gate.restrict(rows, self._dialect)
+                objects = gate.restrict(rows, self._dialect)
             elif gate.shared is not None:
-                counted = select(gate.shared.c.uri)
+                objects = select(gate.shared.c.uri)
             else:
                 continue
-            limited = counted.limit(gate.limit).subquery()
-            yield branch(TOTAL, n=select(func.count()).select_from(limited).scalar_subquery())
+            page_objects = objects.limit(gate.limit).subquery()
+            yield branch(TOTAL, n=select(func.count()).select_from(page_objects).scalar_subquery())
 
 
 def _union(parts: Sequence[Subquery]) -> Subquery:

@@ -199,7 +199,7 @@ class SqliteDialect(SqliteFields):
         """Look up the URIs in the table of terms, then the documents by them."""
         find = _uris_with_every_term if every else _uris_with_any_term
         parts = [find(bucket, bindparam(name, type_=Text)) for name in names]
-        uris = (parts[0] if len(parts) == 1 else union(*parts)).subquery("found")
+        uris = (parts[0] if len(parts) == 1 else union(*parts)).subquery("candidates")
         rows = select(*CONTENTS).where(documents.c.bucket == bucket)
         return self.look_up(rows, uris, documents.c.uri == uris.c.uri)
 
