@@ -35,8 +35,9 @@ from backends.metrics.batcher import DELAY_SECONDS, Batcher
 from backends.metrics.prometheus import Prometheus, metric_prefix
 from backends.metrics.statsd import StatsD, open_metrics
 from backends.storage import Storage, Transaction
-from measuring.backends import TimedCache, TimedStorage, TimedTransaction
+from measuring.backends import TimedCache, TimedStorage
 from measuring.names import GuideNames, KintoNames
+from measuring.transactions import TimedTransaction
 from tests.support.services import ROOT
 from tests.support.statsd_server import Line, StatsdServer, statsd_server
 
