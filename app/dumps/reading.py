@@ -11,38 +11,35 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Final, NoReturn
+from typing import Final
 
+from app.dumps.fields import (
+    FieldProblem,
+    document_of,
+    expect_members,
+    grants_of,
+    indexes_of,
+    is_whole,
+    memberships_of,
+    number_of,
+    refuse,
+    text_of,
+    timestamp_of,
+)
 from app.dumps.writing import CHECKSUM_BYTES, FORMAT, FORMAT_VERSION
 from app.errors import Invalid
 from app.kinds import Kinds, Route
 from app.parsing.bodies import MAX_DEPTH, decode
-from app.parsing.indexes import ATTRIBUTE, index_definitions
 from backends import Json
 from backends.codec import dumps
-from backends.storage import LATEST, LIVING
-from backends.storage.indexes import AUTOMATIC, DECLARED
-from backends.storage.transfer.entries import (
-    Entry,
-    Grant,
-    IndexEntry,
-    ListEntry,
-    Membership,
-    ObjectEntry,
-    Place,
-    place_of_list,
-    place_of_object,
-)
+from backends.storage import LIVING
+from backends.storage.transfer.entries import Entry, ListEntry, ObjectEntry, Place, place_of_list, place_of_object
 
 _MAX_DEPTH: Final = MAX_DEPTH + 10
 """The deepest nesting of a line: the entry of a history has an object in it, and a line has that."""
 
-_MAX_NAME_BYTES: Final = 2_000
-"""The greatest length of a principal. Clients may grant to shorter ones; PostgreSQL indexes rows of 2,704 bytes."""
-
-_NOTHING: Final[Mapping[str, Json]] = {}
 _HEADER: Final = {FORMAT, "service", "time", "secrets", "buckets"}
 _OBJECT: Final = {
     "uri",
@@ -57,7 +54,6 @@ _OBJECT: Final = {
 }
 _LIST: Final = {"list", "last_modified", "floor", "count", "former", "indexes"}
 _END: Final = {"objects", "lists", "checksum"}
-_TOMBSTONE: Final = {"id", "last_modified", "deleted"}
 
 
 class BadLine(Exception):
@@ -65,14 +61,6 @@ class BadLine(Exception):
 
     def __init__(self, number: int, field: str, problem: str) -> None:
         super().__init__(f"line {number}: {field}: {problem}." if field else f"line {number}: {problem}.")
-
-
-class _Problem(Exception):
-    """The field of a line, and what is wrong with it."""
-
-
-def _refuse(field: str, problem: str) -> NoReturn:
-    raise _Problem(field, problem)
 
 
 @dataclass
@@ -105,7 +93,7 @@ class Reader:
         """Yield the entries; lists at the top come last. Raises BadLine, also after the last entry."""
         try:
             yield from self._entries(iter(lines))
-        except _Problem as problem:
+        except FieldProblem as problem:
             raise BadLine(max(self._number, 1), *problem.args) from None
 
     def _entries(self, lines: Iterator[bytes]) -> Iterator[Entry]:
@@ -122,84 +110,84 @@ class Reader:
                 if (entry := self._read_list(line)) is not None:
                     yield entry
             else:
-                _refuse("", "it has neither uri nor list")
+                refuse("", "it has neither uri nor list")
             checksum.update(self._raw)
         self._end_section()
         yield from self._end_lists_at_top()
         self._read_end(line, {"objects": objects, "lists": lists, "checksum": checksum.hexdigest()})
         if next(lines, None) is not None:
             self._number += 1
-            _refuse("", "the dump goes on after its end")
+            refuse("", "the dump goes on after its end")
 
     def _next(self, lines: Iterator[bytes]) -> dict[str, Json]:
         """Return the next line, decoded."""
         self._raw = next(lines, b"")
         if not self._raw.endswith(b"\n"):
-            _refuse("", "the dump is truncated after this line")
+            refuse("", "the dump is truncated after this line")
         self._number += 1
         try:
             line = decode(self._raw, max_depth=_MAX_DEPTH)
         except Invalid as error:
             problem = error.problems[0]
-            _refuse(str(problem.name or ""), problem.description)
+            refuse(str(problem.name or ""), problem.description)
         if not isinstance(line, dict):
-            _refuse("", "it is no JSON object")
+            refuse("", "it is no JSON object")
         return line
 
     def _read_header(self, line: dict[str, Json]) -> None:
         version = line.get(FORMAT)
-        if not _is_whole(version):
-            _refuse(FORMAT, "this is no dump")
+        if not is_whole(version):
+            refuse(FORMAT, "this is no dump")
         if version != FORMAT_VERSION:
-            _refuse(FORMAT, f"the version {version} of the format is unknown, it may be of a newer service")
-        _expect_members(line, _HEADER)
+            refuse(FORMAT, f"the version {version} of the format is unknown, it may be of a newer service")
+        expect_members(line, _HEADER)
 
     def _read_end(self, line: dict[str, Json], expected: dict[str, Json]) -> None:
-        _expect_members(line, {"end"})
+        expect_members(line, {"end"})
         end = line["end"]
         if not isinstance(end, dict):
-            _refuse("end", "it is no JSON object")
-        _expect_members(end, _END)
+            refuse("end", "it is no JSON object")
+        expect_members(end, _END)
         for name, value in expected.items():
             if end.get(name) != value:
-                _refuse(f"end.{name}", f"it is {end.get(name)}, and that of the lines above is {value}")
+                refuse(f"end.{name}", f"it is {end.get(name)}, and that of the lines above is {value}")
 
     def _follow(self, place: Place, field: str) -> None:
         """Go on to the next place. The lists of a section must have been complete."""
         if place <= self._place:
-            _refuse(field, "it is not in the order of a dump, or there twice")
+            refuse(field, "it is not in the order of a dump, or there twice")
         if place[0] != self._place[0]:
             self._end_section()
         self._place = place
 
     def _end_section(self) -> None:
         for name in self._counts:
-            _refuse("", f"{name} has objects, and the line of the list is missing above")
+            refuse("", f"{name} has objects, and the line of the list is missing above")
         self._living.clear()
 
     def _read_object(self, line: dict[str, Json]) -> ObjectEntry:
-        _expect_members(line, _OBJECT)
-        uri = _text(line, "uri")
+        expect_members(line, _OBJECT)
+        uri = text_of(line, "uri")
         route = self._kinds.match(uri)
         if route is None or route.on_list:
-            _refuse("uri", f"no kind of objects has the path {uri}; includes may lack a plugin")
+            refuse("uri", f"no kind of objects has the path {uri}; includes may lack a plugin")
         self.oddities["objects with an id that new objects cannot have"] += not route.kind.generator.match(route.id)
         self._follow(place_of_object(uri), "uri")
         if route.parent is not None and route.parent.uri not in self._living:
-            _refuse("uri", f"its parent {route.parent.uri} does not exist")
+            refuse("uri", f"its parent {route.parent.uri} does not exist")
         deleted = line.get("deleted", False)
         if not isinstance(deleted, bool):
-            _refuse("deleted", "it is neither true nor false")
-        last_modified = _timestamp(line, "last_modified")
-        document = _document(line, route, last_modified, deleted=deleted)
+            refuse("deleted", "it is neither true nor false")
+        last_modified = timestamp_of(line, "last_modified")
+        document = document_of(line, route, last_modified, deleted=deleted)
         entry = ObjectEntry(
             uri,
-            _timestamp(line, "born"),
+            timestamp_of(line, "born"),
             last_modified,
             deleted,
             dumps(document),
-            _grants(line, deleted=deleted),
-            _memberships(line, route, deleted=deleted),
+            grants_of(line, deleted=deleted),
+            memberships_of(line, route, deleted=deleted),
         )
         self._note_object(route, entry)
         self._note_oddities(route, entry, document)
@@ -227,20 +215,20 @@ class Reader:
 
     def _read_list(self, line: dict[str, Json]) -> ListEntry | None:
         """Return a list; nothing for one at the top, whose objects follow, and for an empty one of an unknown kind."""
-        _expect_members(line, _LIST)
-        name = _text(line, "list")
+        expect_members(line, _LIST)
+        name = text_of(line, "list")
         route = self._kinds.match(name)
         self._follow(place_of_list(name), "list")
-        if route is None and _number(line, "count") == 0:
+        if route is None and number_of(line, "count") == 0:
             # Every database has a list of accounts.
             return None
         if route is None or not route.on_list:
-            _refuse("list", f"no kind of objects has the list {name}; includes may lack a plugin")
-        former = None if line.get("former") is None else _number(line, "former")
-        floor, last_modified = (_timestamp(line, field) for field in ("floor", "last_modified"))
+            refuse("list", f"no kind of objects has the list {name}; includes may lack a plugin")
+        former = None if line.get("former") is None else number_of(line, "former")
+        floor, last_modified = (timestamp_of(line, field) for field in ("floor", "last_modified"))
         exists = route.parent is None or route.parent.uri in self._living
         entry = ListEntry(
-            name, last_modified, floor, _number(line, "count"), former, _indexes(line, route, exists=exists)
+            name, last_modified, floor, number_of(line, "count"), former, indexes_of(line, route, exists=exists)
         )
         if route.parent is None:
             self._lists_at_top[name] = entry
@@ -263,140 +251,3 @@ def _complete(entry: ListEntry, count: _Count, *, exists: bool) -> ListEntry:
     last_modified = max(entry.last_modified, count.newest)
     living = count.living if exists else entry.count
     return replace(entry, last_modified=last_modified, floor=min(entry.floor, last_modified), count=living)
-
-
-def _expect_members(line: dict[str, Json], names: set[str]) -> None:
-    for name in line:
-        if name not in names:
-            _refuse(name, "it is unknown")
-
-
-def _text(line: dict[str, Json], field: str) -> str:
-    value = line.get(field)
-    if not isinstance(value, str):
-        _refuse(field, "it is no text")
-    return value
-
-
-def _is_whole(value: Json) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _number(line: dict[str, Json], field: str) -> int:
-    value: Any = line.get(field)
-    if not _is_whole(value) or not 0 <= value < LIVING:
-        _refuse(field, f"{str(value)[:40]} is no number from 0 on")
-    return int(value)
-
-
-def _timestamp(line: dict[str, Json], field: str) -> int:
-    return _in_range(line.get(field), field)
-
-
-def _in_range(value: Json, field: str) -> int:
-    if not _is_whole(value) or not 0 <= value <= LATEST:
-        _refuse(field, f"{str(value)[:40]} is no timestamp from 0 to {LATEST}")
-    return int(value)
-
-
-def _document(line: dict[str, Json], route: Route, last_modified: int, *, deleted: bool) -> dict[str, Json]:
-    data = line.get("data")
-    if not isinstance(data, dict):
-        _refuse("data", "it is no JSON object")
-    if data.get("id") != route.id:
-        _refuse("data.id", f"it is not the last part of {route.uri}")
-    if not _is_whole(data.get("last_modified")) or data["last_modified"] != last_modified:
-        _refuse("data.last_modified", "it is not the last_modified of the line")
-    if deleted and (data.get("deleted") is not True or data.keys() != _TOMBSTONE):
-        _refuse("data", "a tombstone has id, last_modified and deleted, and nothing else")
-    return data
-
-
-def _grants(line: dict[str, Json], *, deleted: bool) -> list[Grant]:
-    """Return the permissions, those that ended included, in their order."""
-    grants = []
-    for permission, principals in _mapping(line, "permissions").items():
-        for principal, since in _mapping(principals, None, f"permissions.{permission}").items():
-            grants.append(Grant(permission, principal, _in_range(since, f"permissions.{permission}.{principal}")))
-    if deleted and grants:
-        _refuse("permissions", "a tombstone has none")
-    for place, values in enumerate(_array(line, "former_permissions")):
-        permission, principal, since, until = _read_ended_interval(values, 4, f"former_permissions.{place}")
-        grants.append(Grant(permission, principal, since, until))
-    for grant in grants:
-        _expect_name(grant.permission, "permissions")
-        _expect_name(grant.principal, "permissions")
-    _expect_distinct([grant[:3] for grant in grants], "former_permissions")
-    return sorted(grants)
-
-
-def _memberships(line: dict[str, Json], route: Route, *, deleted: bool) -> list[Membership]:
-    """Return the memberships, those that ended included, in their order."""
-    memberships = [
-        Membership(user_id, _in_range(since, f"members.{user_id}"))
-        for user_id, since in _mapping(line, "members").items()
-    ]
-    if deleted and memberships:
-        _refuse("members", "a tombstone has none")
-    for place, values in enumerate(_array(line, "former_members")):
-        user_id, since, until = _read_ended_interval(values, 3, f"former_members.{place}")
-        memberships.append(Membership(user_id, since, until))
-    if memberships and not route.kind.membership:
-        _refuse("members", f"a {route.kind.name} has none")
-    for membership in memberships:
-        _expect_name(membership.user_id, "members")
-    _expect_distinct([membership[:2] for membership in memberships], "former_members")
-    return sorted(memberships)
-
-
-def _mapping(line: Json, field: str | None, name: str = "") -> Mapping[str, Json]:
-    value = line if field is None else line.get(field, _NOTHING)
-    if not isinstance(value, dict) and value is not _NOTHING:
-        _refuse(field or name, "it is no JSON object")
-    mapping: Mapping[str, Json] = value
-    return mapping
-
-
-def _array(line: dict[str, Json], field: str) -> list[Json]:
-    value = line.get(field, [])
-    if not isinstance(value, list):
-        _refuse(field, "it is no array")
-    return value
-
-
-def _read_ended_interval(values: Json, length: int, field: str) -> list[Any]:
-    if not isinstance(values, list) or len(values) != length:
-        _refuse(field, f"it is no array of {length} values")
-    since, until = (_in_range(value, field) for value in values[-2:])
-    if since > until:
-        _refuse(field, "it ended before it began")
-    return values
-
-
-def _expect_name(name: Json, field: str) -> None:
-    if not isinstance(name, str) or not 0 < len(name.encode()) <= _MAX_NAME_BYTES:
-        _refuse(field, f"a name is expected, a text of 1 to {_MAX_NAME_BYTES} bytes, not {str(name)[:40]!r}")
-
-
-def _expect_distinct(keys: list[tuple[Any, ...]], field: str) -> None:
-    if len(set(keys)) < len(keys):
-        _refuse(field, "two began at the same time")
-
-
-def _indexes(line: dict[str, Json], route: Route, *, exists: bool) -> list[IndexEntry]:
-    indexes = []
-    values = _array(line, "indexes")
-    if values and not (exists and route.may_have_indexes):
-        _refuse("indexes", "this list cannot have any")
-    for place, value in enumerate(values):
-        if not isinstance(value, dict) or value.keys() != {"definition", "origin"}:
-            _refuse(f"indexes.{place}", "it has not definition and origin")
-        if value["origin"] not in (DECLARED, AUTOMATIC):
-            _refuse(f"indexes.{place}.origin", f"it is neither {DECLARED} nor {AUTOMATIC}")
-        indexes.append(value)
-    definitions = index_definitions({ATTRIBUTE: [value["definition"] for value in indexes]})
-    if len(definitions) != len(indexes):
-        _refuse("indexes", "they cannot be declared together")
-    return [
-        IndexEntry(definition.text(), value["origin"]) for definition, value in zip(definitions, indexes, strict=True)
-    ]
