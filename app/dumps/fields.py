@@ -90,7 +90,7 @@ def grants_of(line: dict[str, Json], *, deleted: bool) -> list[Grant]:
     if deleted and grants:
         refuse("permissions", "a tombstone has none")
     for place, values in enumerate(_array(line, "former_permissions")):
-        permission, principal, since, until = _read_ended_interval(values, 4, f"former_permissions.{place}")
+        permission, principal, since, until = _read_former_interval(values, 4, f"former_permissions.{place}")
         grants.append(Grant(permission, principal, since, until))
     for grant in grants:
         _expect_name(grant.permission, "permissions")
@@ -108,7 +108,7 @@ def memberships_of(line: dict[str, Json], route: Route, *, deleted: bool) -> lis
     if deleted and memberships:
         refuse("members", "a tombstone has none")
     for place, values in enumerate(_array(line, "former_members")):
-        user_id, since, until = _read_ended_interval(values, 3, f"former_members.{place}")
+        user_id, since, until = _read_former_interval(values, 3, f"former_members.{place}")
         memberships.append(Membership(user_id, since, until))
     if memberships and not route.kind.membership:
         refuse("members", f"a {route.kind.name} has none")
@@ -133,7 +133,7 @@ def _array(line: dict[str, Json], field: str) -> list[Json]:
     return value
 
 
-def _read_ended_interval(values: Json, length: int, field: str) -> list[Any]:
+def _read_former_interval(values: Json, length: int, field: str) -> list[Any]:
     if not isinstance(values, list) or len(values) != length:
         refuse(field, f"it is no array of {length} values")
     since, until = (_in_range(value, field) for value in values[-2:])

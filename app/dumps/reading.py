@@ -142,13 +142,13 @@ class Reader:
             refuse(FORMAT, f"the version {version} of the format is unknown, it may be of a newer service")
         expect_members(line, _HEADER)
 
-    def _read_end(self, line: dict[str, Json], expected: dict[str, Json]) -> None:
+    def _read_end(self, line: dict[str, Json], totals: dict[str, Json]) -> None:
         expect_members(line, {"end"})
         end = line["end"]
         if not isinstance(end, dict):
             refuse("end", "it is no JSON object")
         expect_members(end, _END)
-        for name, value in expected.items():
+        for name, value in totals.items():
             if end.get(name) != value:
                 refuse(f"end.{name}", f"it is {end.get(name)}, and that of the lines above is {value}")
 
@@ -204,12 +204,14 @@ class Reader:
             self._living.add(entry.uri)
 
     def _note_oddities(self, route: Route, entry: ObjectEntry, document: dict[str, Json]) -> None:
-        known = {*route.kind.permissions}
-        unknown = sum(grant.permission not in known for grant in entry.grants if grant.until == LIVING)
+        permissions = {*route.kind.permissions}
+        unknown = sum(grant.permission not in permissions for grant in entry.grants if grant.until == LIVING)
         self.oddities["permissions of unknown names"] += unknown
         if entry.members:
-            named = document.get("members")
-            users = {user for user in named if isinstance(user, str)} if isinstance(named, list) else set()
+            member_names = document.get("members")
+            users = (
+                {user for user in member_names if isinstance(user, str)} if isinstance(member_names, list) else set()
+            )
             strangers = sum(each.user_id not in users for each in entry.members if each.until == LIVING)
             self.oddities["members whom their group does not name"] += strangers
 
