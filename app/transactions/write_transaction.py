@@ -146,7 +146,7 @@ class WriteTransaction:
 
         One that the request has not read as a whole is read, with all its grants.
         """
-        if is_inside(uri, self._emptied):
+        if is_inside(uri, self._emptied_uris):
             self.flush()
         stored = self.working_set.snapshot.objects.get(uri)
         if uri not in self.working_set.snapshot.fully_granted or (stored and stored.text == _NO_DOCUMENT):
