@@ -49,7 +49,7 @@ def server() -> Iterator[StatsdServer]:
 
 
 def _prometheus(**changed: Any) -> Prometheus:
-    options: dict[str, Any] = {"prefix": "kinto_", "disabled": (), "buckets": (0.1, 1.0), "created": True}
+    options: dict[str, Any] = {"prefix": "kinto_", "disabled_names": (), "buckets": (0.1, 1.0), "created": True}
     return Prometheus(**{**options, **changed})
 
 
@@ -323,7 +323,7 @@ class TestPrometheus:
 
     @pytest.mark.parametrize("name", ["request_size", "kinto_request_size", "request.size"])
     def test_a_disabled_name_is_not_kept(self, name: str) -> None:
-        place = _prometheus(disabled=[name])
+        place = _prometheus(disabled_names=[name])
 
         place.observe("request.size", 10)
 
