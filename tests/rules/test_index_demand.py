@@ -19,7 +19,7 @@ def test_ten_pages_within_an_hour_want_an_index() -> None:
 
 
 def test_the_index_that_was_counted_longest_ago_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index_demand, "_MAX_COUNTED", 1)
+    monkeypatch.setattr(index_demand, "_MAX_PAIRS", 1)
     demand = IndexDemand()
 
     for _ in range(TIMES - 1):
