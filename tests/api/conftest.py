@@ -16,6 +16,9 @@ from tests.support.databases import BASICAUTH, DATABASES, database_url, keep_app
 
 ClientMaker = Callable[..., Client]
 
+on_sqlite = pytest.mark.parametrize("client_with", ["sqlite"], indirect=True)
+"""For rules that HTTP and `app/` decide, whatever the database; `tests/golden` has some of each kind on PostgreSQL."""
+
 
 @pytest.fixture(params=DATABASES)
 def client_with(request: pytest.FixtureRequest) -> ClientMaker:

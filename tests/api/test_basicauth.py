@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.api.conftest import ClientMaker
+from tests.api.conftest import ClientMaker, on_sqlite
 from tests.support.client import Client, basic
+
+pytestmark = on_sqlite
 
 SECRET = {"kinto.userid_hmac_secret": "s3cr3t"}
 AB = "a03e25e73dad10cb71a3d084145cdbc2dc9f8a75d2070553a3dee903f44b3d1d"

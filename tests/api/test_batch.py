@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from backends import BackendError
-from tests.api.conftest import ClientMaker
+from tests.api.conftest import ClientMaker, on_sqlite
 from tests.support.client import Answer, Client, basic, user_id
 
 B = "/buckets/b"
@@ -73,6 +73,7 @@ def test_a_batch_answers_each_request_in_order(client: Client) -> None:
     assert found[3]["body"]["data"] == client.get(B).data
 
 
+@on_sqlite
 def test_an_entry_has_the_headers_of_a_request_of_its_own(stocked: Client) -> None:
     """C-BATCH-29, C-BATCH-13, C-HDR-26."""
     stocked.put(f"{RECORDS}/s")
@@ -87,6 +88,7 @@ def test_an_entry_has_the_headers_of_a_request_of_its_own(stocked: Client) -> No
     assert all(isinstance(value, str) for entry in (one, page, total) for value in entry["headers"].values())
 
 
+@on_sqlite
 def test_the_entry_of_a_head_has_an_empty_body(stocked: Client) -> None:
     """C-BATCH-25."""
     found = entries(stocked.batch({"method": "HEAD", "path": R}, {"method": "HEAD", "path": RECORDS}))
@@ -207,6 +209,7 @@ DEFAULTS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]] = {
 }
 
 
+@on_sqlite
 @pytest.mark.parametrize(("defaults", "member", "expected"), DEFAULTS.values(), ids=DEFAULTS.keys())
 def test_requests_are_completed_by_defaults(
     stocked: Client, defaults: dict[str, Any], member: dict[str, Any], expected: dict[str, Any]
@@ -219,6 +222,7 @@ def test_requests_are_completed_by_defaults(
     assert {name: value for name, value in entry["body"]["data"].items() if name in expected} == expected
 
 
+@on_sqlite
 def test_the_path_comes_from_defaults_too(stocked: Client) -> None:
     """C-BATCH-6, C-BATCH-4."""
     assert statuses(stocked.batch({}, defaults={"path": R})) == [200]
@@ -267,6 +271,7 @@ MALFORMED: dict[str, tuple[Any, str, str]] = {
 }
 
 
+@on_sqlite
 @pytest.mark.parametrize(("body", "name", "description"), MALFORMED.values(), ids=MALFORMED.keys())
 def test_a_batch_is_refused_for(client: Client, body: Any, name: str, description: str) -> None:
     """Nothing of it is run."""
@@ -302,6 +307,7 @@ UNKNOWN: dict[str, tuple[Any, list[str]]] = {
 }
 
 
+@on_sqlite
 @pytest.mark.parametrize(("body", "names"), UNKNOWN.values(), ids=UNKNOWN.keys())
 def test_unknown_members_are_reported_instead_of_the_others(client: Client, body: Any, names: list[str]) -> None:
     """C-BATCH-1, C-BATCH-2, as Kinto does."""
@@ -313,6 +319,7 @@ def test_unknown_members_are_reported_instead_of_the_others(client: Client, body
     assert answer.json["details"][0]["description"] == f'Unrecognized keys in mapping: "{unknown}"'
 
 
+@on_sqlite
 def test_a_batch_is_refused_for_what_is_no_json(client: Client) -> None:
     """C-BATCH-26."""
     answer = client.ask("POST", "/batch", raw=b"{", headers={"Content-Type": "application/json"})
@@ -320,11 +327,13 @@ def test_a_batch_is_refused_for_what_is_no_json(client: Client) -> None:
     assert (answer.status, answer.json["errno"]) == (400, 107)
 
 
+@on_sqlite
 def test_a_batch_of_nothing_answers_nothing(client: Client) -> None:
     """C-BATCH-5."""
     assert client.batch().json == {"responses": []}
 
 
+@on_sqlite
 @pytest.mark.parametrize(("most", "status"), [(0, 200), ("", 200), (3, 400)], ids=["no limit", "an empty one", "three"])
 def test_as_many_requests_as_the_setting_allows(client_with: ClientMaker, most: Any, status: int) -> None:
     """C-BATCH-30, C-BATCH-7."""
@@ -333,11 +342,13 @@ def test_as_many_requests_as_the_setting_allows(client_with: ClientMaker, most: 
     assert client.batch(*([get("/")] * 30)).status == status
 
 
+@on_sqlite
 def test_objects_may_be_called_batch(client: Client) -> None:
     """C-BATCH-9."""
     assert statuses(client.batch(put("/buckets/batch"), put("/buckets/batch/collections/batches"))) == [201, 201]
 
 
+@on_sqlite
 def test_only_post_is_answered(client: Client) -> None:
     """C-BATCH-27."""
     answer = client.get("/batch")
@@ -346,6 +357,7 @@ def test_only_post_is_answered(client: Client) -> None:
     assert "POST" in answer.headers["Allow"]
 
 
+@on_sqlite
 def test_a_readonly_service_has_no_batch(client_with: ClientMaker) -> None:
     """C-BATCH-24."""
     answer = client_with({"kinto.readonly": "true"}).batch(get("/"))
@@ -353,6 +365,7 @@ def test_a_readonly_service_has_no_batch(client_with: ClientMaker) -> None:
     assert (answer.status, answer.json["errno"]) == (405, 115)
 
 
+@on_sqlite
 def test_a_batch_needs_no_authentication_of_its_own(stocked: Client) -> None:
     """C-BATCH-22: each request is judged by itself."""
     stocked.patch(R, permissions={"read": ["system.Everyone"]})
@@ -360,6 +373,7 @@ def test_a_batch_needs_no_authentication_of_its_own(stocked: Client) -> None:
     assert statuses(stocked.as_(None).batch(get(R), get(B), get("/"), put(R))) == [200, 401, 200, 401]
 
 
+@on_sqlite
 def test_each_request_may_have_credentials_of_its_own(stocked: Client) -> None:
     """C-BATCH-23, C-BATCH-11: named in any case, they win over those of the batch."""
     bob = {"authorization": basic("bob")}
@@ -385,6 +399,7 @@ INHERITED: dict[str, tuple[dict[str, str], dict[str, Any], int]] = {
 }
 
 
+@on_sqlite
 @pytest.mark.parametrize(("headers", "member", "status"), INHERITED.values(), ids=INHERITED.keys())
 def test_requests_inherit_the_headers_of_the_batch(
     stocked: Client, headers: dict[str, str], member: dict[str, Any], status: int
@@ -392,6 +407,7 @@ def test_requests_inherit_the_headers_of_the_batch(
     assert statuses(stocked.ask("POST", "/batch", {"requests": [member]}, headers)) == [status]
 
 
+@on_sqlite
 @pytest.mark.parametrize("name", ["Content-Type", "content-type"])
 def test_a_request_may_say_of_which_type_its_body_is(stocked: Client, name: str) -> None:
     """C-BATCH-12."""
@@ -404,6 +420,7 @@ def test_a_request_may_say_of_which_type_its_body_is(stocked: Client, name: str)
     assert plain["body"]["data"]["o"] == {"a": None}
 
 
+@on_sqlite
 @pytest.mark.parametrize("path", [f"{B}/", f"/v1{B}/", f"{B}//"])
 def test_redirects_are_followed(stocked: Client, path: str) -> None:
     """C-BATCH-19: with method and body."""
@@ -413,6 +430,7 @@ def test_redirects_are_followed(stocked: Client, path: str) -> None:
     assert entry["body"]["data"]["followed"] is True
 
 
+@on_sqlite
 def test_the_hello_view_is_found_without_version(client: Client) -> None:
     """C-BATCH-19, C-BATCH-10."""
     found = entries(client.batch(get("/"), get("/v1/")))
@@ -440,6 +458,7 @@ def test_a_path_that_is_not_utf8_is_an_entry_of_400(client: Client) -> None:
     assert statuses(client.batch(get("/buckets/%FF"))) == [400]
 
 
+@on_sqlite
 @pytest.mark.parametrize("path", ["/__heartbeat__", "/v1/__version__", "/__flush__", "/%5F_api__"])
 def test_what_proxies_keep_private_is_not_reached_through_a_batch(client: Client, path: str) -> None:
     """Private URLs inside a batch are unknown (docs/contract/DECISIONS.md)."""

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from blueprints.batch_body import MAX_COMPLETED_BYTES
-from tests.api.conftest import ClientMaker
+from tests.api.conftest import ClientMaker, on_sqlite
 from tests.support.client import Client
+
+pytestmark = on_sqlite
 
 B = "/buckets/b"
 

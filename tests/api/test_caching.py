@@ -11,8 +11,10 @@ import pytest
 from backends import Json
 from backends.codec import dumps
 from backends.storage import Change, Stored
-from tests.api.conftest import ClientMaker
+from tests.api.conftest import ClientMaker, on_sqlite
 from tests.support.client import Answer, Client
+
+pytestmark = on_sqlite
 
 B = "/buckets/b"
 C = f"{B}/collections/c"

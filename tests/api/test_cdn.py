@@ -12,8 +12,10 @@ from collections.abc import Iterator
 import pytest
 
 from backends import Json
-from tests.api.conftest import ClientMaker
+from tests.api.conftest import ClientMaker, on_sqlite
 from tests.support.client import Answer, Client
+
+pytestmark = on_sqlite
 
 ORIGIN = "origin.internal"
 CDN = "https://cdn.example.org"

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.api.conftest import ClientMaker
+from tests.api.conftest import ClientMaker, on_sqlite
 from tests.support.client import Client
+
+pytestmark = on_sqlite
 
 B = "/buckets/b"
 ORIGIN = "https://app.example.org"

@@ -13,11 +13,9 @@ from app.errors import Forbidden
 from app.events import Listener
 from app.factory import create_app
 from backends import BackendError, Json
-from tests.api.conftest import ClientMaker
+from tests.api.conftest import ClientMaker, on_sqlite
 from tests.support.client import Client, user_id
 from tests.support.databases import BASICAUTH
-
-on_sqlite = pytest.mark.parametrize("client_with", ["sqlite"], indirect=True)  # decided before any database is asked
 
 B, C = "/buckets/b", "/buckets/b/collections/c"
 RECORDS, R = f"{C}/records", f"{C}/records/r"
@@ -88,6 +86,7 @@ ERRORS = {
 }
 
 
+@on_sqlite
 @pytest.mark.parametrize(("asked", "body", "headers"), ERRORS.values(), ids=ERRORS.keys())
 def test_an_error_has_its_status_body_and_headers(
     owner: Client, asked: Any, body: Mapping[str, Any], headers: Mapping[str, str]
@@ -298,6 +297,7 @@ def test_the_message_is_worded_from_the_first_problem(client_with: ClientMaker, 
     assert all(problem.keys() == {"location", "name", "description"} for problem in answer.json["details"])
 
 
+@on_sqlite
 @pytest.mark.parametrize("headers", [NOTHING, JSON, {"Content-Type": ""}], ids=["no type", "JSON", "an empty type"])
 def test_an_empty_body_is_an_empty_object(owner: Client, headers: Mapping[str, str]) -> None:
     """C-ERR-26."""
@@ -541,6 +541,7 @@ ACCESS = [
 ]
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     ("row", "method", "path", "statuses"), ACCESS, ids=[f"{row} {method} {path}" for row, method, path, _ in ACCESS]
 )
@@ -619,6 +620,7 @@ def test_what_was_cached_stays_when_the_request_is_undone(
     service.cache.flush()
 
 
+@on_sqlite
 @pytest.mark.parametrize("raw", [b"null", b"true", b"false", b"0", b"1", b'""', b'"x"'], ids=str)
 @pytest.mark.parametrize("media_type", ["application/json", "application/json-patch+json"])
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "PATCH", "DELETE"])
@@ -649,6 +651,7 @@ OTHER_TYPES = (
 )
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     ("method", "path"),
     [*product(("GET", "HEAD", "DELETE"), (B, "/buckets")), ("GET", "/permissions"), ("HEAD", "/permissions")],
@@ -675,6 +678,7 @@ def test_a_body_that_is_not_needed_is_checked_where_its_type_is_json(
         assert statuses(media_type) == [200] * 4, media_type
 
 
+@on_sqlite
 def test_the_charset_of_a_body_that_is_not_needed_is_known_where_its_type_is_json(client_with: ClientMaker) -> None:
     """docs/contract/DECISIONS.md."""
     client = client_with({"kinto.experimental_permissions_endpoint": True})
@@ -686,6 +690,7 @@ def test_the_charset_of_a_body_that_is_not_needed_is_known_where_its_type_is_jso
             assert client.ask("GET", path, raw=b"{}", headers=headers).status == status, (path, media_type)
 
 
+@on_sqlite
 def test_unknown_members_are_told_in_the_order_of_the_body(client: Client) -> None:
     answer = client.ask("PUT", "/buckets/b", dict.fromkeys("zyxcba", 1))
 

@@ -13,6 +13,7 @@ from app.events import Context, Event, Listener
 from app.operation import Effect
 from backends import BackendError
 from backends.storage import LIVING, Conflict, Selection, Stored, Unlocked, list_of
+from tests.api.conftest import on_sqlite
 from tests.support.client import Client, user_id
 from tests.support.tables import faults, read_tables
 
@@ -87,6 +88,7 @@ def test_listeners_are_told_of_a_change_before_and_after_the_commit(client: Clie
     assert [event.action for event in (*heard.before, *heard.after)] == ["create", "create"]
 
 
+@on_sqlite
 def test_listeners_are_told_of_a_read_before_and_after(stocked: Client) -> None:
     """C-EVT-1."""
     heard = listen(stocked)
@@ -124,6 +126,7 @@ PAYLOADS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
 }
 
 
+@on_sqlite
 @pytest.mark.parametrize(("request_", "expected"), PAYLOADS.values(), ids=PAYLOADS.keys())
 def test_the_payload_says_who_did_what_where(stocked: Client, request_: Any, expected: dict[str, Any]) -> None:
     """C-EVT-2, P-EVT-2."""
@@ -140,6 +143,7 @@ def _list(uri: str) -> str:
     return uri.rpartition("/")[0]
 
 
+@on_sqlite
 def test_the_payload_has_no_user_when_nobody_in_particular_asks(client: Client) -> None:
     """C-EVT-2, P-EVT-3."""
     client.put(B, {}, {"read": ["system.Everyone"]})
@@ -205,6 +209,7 @@ IMPACTS: dict[str, tuple[tuple[Any, ...], str, list[Any]]] = {
 }
 
 
+@on_sqlite
 @pytest.mark.parametrize(("request_", "action", "expected"), IMPACTS.values(), ids=IMPACTS.keys())
 def test_an_event_carries_the_objects(stocked: Client, request_: Any, action: str, expected: list[Any]) -> None:
     heard = listen(stocked)
@@ -366,6 +371,7 @@ UNHEARD: dict[str, tuple[Any, ...]] = {
 }
 
 
+@on_sqlite
 @pytest.mark.parametrize("request_", UNHEARD.values(), ids=UNHEARD.keys())
 def test_nobody_is_told_when(stocked: Client, request_: Any) -> None:
     """C-EVT-8, P-EVT-4."""
@@ -377,6 +383,7 @@ def test_nobody_is_told_when(stocked: Client, request_: Any) -> None:
     assert (heard.before, heard.after) == ([], [])
 
 
+@on_sqlite
 def test_nobody_is_told_of_a_304(stocked: Client) -> None:
     """C-EVT-8, P-EVT-4."""
     etag = stocked.get(R).headers["ETag"]

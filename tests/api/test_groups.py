@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.api.conftest import ClientMaker
+from tests.api.conftest import ClientMaker, on_sqlite
 from tests.support.client import Answer, Client, basic, user_id
 
 BOB, CAROL = user_id("bob"), user_id("carol")
@@ -67,7 +67,7 @@ def test_members_are_any_texts_and_stay_as_sent(owner: Client) -> None:
     ids=["everyone", "a group", "a bucket", "a text", "an object", "a number", "an empty text"],
 )
 @pytest.mark.parametrize("method", ["PUT", "POST", "PATCH"])
-@pytest.mark.parametrize("client_with", ["sqlite"], indirect=True)
+@on_sqlite
 def test_what_cannot_be_a_member_is_refused(
     owner: Client, method: str, members: Any, name: str, description: str
 ) -> None:

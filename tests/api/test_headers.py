@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from app.factory import create_app
-from tests.api.conftest import ClientMaker
+from tests.api.conftest import ClientMaker, on_sqlite
 from tests.support.client import Answer, Client
 from tests.support.databases import BASICAUTH
+
+pytestmark = on_sqlite
 
 B = "/buckets/b"
 POLICY = "default-src 'none'; frame-ancestors 'none'; base-uri 'none';"

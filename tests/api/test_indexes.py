@@ -9,6 +9,7 @@ import pytest
 
 from backends.storage import Storage
 from backends.storage.indexes import READY, REFUSED
+from tests.api.conftest import on_sqlite
 from tests.support.client import Client
 from tests.support.tables import faults, read_tables, snapshot_engine
 
@@ -54,6 +55,7 @@ def fill(client: Client, *records: dict[str, Any]) -> None:
         client.batch(*members[start : start + 25])
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     ("value", "place"),
     [

@@ -16,7 +16,7 @@ from app.factory import create_app
 from app.operation import Effect
 from app.settings import SettingError
 from backends.storage import Stored
-from tests.api.conftest import ClientMaker
+from tests.api.conftest import ClientMaker, on_sqlite
 from tests.support import listening
 from tests.support.client import Client, user_id
 from tests.support.databases import BASICAUTH, new_app
@@ -41,6 +41,7 @@ def heard() -> list[tuple[str, str]]:
     return [(payload["action"], payload["resource_name"]) for _, payload, _ in listening.heard]
 
 
+@on_sqlite
 def test_a_listener_in_the_shape_of_the_tutorial_hears_of_a_change(client_with: ClientMaker) -> None:
     """P-EVT-8, P-EVT-10."""
     client = client_with(EAR)
@@ -51,6 +52,7 @@ def test_a_listener_in_the_shape_of_the_tutorial_hears_of_a_change(client_with: 
     assert (user, payload["uri"], impacts[0]["new"]["a"]) == (user_id("alice"), B, 1)
 
 
+@on_sqlite
 def test_a_listener_finds_its_settings_of_file_and_environment(
     client_with: ClientMaker, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -66,6 +68,7 @@ def test_a_listener_finds_its_settings_of_file_and_environment(
     assert listening.made_from["event_listeners.ear.colour"] == "red"
 
 
+@on_sqlite
 def test_a_listener_is_named_by_its_module_alone(client_with: ClientMaker) -> None:
     """P-EVT-8."""
     client = client_with({"kinto.event_listeners": "tests.support.listening"})
@@ -90,6 +93,7 @@ CHOICES: dict[str, tuple[dict[str, str], list[tuple[str, str]]]] = {
 }
 
 
+@on_sqlite
 @pytest.mark.parametrize("place", ["file", "environment"])
 @pytest.mark.parametrize(("options", "expected"), CHOICES.values(), ids=CHOICES.keys())
 def test_a_listener_hears_of(
@@ -117,6 +121,7 @@ def test_a_listener_hears_of(
     assert heard() == expected
 
 
+@on_sqlite
 def test_listeners_hear_of_events_in_the_order_of_the_setting(
     client_with: ClientMaker, caplog: pytest.LogCaptureFixture
 ) -> None:

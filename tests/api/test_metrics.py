@@ -15,7 +15,7 @@ from app.service import Service
 from app.settings import SettingError, load
 from backends.metrics import batcher
 from backends.storage.sql import SqlStorage
-from tests.api.conftest import ClientMaker
+from tests.api.conftest import ClientMaker, on_sqlite
 from tests.support.client import Answer, Client, basic, user_id
 from tests.support.databases import BASICAUTH
 from tests.support.statsd_server import Line, StatsdServer, statsd_server
@@ -129,6 +129,7 @@ BACKENDS: dict[str, tuple[Ask, str]] = {
 }
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     ("ask", "name"),
     [*SERVICES.values(), *RESOURCES.values(), *BACKENDS.values()],
@@ -148,6 +149,7 @@ def test_a_request_feeds_the_timer_with_a_measured_time(
     assert all(0 < float(line.value) <= most for line in times)
 
 
+@on_sqlite
 def test_the_cache_methods_of_logins_are_timed(client_with: ClientMaker, server: StatsdServer) -> None:
     """O-MON-4, O-MON-10: `get` and `set` of a login that is remembered; nothing makes it last longer (DECISIONS)."""
     client = client_with(
@@ -174,6 +176,7 @@ def test_the_cache_methods_of_logins_are_timed(client_with: ClientMaker, server:
     assert lines.count(Line("kinto.authn_type.account", "1", "c")) == 2
 
 
+@on_sqlite
 def test_the_life_of_a_value_is_timed(client: Client, server: StatsdServer) -> None:
     """O-MON-10: `ttl`, which plugins ask for."""
     client.app.extensions["kinto"].cache.ttl("a key")
@@ -184,6 +187,7 @@ def test_the_life_of_a_value_is_timed(client: Client, server: StatsdServer) -> N
 class TestUsers:
     """O-MON-3, O-MON-4."""
 
+    @on_sqlite
     def test_an_identity_counts_once_a_request(self, client: Client, server: StatsdServer) -> None:
         client.get(RECORD)
 
@@ -193,16 +197,19 @@ class TestUsers:
             Line("kinto.authn_type.basicauth", "1", "c"),
         ]
 
+    @on_sqlite
     def test_a_refused_identity_counts(self, client: Client, server: StatsdServer) -> None:
         assert client.as_("eve").get(RECORD).status == 403
 
         assert "kinto.authn_type.basicauth" in server.names()
 
+    @on_sqlite
     def test_nobody_in_particular_does_not_count(self, client: Client, server: StatsdServer) -> None:
         client.as_(None).get("/")
 
         assert server.names() == ["kinto.view.hello.GET"]
 
+    @on_sqlite
     def test_members_of_a_batch_count_and_the_batch_does_not(self, client: Client, server: StatsdServer) -> None:
         as_bob = {"Authorization": basic("bob")}
 
@@ -215,6 +222,7 @@ class TestUsers:
 class TestBatch:
     """O-MON-8: members have timers of their own beside the one of the batch."""
 
+    @on_sqlite
     def test_each_member_has_its_timer(self, client: Client, server: StatsdServer) -> None:
         start = time.perf_counter()
         client.batch(
@@ -236,11 +244,13 @@ class TestBatch:
         ]
         assert sum(views.values()) - views["kinto.view.batch.POST"] <= views["kinto.view.batch.POST"] <= most
 
+    @on_sqlite
     def test_each_member_is_allowed_or_refused_once(self, client: Client, server: StatsdServer) -> None:
         client.batch(*({"path": f"{LIST}/{number}"} for number in range(5)))
 
         assert server.names().count("kinto.authentication.permits") == 5
 
+    @on_sqlite
     def test_a_batch_is_few_packets(self, client: Client, server: StatsdServer) -> None:
         client.batch(*({"path": f"{LIST}/{number}"} for number in range(25)))
 
@@ -249,6 +259,7 @@ class TestBatch:
         assert max(map(len, packets)) <= 1432
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     "ask",
     [
@@ -265,6 +276,7 @@ def test_what_reaches_no_view_has_no_timer(client: Client, server: StatsdServer,
     assert server.packets() == []
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     "ask",
     [
@@ -287,6 +299,7 @@ def test_a_request_is_one_packet(
     assert len(server.packets()) == 1
 
 
+@on_sqlite
 def test_a_statement_feeds_each_timer_once(client: Client, server: StatsdServer) -> None:
     client.get(RECORD)
 
@@ -298,6 +311,7 @@ def test_a_statement_feeds_each_timer_once(client: Client, server: StatsdServer)
     ]
 
 
+@on_sqlite
 def test_a_listener_is_timed_under_its_name(client_with: ClientMaker, server: StatsdServer) -> None:
     client = client_with(
         {
@@ -312,6 +326,7 @@ def test_a_listener_is_timed_under_its_name(client_with: ClientMaker, server: St
     assert "kinto.listeners.mine" in server.names()
 
 
+@on_sqlite
 def test_what_is_measured_stays_as_it_is(client_with: ClientMaker, server: StatsdServer) -> None:
     """The size of a stream is not known before it is sent: it is not read for that."""
     client = client_with({"kinto.statsd_url": server.url, "kinto.statsd_names": "kinto"}, kept=False).as_(None)
@@ -326,6 +341,7 @@ def test_what_is_measured_stays_as_it_is(client_with: ClientMaker, server: Stats
 class TestSettings:
     """O-MON-1, O-MON-2, O-MON-13, and what refuses the start."""
 
+    @on_sqlite
     @pytest.mark.parametrize(
         ("settings", "prefix"),
         [
@@ -341,11 +357,13 @@ class TestSettings:
 
         assert server.names() == [f"{prefix}.view.hello.GET"]
 
+    @on_sqlite
     def test_the_scheme_statsd_is_the_same(self, client_with: ClientMaker, server: StatsdServer) -> None:
         client_with({"kinto.statsd_url": server.url.replace("udp:", "statsd:")}).as_(None).get("/")
 
         assert server.names() == ["kinto.view.hello.GET"]
 
+    @on_sqlite
     @pytest.mark.parametrize(
         ("families", "names"),
         [
@@ -365,6 +383,7 @@ class TestSettings:
 
         assert {name for name in server.names() if "duration" not in name} == names
 
+    @on_sqlite
     @pytest.mark.parametrize("families", ["seed", "kinto"])
     def test_clients_cannot_make_names(self, client_with: ClientMaker, server: StatsdServer, families: str) -> None:
         """StatsD keeps each name: invented methods are one, users and paths are none."""
@@ -391,12 +410,14 @@ class TestSettings:
         with pytest.raises(SettingError, match="statsd_url"):
             create_app({"kinto.includes": "kinto.plugins.statsd"})
 
+    @on_sqlite
     def test_the_plugin_changes_nothing(self, client_with: ClientMaker, server: StatsdServer) -> None:
         client = client_with({"kinto.statsd_url": server.url, "kinto.includes": "kinto.plugins.statsd"}).as_(None)
 
         assert "statsd" not in client.get("/").json["capabilities"]
         assert server.names() == ["kinto.view.hello.GET"]
 
+    @on_sqlite
     @pytest.mark.parametrize("url", ["udp://127.0.0.1:9", "udp://192.0.2.1:8125"], ids=["closed port", "dead address"])
     def test_a_server_that_is_not_there_fails_no_request(self, client_with: ClientMaker, url: str) -> None:
         """O-MON-15."""
@@ -441,6 +462,7 @@ class Failing(Recording):
 class TestBackend:
     """`statsd_backend` is a class of one's own, or one of the old names."""
 
+    @on_sqlite
     def test_a_class_of_ones_own_gets_what_is_measured(self, client_with: ClientMaker) -> None:
         settings = {"kinto.statsd_url": "udp://carbon.server:8126", "kinto.statsd_backend": f"{__name__}.Recording"}
         client = client_with(settings, kept=False)
@@ -452,6 +474,7 @@ class TestBackend:
         assert backend.where == ("carbon.server", 8126, "kinto")
         assert backend.sent == ["permission.user_principals", "view.hello.GET", "users", "authn_type.basicauth"]
 
+    @on_sqlite
     def test_the_class_of_the_library_sends_a_packet_a_request(
         self, client_with: ClientMaker, server: StatsdServer
     ) -> None:
@@ -461,6 +484,7 @@ class TestBackend:
 
         assert len(server.packets()) == 1
 
+    @on_sqlite
     def test_a_class_of_ones_own_that_fails_fails_no_request(
         self, client_with: ClientMaker, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -472,6 +496,7 @@ class TestBackend:
         client.app.extensions["kinto"].close()
         assert "Measurements are lost." in caplog.messages
 
+    @on_sqlite
     @pytest.mark.parametrize("name", ["kinto.core.statsd", "cliquet.statsd"])
     def test_an_old_name_is_the_built_in_one(self, client_with: ClientMaker, server: StatsdServer, name: str) -> None:
         client_with({"kinto.statsd_url": server.url, "kinto.statsd_backend": name}).as_(None).get("/")
@@ -489,12 +514,14 @@ class TestBackend:
 class TestSilence:
     """Without a setting nothing is wrapped, and plugins measure into the void (plugins contract, 11)."""
 
+    @on_sqlite
     def test_nothing_stands_around_service_and_backends(self, client_with: ClientMaker) -> None:
         service = client_with().app.extensions["kinto"]
 
         assert service.observers == []
         assert type(service.storage) is SqlStorage
 
+    @on_sqlite
     def test_a_plugin_may_measure_all_the_same(self, client_with: ClientMaker) -> None:
         metrics = client_with().app.extensions["kinto"].metrics
 
@@ -502,6 +529,7 @@ class TestSilence:
             metrics.count("things")
             metrics.observe("size", 1)
 
+    @on_sqlite
     def test_what_a_plugin_measures_is_sent(self, client: Client, server: StatsdServer) -> None:
         metrics = client.app.extensions["kinto"].metrics
 

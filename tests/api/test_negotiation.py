@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from app.parsing.bodies import is_charset
 from blueprints.negotiation import not_acceptable
-from tests.api.conftest import ClientMaker
+from tests.api.conftest import ClientMaker, on_sqlite
 from tests.support.client import Client
 
 B = "/buckets/b"
@@ -155,6 +155,7 @@ def test_json_that_comes_first_is_accepted_whatever_follows(accept: str) -> None
     assert not_acceptable(f"application/json, {accept}") is None
 
 
+@on_sqlite
 @pytest.mark.parametrize("path", [B, "/buckets", "/permissions"])
 @pytest.mark.parametrize(("accept", "status"), [(ACCEPTED[0], 200), (ACCEPTED[4], 200), ("text/html", 406), ("", 406)])
 def test_single_requests_and_members_negotiate_alike(client: Client, path: str, accept: str, status: int) -> None:
@@ -191,6 +192,7 @@ WRITES = [
 ]
 
 
+@on_sqlite
 @pytest.mark.parametrize(("method", "path", "media_type"), [write[:3] for write in WRITES])
 @pytest.mark.parametrize(("parameter", "raw"), READ.values(), ids=READ.keys())
 def test_a_body_is_decoded_as_declared(
@@ -203,6 +205,7 @@ def test_a_body_is_decoded_as_declared(
     assert answer.data["text"] == "é"
 
 
+@on_sqlite
 @pytest.mark.parametrize(("parameter", "encoding"), [("; charset=latin-1", "latin-1"), ("; charset=utf-16", "utf-16")])
 def test_a_json_patch_and_a_batch_are_decoded_as_declared(client: Client, parameter: str, encoding: str) -> None:
     patch = json.dumps([{"op": "add", "path": "/data/text", "value": "é"}], ensure_ascii=False).encode(encoding)
@@ -230,6 +233,7 @@ UNDECODABLE: dict[str, tuple[str, bytes]] = {
 }
 
 
+@on_sqlite
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "GET"])
 @pytest.mark.parametrize(("parameter", "raw"), UNDECODABLE.values(), ids=UNDECODABLE.keys())
 def test_a_body_that_is_not_in_its_charset_is_400(client: Client, method: str, parameter: str, raw: bytes) -> None:
@@ -245,6 +249,7 @@ NO_CHARSETS = (
 )
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     ("method", "path"),
     [("PUT", B), ("POST", "/buckets"), ("PATCH", B), ("GET", B), ("DELETE", B), ("POST", "/batch")],
@@ -259,6 +264,7 @@ def test_an_unknown_charset_is_415(client: Client, method: str, path: str) -> No
     assert client.get(B).status == 200
 
 
+@on_sqlite
 def test_a_member_of_an_unknown_charset_is_415_as_a_single_request_is(client: Client) -> None:
     headers = {"Content-Type": "application/json; charset=base64"}
     (entry,) = client.batch({"method": "PUT", "path": B, "body": {}, "headers": headers}).json["responses"]
@@ -266,6 +272,7 @@ def test_a_member_of_an_unknown_charset_is_415_as_a_single_request_is(client: Cl
     assert (entry["status"], entry["body"]["errno"]) == (415, 107)
 
 
+@on_sqlite
 @pytest.mark.parametrize("charset", ["nonsense", "latin-1"])
 def test_no_body_has_no_charset(client: Client, charset: str) -> None:
     """As Kinto 26.5."""
@@ -300,6 +307,7 @@ NO_JSON = [
 ]
 
 
+@on_sqlite
 @pytest.mark.parametrize("content_type", NO_JSON)
 @pytest.mark.parametrize("path", ["/batch", "/buckets"])
 def test_a_post_of_another_type_is_415(client: Client, path: str, content_type: str) -> None:
@@ -313,6 +321,7 @@ def test_a_post_of_another_type_is_415(client: Client, path: str, content_type: 
     assert [bucket["id"] for bucket in client.get("/buckets").data] == ["b"]
 
 
+@on_sqlite
 @pytest.mark.parametrize("headers", [{}, {"Content-Type": ""}])
 def test_a_batch_without_type_is_json(client: Client, headers: dict[str, str]) -> None:
     """C-ERR-32, as Kinto 26.5."""

@@ -11,10 +11,8 @@ from typing import Any
 import pytest
 
 from backends import Json
-from tests.api.conftest import ClientMaker
+from tests.api.conftest import ClientMaker, on_sqlite
 from tests.support.client import Client, user_id
-
-on_sqlite = pytest.mark.parametrize("client_with", ["sqlite"], indirect=True)  # decided before any database is asked
 
 BOB, CAROL = user_id("bob"), user_id("carol")
 B, C = "/buckets/b", "/buckets/b/collections/c"

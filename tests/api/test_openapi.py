@@ -12,8 +12,10 @@ from app.kinds import Kind
 from app.parsing import ids
 from app.service import Service
 from blueprints.openapi import document
-from tests.api.conftest import ClientMaker
+from tests.api.conftest import ClientMaker, on_sqlite
 from tests.support.client import Client
+
+pytestmark = on_sqlite
 
 RESOURCES = {
     "/buckets": {"get": "get_buckets", "post": "create_bucket", "delete": "delete_buckets"},

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.api.conftest import ClientMaker
+from tests.api.conftest import ClientMaker, on_sqlite
 
-pytestmark = pytest.mark.parametrize("client_with", ["sqlite"], indirect=True)  # the rules decide, no database
+pytestmark = on_sqlite
 
 HTML = {"Accept": "text/html"}
 TEXT = {"Content-Type": "text/plain"}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.api.conftest import ClientMaker
+from tests.api.conftest import ClientMaker, on_sqlite
 from tests.support.client import Answer, Client, user_id
 
 BOB, CAROL, DAVE = user_id("bob"), user_id("carol"), user_id("dave")
@@ -63,6 +63,7 @@ CHANGES: dict[str, tuple[str, Any, dict[str, Any]]] = {
 }
 
 
+@on_sqlite
 @pytest.mark.parametrize(("media_type", "data", "expected"), CHANGES.values(), ids=CHANGES.keys())
 def test_a_patch_changes_the_members_that_it_names(
     owner: Client, media_type: str, data: Any, expected: Mapping[str, Any]
@@ -95,6 +96,7 @@ OPERATIONS: dict[str, tuple[list[Any], dict[str, Any]]] = {
 }
 
 
+@on_sqlite
 @pytest.mark.parametrize(("operations", "expected"), OPERATIONS.values(), ids=OPERATIONS.keys())
 def test_a_json_patch_does_its_operations_in_order(
     owner: Client, operations: list[Any], expected: Mapping[str, Any]
@@ -147,7 +149,7 @@ PERMISSIONS: dict[str, tuple[str, Any, Mapping[str, set[str]]]] = {
 
 @pytest.mark.parametrize("who", ["dave", "alice"], ids=["dave sees them", "alice does not"])
 @pytest.mark.parametrize(("media_type", "change", "expected"), PERMISSIONS.values(), ids=PERMISSIONS.keys())
-@pytest.mark.parametrize("client_with", ["sqlite"], indirect=True)
+@on_sqlite
 def test_a_patch_changes_the_permissions_that_it_names_and_no_others(
     owner: Client, who: str, media_type: str, change: Any, expected: Mapping[str, set[str]]
 ) -> None:
@@ -228,6 +230,7 @@ REFUSED: dict[str, tuple[str, Any, tuple[str | None, str]]] = {
 }
 
 
+@on_sqlite
 @pytest.mark.parametrize(("media_type", "body", "problem"), REFUSED.values(), ids=REFUSED.keys())
 def test_a_patch_that_is_refused_changes_nothing(
     owner: Client, media_type: str, body: Any, problem: tuple[str | None, str]
@@ -243,6 +246,7 @@ def test_a_patch_that_is_refused_changes_nothing(
     assert (owner.get(R).json, owner.get(f"{C}/records").etag) == (before, clock)
 
 
+@on_sqlite
 @pytest.mark.parametrize("parameters", ["; charset=utf-8", ";charset=UTF-8", " ; x=1"])
 def test_a_json_patch_with_parameters_is_a_json_patch(owner: Client, parameters: str) -> None:
     """C-OBJ-36."""
@@ -257,7 +261,7 @@ def test_a_json_patch_with_parameters_is_a_json_patch(owner: Client, parameters:
     ids=["plain", "merge", "JSON patch"],
 )
 @pytest.mark.parametrize("uri", ["/buckets/none", f"{B}/groups/none", f"{B}/collections/none", f"{C}/records/none"])
-@pytest.mark.parametrize("client_with", ["sqlite"], indirect=True)
+@on_sqlite
 def test_what_is_not_there_cannot_be_patched(owner: Client, uri: str, media_type: str, body: Any) -> None:
     """C-OBJ-25."""
     answer = patch(owner, body, media_type, uri)
@@ -278,7 +282,7 @@ def test_what_is_not_there_cannot_be_patched(owner: Client, uri: str, media_type
     ids=lambda value: str(value)[:24],
 )
 @pytest.mark.parametrize("media_type", [PLAIN, PATCH], ids=["plain", "JSON patch"])
-@pytest.mark.parametrize("client_with", ["sqlite"], indirect=True)
+@on_sqlite
 def test_what_a_patch_makes_is_checked_under_names_without_data(
     owner: Client, uri: str, data: Mapping[str, Any], name: str, media_type: str
 ) -> None:
@@ -309,6 +313,7 @@ BEHAVIOURS: dict[str, tuple[str, str, Any, Any]] = {
 }
 
 
+@on_sqlite
 @pytest.mark.parametrize(("behaviour", "media_type", "body", "expected"), BEHAVIOURS.values(), ids=BEHAVIOURS.keys())
 def test_the_answer_is_as_short_as_asked_for(
     owner: Client, behaviour: str, media_type: str, body: Any, expected: Mapping[str, Any]
@@ -321,6 +326,7 @@ def test_the_answer_is_as_short_as_asked_for(
     assert (answer.etag, answer.headers["Last-Modified"]) == (stored.etag, stored.headers["Last-Modified"])
 
 
+@on_sqlite
 @pytest.mark.parametrize("headers", [{}, {"Response-Behavior": "full"}, {"Response-Behavior": ""}], ids=str)
 def test_the_answer_is_the_whole_object_by_default(owner: Client, headers: Mapping[str, str]) -> None:
     """C-OBJ-40, and for an empty header C-OBJ-43."""
@@ -332,7 +338,7 @@ def test_the_answer_is_the_whole_object_by_default(owner: Client, headers: Mappi
 
 
 @pytest.mark.parametrize("behaviour", ["Light", "FULL", "none", "light, diff"])
-@pytest.mark.parametrize("client_with", ["sqlite"], indirect=True)
+@on_sqlite
 def test_a_behaviour_that_nobody_knows_is_refused(owner: Client, behaviour: str) -> None:
     """C-OBJ-43."""
     answer = patch(owner, {"data": {"b": 2}}, **{"Response-Behavior": behaviour})

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.api.conftest import ClientMaker
+from tests.api.conftest import ClientMaker, on_sqlite
 from tests.support.client import Client, user_id
 
 ON = {"kinto.experimental_permissions_endpoint": "true"}
@@ -41,6 +41,7 @@ def uris(client: Client, query: str) -> list[str]:
     return [entry["uri"] for entry in client.get(f"/permissions?{query}").data]
 
 
+@on_sqlite
 def test_url_is_unknown_unless_a_setting_asks_for_it(client: Client) -> None:
     """C-UTIL-24."""
     answer = client.get("/permissions")
@@ -48,6 +49,7 @@ def test_url_is_unknown_unless_a_setting_asks_for_it(client: Client) -> None:
     assert (answer.status, answer.json["errno"]) == (404, 111)
 
 
+@on_sqlite
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
 def test_url_can_only_be_read(shared: Client, method: str) -> None:
     """C-UTIL-33."""
@@ -90,6 +92,7 @@ def test_entries_are_those_granted_newest_uri_first(shared: Client) -> None:
     ]
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     ("uri", "granted", "expected"),
     [
@@ -142,6 +145,7 @@ def test_deleted_object_is_not_told(shared: Client) -> None:
     assert "/buckets/b/collections/d" not in by_uri(shared.as_("bob"))
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     ("name", "status", "errno"),
     [("alice", 200, None), ("bob", 403, 121), (None, 401, 104)],
@@ -242,6 +246,7 @@ def test_head_counts_what_matches_whatever_the_page(shared: Client) -> None:
     assert "Next-Page" not in answer.headers
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     ("query", "detail"),
     [
@@ -316,6 +321,7 @@ def test_filters_on_timestamps_are_checked_and_then_ignored(shared: Client) -> N
         assert ("Alert" in answer.headers) == query.startswith("_to")
 
 
+@on_sqlite
 @pytest.mark.parametrize("header", ["If-Match", "If-None-Match"])
 @pytest.mark.parametrize("value", ["*", '"1"', "nonsense", None], ids=["any", "old", "malformed", "as answered"])
 def test_preconditions_mean_nothing(shared: Client, header: str, value: str | None) -> None:

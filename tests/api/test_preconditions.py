@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from backends import Json
-from tests.api.conftest import ClientMaker
+from tests.api.conftest import ClientMaker, on_sqlite
 from tests.support.client import Answer, Client
 
 B = "/buckets/b"
@@ -57,6 +57,7 @@ def quoted(timestamp: int) -> str:
     return f'"{timestamp}"'
 
 
+@on_sqlite
 @each_verb
 def test_the_current_timestamp_is_a_match(stocked: Client, verb: Any) -> None:
     """C-PRE-29, C-PRE-34, C-PRE-16, C-PRE-32: so is anything, when the object is there."""
@@ -65,6 +66,7 @@ def test_the_current_timestamp_is_a_match(stocked: Client, verb: Any) -> None:
         assert ask(stocked, verb, If_Match="*").status == 200
 
 
+@on_sqlite
 @each_verb
 def test_any_other_timestamp_is_412(stocked: Client, verb: Any) -> None:
     """C-PRE-29, C-PRE-34, C-PRE-36, C-PRE-38: equality, not order; nothing is written."""
@@ -80,6 +82,7 @@ def test_any_other_timestamp_is_412(stocked: Client, verb: Any) -> None:
     assert (stocked.get(R).data, stocked.get(RECORDS).etag) == (before.data, list_before)
 
 
+@on_sqlite
 @each_verb
 def test_an_object_that_should_not_be_there_is_412(stocked: Client, verb: Any) -> None:
     """C-PRE-25, C-PRE-34, C-PRE-36, C-PRE-38."""
@@ -93,6 +96,7 @@ def test_an_object_that_should_not_be_there_is_412(stocked: Client, verb: Any) -
     assert (stocked.get(R).data, stocked.get(RECORDS).etag) == (before.data, list_before)
 
 
+@on_sqlite
 def test_a_412_carries_the_timestamp_of_the_object(stocked: Client) -> None:
     """C-PRE-15."""
     known = stocked.get(R).headers
@@ -102,6 +106,7 @@ def test_a_412_carries_the_timestamp_of_the_object(stocked: Client) -> None:
     assert [answer.headers[name] for name in ("ETag", "Last-Modified")] == [known["ETag"], known["Last-Modified"]]
 
 
+@on_sqlite
 def test_a_412_tells_nothing_of_an_object_to_who_may_not_read_it(stocked: Client) -> None:
     """C-PRE-36, C-ERR-44: whoever may only create learns no more than that it is there."""
     stocked.patch(C, permissions={"record:create": [stocked.as_("bob").id]})
@@ -127,6 +132,7 @@ def test_what_should_not_be_there_is_created(stocked: Client, creation: Any) -> 
     assert ask(stocked, creation, If_None_Match="*").status == 201
 
 
+@on_sqlite
 @pytest.mark.parametrize("match", ["own timestamp", "timestamp of the list", "anything"])
 @pytest.mark.parametrize("path", [FREE, GONE], ids=["never there", "deleted"])
 def test_put_of_what_is_not_there_is_412_without_details(stocked: Client, path: str, match: str) -> None:
@@ -141,6 +147,7 @@ def test_put_of_what_is_not_there_is_412_without_details(stocked: Client, path: 
     assert stocked.get(path).status == 404
 
 
+@on_sqlite
 @pytest.mark.parametrize("header", ["If_Match", "If_None_Match"])
 @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
 def test_what_is_not_there_is_404_whatever_is_expected(stocked: Client, method: str, header: str) -> None:
@@ -153,6 +160,7 @@ def test_what_is_not_there_is_404_whatever_is_expected(stocked: Client, method: 
     assert not {"ETag", "Last-Modified"} & set(answer.headers.keys())
 
 
+@on_sqlite
 @pytest.mark.parametrize("match", ["timestamp of the list", "anything"])
 @pytest.mark.parametrize("body", [None, {"data": {"id": "free"}}], ids=["without id", "of a free id"])
 def test_post_is_412_with_any_match_when_nothing_has_its_id(stocked: Client, body: Any, match: str) -> None:
@@ -162,6 +170,7 @@ def test_post_is_412_with_any_match_when_nothing_has_its_id(stocked: Client, bod
     assert ask(stocked, ("POST", RECORDS, body), If_Match=value).status == 412
 
 
+@on_sqlite
 def test_anything_is_a_match_when_an_object_is_deleted(stocked: Client) -> None:
     """C-PRE-32."""
     assert stocked.delete(R, if_match="*").status == 200
@@ -220,6 +229,7 @@ def test_a_current_copy_is_304(client_with: ClientMaker, path: str) -> None:
         assert "ETag" in answer.headers["Access-Control-Expose-Headers"]
 
 
+@on_sqlite
 @pytest.mark.parametrize("path", [R, RECORDS], ids=["an object", "a list"])
 def test_any_other_copy_is_sent_anew(stocked: Client, path: str) -> None:
     """C-PRE-23: an older one and a newer one."""
@@ -229,6 +239,7 @@ def test_any_other_copy_is_sent_anew(stocked: Client, path: str) -> None:
     assert stocked.get(path, if_none_match=quoted(known + 1)).status == 200
 
 
+@on_sqlite
 @pytest.mark.parametrize("path", [R, RECORDS], ids=["an object", "a list"])
 def test_a_current_copy_is_304_though_the_match_fails(stocked: Client, path: str) -> None:
     """C-PRE-23."""
@@ -237,6 +248,7 @@ def test_a_current_copy_is_304_though_the_match_fails(stocked: Client, path: str
     assert stocked.get(path, if_none_match=current, if_match='"5"').status == 304
 
 
+@on_sqlite
 @pytest.mark.parametrize("path", [R, RECORDS], ids=["an object", "a list"])
 def test_nobody_learns_whether_a_copy_is_current_who_may_not_read_it(stocked: Client, path: str) -> None:
     """C-PRE-22, C-PRE-15."""
@@ -246,6 +258,7 @@ def test_nobody_learns_whether_a_copy_is_current_who_may_not_read_it(stocked: Cl
     assert "ETag" not in answer.headers
 
 
+@on_sqlite
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
 def test_a_write_ignores_whether_a_copy_is_current(stocked: Client, method: str) -> None:
     """C-PRE-35."""
@@ -254,6 +267,7 @@ def test_a_write_ignores_whether_a_copy_is_current(stocked: Client, method: str)
     assert ask(stocked, (method, R, body), If_None_Match=stocked.get(R).headers["ETag"]).status == 200
 
 
+@on_sqlite
 def test_both_headers_hold_when_both_are_given(stocked: Client) -> None:
     """C-PRE-25, C-PRE-31: the object is there and should not be; it is not there and should be."""
     current = stocked.get(R).headers["ETag"]
@@ -275,6 +289,7 @@ MALFORMED = {
 }
 
 
+@on_sqlite
 @pytest.mark.parametrize("value", MALFORMED.values(), ids=MALFORMED.keys())
 def test_what_is_no_timestamp_is_400(stocked: Client, value: str) -> None:
     requests: tuple[tuple[Any, ...], ...] = (
@@ -306,12 +321,14 @@ IGNORED: dict[str, dict[str, str]] = {
 }
 
 
+@on_sqlite
 @pytest.mark.parametrize("headers", IGNORED.values(), ids=IGNORED.keys())
 def test_nothing_is_expected_with(stocked: Client, headers: dict[str, str]) -> None:
     assert stocked.ask("GET", R, headers=headers).status == 200
     assert stocked.ask("PUT", R, {"data": {"n": 2}}, headers).status == 200
 
 
+@on_sqlite
 def test_zero_is_a_timestamp_like_any_other(stocked: Client) -> None:
     """C-PRE-18."""
     assert stocked.put(R, {}, if_match='"0"').status == 412

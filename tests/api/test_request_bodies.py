@@ -12,8 +12,10 @@ import pytest
 from werkzeug.datastructures import Headers
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
-from tests.api.conftest import ClientMaker
+from tests.api.conftest import ClientMaker, on_sqlite
 from tests.support.client import Answer, Client, basic
+
+pytestmark = on_sqlite
 
 BODY = b'{"data": {"written": true}}'
 BATCH = b'{"requests": [{"method": "PUT", "path": "/buckets/b", "body": {"data": {"written": true}}}]}'

@@ -11,8 +11,10 @@ import pytest
 
 from app.schemas import cache
 from app.schemas.compiling import compile_text
-from tests.api.conftest import ClientMaker
+from tests.api.conftest import ClientMaker, on_sqlite
 from tests.support.client import Answer, Client
+
+pytestmark = on_sqlite
 
 B = "/buckets/b"
 C = f"{B}/collections/c"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.api.conftest import ClientMaker
+from tests.api.conftest import ClientMaker, on_sqlite
 from tests.support.client import Client, basic, user_id
 
 B = "/buckets/b"
@@ -125,6 +125,7 @@ UNKNOWN = {
 }
 
 
+@on_sqlite
 @pytest.mark.parametrize(("kind", "permission"), UNKNOWN.items())
 def test_a_permission_is_refused_when_the_kind_has_none_of_the_name(
     stocked: Client, kind: str, permission: str
@@ -134,6 +135,7 @@ def test_a_permission_is_refused_when_the_kind_has_none_of_the_name(
         assert stocked.patch(OBJECTS[kind], permissions={name: [BOB]}).status == 400
 
 
+@on_sqlite
 @pytest.mark.parametrize("principals", [[None], [""], [1]], ids=["null", "an empty text", "a number"])
 def test_a_list_of_principals_is_refused_when_it_holds(stocked: Client, principals: list[Any]) -> None:
     """C-PERM-30."""
@@ -161,6 +163,7 @@ def test_a_principal_is_held_by(stocked: Client, principal: str, holders: list[s
     assert stocked.get(R).json["permissions"]["read"] == [principal]
 
 
+@on_sqlite
 def test_a_user_id_is_the_keyed_hash_of_name_and_password(client: Client) -> None:
     """C-PERM-7."""
     body = client.ask("GET", "/", headers={"Authorization": basic("alice", "secret")}).json
@@ -333,6 +336,7 @@ CONFIGURED: dict[str, tuple[str, str, set[str]]] = {
 }
 
 
+@on_sqlite
 @pytest.mark.parametrize(("setting", "principal", "allowed"), CONFIGURED.values(), ids=CONFIGURED.keys())
 def test_settings_grant(client_with: ClientMaker, setting: str, principal: str, allowed: set[str]) -> None:
     """C-PERM-19: on every object of the kind, and on nothing below it."""
@@ -351,6 +355,7 @@ def test_settings_grant(client_with: ClientMaker, setting: str, principal: str, 
     assert found == allowed
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     ("value", "statuses"), [("", [403, 401]), ("system.Everyone", [201, 201])], ids=["nobody", "everyone"]
 )

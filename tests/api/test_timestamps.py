@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from backends import Json
-from tests.api.conftest import ClientMaker
+from tests.api.conftest import ClientMaker, on_sqlite
 from tests.support.client import Answer, Client
 
 B = "/buckets/b"
@@ -213,6 +213,7 @@ def test_the_timestamp_of_a_sibling_in_another_list_is_free(stocked: Client) -> 
     assert stocked.put(f"{B}/collections/d/records/one", {"last_modified": 1000}).etag == 1000
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     "chosen", [True, 1.5, "1000", None, [], -5], ids=["a boolean", "a fraction", "text", "null", "a list", "a negative"]
 )
@@ -225,12 +226,14 @@ def test_what_is_no_timestamp_is_dropped_when_it_is(stocked: Client, chosen: Any
     assert (answer.status, answer.data["last_modified"] > known) == (201, True)
 
 
+@on_sqlite
 @pytest.mark.parametrize(("ahead_ms", "status"), [(86_390_000, 200), (86_410_000, 400)], ids=["less", "more"])
 def test_a_timestamp_may_be_ahead_a_day_but_not(stocked: Client, ahead_ms: int, status: int) -> None:
     """C-PRE-5, DECISIONS."""
     assert stocked.put(R, {"last_modified": time.time_ns() // 1_000_000 + ahead_ms}).status == status
 
 
+@on_sqlite
 @pytest.mark.parametrize(("seconds", "ahead_ms"), [(0, 60_000), (10, 70_000)], ids=["not at all", "ten seconds"])
 def test_how_far_a_timestamp_may_be_ahead_is_a_setting(client_with: ClientMaker, seconds: int, ahead_ms: int) -> None:
     """DECISIONS."""

@@ -13,10 +13,10 @@ from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from app.settings import SettingError
 from backends import Json
-from tests.api.conftest import ClientMaker
+from tests.api.conftest import ClientMaker, on_sqlite
 from tests.support.client import Answer, Client, basic
 
-pytestmark = pytest.mark.parametrize("client_with", ["sqlite"], indirect=True)  # no rule on URLs looks at a database
+pytestmark = on_sqlite
 
 PLURAL = "GET, HEAD, POST, DELETE, OPTIONS"
 OBJECT = "GET, HEAD, PUT, PATCH, DELETE, OPTIONS"

@@ -12,7 +12,7 @@ from app.errors import ApiError
 from app.events import Context, Event, Listener
 from app.service import Service
 from backends.storage import Change, Move, Selection, Stored
-from tests.api.conftest import ClientMaker
+from tests.api.conftest import ClientMaker, on_sqlite
 from tests.support.client import Client, user_id
 
 ADMIN = {
@@ -44,6 +44,7 @@ def forget(client: Client, principal: str, name: str | None = "admin") -> Any:
     return client.as_(name).delete(f"/__user_data__/{principal}")
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     ("name", "status", "errno"), [("bob", 403, 121), (None, 401, 104)], ids=["somebody else", "anonymous"]
 )
@@ -57,6 +58,7 @@ def test_user_is_forgotten_only_by_whom_the_setting_names(
     assert client.as_("bob").get("/buckets/his").status == 200
 
 
+@on_sqlite
 def test_nobody_forgets_users_unless_a_setting_says_so(client_with: ClientMaker) -> None:
     """C-UTIL-35."""
     assert forget(client_with(), ALICE).status == 403
@@ -71,6 +73,7 @@ def test_setting_may_name_a_group(client_with: ClientMaker) -> None:
     assert forget(client, BOB, "carol").status == 200
 
 
+@on_sqlite
 @pytest.mark.parametrize("principal", [BOB, BOB.replace(":", "%3A"), "basicauth:nobody"])
 def test_answer_names_the_principal_known_or_not(client: Client, principal: str) -> None:
     """C-UTIL-36, P-USER-3."""
@@ -79,6 +82,7 @@ def test_answer_names_the_principal_known_or_not(client: Client, principal: str)
     assert (answer.status, answer.json) == (200, {"data": {"principal": principal.replace("%3A", ":")}})
 
 
+@on_sqlite
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
 def test_plural_url_has_no_method(client: Client, method: str) -> None:
     """C-UTIL-39."""
@@ -87,6 +91,7 @@ def test_plural_url_has_no_method(client: Client, method: str) -> None:
     assert (answer.status, answer.headers["Allow"]) == (405, "OPTIONS")
 
 
+@on_sqlite
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH"])
 def test_url_of_a_user_can_only_be_deleted(client: Client, method: str) -> None:
     """C-URL-19, P-USER-3."""

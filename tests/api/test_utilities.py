@@ -17,11 +17,9 @@ import pytest
 from app.factory import create_app
 from app.version import VERSION
 from backends import BackendError
-from tests.api.conftest import ClientMaker
+from tests.api.conftest import ClientMaker, on_sqlite
 from tests.support.client import Client, user_id
 from tests.support.databases import BASICAUTH, sqlite_url
-
-on_sqlite = pytest.mark.parametrize("client_with", ["sqlite"], indirect=True)  # nothing of it depends on the database
 
 
 @on_sqlite
