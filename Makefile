@@ -6,7 +6,7 @@ BIN := .venv/bin
 DATA := data
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-monitoring serve test test-servers test-fast coverage stop check faults faults-quick bench bench-quick vendor screenshots lock audit clean
+.PHONY: help install install-monitoring serve test test-servers test-examples test-fast coverage stop check faults faults-quick bench bench-quick vendor screenshots lock audit clean
 
 help:  ## List what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-19s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,12 +52,16 @@ SERVERS := tests/deploy tests/production tests/clients tests/console tests/fault
 test-servers: install  ## Run the tests with other servers, clients and browsers, and with broken ones
 	$(BIN)/pytest -n 3 --dist worksteal $(SERVERS)
 
+test-examples: export KINTO_TEST_EXAMPLES := all
+test-examples: install  ## Run the tests that draw their examples, with three times as many as `make test`
+	$(BIN)/pytest -n 3 --dist worksteal -m hypothesis $(addprefix --ignore=,$(SERVERS)) tests
+
 test-fast: install  ## Run the tests that need no server and no database
 	$(BIN)/pytest -q tests/rules tests/test_architecture.py tests/test_documentation.py tests/test_settings_doc.py
 
 coverage: install  ## Run rules, API, plugins and dumps without PostgreSQL; print what of app/ they leave out, 3 % at most
 	$(BIN)/coverage erase
-	COVERAGE_PROCESS_START=pyproject.toml $(BIN)/coverage run -m pytest -q -k "not postgresql" tests/rules tests/api tests/plugins tests/test_dumps.py
+	KINTO_TEST_EXAMPLES=all COVERAGE_PROCESS_START=pyproject.toml $(BIN)/coverage run -m pytest -q -k "not postgresql" tests/rules tests/api tests/plugins tests/test_dumps.py
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report --include 'app/*' --fail-under 97
 

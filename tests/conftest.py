@@ -12,10 +12,11 @@ import pytest
 from hypothesis import settings
 
 from tests.support import services
+from tests.support.examples import examples
 from tests.support.pooler import pooled
 from tests.support.statements import SUITE
 
-settings.register_profile("repeatable", derandomize=True, deadline=None, print_blob=True)
+settings.register_profile("repeatable", max_examples=examples(100), derandomize=True, deadline=None, print_blob=True)
 settings.load_profile("repeatable")  # `pytest --hypothesis-profile=default` draws other examples at each run.
 
 _POOLED = os.environ.get("KINTO_TEST_POOLED") == "1"

@@ -20,9 +20,10 @@ from werkzeug.test import create_environ, run_wsgi_app
 
 from tests.support.client import Answer, Client, basic
 from tests.support.databases import BASICAUTH, DATABASES, database_url, make_app
+from tests.support.examples import examples
 
 bounded = settings(
-    max_examples=100,
+    max_examples=examples(100),
     derandomize=True,
     deadline=None,
     database=None,

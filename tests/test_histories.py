@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 from tests.support.client import Client
 from tests.support.databases import BASICAUTH, DATABASES, database_url, keep_app
+from tests.support.examples import examples
 from tests.support.histories import (
     FIRST,
     KNOWN,
@@ -53,7 +54,7 @@ def _assert_all_ways_lead_to_one_end(services: dict[str, Run], history: Sequence
 
 @given(history=histories)
 @settings(
-    max_examples=int(MORE or 8),
+    max_examples=int(MORE or examples(8)),
     derandomize=not MORE,
     deadline=None,
     phases=[*Phase] if MORE else [Phase.reuse, Phase.generate],

@@ -17,9 +17,10 @@ from werkzeug.datastructures import Headers
 
 from app.errors import TooManyFailures
 from app.identity import Reader
-from tests.api.conftest import ClientMaker
+from tests.api.conftest import ClientMaker, on_sqlite
 from tests.support.client import Answer, Client, basic, user_id
 from tests.support.databases import BASICAUTH, make_app, sqlite_url
+from tests.support.examples import examples
 
 BUCKET = "/buckets/b"
 BOB = user_id("bob")
@@ -173,7 +174,7 @@ def lasting() -> Iterator[Client]:
 
 
 @given(request=_requests())
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=examples(50), suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_any_member_answers_as_the_single_request(lasting: Client, request: dict[str, Any]) -> None:
     """Whatever path and headers it has: status and body, and the headers that tell what was done."""
     reads = request["method"] in ("GET", "HEAD", "TRACE")
@@ -224,6 +225,7 @@ class _Cautious:
         return None
 
 
+@on_sqlite
 @pytest.mark.parametrize(("request_", "status"), REFUSALS.values(), ids=REFUSALS.keys())
 def test_a_refused_member_has_the_headers_of_the_single_request(
     client_with: ClientMaker, request_: dict[str, Any], status: int

@@ -22,6 +22,7 @@ from backends.storage.plans import choose
 from tests.contracts.test_filters import operand
 from tests.support import model
 from tests.support.databases import BASICAUTH, DATABASES, database_url, keep_app
+from tests.support.examples import examples
 
 BUCKET = "/buckets/b"
 LIST = f"{BUCKET}/collections/c/records"
@@ -157,7 +158,9 @@ class List:
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=examples(60),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(data=st.data(), some=st.lists(contents, max_size=9))
 def test_pages_by_an_index_are_those_without_one(storage: Storage, data: st.DataObject, some: list[Any]) -> None:

@@ -22,6 +22,7 @@ from backends.storage.words import MAX_LENGTH, pattern_of, words_of
 from tests.contracts.test_indexed_pages import LIST, List, orders
 from tests.contracts.test_indexed_pages import storage as storage
 from tests.support.databases import BASICAUTH, keep_app
+from tests.support.examples import examples
 
 MARKS = "\u0301\u00ad"
 LETTERS = "aAb1\u00e9\u00c9\u03c3\u03c2\u03a3\uff21\u6771"
@@ -84,7 +85,9 @@ def pages(draw: st.DrawFn, some: Sequence[Any], defined: Sequence[IndexDefinitio
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=examples(60),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(data=st.data(), some=st.lists(contents, min_size=2, max_size=7))
 def test_pages_by_terms_are_those_without_them(storage: Storage, data: st.DataObject, some: list[Any]) -> None:

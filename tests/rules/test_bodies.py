@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from app.errors import Invalid, Problem
 from app.parsing.bodies import MAX_DEPTH, decode, is_deeper_than, is_same, not_a_mapping, not_iterable
 from backends.codec import dumps
+from tests.support.examples import examples
 
 LONG = b'"long": 1234567890123456789012345'
 
@@ -133,7 +134,7 @@ VALUES = st.recursive(
 ).filter(lambda value: "\\u0000" not in json.dumps(value))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(VALUES)
 def test_every_value_survives_decoding_and_encoding(value: object) -> None:
     """C-OBJ-4."""

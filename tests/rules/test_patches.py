@@ -11,6 +11,7 @@ from app.errors import Invalid, Problem
 from app.parsing import patches
 from app.parsing.patches import JsonPatch, Patch, merge_recursive, parse_json_patch, parse_merge, parse_shallow
 from backends import Json
+from tests.support.examples import examples
 
 NAMES = ("read", "write")
 ALICE, BOB, CAROL = "basicauth:alice", "basicauth:bob", "basicauth:carol"
@@ -424,7 +425,7 @@ OPERATIONS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(st.lists(OPERATIONS, max_size=4))
 def test_a_json_patch_is_done_or_refused_whatever_it_says(operations: list[dict[str, Any]]) -> None:
     """C-OBJ-33: never another error, never half of it."""

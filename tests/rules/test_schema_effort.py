@@ -17,6 +17,7 @@ from app.schemas.effort import Efforts
 from app.schemas.references import follow_references
 from app.schemas.validation import validate
 from backends.codec import dumps
+from tests.support.examples import examples
 
 COUNTED = "x-counted"
 REFERENCES = [{"$ref": f"#/definitions/{name}", COUNTED: True} for name in "de"]
@@ -70,7 +71,7 @@ def _count(schema: Any, document: Any, validator: Any) -> int:
     ],
     ids=["draft 7", "draft 2020-12"],
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(data=st.data(), document=DATA)
 def test_a_schema_applies_no_more_often_than_the_bounds_say(
     validator: Any, draft: Any, schemas: st.SearchStrategy[Any], data: st.DataObject, document: Any

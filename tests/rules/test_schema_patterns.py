@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.schemas.patterns import MAX_SIZE_BYTES, Pattern, pattern_options, read_pattern
+from tests.support.examples import examples
 
 
 def matches(pattern: Pattern, text: str) -> bool:
@@ -132,7 +133,7 @@ PIECES = [
 ]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=8).map("".join))
 def test_any_text_is_a_pattern_or_is_none(pattern: str) -> None:
     """Where both dialects know it and nothing is said of classes, they agree."""

@@ -13,6 +13,7 @@ from app.schemas import validation
 from app.schemas.attributes import validate_data
 from app.schemas.cache import compile_schema
 from backends.codec import dumps
+from tests.support.examples import examples
 
 INTEGER = {"properties": {"n": {"type": "integer"}}}
 
@@ -524,7 +525,7 @@ SCHEMAS = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(SCHEMAS, st.dictionaries(st.sampled_from("abc"), DATA, max_size=3))
 def test_verdicts_are_those_of_the_validator_of_kinto(schema: Any, document: Any) -> None:
     """C-SCH-4."""
@@ -533,7 +534,7 @@ def test_verdicts_are_those_of_the_validator_of_kinto(schema: Any, document: Any
     assert (problem is None) is jsonschema.Draft7Validator(schema).is_valid(document)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(SCHEMAS, st.dictionaries(st.sampled_from("abc"), DATA, max_size=3))
 def test_names_and_words_are_those_of_a_failure_that_the_validator_of_kinto_finds(schema: Any, document: Any) -> None:
     """C-SCH-4, core contract 10.3."""
