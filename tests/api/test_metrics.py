@@ -184,10 +184,10 @@ def test_the_life_of_a_value_is_timed(client: Client, server: StatsdServer) -> N
     assert server.names() == ["kinto.cache.ttl"]
 
 
+@on_sqlite
 class TestUsers:
     """O-MON-3, O-MON-4."""
 
-    @on_sqlite
     def test_an_identity_counts_once_a_request(self, client: Client, server: StatsdServer) -> None:
         client.get(RECORD)
 
@@ -197,19 +197,16 @@ class TestUsers:
             Line("kinto.authn_type.basicauth", "1", "c"),
         ]
 
-    @on_sqlite
     def test_a_refused_identity_counts(self, client: Client, server: StatsdServer) -> None:
         assert client.as_("eve").get(RECORD).status == 403
 
         assert "kinto.authn_type.basicauth" in server.names()
 
-    @on_sqlite
     def test_nobody_in_particular_does_not_count(self, client: Client, server: StatsdServer) -> None:
         client.as_(None).get("/")
 
         assert server.names() == ["kinto.view.hello.GET"]
 
-    @on_sqlite
     def test_members_of_a_batch_count_and_the_batch_does_not(self, client: Client, server: StatsdServer) -> None:
         as_bob = {"Authorization": basic("bob")}
 
@@ -219,10 +216,10 @@ class TestUsers:
         assert users == sorted(user_id(name).replace(":", ".") for name in ("alice", "alice", "bob"))
 
 
+@on_sqlite
 class TestBatch:
     """O-MON-8: members have timers of their own beside the one of the batch."""
 
-    @on_sqlite
     def test_each_member_has_its_timer(self, client: Client, server: StatsdServer) -> None:
         start = time.perf_counter()
         client.batch(
@@ -244,13 +241,11 @@ class TestBatch:
         ]
         assert sum(views.values()) - views["kinto.view.batch.POST"] <= views["kinto.view.batch.POST"] <= most
 
-    @on_sqlite
     def test_each_member_is_allowed_or_refused_once(self, client: Client, server: StatsdServer) -> None:
         client.batch(*({"path": f"{LIST}/{number}"} for number in range(5)))
 
         assert server.names().count("kinto.authentication.permits") == 5
 
-    @on_sqlite
     def test_a_batch_is_few_packets(self, client: Client, server: StatsdServer) -> None:
         client.batch(*({"path": f"{LIST}/{number}"} for number in range(25)))
 

@@ -9,6 +9,7 @@ import pytest
 from app.errors import Forbidden
 from app.events import Context, Event, Listener
 from backends import Json
+from tests.api.conftest import on_sqlite
 from tests.plugins.conftest import ClientMaker
 from tests.plugins.people import ACCOUNTS, BASIC_REALM, ONLY_ACCOUNTS, People
 
@@ -16,6 +17,7 @@ from tests.plugins.people import ACCOUNTS, BASIC_REALM, ONLY_ACCOUNTS, People
 class TestNobody:
     """P-ACC-9 to P-ACC-12, P-ACC-22."""
 
+    @on_sqlite
     def test_anybody_creates_an_account_by_post(self, people: People) -> None:
         """P-ACC-9."""
         answer = people.nobody.ask("POST", "/accounts", {"data": {"id": "bob", "password": "pw", "age": 42}})
@@ -34,6 +36,7 @@ class TestNobody:
         assert answer.status == 201
         assert answer.json["permissions"] == {"write": ["account:bob"]}
 
+    @on_sqlite
     @pytest.mark.parametrize("body", [None, {}, {"data": {}}, {"data": {"password": "pw"}}], ids=str)
     def test_creation_is_refused_without_an_id(self, people: People, body: Any) -> None:
         """P-ACC-10."""
@@ -45,10 +48,12 @@ class TestNobody:
             {"location": "body", "name": "data.id", "description": "data.id in body: Required"}
         ]
 
+    @on_sqlite
     def test_a_list_as_body_is_refused(self, people: People) -> None:
         """PD-4."""
         assert people.nobody.ask("POST", "/accounts", []).status == 400
 
+    @on_sqlite
     @pytest.mark.parametrize("account_id", [12, "", "-a", "a b", "é", "a\n", "x" * 256], ids=repr)
     def test_creation_is_refused_when_the_id_cannot_be_a_name(self, people: People, account_id: Any) -> None:
         """P-ACC-10, PD-6."""
@@ -56,17 +61,20 @@ class TestNobody:
 
         assert (answer.status, answer.json["message"]) == (400, "path: Invalid object id")
 
+    @on_sqlite
     @pytest.mark.parametrize("path", ["/accounts/-a", "/accounts/a%0A", "/accounts/a%20b"])
     def test_a_url_that_cannot_be_of_an_account_is_refused(self, people: People, path: str) -> None:
         """P-ACC-10, PD-6."""
         assert people.nobody.ask("PUT", path, {"data": {"password": "pw"}}).status == 400
 
+    @on_sqlite
     @pytest.mark.parametrize("account_id", ["bob@example.com", "bob+news@x.org", "B.o-b_1", "1"])
     def test_an_address_of_email_is_a_name(self, people: People, account_id: str) -> None:
         """P-ACC-10."""
         assert people.nobody.ask("POST", "/accounts", {"data": {"id": account_id, "password": "pw"}}).status == 201
         assert people.user_id(account_id) == f"account:{account_id}"
 
+    @on_sqlite
     def test_the_ids_of_url_and_body_must_agree(self, people: People) -> None:
         """P-ACC-10."""
         answer = people.nobody.ask("PUT", "/accounts/al", {"data": {"id": "bo", "password": "pw"}})
@@ -76,6 +84,7 @@ class TestNobody:
             {"location": "body", "name": "id", "description": "Object id does not match existing object"}
         ]
 
+    @on_sqlite
     @pytest.mark.parametrize(("method", "path"), [("POST", "/accounts"), ("PUT", "/accounts/alice")])
     def test_an_account_that_is_there_is_not_created(self, people: People, method: str, path: str) -> None:
         """P-ACC-11."""
@@ -84,6 +93,7 @@ class TestNobody:
         assert people.nobody.ask(method, path, body).status == 401
         assert people.user_id("alice") == "account:alice"
 
+    @on_sqlite
     def test_a_412_says_nothing_of_an_account(self, people: People) -> None:
         """P-ACC-11, PD-2."""
         body = {"data": {"password": "new"}}
@@ -101,6 +111,7 @@ class TestNobody:
         assert method == "HEAD" or answer.json["errno"] == 104
         assert answer.headers["WWW-Authenticate"] == BASIC_REALM
 
+    @on_sqlite
     @pytest.mark.parametrize("permissions", [{}, {"read": ["system.Everyone"]}], ids=["private", "shared with all"])
     @pytest.mark.parametrize("method", ["GET", "HEAD"])
     def test_an_account_is_not_read(self, people: People, permissions: Any, method: str) -> None:
@@ -109,6 +120,7 @@ class TestNobody:
 
         assert people.nobody.ask(method, "/accounts/alice").status == 401
 
+    @on_sqlite
     @pytest.mark.parametrize("path", ["/accounts/alice", "/accounts/unknown"])
     @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
     def test_an_account_is_hidden_whether_it_is_there_or_not(self, people: People, method: str, path: str) -> None:
@@ -117,6 +129,7 @@ class TestNobody:
 
         assert people.nobody.ask(method, path, body).status == 401
 
+    @on_sqlite
     @pytest.mark.parametrize("asked", [("POST", "/accounts"), ("PUT", "/accounts/bob"), ("GET", "/accounts")])
     def test_nobody_may_do_anything_when_creation_is_not_allowed(
         self, client_with: ClientMaker, asked: tuple[str, str]
@@ -127,6 +140,7 @@ class TestNobody:
 
         assert people.nobody.ask(*asked, body).status == 401
 
+    @on_sqlite
     def test_a_wrong_password_does_not_hinder_creation(self, people: People) -> None:
         """P-ACC-4."""
         answer = people("alice", "wrong").ask("POST", "/accounts", {"data": {"id": "bob", "password": "pw"}})
@@ -175,6 +189,7 @@ class TestOwner:
         assert answer.status == 200
         assert answer.data == {"id": "alice", "email": "a@x", "last_modified": answer.etag}
 
+    @on_sqlite
     def test_an_owner_needs_the_password_to_replace_the_account(self, people: People) -> None:
         """P-ACC-13."""
         answer = people("alice").ask("PUT", "/accounts/alice", {"data": {"email": "a@x"}})
@@ -203,6 +218,7 @@ class TestOwner:
         assert (answer.status, answer.data["age"]) == (200, 42)
         assert people.user_id("alice", "new") is None
 
+    @on_sqlite
     @pytest.mark.parametrize("body", [None, {}, {"data": {}}, {"data": {"password": "pw"}}], ids=str)
     @pytest.mark.parametrize("name", ["alice", "admin"], ids=["a user", "an administrator"])
     @pytest.mark.parametrize("batched", [False, True], ids=["alone", "in a batch"])
@@ -243,6 +259,7 @@ class TestOwner:
         assert answer.status == 201
         assert people.user_id("alice", "other") == "account:alice"
 
+    @on_sqlite
     @pytest.mark.parametrize("path", ["/accounts/bob", "/accounts/admin"], ids=["new", "of somebody"])
     def test_a_user_does_not_put_another_account(self, people: People, path: str) -> None:
         """P-ACC-16."""
@@ -251,6 +268,7 @@ class TestOwner:
         assert answer.status == 400
         assert answer.json["message"] == "data.id in body: Username and account ID do not match."
 
+    @on_sqlite
     @pytest.mark.parametrize("account_id", ["bob", "admin"], ids=["new", "of somebody"])
     def test_a_user_does_not_post_another_account(self, people: People, account_id: str) -> None:
         """P-ACC-16."""
@@ -259,6 +277,7 @@ class TestOwner:
         assert answer.status == 400
         assert answer.json["message"] == "data.id in body: Username and account ID do not match."
 
+    @on_sqlite
     @pytest.mark.parametrize("path", ["/accounts/admin", "/accounts/unknown"])
     @pytest.mark.parametrize("method", ["GET", "HEAD", "PATCH", "DELETE"])
     def test_a_user_may_not_touch_another_account(self, people: People, method: str, path: str) -> None:
@@ -267,6 +286,7 @@ class TestOwner:
 
         assert people("alice").ask(method, path, body).status == 403
 
+    @on_sqlite
     @pytest.mark.parametrize("permission", ["read", "write"])
     def test_a_shared_account_is_not_found(self, people: People, permission: str) -> None:
         """P-ACC-17."""
@@ -277,12 +297,14 @@ class TestOwner:
         assert (answer.status, answer.json["errno"]) == (404, 110)
         assert answer.json["details"] == {"id": "admin", "resource_name": "account"}
 
+    @on_sqlite
     def test_a_fresh_copy_is_not_sent_again(self, people: People) -> None:
         """Plugins contract, 4.5: preconditions work as everywhere."""
         etag = people("alice").ask("GET", "/accounts/alice").headers["ETag"]
 
         assert people("alice").ask("GET", "/accounts/alice", If_None_Match=etag).status == 304
 
+    @on_sqlite
     def test_a_stale_change_is_refused(self, people: People) -> None:
         """Plugins contract, 4.5: preconditions work as everywhere."""
         answer = people("alice").ask("PATCH", "/accounts/alice", {"data": {"a": 1}}, If_Match='"1"')
@@ -381,6 +403,7 @@ class TestAdministrator:
         assert people("admin").ask("DELETE", "/accounts/alice").status == 200
         assert people.user_id("alice") is None
 
+    @on_sqlite
     @pytest.mark.parametrize("method", ["GET", "PATCH", "DELETE"])
     def test_an_administrator_is_told_that_an_account_is_unknown(self, people: People, method: str) -> None:
         """P-ACC-18."""
@@ -390,6 +413,7 @@ class TestAdministrator:
 
         assert (answer.status, answer.json["errno"]) == (404, 110)
 
+    @on_sqlite
     def test_an_administrator_cannot_rename_an_account(self, people: People) -> None:
         """P-ACC-18."""
         answer = people("admin").ask("PUT", "/accounts/alice", {"data": {"id": "bob", "password": "pw"}})
@@ -434,6 +458,7 @@ class TestAdministrator:
         assert (people.user_id("alice"), people.user_id("admin")) == (None, None)
 
 
+@on_sqlite
 class TestBasicauth:
     """P-ACC-23."""
 
@@ -503,6 +528,7 @@ class TestPermissionsEndpoint:
         assert [(entry["uri"], "account:create" in entry["permissions"]) for entry in entries] == [("/", True)]
 
 
+@on_sqlite
 def test_writes_are_refused_when_the_service_is_read_only(client_with: ClientMaker) -> None:
     """Plugins contract, 4.5."""
     people = People(client_with({**ONLY_ACCOUNTS, "kinto.readonly": True}))
@@ -510,6 +536,7 @@ def test_writes_are_refused_when_the_service_is_read_only(client_with: ClientMak
     assert people.nobody.ask("PUT", "/accounts/bob", {"data": {"password": "pw"}}).status == 405
 
 
+@on_sqlite
 def test_methods_are_those_of_every_kind(people: People) -> None:
     """Plugins contract, 4.5."""
     assert people.nobody.ask("PUT", "/accounts").headers["Allow"] == "GET, HEAD, POST, DELETE, OPTIONS"

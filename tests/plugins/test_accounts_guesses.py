@@ -10,6 +10,7 @@ import bcrypt
 import pytest
 
 from backends import BackendError
+from tests.api.conftest import on_sqlite
 from tests.plugins.conftest import ClientMaker
 from tests.plugins.people import ACCOUNTS, ONLY_ACCOUNTS, People
 from tests.support.client import Answer, basic
@@ -43,6 +44,7 @@ def _batch(people: People, *members: dict[str, Any], name: str | None = None, **
 class TestHashing:
     """A hash takes a quarter of a second: nobody gets one made who is refused, and none is made under a lock."""
 
+    @on_sqlite
     @pytest.mark.parametrize(
         ("method", "path", "headers", "status"),
         [
@@ -78,6 +80,7 @@ class TestHashing:
         assert {one["status"] for one in answers} == {status}
         assert made == []
 
+    @on_sqlite
     def test_nobody_gets_a_hash_of_an_account_of_others(self, people: People, made: list[bytes]) -> None:
         body = {"data": {"password": "guess"}}
         made.clear()
@@ -87,6 +90,7 @@ class TestHashing:
         assert [one["status"] for one in answers] == [400, 403]
         assert made == []
 
+    @on_sqlite
     def test_sign_up_that_is_closed_costs_no_hash(self, client_with: ClientMaker, made: list[bytes]) -> None:
         people = People(client_with({**ONLY_ACCOUNTS, "kinto.account_create_principals": ""}))
 
@@ -94,6 +98,7 @@ class TestHashing:
 
         assert (answer.status, made) == (401, [])
 
+    @on_sqlite
     def test_one_password_of_one_account_is_hashed_once_a_request(self, people: People, made: list[bytes]) -> None:
         body = {"data": {"password": "new"}}
         made.clear()
@@ -216,6 +221,7 @@ def _from(people: People, address: str, name: str, password: str, path: str = "/
     return Answer(response.status_code, response.headers, response.get_data())
 
 
+@on_sqlite
 class TestGuesses:
     """Wrong passwords are counted per address and account; too many are 429, and nothing is compared any more."""
 

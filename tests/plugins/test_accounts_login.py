@@ -12,6 +12,7 @@ from app.service import Service
 from app.settings import SettingError
 from backends import BackendError
 from backends.storage import Change, Move, Stored
+from tests.api.conftest import on_sqlite
 from tests.plugins.conftest import ClientMaker
 from tests.plugins.people import ACCOUNTS, BASIC_REALM, ONLY_ACCOUNTS, POLICY, People, User
 from tests.support.client import Answer, Client
@@ -77,6 +78,7 @@ class TestStart:
         assert ("userid_hmac_secret is empty" in caplog.text) is (secret == "")
         app.extensions["kinto"].close()
 
+    @on_sqlite
     def test_the_capability_says_that_addresses_are_not_validated(self, people: People) -> None:
         """P-ACC-28, P-API-4."""
         seen = people.nobody.ask("GET", "/").json["capabilities"]["accounts"]
@@ -87,6 +89,7 @@ class TestStart:
             "validation_enabled": False,
         }
 
+    @on_sqlite
     @pytest.mark.parametrize("path", ["/accounts/alice/validate/k", "/accounts/alice/reset-password"])
     def test_the_urls_of_validation_are_unknown(self, people: People, path: str) -> None:
         """P-ACC-28."""
@@ -94,12 +97,14 @@ class TestStart:
 
         assert (answer.status, answer.json["errno"]) == (404, 111)
 
+    @on_sqlite
     def test_accounts_are_unknown_without_the_plugin(self, client: Client) -> None:
         """P-API-2."""
         assert client.get("/accounts").status == 404
         assert "accounts" not in client.get("/").json["capabilities"]
 
 
+@on_sqlite
 class TestLogin:
     """P-ACC-3 to P-ACC-6, P-ACC-8, P-ACC-29."""
 
@@ -279,6 +284,7 @@ def _overwrite(service: Service, name: str, text: str) -> None:
         transaction.write([Change(Stored(uri, 1, False, 1, text), 1)], [Move("/accounts", 1)])
 
 
+@on_sqlite
 def test_credentials_that_are_no_text_are_anonymous(people: People) -> None:
     """P-BASIC-2."""
     sent = "Basic " + base64.b64encode(b"alice:\xff\xfe").decode()
@@ -286,6 +292,7 @@ def test_credentials_that_are_no_text_are_anonymous(people: People) -> None:
     assert "user" not in people.nobody.ask("GET", "/", Authorization=sent).json
 
 
+@on_sqlite
 def test_the_cache_that_is_down_fails_in_the_way_that_logins_expect(client_with: ClientMaker) -> None:
     """O-CACHE-6."""
     down = {"kinto.cache_backend": "redis", "kinto.cache_url": "redis://127.0.0.1:1/0"}

@@ -11,11 +11,13 @@ from sqlalchemy import select
 
 from app.events import Event, Listener
 from backends.storage.tables import documents
+from tests.api.conftest import on_sqlite
 from tests.plugins.conftest import ClientMaker
 from tests.plugins.people import ONLY_ACCOUNTS, People, User
 from tests.support.client import Answer
 
 
+@on_sqlite
 class TestPasswords:
     """P-ACC-7, P-ACC-8, P-ACC-14."""
 
@@ -143,6 +145,7 @@ def _json_patch(people: People, *operations: Any) -> Answer:
 class TestHash:
     """DECISIONS: the bcrypt hash is never shown."""
 
+    @on_sqlite
     @pytest.mark.parametrize(
         "asked",
         [
@@ -175,6 +178,7 @@ class TestHash:
         assert b"password" not in answer.body
         assert b"$2b$" not in answer.body
 
+    @on_sqlite
     def test_the_hash_is_not_in_the_details_of_a_412(self, people: People) -> None:
         """P-ACC-11."""
         body = {"data": {"password": "pw"}}
@@ -197,6 +201,7 @@ class TestHash:
             rows = connection.execute(select(documents.c.data)).scalars()
             assert [row for row in rows if secret in str(row)] == []
 
+    @on_sqlite
     def test_the_hash_is_not_in_events(self, people: People) -> None:
         """Plugins contract, 4.5: removed from what listeners get."""
         told: list[Event] = []

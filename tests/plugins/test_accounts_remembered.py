@@ -14,6 +14,7 @@ import pytest
 
 from app.service import Service
 from blueprints.plugins.accounts import create_user
+from tests.api.conftest import on_sqlite
 from tests.plugins.conftest import ClientMaker
 from tests.plugins.people import ONLY_ACCOUNTS, People
 from tests.support.client import basic
@@ -141,6 +142,7 @@ GUARDED: dict[str, Ask] = {
 } | {"single DELETE of user data": _ask("DELETE", "/__user_data__/account:alice")}
 
 
+@on_sqlite
 @pytest.mark.parametrize("ask", GUARDED.values(), ids=GUARDED.keys())
 def test_an_old_login_is_refused_at_every_entrance(here: People, there: People, ask: Ask) -> None:
     """DECISIONS: refused everywhere at once, without a word from the worker that changed the account."""
@@ -162,6 +164,7 @@ def test_an_old_login_is_refused_whatever_ended_it(
     assert ask(here) == 401
 
 
+@on_sqlite
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
 def test_an_old_login_is_nobody_where_nobody_is_admitted(
     here: People, there: People, change: Callable[[People], None]

@@ -14,7 +14,7 @@ from app.events import Context, Event, Listener
 from backends import BackendError, Json
 from backends.storage import Selection
 from blueprints.plugins.default_bucket import bucket_id
-from tests.api.conftest import ClientMaker
+from tests.api.conftest import ClientMaker, on_sqlite
 from tests.plugins.people import ACCOUNTS
 from tests.support.client import Answer, Client, basic, user_id
 
@@ -69,6 +69,7 @@ def test_the_id_is_that_of_kinto(secret: str, user: str, expected: str) -> None:
     assert bucket_id(secret, user) == expected
 
 
+@on_sqlite
 def test_an_empty_secret_is_used_with_a_warning(client_with: ClientMaker, caplog: pytest.LogCaptureFixture) -> None:
     """P-DEF-1: the key is empty, not `userid_hmac_secret`."""
     client = client_with({"kinto.includes": "kinto.plugins.default_bucket"}, kept=False)
@@ -81,6 +82,7 @@ def test_an_empty_secret_is_used_with_a_warning(client_with: ClientMaker, caplog
     assert client.get("/").json["user"]["bucket"] == bucket_id("", client.id)
 
 
+@on_sqlite
 def test_hello_shows_the_id_and_the_capability(client: Client) -> None:
     """P-DEF-2."""
     hello = client.get("/").json
@@ -93,6 +95,7 @@ def test_hello_shows_the_id_and_the_capability(client: Client) -> None:
     assert "user" not in client.as_(None).get("/").json
 
 
+@on_sqlite
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE"])
 def test_anonymous_requests_are_refused_and_create_nothing(client: Client, method: str) -> None:
     """P-DEF-3: alone and in a batch."""
@@ -112,6 +115,7 @@ def test_anonymous_requests_are_refused_and_create_nothing(client: Client, metho
     )
 
 
+@on_sqlite
 def test_a_preflight_needs_no_authentication(client: Client) -> None:
     """P-DEF-3."""
     answer = client.as_(None).ask(
@@ -122,6 +126,7 @@ def test_a_preflight_needs_no_authentication(client: Client) -> None:
     assert answer.headers["Access-Control-Allow-Origin"]
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     ("method", "path", "body", "status", "created"),
     [
@@ -196,6 +201,7 @@ def test_a_put_of_a_collection_creates_the_bucket_alone(client: Client) -> None:
     assert living(client, OWN, OWN_TASKS) == [OWN, OWN_TASKS]
 
 
+@on_sqlite
 @pytest.mark.parametrize("path", [BUCKET, TASKS])
 def test_deletion_of_what_never_was_is_a_deletion(client: Client, path: str) -> None:
     """P-DEF-7."""
@@ -205,6 +211,7 @@ def test_deletion_of_what_never_was_is_a_deletion(client: Client, path: str) -> 
     assert answer.data["deleted"] is True
 
 
+@on_sqlite
 @pytest.mark.parametrize("id_in_path", ["bad%20id", "-x", "a%C3%A9", "a.b"])
 @pytest.mark.parametrize("suffix", ["", "/records", "/records/r"])
 def test_an_invalid_id_of_a_collection_is_a_400(client: Client, id_in_path: str, suffix: str) -> None:
@@ -217,6 +224,7 @@ def test_an_invalid_id_of_a_collection_is_a_400(client: Client, id_in_path: str,
     assert living(client, OWN) == []
 
 
+@on_sqlite
 def test_an_unknown_path_creates_nothing(client: Client) -> None:
     """P-DEF-9."""
     answer = client.get(f"{BUCKET}/foo")
@@ -225,6 +233,7 @@ def test_an_unknown_path_creates_nothing(client: Client) -> None:
     assert living(client, OWN) == []
 
 
+@on_sqlite
 @pytest.mark.parametrize("path", [BUCKET, f"{BUCKET}/collections", TASKS, RECORDS, f"{RECORDS}/r"])
 def test_a_slash_at_the_end_is_redirected(client: Client, path: str) -> None:
     """P-DEF-11."""
@@ -234,6 +243,7 @@ def test_a_slash_at_the_end_is_redirected(client: Client, path: str) -> None:
     assert answer.headers["Location"] == f"http://localhost/v1{path}"
 
 
+@on_sqlite
 def test_methods_that_the_path_lacks_are_refused(client: Client) -> None:
     answer = client.post(BUCKET)
 
@@ -273,6 +283,7 @@ def test_the_id_default_in_the_body_means_the_bucket(client_with: ClientMaker, m
     assert other.status == 400
 
 
+@on_sqlite
 def test_the_id_default_elsewhere_is_an_ordinary_id(client: Client) -> None:
     """P-DEF-13."""
     record = client.put(f"{RECORDS}/default", {"id": "default"})
@@ -446,6 +457,7 @@ def test_a_failing_backend_is_a_503(client_with: ClientMaker, monkeypatch: pytes
     assert client.get(TASKS).status == 503
 
 
+@on_sqlite
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE"])
 def test_a_read_only_service_refuses_users(client_with: ClientMaker, method: str) -> None:
     """P-DEF-17."""
@@ -469,6 +481,7 @@ def test_the_schema_of_the_bucket_is_for_explicit_collections(client_with: Clien
     assert explicit.status == 400
 
 
+@on_sqlite
 def test_other_ids_are_ordinary(client_with: ClientMaker) -> None:
     """P-DEF-19."""
     client = creators(client_with)

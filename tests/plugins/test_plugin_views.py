@@ -23,7 +23,10 @@ from werkzeug.exceptions import (
 from app.service import Service
 from backends import BackendError
 from blueprints.urls import prefix
+from tests.api.conftest import on_sqlite
 from tests.plugins.conftest import Attach, MakeClient
+
+pytestmark = on_sqlite
 
 
 def _form(_: Any) -> Any:

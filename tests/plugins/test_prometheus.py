@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from app.factory import create_app
 from app.settings import SettingError
 from backends.metrics.limits import LabelLimit
+from tests.api.conftest import on_sqlite
 from tests.plugins.conftest import ClientMaker
 from tests.support.client import Answer, Client, basic, user_id
 from tests.support.databases import BASICAUTH
@@ -55,6 +56,7 @@ def client(client_with: ClientMaker) -> Client:
     return _filled(client_with(PROMETHEUS, kept=False))
 
 
+@on_sqlite
 class TestPage:
     """O-MON-16 to O-MON-18."""
 
@@ -182,6 +184,7 @@ _SCRAPES = {
 class TestSettings:
     """O-MON-17, P-PROM-1."""
 
+    @on_sqlite
     def test_the_capability_tells_prefix_and_what_is_disabled(self, client_with: ClientMaker) -> None:
         settings = {
             **PROMETHEUS,
@@ -201,12 +204,14 @@ class TestSettings:
         assert "remotesettings_request_duration_seconds_count" in names
         assert not {"remotesettings_request_size_count", "remotesettings_request_summary_total"} & names
 
+    @on_sqlite
     def test_labels_are_the_parts_of_urls_that_the_setting_names(self, client_with: ClientMaker) -> None:
         client = _filled(client_with({**PROMETHEUS, "kinto.metrics_matchdict_fields": "bucket_id"}, kept=False))
 
         labels = '{bucket_id="b",endpoint="record-object",method="put",status="201"}'
         assert _scraped(client)[f"kinto_request_summary_total{labels}"] == 1
 
+    @on_sqlite
     def test_buckets_and_created_samples_are_those_of_the_settings(self, client_with: ClientMaker) -> None:
         settings = {
             **PROMETHEUS,
@@ -227,6 +232,7 @@ class TestSettings:
         with pytest.raises(SettingError, match="prometheus_histogram_buckets"):
             create_app({**PROMETHEUS, "kinto.prometheus_histogram_buckets": buckets})
 
+    @on_sqlite
     def test_statsd_runs_beside_it(self, client_with: ClientMaker) -> None:
         """O-MON-14."""
         with statsd_server() as server:
@@ -236,6 +242,7 @@ class TestSettings:
             assert "kinto.view.hello.GET" in server.names()
         assert any('endpoint="hello"' in name for name in _scraped(client))
 
+    @on_sqlite
     def test_there_is_no_page_without_the_plugin(self, client_with: ClientMaker) -> None:
         client = client_with()
 
@@ -312,6 +319,7 @@ def _summary(url: str) -> float:
     )
 
 
+@on_sqlite
 class TestBound:
     """Label values live as long as the process: whoever asks cannot make them without bound."""
 

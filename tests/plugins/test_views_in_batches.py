@@ -22,6 +22,7 @@ from blueprints.exchanges import add_log_fields
 from blueprints.http import to_response
 from blueprints.replies import Reply
 from blueprints.urls import prefix
+from tests.api.conftest import on_sqlite
 from tests.plugins.conftest import Attach, ClientMaker, MakeClient
 from tests.support.client import Answer, Client, basic
 
@@ -277,6 +278,7 @@ def test_a_4xx_of_a_view_undoes_nothing(client_of: MakeClient) -> None:
     assert ids(client) == ["b", "c", "written"]
 
 
+@on_sqlite
 def test_a_view_has_nothing_of_the_batch_but_its_headers(client_of: MakeClient) -> None:
     def leave(_: Service) -> Response:
         before = getattr(g, "left", None)
@@ -347,6 +349,7 @@ BODIES: dict[str, tuple[Any, Any]] = {
 }
 
 
+@on_sqlite
 @pytest.mark.parametrize(("make", "body"), BODIES.values(), ids=BODIES.keys())
 def test_whatever_a_view_sends_the_batch_is_json(client_of: MakeClient, make: Any, body: Any) -> None:
     """C-BATCH-13: "" for what is no JSON."""
@@ -358,6 +361,7 @@ def test_whatever_a_view_sends_the_batch_is_json(client_of: MakeClient, make: An
     assert [entry["body"] for entry in answer.json["responses"][1:3]] == [body, ""]
 
 
+@on_sqlite
 def test_a_rule_with_a_slash_at_its_end_is_found(client_of: MakeClient) -> None:
     """C-URL-12: only a path without an endpoint is redirected."""
 
@@ -372,6 +376,7 @@ def test_a_rule_with_a_slash_at_its_end_is_found(client_of: MakeClient) -> None:
     assert redirected["status"] == client.get("/slash").status
 
 
+@on_sqlite
 def test_a_catch_all_of_a_plugin_does_not_open_private_urls(client_of: MakeClient) -> None:
     """docs/contract/DECISIONS.md."""
 
