@@ -83,14 +83,15 @@ def _details(answer: Answer) -> Any:
 
 
 def _ids(client: Client, form: str) -> Iterator[tuple[str, str, str]]:
-    """Yield names and ids, percent-encoded and decoded, to ask for in a form: all on SQLite, and a third on PostgreSQL.
+    """Yield names and ids, percent-encoded and decoded, to ask for in a form: half on SQLite, a sixth on PostgreSQL.
 
-    The answers do not depend on the database. Another third in each next form, so that each id meets both databases.
+    The answers do not depend on the database. Others in each next form, so that each id meets both databases and forms
+    of all kinds.
     """
     on_postgresql = client.app.extensions["kinto"].storage.reading.dialect.name == "postgresql"
     turn = FORMS.index(form)
     for number, (name, (sent, object_id)) in enumerate(IDS.items()):
-        if not on_postgresql or (number + turn) % 3 == 0:
+        if (number + turn) % (6 if on_postgresql else 2) == 0:
             yield name, sent, object_id
 
 

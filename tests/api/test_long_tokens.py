@@ -177,9 +177,10 @@ def test_a_stranger_is_forbidden_before_a_token_is_looked_at(client: Client) -> 
     assert client.as_(None).get(following).status == 401
 
 
-@each_values
-def test_pages_are_deleted_one_after_the_other(client: Client, values: list[Any], subtests: pytest.Subtests) -> None:
-    """C-OBJ-53, C-OBJ-54."""
+@pytest.mark.parametrize("name", ["equal texts", "texts at the cut", "texts beyond the basic plane", "all kinds"])
+def test_pages_are_deleted_one_after_the_other(client: Client, name: str, subtests: pytest.Subtests) -> None:
+    """C-OBJ-53, C-OBJ-54: by the tokens of reads, which `test_pages_are_the_list` has of all values."""
+    values = VALUES[name]
     for sort in SORTS:
         with subtests.test(sort):
             _fill(client, values)

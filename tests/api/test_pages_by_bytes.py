@@ -32,9 +32,17 @@ def alice(request: pytest.FixtureRequest) -> Client:
     bob = client.as_("bob").id
     client.put(B)
     client.put(C, {"indexes": INDEXES})
-    for number in range(NUMBER):
-        record = {"n": number, "title": "red fox", "tags": ["x"], "text": "é" * (SIZE // 2)}
-        client.put(f"{LIST}/r{number:02}", record, {"read": [bob]})
+    records = [{"n": number, "title": "red fox", "tags": ["x"], "text": "é" * (SIZE // 2)} for number in range(NUMBER)]
+    client.batch(
+        *(
+            {
+                "method": "PUT",
+                "path": f"{LIST}/r{number:02}",
+                "body": {"data": record, "permissions": {"read": [bob]}},
+            }
+            for number, record in enumerate(records)
+        )
+    )
     return client
 
 

@@ -179,7 +179,9 @@ ENTRANCES: Mapping[str, tuple[list[Member], str]] = {
 @pytest.mark.parametrize("lone", [True, False], ids=["one by one", "a batch"])
 def test_what_a_write_of_the_past_begins_and_ends_is_after_what_pollers_have_seen(client: Client, lone: bool) -> None:
     """C-PRE-6: the list's clock stays, and nobody who polls it may have passed what is granted or withdrawn."""
-    for name, (requests, where) in ENTRANCES.items():
+    for number, (name, (requests, where)) in enumerate(ENTRANCES.items()):
+        if not takes(client, number, lone=lone):
+            continue
         client.app.extensions["kinto"].flush()
         client.batch(*({"method": "PUT", "path": path} for path in (B, C, R)))
         send(

@@ -20,7 +20,7 @@ C = f"{B}/collections/c"
 RECORDS = f"{C}/records"
 R = f"{RECORDS}/r"
 
-HELD = (2**53, 9999999999999999, 253402300800000, 2**63 - 2, 2**63 - 1, -5, -(10**15))
+HELD = (2**53, 253402300800000, 2**63 - 2, 2**63 - 1, -5, -(10**15))
 """Timestamps that earlier versions, or Kinto, may have stored."""
 
 ROWS: Mapping[Any, Mapping[str, Any]] = {
