@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import signal
 import subprocess
 import sys
@@ -24,7 +23,7 @@ from backends.storage.transfer.digests import normal_json
 from backends.storage.transfer.mark import is_marked
 from scripts.command import READONLY
 from tests.support.client import Client
-from tests.support.databases import DATABASES, assemble_app
+from tests.support.databases import assemble_app
 from tests.support.services import ROOT, as_environment
 from tests.support.twins import (
     RECORDS,
@@ -39,7 +38,8 @@ from tests.support.twins import (
 )
 from tests.support.unchecked import own_database
 
-DIRECTIONS = [*itertools.product(DATABASES, DATABASES)]
+DIRECTIONS = [("sqlite", "postgresql"), ("postgresql", "sqlite")]
+"""Each database is read, and written, in one of them."""
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_a_copy_has_all_rows_and_answers_the_same(sources: Mapping[str, Source],
     with closing(app.extensions["kinto"]):
         assert rows_of(app) == rows_of(source.app)
         assert all(rows_of(app).values())
-        if (origin, target[:10]) == ("sqlite", "postgresql"):
+        if origin == "sqlite":
             assert_same(source.told, answers(Client(app)))
     assert_sound(target)
     assert "Both storages have the same rows in all lists." in lines
@@ -104,7 +104,7 @@ def copy_and_die(source: str, target: str, commits: int) -> None:
     assert ended.returncode == -signal.SIGKILL, ended.stderr
 
 
-@pytest.mark.parametrize(("origin", "target"), DIRECTIONS[1:3], indirect=["target"])
+@pytest.mark.parametrize(("origin", "target"), DIRECTIONS, indirect=["target"])
 def test_a_copy_that_was_killed_continues_and_no_server_starts_before(
     sources: Mapping[str, Source], origin: str, target: str
 ) -> None:
@@ -131,7 +131,7 @@ def _copy_of(source: Source, target: Flask) -> Copy:
     return Copy(of_source.storage, of_target.storage, of_source.tables)
 
 
-@pytest.mark.parametrize(("origin", "target"), DIRECTIONS[1:3], indirect=["target"])
+@pytest.mark.parametrize(("origin", "target"), DIRECTIONS, indirect=["target"])
 def test_what_differs_after_copying_is_named_and_the_target_stays_marked(
     sources: Mapping[str, Source], origin: str, target: str
 ) -> None:

@@ -32,7 +32,7 @@ from backends.storage.transfer.entries import Export
 from backends.storage.transfer.importing import Import
 from scripts.command import READONLY
 from tests.support.client import Client, basic
-from tests.support.databases import DATABASES, assemble_app, make_app
+from tests.support.databases import assemble_app, make_app
 from tests.support.histories import FIRST, Chunk, Run, ask_one_by_one, histories
 from tests.support.services import ROOT, as_environment
 from tests.support.tables import faults, read_tables
@@ -52,8 +52,11 @@ from tests.support.twins import (
 )
 from tests.support.unchecked import own_database
 
-DIRECTIONS = [*itertools.product(DATABASES, DATABASES)]
-ENDINGS = ("", ".gz", ".zst", ".jsonl")
+DIRECTIONS = [("sqlite", "postgresql"), ("postgresql", "sqlite")]
+"""Each database is read, and written, in one of them: a dump does not know from which it is."""
+
+ENDINGS = {"sqlite": (".gz", ""), "postgresql": (".zst", ".jsonl")}
+"""By the database that is dumped, the names' endings of its dump and of that of its copy."""
 
 
 @pytest.fixture(scope="module")
@@ -127,21 +130,20 @@ def test_a_loaded_dump_answers_every_request_the_same(
     sources: Mapping[str, Source], origin: str, target: str, tmp_path: Path
 ) -> None:
     source = sources[origin]
-    file = tmp_path / f"dump{ENDINGS[DIRECTIONS.index((origin, target.partition(':')[0]))]}"
+    file, again = (tmp_path / f"{number}{ending}" for number, ending in enumerate(ENDINGS[origin]))
     dump(source.url, file, "--with-secrets")
 
     lines = load(target, file)
 
-    dump(target, tmp_path / "again", "--with-secrets")
-    assert lines_of(tmp_path / "again") == lines_of(file)
+    dump(target, again, "--with-secrets")
+    assert lines_of(again) == lines_of(file)
     warnings = [line for line in lines.splitlines() if line.startswith("WARN")]
     assert [line for line in warnings if "HTTPS is not enabled" not in line and "setting kinto.test_" not in line] == []
     with served(target) as service:
         assert _numbers(service.app, "") == _numbers(source.app, "")
         assert _rows_of_dump(service.app) == _rows_of_dump(source.app)
-        if not target.startswith(origin):
-            assert_same(source.told, answers(Client(service.app)))
-            assert kinto("check", kinto_storage_url=target)[0] == 0
+        assert_same(source.told, answers(Client(service.app)))
+    assert kinto("check", kinto_storage_url=target)[0] == 0
     assert_sound(target)
     code, lines = kinto("load", str(file), kinto_storage_url=target)
     assert (code, "Nothing was loaded: The storage holds data" in lines) == (1, True)
@@ -173,7 +175,7 @@ def _numbers(app: Flask, bucket: str) -> list[Any]:
     return [(uri.removeprefix(bucket), *numbers) for uri, *numbers in rows if any(numbers)]
 
 
-@pytest.mark.parametrize(("origin", "target"), DIRECTIONS[:3], indirect=["target"])
+@pytest.mark.parametrize(("origin", "target"), DIRECTIONS, indirect=["target"])
 def test_one_bucket_is_loaded_under_another_name(
     sources: Mapping[str, Source], origin: str, target: str, tmp_path: Path
 ) -> None:
