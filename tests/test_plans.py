@@ -54,8 +54,8 @@ B = "/buckets/b"
 C = f"{B}/collections/c"
 LIST = f"{C}/records"
 GROUP = f"{B}/groups/g"
-OBJECTS = 20_000
-TOMBSTONES = 10_000
+OBJECTS = 12_000
+TOMBSTONES = 6_000
 EARLY = 1_100
 """How many of the oldest objects are shared with one reader: more than `gates.FEW`."""
 MOST_ROWS = 2_600
@@ -64,7 +64,7 @@ PAGES_OF_A_LOOKUP = 8
 PAGES_OF_AN_OBJECT = 64
 PAGES_OF_A_ROW = 2
 MOST_INSTRUCTIONS = 60_000
-"""Reading all rows of the list, of its grants or of its tombstones would take ten times as many, of either."""
+"""Reading all rows of the list, of its grants or of its tombstones would take five times as many, of either."""
 
 OTHER_INDEX = "grants_in_order"
 """The index of `GET /permissions`. With it a lookup of one object passes over all grants of a reader, uncounted."""
