@@ -34,7 +34,7 @@ _COMMANDS: Final = {
     "start": "Serve the application.",
     "version": "Print the version.",
 }
-_CONTEXT: Final = {"help_option_names": ["-h", "--help"]}
+COMMON_CONTEXT: Final = {"help_option_names": ["-h", "--help"]}
 _PLUGIN_COMMANDS: Final = "scripts.plugin_commands"
 _INI: Final = "ini"
 _LEVEL: Final = "level"
@@ -70,7 +70,7 @@ def _remember(context: click.Context, parameter: click.Parameter, value: Any) ->
     return value
 
 
-def _common() -> list[click.Parameter]:
+def common_options() -> list[click.Parameter]:
     """Return the options of every command."""
     return [
         _option("--ini", metavar="FILE", is_eager=True, help="Ini file with the settings."),
@@ -87,8 +87,8 @@ class Command(click.Command):
     """A command with the common options; while it runs, log lines are written to standard error."""
 
     def __init__(self, name: str, **attributes: Any) -> None:
-        super().__init__(name, context_settings=_CONTEXT, **attributes)
-        self.params.extend(_common())
+        super().__init__(name, context_settings=COMMON_CONTEXT, **attributes)
+        self.params.extend(common_options())
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
@@ -100,7 +100,7 @@ class _Kinto(click.Group):
     """The commands by name; the module of a command is loaded when the command is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*_COMMANDS, *_commands_of_plugins(ctx)]
+        return [*_COMMANDS, *_listed_commands_of_plugins(ctx)]
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -117,34 +117,46 @@ class _Kinto(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        of_plugins = {name: command.get_short_help_str() for name, command in _commands_of_plugins(ctx).items()}
+        of_plugins = {name: command.get_short_help_str() for name, command in _listed_commands_of_plugins(ctx).items()}
         with formatter.section("Commands"):
             formatter.write_dl(list((_COMMANDS | of_plugins).items()))
 
 
 def _commands_of_plugins(context: click.Context) -> Mapping[str, click.Command]:
-    """Return the commands of the plugins that the settings include; none if the settings cannot be loaded."""
+    """Return the commands of the plugins that the settings include; none if the settings cannot be loaded.
+
+    Raises SettingError for a plugin that cannot be loaded.
+    """
     try:
         settings = load(ini=ini(context))
-        # It imports the application, which commands without plugins need not wait for.
-        return importlib.import_module(_PLUGIN_COMMANDS).find_commands(settings) if settings.includes else {}
     except SettingError:
+        return {}
+    # It imports the application, which commands without plugins need not wait for.
+    return importlib.import_module(_PLUGIN_COMMANDS).find_commands(settings, _COMMANDS) if settings.includes else {}
+
+
+def _listed_commands_of_plugins(context: click.Context) -> Mapping[str, click.Command]:
+    """Return the commands of plugins for the help, none if a plugin cannot be loaded: then the error is printed."""
+    try:
+        return _commands_of_plugins(context)
+    except SettingError as error:
+        click.echo(str(error), err=True)
         return {}
 
 
 _common_options: Final = click.Command(
     "kinto",
-    params=_common(),
+    params=common_options(),
     add_help_option=False,
     context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "allow_interspersed_args": True},
 )
 
 kinto: Final = _Kinto(
     "kinto",
-    params=_common(),
+    params=common_options(),
     help="Run and maintain a Kinto server.",
     no_args_is_help=False,
-    context_settings=_CONTEXT,
+    context_settings=COMMON_CONTEXT,
 )
 click.version_option(VERSION, message=f"%(version)s (Kinto {KINTO_VERSION})")(kinto)
 

@@ -2,36 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from copy import copy
 from typing import Any
 
 import click
 
 from app.factory import create_service, load_plugin
-from app.settings import Settings
-from scripts.command import Command, level, log_lines, settings_of
+from app.settings import SettingError, Settings
+from scripts.command import COMMON_CONTEXT, common_options, level, log_lines, settings_of
 
 
-class PluginCommand(Command):
-    """A command of a plugin with the common options; its `obj` is the service."""
+def find_commands(settings: Settings, own_names: Collection[str]) -> dict[str, click.Command]:
+    """Return the commands of the plugins that *settings* include.
 
-    def __init__(self, name: str, command: click.Command) -> None:
-        super().__init__(name, params=[*command.params], callback=command.callback, help=command.help)
+    Raises SettingError, also for a name that another plugin has, or that is one of *own_names*.
+    """
+    commands: dict[str, click.Command] = {}
+    for plugin in settings.includes:
+        for name, command in getattr(load_plugin(plugin), "commands", {}).items():
+            if name in own_names or name in commands:
+                raise SettingError("includes", f"the command {name!r} of the plugin {plugin!r} exists already.")
+            if not isinstance(command, click.Command):
+                raise SettingError("includes", f"the command {name!r} of the plugin {plugin!r} is none of click.")
+            commands[name] = _with_service(name, command)
+    return commands
 
-    def invoke(self, ctx: click.Context) -> Any:
+
+def _with_service(name: str, command: click.Command) -> click.Command:
+    """Return a command, or a group of commands, with the common options and the service as its `obj`."""
+
+    def invoke(context: click.Context) -> Any:
         """Run the command on a service, without the URLs of an application."""
-        with log_lines(level(ctx)):
-            ctx.obj = create_service(settings_of(ctx))
+        with log_lines(level(context)):
+            context.obj = create_service(settings_of(context))
             try:
-                return click.Command.invoke(self, ctx)
+                return command.invoke(context)
             finally:
-                ctx.obj.close()
+                context.obj.close()
 
-
-def find_commands(settings: Settings) -> dict[str, click.Command]:
-    """Return the commands of the plugins that *settings* include. Raises SettingError."""
-    modules = [load_plugin(name) for name in settings.includes]
-    return {
-        name: PluginCommand(name, command)
-        for module in modules
-        for name, command in getattr(module, "commands", {}).items()
-    }
+    wrapper = copy(command)
+    wrapper.name, wrapper.params = name, [*command.params, *common_options()]
+    wrapper.context_settings = {**COMMON_CONTEXT, **command.context_settings}
+    vars(wrapper)["invoke"] = invoke
+    return wrapper
