@@ -36,6 +36,7 @@ from app.operation import Body as Body
 from app.operation import Effect as Effect
 from app.operation import Operation as Operation
 from app.operation import Outcome as Outcome
+from app.parsing.ids import NameGenerator as NameGenerator
 from app.service import LoadStep as LoadStep
 from app.service import Service as Service
 from app.settings import PolicySettings as PolicySettings

@@ -185,6 +185,27 @@ def test_migrate_runs_the_steps_of_plugins(empty_postgresql_url: str, tmp_path: 
     engine.dispose()
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param("", "0002_more.py", id="no revision"),
+        pytest.param("revision, down_revision = '2', '0001'\n", "0002_more.py of likes", id="another revision"),
+        pytest.param("revision, down_revision = '0002', None\n", "of likes is not the next step", id="no chain"),
+        pytest.param("revision, down_revision = '0002', '0001'\n", "it needs upgrade()", id="no upgrade"),
+        pytest.param("revision =", "invalid syntax", id="no Python"),
+    ],
+)
+def test_a_file_that_is_no_step_is_named(tmp_path: Path, text: str, message: str) -> None:
+    """Nothing is migrated: a later version would take the tables for complete."""
+    url = f"sqlite:///{tmp_path}/kinto.sqlite"
+    (tmp_path / "kinto_likes" / "versions" / "0002_more.py").write_text(text)
+
+    code, _, err = kinto("--ini", ini_of(url, tmp_path), "migrate")
+
+    assert (code, message in err, str(tmp_path) in err) == (1, True, True), err
+    assert "likes" not in inspect(create_engine(url)).get_table_names()
+
+
 def test_a_plugin_adds_a_command(tmp_path: Path) -> None:
     """P-API-6: the ini file may follow its name, and the help of `kinto` lists it."""
     ini = ini_of(f"sqlite:///{tmp_path}/kinto.sqlite", tmp_path)

@@ -37,7 +37,7 @@ NAMES = {
         "Reader",
         "RequestPolicy",
     ),
-    *("Data", "Filter", "Kind", "KindHooks", "Page", "Route", "rename"),
+    *("Data", "Filter", "Kind", "KindHooks", "NameGenerator", "Page", "Route", "rename"),
     *("Body", "Effect", "Operation", "Outcome", "list_objects", "perform", "with_locked_bucket"),
     *("dumps", "embedded_document", "public_document"),
     *("BackendError", "Json", "PluginTables", "Selection", "Snapshot", "Stored", "Transaction"),

@@ -14,10 +14,11 @@ from typing import Any, Final
 
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext, RevisionStep
-from alembic.script import ScriptDirectory
+from alembic.script import Script, ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, func, select
 
-from backends.storage.migrations import CORE, Schema, installed_version
+from backends.storage.migrations import CORE, Schema, SchemaError, installed_version
 from backends.storage.migrations.narration import MigrationPlan, Narration, Step
 from backends.storage.migrations.preconditions import check
 
@@ -78,7 +79,7 @@ class _Steps:
             "transactional_ddl": True,
             "fn": self.after_heads,
         }
-        self._scripts = tuple(reversed(list(directory.walk_revisions())))
+        self._scripts = _load_scripts(directory, schema)
         self._map = directory.revision_map
         self.all = tuple(Step(script.revision, Path(script.path)) for script in self._scripts)
 
@@ -87,6 +88,26 @@ class _Steps:
         position = next((at for at, step in enumerate(self.all, 1) if step.version in heads), 0)
         missing = [RevisionStep(self._map, script, is_upgrade=True) for script in self._scripts[position:]]
         return missing if context.as_sql else missing[:1]
+
+
+def _load_scripts(directory: ScriptDirectory, schema: Schema) -> tuple[Script, ...]:
+    """Return the files of a folder as one chain. Raises SchemaError for a file that is no step, or not the next one."""
+    try:
+        scripts = tuple(reversed(list(directory.walk_revisions())))
+    except (CommandError, AttributeError, KeyError, SyntaxError, ImportError, UserWarning) as error:
+        raise SchemaError(
+            f"The folder {schema.versions} of {schema.names[0]} has a file that is no step: {error}"
+        ) from error
+    previous = None
+    for script in scripts:
+        is_next = (script.revision, script.down_revision) == (Path(script.path).stem.partition("_")[0], previous)
+        if not is_next or not hasattr(script.module, "upgrade"):
+            raise SchemaError(
+                f"The file {script.path} of {schema.names[0]} is not the next step: it needs upgrade(), "
+                f"down_revision {previous!r}, and the revision that its name begins with."
+            )
+        previous = script.revision
+    return scripts
 
 
 def _plan(connection: Connection, steps: _Steps, narration: Narration) -> MigrationPlan:
