@@ -142,6 +142,17 @@ def client(postgresql_url: str) -> Iterator[Client]:
 
 
 @pytest.fixture
+def recorded(postgresql_url: str) -> Iterator[Client]:
+    """Alice's client of a service with a history, which has a collection."""
+    app = make_app(postgresql_url, {**BASICAUTH, "kinto.includes": "kinto.plugins.history"})
+    client = Client(app)
+    client.put(B)
+    client.put(f"{COLLECTIONS}/c")
+    yield client
+    app.extensions["kinto"].close()
+
+
+@pytest.fixture
 def others(client: Client, postgresql_url: str) -> Iterator[Others]:
     """Those who write beside alice."""
     others = Others(client, postgresql_url)
@@ -399,3 +410,20 @@ def test_a_request_is_tried_again_when_the_database_ends_it_for_a_deadlock(clien
     commit()
 
     assert [entry["status"] for entry in batch.answer().json["responses"]] == [201, 200]
+
+
+def test_a_change_is_recorded_after_those_that_others_recorded_meanwhile(recorded: Client, postgresql_url: str) -> None:
+    """Each write waits for the clock of the history in its last message; both are recorded, once."""
+    others = Others(recorded, postgresql_url)
+    writer, commit = others.begin(f"{B}/history")
+    puts = [Asked(lambda: recorded.put(R)), Asked(lambda: recorded.put(f"{GROUPS}/g", {"members": []}))]
+    for put in puts:
+        others.settle(put)
+    writer.write([], [Move(f"{B}/history", FAR)])
+    commit()
+
+    assert [put.answer().status for put in puts] == [201, 201]
+    entries = recorded.get(f"{B}/history?_sort=last_modified&_since={FAR}").data
+    assert {entry["uri"] for entry in entries} == {R, f"{GROUPS}/g"}
+    assert [entry["last_modified"] for entry in entries] == [FAR + 1, FAR + 2]
+    others.close()

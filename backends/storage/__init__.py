@@ -164,7 +164,8 @@ class Transaction(Protocol):
     ) -> bool:
         """Move the clocks, then write objects and grants, each as one statement.
 
-        *appends* are objects of derived lists, which are locked by the move, and get timestamps in this order.
+        *appends* are objects of derived lists, which are locked by the move, and get timestamps in this order. If the
+        bucket was read before, the COMMIT raises Unlocked where another transaction has appended to one meanwhile.
         *declared* are the indexes of lists from then on. Returns whether one of them is left to the index builder,
         since its list is large. Raises NotUnique for an object with the values of another one
         in a unique index; Unlocked for a list that is neither locked nor started, and for a list that is to start

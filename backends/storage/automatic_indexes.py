@@ -29,7 +29,7 @@ class AutomaticIndexes(Maintenance):
         """Create an index of a list, to be built, if the list is still large and has room for it."""
         uri = list_of(name)
         with self._transaction() as writer:
-            clock = writer.lock((name,), (uri,) if writer.is_derived(name) else ()).get(name)
+            clock = writer.lock((name,), (uri,) if name in writer.derived else ()).get(name)
             parent = writer.read(Selection(bucket_of(name), targets=(uri,))).objects.get(uri)
             # The clock stays, with its count, when the parent of the list is deleted.
             if clock is None or parent is None or parent.deleted:

@@ -12,11 +12,16 @@ class Conflict(BackendError):
 
 
 class Unlocked(Conflict):
-    """The transaction would write or empty *lists* that it neither locked nor started: another try locks them first."""
+    """The transaction would write or empty *lists* that it neither locked nor started: another try locks them first.
 
-    def __init__(self, lists: Iterable[str]) -> None:
+    *contended* are derived lists to one of which another transaction may have appended since their clocks were read.
+    The storage remembers them, so that another try locks them when it appends.
+    """
+
+    def __init__(self, lists: Iterable[str], contended: Iterable[str] = ()) -> None:
         self.lists = frozenset(lists)
-        super().__init__(f"Not locked: {', '.join(sorted(self.lists))}")
+        self.contended = frozenset(contended)
+        super().__init__(f"Not locked: {', '.join(sorted(self.lists | self.contended))}")
 
 
 class Disconnected(Conflict):

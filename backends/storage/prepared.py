@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final, NamedTuple
 
 from psycopg2 import IntegrityError as ViolatedConstraint
@@ -77,6 +78,7 @@ class PostgresqlSession(Session):
         self._is_open = False
         self._waiting: list[_Waiting] = []
         self._lock_timeout: float = engine.get_execution_options()[LIMIT]
+        self._lock_wait: AbstractContextManager[float] | None = None
 
     def begin(self) -> None:
         """Begin with the first message. The level is that of the lock order, whatever the server's default is."""
@@ -90,8 +92,17 @@ class PostgresqlSession(Session):
         if seconds != self._lock_timeout:
             if self._waiting:
                 self._send()
+            self._set_lock_timeout(seconds)
+
+    def _set_lock_timeout(self, seconds: float) -> None:
+        """Set the timeout at the start of the next message, if it is another one."""
+        if seconds != self._lock_timeout:
             self._opening += set_lock_timeout(seconds)
             self._lock_timeout = seconds
+
+    def expect_lock_wait(self, wait: AbstractContextManager[float]) -> None:
+        """Send the next message in a block of *wait*."""
+        self._lock_wait = wait
 
     def later(self, sql: Sql, values: Parameters) -> None:
         """Keep a statement for the next message."""
@@ -138,11 +149,18 @@ class PostgresqlSession(Session):
             text, bound = statement.sql.execute(statement.values) if is_prepared else statement.content
             texts.append(text)
             arguments += bound
-        rows = self._execute_first("; ".join([*texts, ending] if ending else texts), arguments)
+        with self._take_lock_wait() as seconds:
+            self._set_lock_timeout(seconds)
+            rows = self._execute_first("; ".join([*texts, ending] if ending else texts), arguments)
         for statement in waiting:
             if statement.notice is not None:
                 self.notify_after(statement.notice)
         return rows
+
+    def _take_lock_wait(self) -> AbstractContextManager[float]:
+        """Return the block in which the next message is sent; it yields the lock timeout in seconds."""
+        wait, self._lock_wait = self._lock_wait, None
+        return wait or nullcontext(self._lock_timeout)
 
     def _execute_first(self, text: str, arguments: Sequence[Any] = ()) -> Sequence[Row]:
         """Execute the text, after the BEGIN if that was not sent yet."""
@@ -184,7 +202,7 @@ class PostgresqlSession(Session):
         if code in _LOST and self._preparing.enabled:
             self._preparing.enabled = False
             log.warning("A pooler shares sessions of PostgreSQL, so statements are not prepared: set storage_prepare.")
-        if code == errorcodes.NOT_NULL_VIOLATION and self.starting:
+        if code == errorcodes.NOT_NULL_VIOLATION and self.may_be_refused:
             return Unlocked
         if isinstance(error, ViolatedConstraint):
             return IntegrityError

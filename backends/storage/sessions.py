@@ -19,6 +19,7 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from types import SimpleNamespace
 from typing import Any, Final, NamedTuple
 
@@ -45,15 +46,17 @@ class Notice(NamedTuple):
 
 
 class Session(ABC):
-    """A session on one connection; `starting` are the lists that this transaction starts (see `Unlocked`).
+    """A session on one connection.
 
-    `has_executed` is whether it has executed a statement of a plugin.
+    `starting` are the lists that this transaction starts, `compared` those whose clock it moves if that is still as it
+    was read (see `Unlocked`). `has_executed` is whether it has executed a statement of a plugin.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self.dialect: Dialect = engine.dialect
         self.starting: set[str] = set()
+        self.compared: set[str] = set()
         self.has_executed = False
         self._events = engine.dispatch
         self._logger = engine.logger
@@ -100,6 +103,10 @@ class Session(ABC):
     def limit_lock_waits(self, seconds: float) -> None:
         """Limit the time that the statements after those that wait may wait for a lock."""
 
+    @abstractmethod
+    def expect_lock_wait(self, wait: AbstractContextManager[float]) -> None:
+        """Have the next message sent in a block of *wait*, which yields the limit of its waits for locks in seconds."""
+
     def end(self) -> None:
         """Roll back what was not committed, or close the connection where that is not possible."""
         try:
@@ -124,6 +131,11 @@ class Session(ABC):
         if self._core is None:
             self._core = Connection(self._engine, self._driver)
         return self._core
+
+    @property
+    def may_be_refused(self) -> bool:
+        """Return whether a clock without a timestamp means that another transaction has moved it."""
+        return bool(self.starting or self.compared)
 
     @property
     def is_observed(self) -> bool:
@@ -173,15 +185,15 @@ class Session(ABC):
             return Disconnected(message, error)
         kind = self.classify(error)
         if kind is Unlocked:
-            return Unlocked(self.starting)
+            return Unlocked(self.starting, self.compared)
         return kind(message, error)
 
     @abstractmethod
     def classify(self, error: Any) -> type[BackendError]:
         """Return Busy, Conflict or IntegrityError for an error of the driver, else BackendError.
 
-        Return Unlocked where the database refuses a clock without a timestamp: a list that this transaction starts has
-        been started by another one (`backends.storage.write_statements`).
+        Return Unlocked where the database refuses a clock without a timestamp: another transaction has started a list
+        that this one starts, or moved a clock that this one has compared (`backends.storage.write_statements`).
         """
 
 

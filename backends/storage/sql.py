@@ -26,6 +26,7 @@ from backends.storage import (
     Row,
     Selection,
     Snapshot,
+    Unlocked,
     Values,
     bucket_of,
 )
@@ -34,6 +35,7 @@ from backends.storage.automatic_indexes import AutomaticIndexes
 from backends.storage.checks.checking import run_checks
 from backends.storage.checks.run import CheckRun
 from backends.storage.counting import count_by_lists
+from backends.storage.derived import ContendedLists, DerivedLists
 from backends.storage.dialect import Dialect
 from backends.storage.index_builder import IndexBuilder
 from backends.storage.migrations import CORE, SchemaError, load_with_alembic, migrate, schema_of
@@ -129,6 +131,7 @@ class SqlStorage:
         self._purge = Purge(dialect, self._read_session, self.transaction)
         self._turn = turn or nullcontext
         self.waits = Waits(writing.get_execution_options().get(LIMIT, Pool().lock_timeout_seconds))
+        self._contended = ContendedLists()
         self._open_session: ContextVar[Session | None] = ContextVar("open_session", default=None)
 
     def read(self, selection: Selection) -> Snapshot:
@@ -196,13 +199,18 @@ class SqlStorage:
     @contextmanager
     def transaction(self, derived: Collection[tuple[str, str]] = ()) -> Iterator[Writer]:
         """Open a writing transaction."""
+        lists = DerivedLists(derived, self._contended)
         with self._write_session() as session:
             token = self._open_session.set(session)
             try:
-                yield Writer(session, self._reads, self._write_statements, self.waits, derived)
-            finally:
-                self._open_session.reset(token)
-            session.commit()
+                try:
+                    yield Writer(session, self._reads, self._write_statements, self.waits, lists)
+                finally:
+                    self._open_session.reset(token)
+                session.commit()
+            except Unlocked as error:
+                self._contended.add(error.contended)
+                raise
 
     def read_accessible(self, selection: AccessSelection) -> Snapshot:
         """Read a page of `GET /permissions`."""

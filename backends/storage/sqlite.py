@@ -8,7 +8,7 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Any, Final
 
@@ -136,6 +136,9 @@ class SqliteSession(Session):
     def limit_lock_waits(self, seconds: float) -> None:
         """Do nothing: the transaction has the only lock."""
 
+    def expect_lock_wait(self, wait: AbstractContextManager[float]) -> None:
+        """Do nothing: the transaction has the only lock."""
+
     def commit(self) -> None:
         """Commit, unless the transaction was rolled back."""
         self.notify_commit()
@@ -150,7 +153,7 @@ class SqliteSession(Session):
 
     def classify(self, error: Any) -> type[BackendError]:
         """Classify an error by its name."""
-        if error.sqlite_errorname == "SQLITE_CONSTRAINT_NOTNULL" and self.starting:
+        if error.sqlite_errorname == "SQLITE_CONSTRAINT_NOTNULL" and self.may_be_refused:
             return Unlocked
         if isinstance(error, sqlite3.IntegrityError):
             return IntegrityError

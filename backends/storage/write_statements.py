@@ -53,11 +53,8 @@ class WriteStatements:
         self.dialect = dialect
         self.lock_clocks = Statement(_build_lock(dialect))
         self.timestamp_conflicts = Statement(_build_timestamp_conflicts(dialect))
-        move = _build_move(dialect)
-        self.move_clocks = Inserts(move, _CLOCK_COLUMNS)
-        self.move_derived_clocks = Inserts(
-            move.returning(clocks.c.list, clocks.c.last_modified, clocks.c.count), _CLOCK_COLUMNS
-        )
+        self.move_clocks = Inserts(_build_move(dialect, compares=True), _CLOCK_COLUMNS)
+        self.lock_and_move_clocks = Inserts(_build_move(dialect, compares=False), _CLOCK_COLUMNS)
         self.start_clocks = Inserts(dialect.insert(clocks).on_conflict_do_nothing(), _CLOCK_COLUMNS)
         self.put_documents: Mapping[Sequence[str], Inserts] = {
             columns: _build_documents(dialect, ("last_modified", "deleted", "data", *columns))
@@ -96,32 +93,40 @@ def _build_timestamp_conflicts(dialect: Dialect) -> Select[Any]:
     return dialect.look_up(in_bucket, requested, *same)
 
 
-def _build_move(dialect: Dialect) -> Any:
+def _build_move(dialect: Dialect, *, compares: bool) -> Any:
     """Return the upsert that moves clocks forward. The floor of its row tells what happens to a list:
 
     - 0: the list is locked, and its clock becomes that of the row.
     - the timestamp of the row: the list starts. If its clock has passed that timestamp meanwhile, another transaction
       has started it: the timestamp becomes NULL, which the column refuses. So the statement can be sent with the
       COMMIT.
-    - below the timestamp of the row: the list is derived, and locked from here on. Its clock goes on by as many ms as
-      it gets objects, at least to the timestamp of the row. A list without a clock starts at the floor.
+    - below the timestamp of the row: the list is derived, and locked from here on. A list without a clock starts at the
+      floor.
+
+    One that *compares* moves the clock of a derived list to the timestamp of the row if it is still at the floor; else
+    another transaction has moved it, and the timestamp becomes NULL too. One that does not moves it by as many ms as
+    the list gets objects, at least to the timestamp of the row, and returns what the clocks have become.
     """
     statement = dialect.insert(clocks)
     new, starts = statement.excluded, statement.excluded.floor == statement.excluded.last_modified
     derived = and_(new.floor > _ZERO, new.floor < new.last_modified)
     # A clock at the end of the range has no next value: the list starts at the same timestamp.
     passed = and_(starts, clocks.c.last_modified >= new.last_modified, clocks.c.last_modified < _LAST)
+    others = and_(derived, clocks.c.last_modified != new.floor)
     # Never below 0: objects can be deleted although a count is wrong (`kinto check` reports that).
     count = dialect.greatest(clocks.c.count + new.count, _ZERO)
     moved = {
-        "last_modified": case(
+        "last_modified": case((not_(or_(passed, others)), new.last_modified))
+        if compares
+        else case(
             (derived, dialect.greatest(new.last_modified, clocks.c.last_modified + new.count)),
             (not_(passed), new.last_modified),
         ),
         "floor": case((starts, new.last_modified), else_=clocks.c.floor),
         "count": case((starts, new.count), else_=count),
     }
-    return statement.on_conflict_do_update(index_elements=[clocks.c.bucket, clocks.c.list], set_=moved)
+    upsert = statement.on_conflict_do_update(index_elements=[clocks.c.bucket, clocks.c.list], set_=moved)
+    return upsert if compares else upsert.returning(clocks.c.list, clocks.c.last_modified, clocks.c.count)
 
 
 def _build_documents(dialect: Dialect, columns: Sequence[str]) -> Inserts:

@@ -8,10 +8,13 @@ Theory of operation, on the rules of docs/architecture.md ("What a transaction r
   bucket empties it before it locks the list that all buckets share, and two transactions that lock at their start never
   wait for each other in a circle. One circle is left: the lists that a DELETE of all buckets empties are known only
   under the lock of their list. PostgreSQL then ends one of the two transactions as a deadlock.
-- **Derived lists** get an object for each change of other lists of their bucket (a history). Nothing locks them before:
-  the upsert that moves the clocks moves theirs too, in its last rows, and returns the timestamps that it gave out. So
-  writers of different lists of a bucket wait for each other from there to the COMMIT only. A list below a cascade root
-  may be derived: its rows are deleted before it is locked too, and once more afterwards.
+- **Derived lists** get an object for each change of other lists of their bucket (a history). Nothing locks them before
+  the upsert that moves the clocks, which moves theirs in its last rows. So writers of different lists of a bucket wait
+  for each other from there to the COMMIT only. The read has their clocks, not locked, and the upsert moves one only if
+  it is still as it was read: all writes are one message with the COMMIT. If another transaction was faster: Unlocked,
+  and for the next seconds (`backends.storage.derived`) the upsert is a message of its own, which returns the
+  timestamps that it gave out. A list below a cascade root may be derived: its rows are deleted before it is locked too,
+  and once more afterwards.
 - **Visibility.** The level is READ COMMITTED: a statement sees the rows that were committed before it began, and the
   transaction's own. A `lock` that waited returns the newest values of the rows that existed when it began; a list that
   was created meanwhile is missing. `read` is a later statement and sees it. On SQLite a transaction begins with the
@@ -82,7 +85,6 @@ from backends.storage import (
     Unlocked,
     UserHoldings,
     Values,
-    at_top,
     bucket_of,
     is_inside,
     list_of,
@@ -90,6 +92,7 @@ from backends.storage import (
     write_buckets,
 )
 from backends.storage.compiled import compile_sql
+from backends.storage.derived import DerivedLists
 from backends.storage.index_writes import IndexWrites
 from backends.storage.intervals import GRANT, MEMBERSHIP, OBJECT
 from backends.storage.reads import Reads
@@ -110,6 +113,11 @@ _IN_BUCKET, _AT_TOP, _DERIVED = range(3)
 
 _Place = tuple[int, str]
 
+_ClockRow = tuple[str, str, int, int, int]
+"""A row of the upsert of clocks (`backends.storage.write_statements`): bucket, list, last_modified, floor, count."""
+
+_NO_CLOCK: Final = Clock(0, 0)
+
 _MAX_ROOTS: Final = 200
 """The greatest number of objects in one statement on the rows below them: SQLite limits the depth of an expression."""
 
@@ -123,9 +131,9 @@ class Writer:
         reads: Reads,
         statements: WriteStatements,
         waits: Waits,
-        derived: Collection[tuple[str, str]] = (),
+        derived: DerivedLists,
     ) -> None:
-        self._derived = derived
+        self.derived = derived
         self._session = session
         self._dialect = statements.dialect
         self._reads = reads
@@ -136,6 +144,7 @@ class Writer:
         self._lists_to_lock: list[str] = []
         self._cascade_roots: set[str] = set()
         self._derived_below: set[str] = set()
+        self._unlocked_clocks: dict[str, Clock] = {}
         self._counts: dict[str, int] = {}
 
     def lock(
@@ -167,12 +176,7 @@ class Writer:
         bucket = bucket_of(name)
         if bucket == name:
             return _AT_TOP, bucket
-        return (_DERIVED if self.is_derived(name) else _IN_BUCKET), bucket
-
-    def is_derived(self, name: str) -> bool:
-        """Return whether a list is derived."""
-        segments = name.split("/")
-        return len(segments) == 4 and (segments[1], segments[3]) in self._derived
+        return (_DERIVED if name in self.derived else _IN_BUCKET), bucket
 
     def _lock_bucket(self, bucket: str, lists: list[str], roots: list[str]) -> dict[str, Clock]:
         if self._own_lists:
@@ -186,19 +190,17 @@ class Writer:
         # The statement locks in the order of the ranges, whose ends are excluded.
         ranges = sorted(
             [*map(_range_of, lists), *(part for uri in roots for part in self._ranges_below(uri))],
-            key=lambda part: (self.is_derived(part[0]), part),
+            key=lambda part: (part[0] in self.derived, part),
         )
         return {"of_bucket": bucket, **self._dialect.bind_rows("ranges", ("first", "end"), ranges)}
 
     def _ranges_below(self, uri: str) -> Iterator[tuple[str, str]]:
         """Yield the ranges of the lists below an object, without the derived ones."""
         first = f"{uri}/"
-        if at_top(uri):
-            top = uri.split("/")[1]
-            for name in sorted(f"{uri}/{plural}" for kind, plural in self._derived if kind == top):
-                hole, end = _range_of(name)
-                yield first, hole
-                first = end
+        for name in self.derived.inside(uri):
+            hole, end = _range_of(name)
+            yield first, hole
+            first = end
         yield first, f"{uri}0"
 
     def _lock_and_read(self, selection: Selection) -> Snapshot:
@@ -213,7 +215,7 @@ class Writer:
             self._session.limit_lock_waits(seconds)
             self._statements.lock_clocks.later(self._session, self._bind_lock(selection.bucket, lists))
             snapshot = self._reads.run(self._session, selection, with_lock=True)
-        self._own_lists |= snapshot.locked
+        self._own_lists |= snapshot.locked.intersection(lists)
         return snapshot
 
     def lock_last(self, name: str) -> dict[str, Clock]:
@@ -236,32 +238,31 @@ class Writer:
         own_lists = self._own_lists.union(self._lists_to_lock)
         lists = [name for name in own_lists if not is_inside(name, selection.cascade_roots)]
         written = (selection.page.list,) if selection.page else lists
-        unknown = self.indexes.unknown((*written, *self._derived_in(selection)), selection.bucket)
-        selection = replace(selection, indexes=unknown)
+        derived = [
+            name for name in self.derived.inside(selection.bucket) if not is_inside(name, selection.cascade_roots)
+        ]
+        unknown = self.indexes.unknown((*written, *derived), selection.bucket)
+        unlocked = [name for name in derived if name not in {*own_lists, *written, *selection.clocks}]
+        selection = replace(selection, indexes=unknown, clocks=(*selection.clocks, *unlocked))
         snapshot = self._lock_and_read(selection) if self._lists_to_lock else self._reads.run(self._session, selection)
         if selection.cascade_roots:
             below = {name for name in snapshot.clocks if is_inside(name, selection.cascade_roots)}
-            derived = {name for name in below if self.is_derived(name)}
-            self.expect_locked(below - derived)
-            self._derived_below |= derived
+            derived_below = {name for name in below if name in self.derived}
+            self.expect_locked(below - derived_below)
+            self._derived_below |= derived_below
             self._cascade_roots |= set(selection.cascade_roots)
         self._note_indexes(unknown, snapshot.indexes, selection.bucket)
+        self._unlocked_clocks |= {name: snapshot.clocks.pop(name, _NO_CLOCK) for name in unlocked}
         return snapshot
 
     def _note_indexes(self, unknown: Iterable[str], indexes: Iterable[Index], bucket: str) -> None:
         """Note the indexes of locked lists, and of derived lists before their lock if another one of the bucket is."""
         known = self._own_lists
         if any(bucket_of(name) == bucket for name in known):
-            early = {name for name in unknown if self.is_derived(name)} - known
+            early = {name for name in unknown if name in self.derived} - known
             self.indexes.read_early |= early
             known = known | early
         self.indexes.add((name for name in unknown if name in known), (each for each in indexes if each.list in known))
-
-    def _derived_in(self, selection: Selection) -> list[str]:
-        """Return the derived lists of the bucket of a selection, but those below its cascade roots."""
-        _, top, *ids = selection.bucket.split("/")
-        names = [f"{selection.bucket}/{plural}" for kind, plural in self._derived if kind == top and ids]
-        return [name for name in names if not is_inside(name, selection.cascade_roots)]
 
     def timestamp_conflicts(self, requested: Iterable[tuple[str, int]]) -> set[str]:
         """Return the URIs of objects that use one of the timestamps in the same list."""
@@ -300,27 +301,49 @@ class Writer:
         If a list that starts has a later clock, which this transaction has not read, another one has created the list
         meanwhile. Then the statement fails when it is sent: Unlocked, so that the next try locks the list.
 
-        The clocks of derived lists are locked by this statement, unless they were before.
+        The clocks of derived lists are locked by this statement, unless they were before. It fails in the same way if
+        one is no longer as it was read.
         """
         moves = [_with_appended(move, len(appends.get(move.list, ()))) for move in moves]
         clocks = {move.list: move.last_modified for move in moves}
-        derived = [name for name in sorted(appends) if name not in clocks]
         rows = [
             (bucket_of(move.list), move.list, move.last_modified, move.last_modified if move.starts else 0, move.count)
             for move in sorted(moves, key=lambda move: (self._place(move.list), move.list))
         ]
-        rows += [_derived_row(name, appends[name]) for name in derived]
         self._session.starting |= {move.list for move in moves if move.starts}
-        if derived:
-            with self._waits.register(derived) as seconds:
-                self._session.limit_lock_waits(seconds)
-                returned = self._statements.move_derived_clocks.rows(self._session, rows)
-            for name, last_modified, count in returned:
-                clocks[name], self._counts[name] = last_modified, count
+        derived = [name for name in sorted(appends) if name not in clocks]
+        if all(map(self._may_compare, derived)):
+            rows += [_derived_row(name, appends[name], self._unlocked_clocks[name]) for name in derived]
+            moves_of_derived = self._compare_and_move(rows, derived)
         else:
-            self._statements.move_clocks.later(self._session, rows)
+            rows += [_derived_row(name, appends[name]) for name in derived]
+            moves_of_derived = self._lock_and_move(rows, derived)
+        for name, last_modified, count in moves_of_derived:
+            clocks[name], self._counts[name] = last_modified, count
         self._own_lists |= clocks.keys()
         return [each for name, in_list in appends.items() for each in _with_timestamps(name, in_list, clocks[name])]
+
+    def _may_compare(self, name: str) -> bool:
+        """Return whether the clock of a derived list was read and is probably still as it was."""
+        return name in self._unlocked_clocks and name not in self._own_lists and name not in self.derived.contended
+
+    def _compare_and_move(self, rows: Sequence[_ClockRow], derived: Collection[str]) -> Sequence[Row]:
+        """Move clocks with the next message, if those of *derived* lists are still as they were read; return these."""
+        if derived:
+            self._session.compared |= set(derived)
+            self._session.expect_lock_wait(self._waits.register(derived))
+        self._statements.move_clocks.later(self._session, rows)
+        return [
+            (name, last_modified, self._unlocked_clocks[name].count + number)
+            for _, name, last_modified, _, number in rows
+            if name in derived
+        ]
+
+    def _lock_and_move(self, rows: Sequence[_ClockRow], derived: Collection[str]) -> Sequence[Row]:
+        """Move clocks in a message of its own, and return them; it locks the *derived* lists."""
+        with self._waits.register(derived) as seconds:
+            self._session.limit_lock_waits(seconds)
+            return self._statements.lock_and_move_clocks.rows(self._session, rows)
 
     def _put_documents(self, changes: Sequence[Change | Appended]) -> None:
         """Write objects under all their buckets, a tombstone only under the bucket of its list."""
@@ -495,10 +518,19 @@ def _with_timestamps(name: str, appends: Sequence[Append], newest: int) -> Itera
         yield append.at(timestamp, name, bucket)
 
 
-def _derived_row(name: str, appends: Sequence[Append]) -> tuple[str, str, int, int, int]:
-    """Return the row of a clock that is not locked yet: its first object has at least the `earliest` timestamp."""
-    floor, number = appends[0].earliest - 1, len(appends)
-    return bucket_of(name), name, floor + number, floor, number
+def _derived_row(name: str, appends: Sequence[Append], clock: Clock = _NO_CLOCK) -> _ClockRow:
+    """Return the row of a derived list with this *clock*, whose first new object has at least the `earliest` timestamp.
+
+    Its floor is what the clock is compared with, and where a list without a clock starts.
+    """
+    before, number = appends[0].earliest - 1, len(appends)
+    return (
+        bucket_of(name),
+        name,
+        max(before, clock.last_modified) + number,
+        clock.last_modified or before,
+        number,
+    )
 
 
 def _collect_holdings(rows: Iterable[Any]) -> Holdings:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import closing, contextmanager
@@ -149,6 +150,43 @@ def test_of_many_writers_few_wait_long_and_others_are_answered_meanwhile(client_
     assert patient == [201] * PATIENT
     assert len(client.get(LIST).data) == 1 + PATIENT
     assert client.put(R).status == 200
+
+
+def test_of_many_writers_few_wait_long_for_a_history(postgresql_url: str) -> None:
+    """They wait for its clock in the message of their COMMIT, each with the lock of another list."""
+    client = Client(make_app(postgresql_url, {**BASICAUTH, **PATIENCE, "kinto.includes": "kinto.plugins.history"}))
+    client.put(B)
+    lists = [f"{B}/collections/{name}" for name in "cdef"]
+    for collection in lists:
+        client.put(collection)
+
+    with ThreadPoolExecutor(len(lists)) as threads:
+        with hold(_url(client), f"{B}/history"):
+            writers = []
+            for number, collection in enumerate(lists):
+                _await_waiting_sessions(_url(client), number)
+                writers.append(threads.submit(client.put, f"{collection}/records/r"))
+            refused = _first(writers, len(lists) - PATIENT)
+            at_once = client.put(f"{lists[0]}/records/s")
+            waiting = [writer for writer in writers if not writer.done()]
+        patient = [writer.result().status for writer in waiting]
+
+    assert [(answer.status, answer.json) for answer in [*refused, at_once]] == [(503, CONTENDED)] * 3
+    assert patient == [201] * PATIENT
+    assert len(client.get(f"{B}/history?resource_name=record").data) == PATIENT
+    client.app.extensions["kinto"].close()
+
+
+def _await_waiting_sessions(url: str, number: int) -> None:
+    """Return when so many sessions of a database wait for a lock."""
+    query = "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE datname = current_database()"
+    with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
+        connection.autocommit = True
+        waiting = -1
+        while waiting < number:
+            cursor.execute(f"{query} AND NOT granted")
+            [(waiting,)] = cursor.fetchall()
+            time.sleep(0.01)
 
 
 def _first(writers: list[Future[Answer]], count: int) -> list[Answer]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from contextvars import Context
 from dataclasses import replace
 from typing import Any, cast
 
@@ -52,6 +53,13 @@ ALICE, BOB, GROUP = "account:alice", "account:bob", f"{BUCKET}/groups/g"
 def storage(request: pytest.FixtureRequest) -> Storage:
     """Return an empty storage."""
     storage: Storage = keep_app(database_url(request.param, request), {}).extensions["kinto"].storage
+    return storage
+
+
+@pytest.fixture
+def postgresql_storage(request: pytest.FixtureRequest) -> Storage:
+    """Return an empty storage on PostgreSQL."""
+    storage: Storage = keep_app(database_url("postgresql", request), {}).extensions["kinto"].storage
     return storage
 
 
@@ -397,24 +405,35 @@ def test_a_timestamp_is_taken_when_another_object_of_the_list_has_it(storage: St
 TRAILS = f"{BUCKET}/trails"
 
 
-def append(storage: Storage, earliest: int, *ids: str, moves: Sequence[Move] = ()) -> None:
-    """Append objects, each readable by bob, to a list that no one has locked."""
+def append(
+    storage: Storage,
+    earliest: int,
+    *ids: str,
+    moves: Sequence[Move] = (),
+    reads: bool = False,
+    before_write: Callable[[], None] = lambda: None,
+) -> None:
+    """Append objects, each readable by bob, to a list that no one has locked; the bucket is read before, or not."""
     with storage.transaction([("buckets", "trails")]) as transaction:
         transaction.lock([move.list for move in moves if not move.starts])
+        if reads:
+            assert TRAILS not in transaction.read(Selection(BUCKET, targets=(BUCKET,))).clocks
+        before_write()
         granted = frozenset({("read", BOB)})
         appends = [Append(f"{TRAILS}/{name}", {"id": name}, earliest, granted) for name in ids]
         transaction.write((), moves, appends={TRAILS: appends})
 
 
-def test_objects_that_are_appended_get_the_next_timestamps_of_their_list(storage: Storage) -> None:
+@pytest.mark.parametrize("reads", [False, True])
+def test_objects_that_are_appended_get_the_next_timestamps_of_their_list(storage: Storage, reads: bool) -> None:
     """The list needs no clock before; the present counts where it is later than the clock."""
     filled(storage)
 
-    append(storage, 100, "a", "b")
-    append(storage, 50, "c", "d")
-    append(storage, 200, "e", "f", moves=[Move(LIST, 23)])
+    append(storage, 100, "a", "b", reads=reads)
+    append(storage, 50, "c", "d", reads=reads)
+    append(storage, 200, "e", "f", moves=[Move(LIST, 23)], reads=reads)
     append(storage, 300, "g", moves=[Move(TRAILS, 250)])
-    append(storage, 300, "h", "i", moves=[Move(TRAILS, 260, starts=True)])
+    append(storage, 300, "h", "i", moves=[Move(TRAILS, 260, starts=True)], reads=reads)
 
     seen = read(storage, *(f"{TRAILS}/{name}" for name in "abcdefghi"), clocks=(TRAILS, LIST))
     stamps = [100, 101, 102, 103, 200, 201, 251, 261, 262]
@@ -429,15 +448,38 @@ def test_objects_that_are_appended_get_the_next_timestamps_of_their_list(storage
     assert all(seen.grants[uri] == {"read": {BOB}} for uri in seen.objects)
 
 
-def test_writers_of_different_lists_append_to_one_list_at_the_same_time(storage: Storage) -> None:
-    """Each holds a list of its own; none of them fails."""
+def test_an_append_is_refused_once_where_another_transaction_was_faster(postgresql_storage: Storage) -> None:
+    """Nothing of it is written. The next ones lock the list first, whatever others do after they have read it."""
+    storage = filled(postgresql_storage)
+    append(storage, 100, "a")
+
+    def be_faster(name: str) -> Callable[[], None]:
+        return lambda: Context().run(append, storage, 200, name)
+
+    with pytest.raises(Unlocked) as refusal:
+        append(storage, 150, "b", moves=[Move(LIST, 23)], reads=True, before_write=be_faster("c"))
+    refused = read(storage, f"{TRAILS}/b", clocks=(TRAILS, LIST))
+    append(storage, 150, "b", moves=[Move(LIST, 23)], reads=True, before_write=be_faster("d"))
+
+    assert (refusal.value.lists, refusal.value.contended) == (frozenset(), frozenset({TRAILS}))
+    assert (refused.objects, refused.clocks) == ({}, {TRAILS: Clock(200, 2), LIST: Clock(22, 3)})
+    written = read(storage, *(f"{TRAILS}/{name}" for name in "abcd"), clocks=(TRAILS,))
+    assert [stored.timestamp for _, stored in sorted(written.objects.items())] == [100, 202, 200, 201]
+    assert written.clocks == {TRAILS: Clock(202, 4)}
+
+
+@pytest.mark.parametrize("reads", [False, True])
+def test_writers_of_different_lists_append_to_one_list_at_the_same_time(storage: Storage, reads: bool) -> None:
+    """Each holds a list of its own; none fails, or just where it read the clock of the one that all append to."""
     filled(storage)
 
     def work(writer: int) -> None:
         for number in range(20):
-            append(
-                storage, 100, f"{writer}-{number}", f"{writer}-{number}-b", moves=[Move(f"{LIST}{writer}", 9 + number)]
-            )
+            ids, moves = (f"{writer}-{number}", f"{writer}-{number}-b"), [Move(f"{LIST}{writer}", 9 + number)]
+            with suppress(Unlocked):
+                append(storage, 100, *ids, moves=moves, reads=reads)
+                continue
+            append(storage, 100, *ids, moves=moves)
 
     for writer in range(8):
         write(storage, moves=(Move(f"{LIST}{writer}", 5, starts=True),))
