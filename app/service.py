@@ -206,7 +206,7 @@ class Service:
         self.flush_steps.append(step)
 
     def add_migration_step(self, step: Callable[[], None]) -> None:
-        """Add a step that follows each `kinto migrate`: it derives what tables of a plugin lack of the objects."""
+        """Add a step that follows each `migrate`: it derives what tables of a plugin lack of the objects."""
         self.migration_steps.append(step)
 
     def add_heartbeat(self, name: str, check: Heartbeat) -> None:
@@ -390,12 +390,17 @@ class Service:
     ) -> None:
         """Create or upgrade tables, and the clocks of the lists at the top; *report* gets a line for each step.
 
-        With *takeover* the data of Kinto in the database are taken over, and the indexes that its collections declare.
+        Then the steps of plugins follow, unless the service is read-only. With *takeover* the data of Kinto in the
+        database are taken over, and the indexes that its collections declare.
         """
         takeover = takeover and replace(takeover, declared_indexes=index_definitions)
         self.storage.migrate(report, self.tables, dry_run=dry_run, takeover=takeover)
-        if not dry_run:
-            self.start()
+        if dry_run:
+            return
+        self.start()
+        if not self.settings.readonly:
+            for step in self.migration_steps:
+                step()
 
     def start(self) -> None:
         """Create the clocks of the lists at the top."""

@@ -49,11 +49,7 @@ def command(context: click.Context, /, *, dry_run: bool, sql: bool, report: Path
     service.migrate(log.info, dry_run=dry_run, takeover=takeover)
     if print_sql:
         _print_sql(service)
-    if dry_run:
-        return 0
-    for step in service.migration_steps:
-        step()
-    return _create_administrators(service)
+    return 0 if dry_run else _create_administrators(service)
 
 
 def _create_administrators(service: Service) -> int:

@@ -339,6 +339,27 @@ def test_rebuild_quotas_counts_anew_while_others_write(client_with: ClientMaker)
     assert stored(client)[B][1] == numbers[B][1] + 30
 
 
+def test_buckets_from_before_the_plugin_are_counted(client_with: ClientMaker) -> None:
+    """P-QUOTA-1: by `kinto migrate`, and in an embedded database also by the start, which makes the tables there."""
+    client_with(dict(INCLUDED))  # empties the table, which other tests have made
+    before = client_with()
+    before.put(B)
+    before.put(C)
+    before.put(f"{RECORDS}/r", {"text": "é"})
+    storage = before.app.extensions["kinto"].storage
+    url = storage.reading.url.render_as_string(hide_password=False).replace("+psycopg2", "")
+    client = Client(create_app({**BASICAUTH, **INCLUDED, "kinto.storage_url": url}))
+    service = client.app.extensions["kinto"]
+    if not storage.embedded:
+        service.migrate(lambda line: None)
+
+    client.put(f"{RECORDS}/s")
+
+    assert stored(client) == expected(client)
+    assert stored(client)[B][1] == 2
+    service.close()
+
+
 def kinto(*arguments: str) -> tuple[int, str]:
     with CliRunner().isolation() as (_, err, _):
         return main(arguments), err.getvalue().decode()
