@@ -11,7 +11,7 @@ from app.settings.sources import ABSENT, Sources
 from app.settings.values import Reader, SettingError, distinct_words, read, text
 
 _ACTIONS = ("create", "read", "update", "delete")
-_DEFAULT_ACTIONS = "create update delete"
+_DEFAULT_ACTIONS = ("create", "update", "delete")
 
 T = TypeVar("T")
 
@@ -59,7 +59,7 @@ def read_listeners(sources: Sources, entries: tuple[str, ...]) -> Iterator[Liste
         prefix = f"event_listeners.{name}."
         options = sources.under(prefix)
         use = read(f"{prefix}use", text, options.pop("use", "")).strip() or _expect_importable(prefix, entry)
-        actions = read(f"{prefix}actions", distinct_words, options.pop("actions", _DEFAULT_ACTIONS))
+        actions = read(f"{prefix}actions", distinct_words, options.pop("actions", "")) or _DEFAULT_ACTIONS
         actions = tuple(action.lower() for action in actions)
         if not set(actions) <= set(_ACTIONS):
             raise SettingError(f"{prefix}actions", f"words of {' '.join(_ACTIONS)} are expected.")

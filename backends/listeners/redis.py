@@ -48,15 +48,22 @@ def load_from_config(config: ListenerConfig, prefix: str) -> RedisListener:
     settings = config.get_settings()
     pool = redis.BlockingConnectionPool.from_url(
         settings.get(f"{prefix}url") or "redis://localhost:6379/0",
-        max_connections=settings.get(f"{prefix}pool_size") or 25,
-        timeout=settings.get(f"{prefix}pool_timeout") or 20,
+        max_connections=int(_positive_number(settings.get(f"{prefix}pool_size") or 25, "pool_size")),
+        timeout=_positive_number(settings.get(f"{prefix}pool_timeout") or 20, "pool_timeout"),
         socket_timeout=LIMIT_SECONDS,
         socket_connect_timeout=LIMIT_SECONDS,
         # One retry without delay, since requests wait for it. There is none if the server does not answer.
         retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
     )
     listname = settings.get(f"{prefix}listname") or "kinto.core.events"
-    moment = settings.get(f"{prefix}moment") or "after"
+    moment = str(settings.get(f"{prefix}moment") or "after").strip()
     if moment not in ("after", "before"):
-        raise ValueError(f"moment is before or after, not {moment!r}")
-    return RedisListener(redis.Redis(connection_pool=pool), str(listname), str(moment))
+        raise ValueError("the setting moment is one of two words")
+    return RedisListener(redis.Redis(connection_pool=pool), str(listname), moment)
+
+
+def _positive_number(value: object, name: str) -> float:
+    """Return the value of a setting. Raises ValueError."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 1:
+        raise ValueError(f"the setting {name} is no number of 1 or more")
+    return value

@@ -89,6 +89,10 @@ CHOICES: dict[str, tuple[dict[str, str], list[tuple[str, str]]]] = {
         {"actions": "create delete"},
         [("create", "bucket"), ("create", "collection"), ("delete", "collection")],
     ),
+    "changes of all kinds if nothing is named": (
+        {"actions": "", "resources": ""},
+        [("create", "bucket"), ("create", "collection"), ("update", "bucket"), ("delete", "collection")],
+    ),
     "the resources named": ({"resources": "bucket group"}, [("create", "bucket"), ("update", "bucket")]),
 }
 
@@ -119,6 +123,15 @@ def test_a_listener_hears_of(
     client.delete(C)
 
     assert heard() == expected
+
+
+@pytest.mark.parametrize(("name", "value"), [("pool_size", "2.5x"), ("pool_timeout", "soon"), ("moment", "later")])
+def test_a_start_is_refused_with_a_setting_of_the_redis_listener(name: str, value: str) -> None:
+    prefix = "kinto.event_listeners.redis"
+    settings = {"kinto.event_listeners": "redis", f"{prefix}.use": "kinto_redis.listeners", f"{prefix}.{name}": value}
+
+    with pytest.raises(SettingError, match=rf"event_listeners\.redis\.use: .* the setting {name} is "):
+        create_app(settings)
 
 
 @on_sqlite
