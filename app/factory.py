@@ -385,6 +385,7 @@ def _import_policy_class(setting: str, dotted: str) -> object:
     plugin, _, class_name = dotted.rpartition(".")
     if plugin.startswith(_PLUGIN_FOLDER) and plugin.removeprefix(_PLUGIN_FOLDER) in _BUILT_IN:
         module = load_plugin(plugin)
-        if class_name in getattr(module, "__all__", ()):
-            return getattr(module, class_name)
+        if class_name not in getattr(module, "__all__", ()):
+            raise SettingError(setting, f"{plugin} has no policy {class_name}, or is not named in includes.")
+        return getattr(module, class_name)
     return import_name(setting, dotted)

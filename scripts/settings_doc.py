@@ -27,7 +27,7 @@ as set.
 
 Values: for a bool, `true yes on 1 t y` in any case are true, any other value is false. The words of a list are
 separated by white space, not by commas. Text is used unchanged, without the quotes around it. In a file write `%%` for
-`%`; `%(here)s` is the folder of the file, and `%(http_port)s` the port of `kinto start`.
+`%`; `%(here)s` is the folder of the file, `%(__file__)s` the file, and `%(http_port)s` the port of `kinto start`.
 
 An invalid value prevents the start: the service logs one line that begins with the name of the setting, and exits with
 code 1. An unknown name is logged as a warning.

@@ -124,7 +124,9 @@ def read_ini(path: str, http_port: str) -> IniFile:
     """Read a Paste file; *http_port* is the value of `%(http_port)s`. Raises SettingError, MissingFile."""
     if not Path(path).is_file():
         raise MissingFile(path)
-    defaults = {"here": str(Path(path).absolute().parent).replace("%", "%%"), "http_port": http_port}
+    location = Path(path).absolute()
+    paths = {"here": str(location.parent), "__file__": str(location)}
+    defaults = {"http_port": http_port, **{name: value.replace("%", "%%") for name, value in paths.items()}}
     parser = configparser.ConfigParser(defaults)
     # A second parser without defaults has the names that a section itself contains.
     own = configparser.RawConfigParser(default_section="no section has this name")

@@ -158,6 +158,14 @@ def test_the_start_is_refused_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         create_app({"kinto.includes": name})
 
 
+@pytest.mark.parametrize("policy", ["accounts.AccountsPolicy", "openid.AbsentPolicy"])
+def test_the_start_is_refused_for_a_policy_whose_plugin_is_not_included(policy: str) -> None:
+    setting = "multiauth.policy.p.use"
+
+    with pytest.raises(SettingError, match=rf"^{setting}: kinto\.plugins\.\w+ has no policy \w+, or is not named"):
+        create_app({"multiauth.policies": "p", setting: f"kinto.plugins.{policy}"})
+
+
 def test_the_start_is_refused_when_two_plugins_offer_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """P-API-5."""
     text = "def attach(app, service):\n    service.add_capability('x', 'X.', 'https://x.org')\n"

@@ -264,6 +264,7 @@ use = egg:kinto
 kinto.project_name = 100%% %(place)s
 kinto.version_json_path = %(here)s/version.json
 kinto.http_host = localhost:%(http_port)s
+kinto.project_docs = file://%(__file__)s
 # kinto.paginate_by = 1
 kinto.includes = kinto.plugins.history
     # kinto.plugins.flush
@@ -286,6 +287,7 @@ def test_a_paste_file_is_understood(tmp_path: Path, line_end: str) -> None:
     assert settings.project_name == "100% somewhere"
     assert settings.version_json_path == f"{tmp_path}/version.json"
     assert settings.http_host == "localhost:9999"
+    assert settings.project_docs == f"file://{ini}"
     assert settings.includes == ("kinto.plugins.history", "kinto.plugins.accounts")
     assert settings.paginate_by is None
     assert settings.cache_expires_seconds("record", "Blog", "c") == 5
