@@ -54,6 +54,11 @@ class Aliases:
         """Return whether the path of a route begins with an alias."""
         return self._alias_in(route) is not None
 
+    def at_beginning(self, path: str) -> Route | None:
+        """Return the route of the alias with which a path begins, also one that is no list and no object, else None."""
+        route = self._kinds.match("/".join(path.split("/")[:3])) if self._aliases else None
+        return route if route is not None and self.begins(route) else None
+
     def resolve(self, route: Route, method: str, identity: Identity) -> tuple[Route, tuple[Route, ...]]:
         """Return the route that a path means, and the routes of the objects that a request on it may create.
 
@@ -68,9 +73,10 @@ class Aliases:
             raise NotAllowed
         plural, _, *others = route.uri.split("/")[1:]
         own = self._route("/".join(("", plural, own_id, *others)))
-        uris = own.ancestors if own.on_list or method == _CREATING else (*own.ancestors, own.uri)
-        implied = [own if uri == own.uri else self._route(uri) for uri in uris]
-        return own, tuple(each for each in implied if each.kind.name in alias.creates and _expect_valid_id(each))
+        uris = own.ancestors if own.on_list else (*own.ancestors, own.uri)
+        objects = [own if uri == own.uri else self._route(uri) for uri in uris]
+        implied = [each for each in objects if each.kind.name in alias.creates and _expect_valid_id(each)]
+        return own, tuple(each for each in implied if each is not own or method != _CREATING)
 
     def own_object_id(self, kind: str, object_id: str, identity: Identity) -> str:
         """Return the id that *object_id* means as the id of an object at the top. Raises Unauthenticated."""

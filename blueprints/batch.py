@@ -173,7 +173,7 @@ class _Batch:
         try:
             if target.refusal:
                 raise target.refusal
-            if target.route is not None:
+            if target.route is not None and not self._is_refused_below_alias(method, target.route):
                 member.exposed = exposed_headers(method, on_list=target.route.on_list)
                 member.operation = self._operation(member.request, target.route)
             else:
@@ -190,6 +190,10 @@ class _Batch:
                 member.exposed = exposed_by_error(error, member.exposed)
         member.seconds = time.perf_counter() - start
         return member
+
+    def _is_refused_below_alias(self, method: str, route: Route) -> bool:
+        """Return whether the path of a member begins with an alias and lacks the method: see `use_alias`."""
+        return self._service.aliases.begins(route) and method not in self._targets.methods(route)
 
     def _headers(self, own: Mapping[str, str], *, has_body: bool) -> MemberHeaders:
         """Return the headers of a member; those without headers of their *own* share them."""

@@ -30,6 +30,7 @@ from app.errors import (
 from app.service import Service
 from backends import BackendError
 from backends.tolerance import tolerate
+from blueprints.aliases import use_alias
 from blueprints.cors import ALWAYS_EXPOSED, exposed_by_error, preflight_headers
 from blueprints.exchanges import add_log_fields, log_context
 from blueprints.replies import Reply, caching_headers, common_headers, error_reply, has_ended, to_api_error
@@ -124,6 +125,10 @@ class _Hooks:
             body = environ["wsgi.input"]
             if isinstance(body, RequestBody):
                 body.load()  # completely: no view acts on a request that did not arrive as a whole
+        elif request_path().startswith(f"{self._version}/"):
+            lacks_method = isinstance(request.routing_exception, MethodNotAllowed)
+            inner = request_path()[len(self._version) :]
+            use_alias(self._service, inner, request.method, lacks_method=lacks_method)
         return None
 
     def _answer_options(self) -> Response:

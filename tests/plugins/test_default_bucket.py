@@ -98,14 +98,14 @@ def test_hello_shows_the_id_and_the_capability(client: Client) -> None:
 @on_sqlite
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE"])
 def test_anonymous_requests_are_refused_and_create_nothing(client: Client, method: str) -> None:
-    """P-DEF-3: alone and in a batch."""
-    path = RECORDS if method == "POST" else TASKS
+    """P-DEF-3: alone and in a batch, also where a user gets 404, 405 or a redirect."""
+    paths = (BUCKET, TASKS, RECORDS, f"{RECORDS}/r", f"{BUCKET}/foo", f"{BUCKET}/", f"{RECORDS}/")
 
-    alone = client.as_(None).ask(method, path)
-    [member] = client.as_(None).batch({"method": method, "path": path}).json["responses"]
+    alone = [client.as_(None).ask(method, path) for path in paths]
+    members = client.as_(None).batch(*({"method": method, "path": path} for path in paths)).json["responses"]
 
-    assert alone.status == member["status"] == 401
-    assert "WWW-Authenticate" in alone.headers
+    assert [answer.status for answer in alone] == [member["status"] for member in members] == [401] * len(paths)
+    assert all("WWW-Authenticate" in answer.headers for answer in alone)
     assert (
         client.app.extensions["kinto"]
         .storage.read(Selection("/buckets", clocks=("/buckets",)))
@@ -154,6 +154,14 @@ def test_a_preflight_needs_no_authentication(client: Client) -> None:
         ("GET", f"{BUCKET}/groups", None, 200, [OWN]),
         ("GET", f"{BUCKET}/groups/g", None, 404, [OWN]),
         ("PUT", f"{BUCKET}/groups/g", {"data": {"members": []}}, 201, [OWN]),
+        ("POST", BUCKET, None, 405, [OWN]),
+        ("PATCH", f"{BUCKET}/groups", None, 405, [OWN]),
+        ("PUT", f"{BUCKET}/collections", None, 405, [OWN]),
+        ("POST", TASKS, None, 405, [OWN, OWN_TASKS]),
+        ("PUT", RECORDS, None, 405, [OWN, OWN_TASKS]),
+        ("POST", f"{RECORDS}/r", None, 405, [OWN, OWN_TASKS]),
+        ("POST", f"{TASKS}/foo", None, 404, []),
+        ("DELETE", f"{BUCKET}/foo", None, 404, []),
     ],
 )
 def test_every_request_creates_what_its_path_implies(
@@ -214,9 +222,10 @@ def test_deletion_of_what_never_was_is_a_deletion(client: Client, path: str) -> 
 @on_sqlite
 @pytest.mark.parametrize("id_in_path", ["bad%20id", "-x", "a%C3%A9", "a.b"])
 @pytest.mark.parametrize("suffix", ["", "/records", "/records/r"])
-def test_an_invalid_id_of_a_collection_is_a_400(client: Client, id_in_path: str, suffix: str) -> None:
-    """P-DEF-8."""
-    answer = client.get(f"{BUCKET}/collections/{id_in_path}{suffix}")
+@pytest.mark.parametrize("method", ["GET", "PUT", "POST"])
+def test_an_invalid_id_of_a_collection_is_a_400(client: Client, id_in_path: str, suffix: str, method: str) -> None:
+    """P-DEF-8: with each method, also one that the path lacks."""
+    answer = client.ask(method, f"{BUCKET}/collections/{id_in_path}{suffix}")
 
     assert answer.status == 400
     assert answer.json["message"] == "path: Invalid collection id"
@@ -463,8 +472,9 @@ def test_a_read_only_service_refuses_users(client_with: ClientMaker, method: str
     """P-DEF-17."""
     client = client_with({**SETTINGS, "kinto.readonly": True})
 
-    assert client.ask(method, TASKS).status == 405
-    assert client.as_(None).get(TASKS).status == 401
+    for path in (TASKS, f"{TASKS}/", f"{TASKS}/foo"):
+        assert client.ask(method, path).status == 405
+        assert client.as_(None).get(path).status == 401
     assert client.get("/").status == 200
 
 
