@@ -23,7 +23,7 @@ def loads(text: str) -> Json:
 
 
 def dumps(value: Json) -> str:
-    """Encode a value as compact text; characters beyond ASCII are not escaped."""
+    """Encode a value as compact text; characters beyond ASCII are not escaped, a `datetime` is its `isoformat`."""
     try:
         return orjson.dumps(value).decode()
     except TypeError:  # an integer beyond 64 bits, which orjson refuses

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from backends.codec import dumps, embed, loads
@@ -17,6 +19,13 @@ def test_integers_of_any_size_stay_exact(number: int) -> None:
 @pytest.mark.parametrize("more", [1, 2**70], ids=["small", "beyond 64 bits"])
 def test_embedded_text_becomes_a_part_of_the_text_as_it_is(more: int) -> None:
     assert dumps({"of": embed(TEXT), "n": more}) == f'{{"of":{TEXT},"n":{more}}}'
+
+
+@pytest.mark.parametrize("microsecond", [0, 7, 120_000])
+def test_a_moment_is_its_iso_format(microsecond: int) -> None:
+    moment = datetime(2026, 1, 2, 3, 4, 5, microsecond, UTC)
+
+    assert dumps(moment) == f'"{moment.isoformat()}"'
 
 
 def test_other_objects_are_refused() -> None:

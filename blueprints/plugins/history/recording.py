@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from itertools import chain
 from typing import Final
 
-from blueprints.plugins import Context, Data, Impact, Json, KindHooks, bucket_of, embedded_document, rename
+from blueprints.plugins import Context, Data, Impact, Json, KindHooks, bucket_of, dumps, embedded_document, rename
 from blueprints.plugins.history.exclusions import Exclusions
 from blueprints.plugins.history.trimming import EntryKey, Trimming
 
@@ -40,13 +40,12 @@ class Recorder:
         sources = self._exclusions.remove_from(_since_deletion(impacts))
         readers_above = self._readers_above({impact.route.ancestors for impact in sources}, context)
         now = datetime.now(UTC)
-        date, time = now.isoformat(timespec="microseconds"), f"{int(now.timestamp() * 1000):012x}"
+        date, time = _text_of(now), int(now.timestamp() * 1000).to_bytes(6, "big")
         for impact in sources:
             permissions: Permissions = {}
             if self._has_permissions:
                 permissions = {"read": readers_above[impact.route.ancestors] | _readers(impact.effect.permissions)}
-            entry_id, attributes = _generate_id(time), _attributes(impact, date)
-            context.append(f"{_bucket(impact)}/{NAME}", entry_id, attributes, permissions)
+            context.append(f"{_bucket(impact)}/{NAME}", _generate_id(time), _attributes(impact, date), permissions)
         context.when_written(lambda: self._trimming.trim(context, map(_key_of, sources)))
 
     def _readers_above(self, lineages: Set[Lineage], context: Context) -> Mapping[Lineage, frozenset[str]]:
@@ -71,14 +70,19 @@ def _key_of(impact: Impact) -> EntryKey:
     return bucket, f"{bucket}/{NAME}", impact.effect.kind.name, impact.operation.identity.user_id
 
 
-def _generate_id(time: str) -> str:
+def _text_of(moment: datetime) -> str:
+    """Return a moment in the form of `isoformat`, which takes four times as long."""
+    return dumps(moment)[1:-1]
+
+
+def _generate_id(time: bytes) -> str:
     """Return an id of the form of a UUID of version 4 that begins with the *time*, as one of version 7 does.
 
     So entries are at the end of each index, and a database writes to the same few pages for all of them. The time is in
-    ms since 1970, in 12 hexadecimal digits.
+    ms since 1970, in 6 bytes.
     """
-    random = os.urandom(9).hex()
-    return f"{time[:8]}-{time[8:]}-4{random[:3]}-a{random[3:6]}-{random[6:]}"
+    digits = (time + os.urandom(9)).hex()
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[12:15]}-a{digits[15:18]}-{digits[18:]}"
 
 
 def _since_deletion(impacts: Iterable[Impact]) -> list[Impact]:
