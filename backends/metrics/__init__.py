@@ -60,7 +60,7 @@ class NullMetrics:
 
     def timer(self, name: str, labels: Labels = ()) -> AbstractContextManager[object]:  # noqa: ARG002  # as in Metrics
         """Do nothing."""
-        return nullcontext()
+        return _NO_TIMER
 
     def timing(self, name: str, seconds: float, labels: Labels = ()) -> None:
         """Do nothing."""
@@ -76,6 +76,7 @@ class NullMetrics:
 
 
 NO_METRICS: Final = NullMetrics()
+_NO_TIMER: Final = nullcontext()
 
 
 class CombinedMetrics(Timing):

@@ -55,18 +55,28 @@ class Quotas:
     def __call__(self, effects: Sequence[Effect], context: Context) -> None:
         """Count the effects of a request. Raises QuotaExceeded."""
         with self._metrics.timer(METRIC):
-            changes = Changes()
-            for effect in effects:
-                if effect.kind.name in COUNTED:
-                    size = size_of(effect.new)
-                    if self._has_object_limits:
-                        _expect_below(self._limits.of_object(*_ids(effect.new.uri)), size, _OBJECT)
-                    changes.add(effect, size)
-            checks = {uri: list(self._checks(uri, change)) for uri, change in changes.usages.items()}
-            usages = write(changes, context, returning=any(checks.values()))
-            for uri, usage in usages.items():
-                for limit, number, message in checks[uri]:
-                    _expect_below(limit, getattr(usage, number), message)
+            changes = self._count(effects)
+            if changes:
+                self._write(changes, context)
+
+    def _count(self, effects: Sequence[Effect]) -> Changes:
+        """Return the changes of effects. Raises QuotaExceeded for an object that is too large."""
+        changes = Changes()
+        for effect in effects:
+            if effect.kind.name in COUNTED:
+                size = size_of(effect.new)
+                if self._has_object_limits:
+                    _expect_below(self._limits.of_object(*_ids(effect.new.uri)), size, _OBJECT)
+                changes.add(effect, size)
+        return changes
+
+    def _write(self, changes: Changes, context: Context) -> None:
+        """Write the changes. Raises QuotaExceeded."""
+        checks = {uri: list(self._checks(uri, change)) for uri, change in changes.usages.items()}
+        usages = write(changes, context, returning=any(checks.values()))
+        for uri, usage in usages.items():
+            for limit, number, message in checks[uri]:
+                _expect_below(limit, getattr(usage, number), message)
 
     def _checks(self, uri: str, change: Usage) -> Iterator[_Check]:
         """Yield the limits of the numbers of a bucket or collection that grow."""

@@ -44,8 +44,11 @@ def _is_measurable(text: str) -> bool:
     Not that of text with blanks after colons, which PostgreSQL returns, with U+007F, which is escaped, or with numbers
     that the standard library writes in another way: those with exponents, negative zero, and less than 0.0001.
     """
-    has_other_forms = '": ' in text or "\x7f" in text or "-0.0" in text or "0.0000" in text
-    return text.isascii() and not has_other_forms and not _EXPONENT.search(text)
+    if '": ' in text or "\x7f" in text or not text.isascii():
+        return False
+    # Most texts have neither number, and are searched once.
+    has_other_numbers = "0.0" in text and ("-0.0" in text or "0.0000" in text)
+    return not has_other_numbers and not _EXPONENT.search(text)
 
 
 def _as_stored(number: str) -> float:

@@ -44,6 +44,9 @@ class Changes:
     deleted_buckets: set[str] = field(default_factory=set)
     new_buckets: set[str] = field(default_factory=set)
 
+    def __bool__(self) -> bool:
+        return bool(self.usages or self.deleted_collections or self.deleted_buckets)
+
     def add(self, effect: Effect, size: int) -> None:
         """Add the effect of one operation, in their order, on an object of a kind that is counted, with its size."""
         kind, uri, deleted = effect.kind.name, effect.new.uri, effect.new.deleted
