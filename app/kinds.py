@@ -248,6 +248,11 @@ class Kinds:
         """Return the lists in the object *uri* of a kind."""
         return [f"{uri}/{plural}" for plural in self._children.get(kind.name, ())]
 
+    def is_derived(self, list_uri: str) -> bool:
+        """Return whether a list is derived."""
+        _, *segments = list_uri.split("/")
+        return len(segments) == 3 and (segments[0], segments[2]) in self.derived
+
     def derived_list_uris(self, parents: Iterable[str]) -> set[str]:
         """Return the URIs of the derived lists in objects, which *parents* names by URI."""
         return {f"{uri}/{plural}" for uri in parents for top, plural in self.derived if uri.split("/")[1::2] == [top]}

@@ -156,22 +156,28 @@ class WriteTransaction:
     def permissions(self, uris: Iterable[str]) -> Mapping[str, Permissions]:
         """Return all permissions of objects; those that were not read are read, by one statement for each bucket."""
         uris = set(uris)
-        by_bucket: dict[str, list[str]] = {}
-        for uri in sorted(uris - self.working_set.snapshot.fully_granted):
-            by_bucket.setdefault(read_bucket(uri), []).append(uri)
-        for bucket, missing in by_bucket.items():
-            selection = Selection(bucket, ancestors=tuple(missing), ancestor_documents=False, ancestor_grants=True)
-            self.working_set.add_grants(self.transaction.read(selection))
+        missing = uris - self.working_set.snapshot.fully_granted
+        if missing:
+            self._read_grants(missing)
         return {uri: self.working_set.permissions(uri) for uri in uris}
+
+    def _read_grants(self, uris: Iterable[str]) -> None:
+        by_bucket: dict[str, list[str]] = {}
+        for uri in sorted(uris):
+            by_bucket.setdefault(read_bucket(uri), []).append(uri)
+        for bucket, in_bucket in by_bucket.items():
+            selection = Selection(bucket, ancestors=tuple(in_bucket), ancestor_documents=False, ancestor_grants=True)
+            self.working_set.add_grants(self.transaction.read(selection))
 
     def append(self, list_uri: str, object_id: str, attributes: Data, permissions: Permissions) -> None:
         """Write one more object to a derived list at the end of the transaction. Raises ValueError for other lists."""
-        if list_uri not in self._appends:
-            if list_uri not in self.service.kinds.derived_list_uris((list_of(list_uri),)):
+        in_list = self._appends.get(list_uri)
+        if in_list is None:
+            if not self.service.kinds.is_derived(list_uri):
                 raise ValueError(f"{list_uri} is no derived list")
-            self._appends[list_uri] = []
-        uri, document = f"{list_uri}/{object_id}", {"id": object_id, **attributes}
-        self._appends[list_uri].append(Append(uri, document, self.working_set.now, pairs(permissions)))
+            in_list = self._appends[list_uri] = []
+        document = {"id": object_id, **attributes}
+        in_list.append(Append(f"{list_uri}/{object_id}", document, self.working_set.now, pairs(permissions)))
 
     def apply(self, effect: Effect) -> None:
         """Write one more object for a listener. Listeners are notified of it by a separate event (P-EVT-6).
