@@ -98,6 +98,9 @@ class Context(Protocol):
         others are read, by one statement for each bucket.
         """
 
+    def holders(self, uris: Sequence[str], permissions: Sequence[str]) -> frozenset[str]:
+        """Return the principals that have one of some permissions on one of some objects, as `permissions` has them."""
+
     def append(self, list_uri: str, object_id: str, attributes: Data, permissions: Permissions) -> None:
         """Write a new object to a derived list (`Kind.derived`) when the request is written; no event tells of it.
 
@@ -143,6 +146,10 @@ class ReadContext:
     def permissions(self, uris: Iterable[str]) -> Mapping[str, Permissions]:
         """Raise TypeError."""
         raise TypeError(f"A request that only reads does not know the permissions of {list(uris)}")
+
+    def holders(self, uris: Sequence[str], permissions: Sequence[str]) -> frozenset[str]:  # noqa: ARG002
+        """Raise TypeError."""
+        raise TypeError(f"A request that only reads does not know the permissions of {uris}")
 
     def append(self, list_uri: str, object_id: str, attributes: Data, permissions: Permissions) -> None:  # noqa: ARG002
         """Raise TypeError."""

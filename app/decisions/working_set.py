@@ -112,6 +112,11 @@ class WorkingSet:
         grants = self.snapshot.grants.get(uri)
         return {name: frozenset(principals) for name, principals in grants.items()} if grants else _NO_PERMISSIONS
 
+    def holders(self, uris: Iterable[str], permissions: Collection[str]) -> frozenset[str]:
+        """Return the principals that have one of some permissions on one of some objects."""
+        grants = [self.snapshot.grants.get(uri, _NO_PERMISSIONS) for uri in uris]
+        return frozenset[str]().union(*[each.get(name, ()) for each in grants for name in permissions])
+
     def clock(self, list_uri: str) -> int:
         """Return the timestamp of a list, 0 for one that was never written to."""
         clock = self.snapshot.clocks.get(list_uri)

@@ -156,14 +156,20 @@ class WriteTransaction:
     def permissions(self, uris: Iterable[str]) -> Mapping[str, Permissions]:
         """Return all permissions of objects; those that were not read are read, by one statement for each bucket."""
         uris = set(uris)
-        missing = uris - self.working_set.snapshot.fully_granted
-        if missing:
-            self._read_grants(missing)
+        self._read_grants(uris)
         return {uri: self.working_set.permissions(uri) for uri in uris}
 
-    def _read_grants(self, uris: Iterable[str]) -> None:
+    def holders(self, uris: Sequence[str], permissions: Sequence[str]) -> frozenset[str]:
+        """Return the principals that have one of some permissions on one of some objects, read like `permissions`."""
+        self._read_grants(uris)
+        return self.working_set.holders(uris, permissions)
+
+    def _read_grants(self, uris: Collection[str]) -> None:
+        """Read the grants on objects of which not all were read."""
+        if self.working_set.snapshot.fully_granted.issuperset(uris):
+            return
         by_bucket: dict[str, list[str]] = {}
-        for uri in sorted(uris):
+        for uri in sorted(set(uris) - self.working_set.snapshot.fully_granted):
             by_bucket.setdefault(read_bucket(uri), []).append(uri)
         for bucket, in_bucket in by_bucket.items():
             selection = Selection(bucket, ancestors=tuple(in_bucket), ancestor_documents=False, ancestor_grants=True)

@@ -147,6 +147,33 @@ def test_an_object_is_appended_to_derived_lists_only(client_of: MakeClient) -> N
     assert client.get(B).status == 403
 
 
+def test_a_listener_knows_the_permissions_on_objects_of_any_bucket(client_of: MakeClient) -> None:
+    """Those on objects above the changed one are read with it, those on others when they are asked for."""
+    known: list[Any] = []
+
+    def ask(event: Event, context: Context) -> None:
+        uris = (bucket_of(event.operation.route.uri), "/buckets/other")
+        known.append((context.holders(uris, ("read", "write")), context.holders((B,), ("read",))))
+        known.append(context.permissions(uris))
+
+    def attach_listener(_app: Flask, service: Service) -> None:
+        service.add_listener(Listener(before=ask, kinds=frozenset(("group",)), ancestor_grants=True))
+
+    client = client_of(attach_listener)
+    permissions = {"/buckets/b": {"read": ["account:eve"]}, "/buckets/other": {"write": ["account:bob"]}}
+    for uri, granted in permissions.items():
+        client.put(uri, permissions=granted)
+    [alice] = client.get(B).json["permissions"]["write"]
+
+    client.put(f"{B}/groups/g")
+
+    assert known[0] == ({"account:eve", "account:bob", alice}, {"account:eve"})
+    assert known[1] == {
+        B: {"read": {"account:eve"}, "write": {alice}},
+        "/buckets/other": {"write": {"account:bob", alice}},
+    }
+
+
 @pytest.mark.parametrize("database", DATABASES)
 def test_a_derived_list_starts_with_its_first_object_in_an_older_bucket(
     database: str, request: pytest.FixtureRequest

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence, Set
 from datetime import UTC, datetime
-from itertools import chain
 from typing import Final
 
 from blueprints.plugins import Context, Data, Impact, Json, KindHooks, bucket_of, dumps, embedded_document, rename
@@ -20,6 +19,8 @@ Lineage = tuple[str, ...]
 """The URIs of the objects that an object is in."""
 
 _NOBODY: Final = frozenset[str]()
+_READING: Final = ("read", "write")
+"""The permissions with which an object can be read."""
 
 
 class Recorder:
@@ -50,10 +51,7 @@ class Recorder:
 
     def _readers_above(self, lineages: Set[Lineage], context: Context) -> Mapping[Lineage, frozenset[str]]:
         """Return the principals that may read or write one of the objects of each of *lineages*."""
-        if not self._has_permissions:
-            return {}
-        permissions = context.permissions(chain.from_iterable(lineages))
-        return {lineage: _NOBODY.union(*[_readers(permissions[uri]) for uri in lineage]) for lineage in lineages}
+        return {lineage: context.holders(lineage, _READING) for lineage in lineages} if self._has_permissions else {}
 
 
 def _readers(permissions: Permissions) -> frozenset[str]:
