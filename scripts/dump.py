@@ -13,6 +13,7 @@ import click
 from app.dumps.writing import UnknownKind, Writer
 from app.factory import create_service
 from app.service import Service
+from backends.storage import id_of
 from backends.storage.sql import SqlStorage
 from backends.storage.transfer.entries import Export
 from backends.storage.transfer.rows import report_progress
@@ -62,11 +63,9 @@ def _dump(service: Service, file: str, uris: list[str], *, with_secrets: bool) -
     with storage.snapshot() as connection:
         export = Export(connection, storage.dialect, uris or None)
         if missing := export.missing_buckets():
-            log.error("There is no bucket %s.", ", ".join(uri.rpartition("/")[2] for uri in missing))
+            log.error("There is no bucket %s.", ", ".join(map(id_of, missing)))
             return FAILED
-        lines = Writer(service.kinds, secrets=with_secrets).lines(
-            export.entries(), [uri.rpartition("/")[2] for uri in uris]
-        )
+        lines = Writer(service.kinds, secrets=with_secrets).lines(export.entries(), map(id_of, uris))
         total = None if uris else export.count()
         with create_dump(file) as stream, show_progress("objects dumped", total) as note:
             for line in report_progress(lines, note):

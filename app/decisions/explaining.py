@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from app.kinds import Data
 from backends import Json
-from backends.storage import Index, IndexDefinition
+from backends.storage import Index, IndexDefinition, id_of
 from backends.storage.indexes import duplicates
 from backends.storage.snapshots import Explanation
 
@@ -30,5 +30,5 @@ def _index(index: Index) -> dict[str, Json]:
     """Return an index with its state, and the ids of two objects for which it is refused."""
     state = "building" if index.is_building else index.state
     description = {**_definition(index.definition), "origin": index.origin, "state": state}
-    ids = [uri.rpartition("/")[2] for uri in duplicates(index)]
+    ids = [id_of(uri) for uri in duplicates(index)]
     return {**description, "duplicates": ids} if ids else description

@@ -16,7 +16,7 @@ from app.operation import Effect, Operation, Outcome, Permissions
 from app.schemas.validation import validate
 from backends import Json
 from backends.codec import dumps
-from backends.storage import Stored
+from backends.storage import Stored, id_of
 
 _INTERNAL = ("id", "last_modified", "__permissions__")
 
@@ -86,7 +86,7 @@ def prepare(
 def save(operation: Operation, working_set: WorkingSet, rules: Rules, draft: Draft) -> Outcome:
     """Return the outcome of writing *draft*: validated by schemas, stamped, its writer in `write` (C-OBJ-70)."""
     kind, uri = operation.kind, draft.uri
-    object_id = uri[uri.rindex("/") + 1 :]
+    object_id = id_of(uri)
     old, former = working_set.living(uri), working_set.snapshot.objects.get(uri)
     timestamp, clock = stamp(
         draft.requested,

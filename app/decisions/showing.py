@@ -11,7 +11,7 @@ from app.operation import Operation, Permissions
 from app.parsing import queries
 from backends import Json
 from backends.codec import dumps, embed
-from backends.storage import Stored
+from backends.storage import Stored, id_of
 
 
 def public_document(kind: Kind, stored: Stored) -> Data:
@@ -51,7 +51,7 @@ def visible_permissions(operation: Operation, working_set: WorkingSet, access: A
     permissions = working_set.permissions(uri)
     if access.may_see_permissions(uri):
         return permissions
-    writer = operation.kind.hooks.writer(operation.identity, uri[uri.rindex("/") + 1 :])
+    writer = operation.kind.hooks.writer(operation.identity, id_of(uri))
     represents_writer = access.settings_allow("write") and writer in permissions.get("write", ())
     return permissions if represents_writer else {}
 

@@ -39,6 +39,7 @@ from backends.storage import (
     Unlocked,
     Values,
     at_top,
+    id_of,
     is_inside,
     list_of,
     read_bucket,
@@ -322,7 +323,7 @@ class WriteTransaction:
         try:
             self.wants_index_builder |= bool(self.transaction.write(changes, moves, definitions, appends))
         except NotUnique as error:
-            raise Taken(error.fields, error.existing.rpartition("/")[2]) from error
+            raise Taken(error.fields, id_of(error.existing)) from error
         self.wrote = True
 
     def notify_listeners(self, outcomes: Sequence[tuple[Operation, Outcome]]) -> list[Event]:

@@ -18,6 +18,11 @@ def list_of(uri: str) -> str:
     return uri[: uri.rindex("/")]
 
 
+def id_of(uri: str) -> str:
+    """Return the id of the object *uri*, its last segment."""
+    return uri[uri.rindex("/") + 1 :]
+
+
 def bucket_of(uri: str) -> str:
     """Return the first two segments of a URI, the key that all rows of a bucket share."""
     return "/".join(uri.split("/", 3)[:3])

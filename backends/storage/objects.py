@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from backends import Json
 from backends.codec import loads
+from backends.storage.keys import id_of
 
 LIVING: Final = 9223372036854775807
 """The value of `until` in a grant or a membership that has not ended."""
@@ -37,7 +38,7 @@ class Stored(NamedTuple):
     @property
     def id(self) -> str:
         """Return the last segment of the URI."""
-        return self.uri[self.uri.rindex("/") + 1 :]
+        return id_of(self.uri)
 
     def data(self) -> dict[str, Json]:
         """Return the decoded document, a new one for each call."""

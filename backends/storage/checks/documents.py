@@ -11,7 +11,7 @@ from sqlalchemy import Text, and_, case, func, insert, literal, not_, or_, selec
 from sqlalchemy.sql.elements import ColumnElement
 
 from backends.codec import dumps
-from backends.storage import list_of, read_bucket
+from backends.storage import id_of, list_of, read_bucket
 from backends.storage.checks.check import (
     LATEST_IN_RANGE,
     Check,
@@ -123,7 +123,7 @@ def _set_list(mender: Mender, row: Row) -> str:
 
 def _set_tombstone(mender: Mender, row: Row) -> str:
     mender.write_out(row)
-    object_id = row["uri"].rpartition("/")[2]
+    object_id = id_of(row["uri"])
     return mender.change(
         row, data=dumps({"id": object_id, "last_modified": row["last_modified"], "deleted": True}), deleted=True
     )
