@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
@@ -64,6 +64,12 @@ Declared = Mapping[str, Sequence[IndexDefinition]]
 """The indexes that clients declared for lists, by list."""
 
 NOTHING_DECLARED: Final[Declared] = MappingProxyType({})
+
+
+def assign_slots(definitions: Iterable[IndexDefinition]) -> list[int]:
+    """Return the slots of the indexes of a list that had none: the first ones of their kinds."""
+    slots = {True: iter(KEY_SLOTS), False: iter(TERM_SLOTS)}
+    return [next(slots[definition.is_keyed]) for definition in definitions]
 
 
 def read_definition(text: str) -> IndexDefinition:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 
 from backends.codec import loads
 from backends.storage.index_keys import new_prefix
-from backends.storage.indexes import BUILDING, DECLARED, IndexDefinition
+from backends.storage.indexes import BUILDING, DECLARED, IndexDefinition, assign_slots
 from backends.storage.tables import indexes
 from backends.storage.takeover_options import Takeover
 
@@ -34,11 +34,18 @@ def declare_indexes(connection: Connection, options: Takeover, now: int) -> int:
 
 
 def _index_rows(bucket: str, name: str, definitions: Sequence[IndexDefinition], now: int) -> list[dict[str, Any]]:
-    """Return the rows of the declared indexes of a list, each in the next free slot of its kind."""
-    rows: list[dict[str, Any]] = []
-    for definition in definitions:
-        used_slots = {row["slot"] for row in rows}
-        slot = next(slot for slot in definition.slots if slot not in used_slots)
-        row = {"bucket": bucket, "list": name, "slot": slot, "prefix": new_prefix().hex(), "origin": DECLARED}
-        rows.append(row | {"definition": definition.text(), "state": BUILDING, "done": "", "since": now})
-    return rows
+    """Return the rows of the declared indexes of a list."""
+    return [
+        {
+            "bucket": bucket,
+            "list": name,
+            "slot": slot,
+            "prefix": new_prefix().hex(),
+            "definition": definition.text(),
+            "origin": DECLARED,
+            "state": BUILDING,
+            "done": "",
+            "since": now,
+        }
+        for definition, slot in zip(definitions, assign_slots(definitions), strict=True)
+    ]

@@ -21,7 +21,7 @@ from backends.codec import dumps, loads
 from backends.storage import LIVING, Selection, bucket_of, list_of, read_bucket, write_buckets
 from backends.storage.dialect import Dialect
 from backends.storage.index_keys import new_prefix
-from backends.storage.indexes import BUILDING, read_definition
+from backends.storage.indexes import BUILDING, assign_slots, read_definition
 from backends.storage.tables import clocks, documents, grants, indexes, members
 from backends.storage.transfer.entries import Entry, ListEntry, ObjectEntry, clock_row, document_row
 from backends.storage.transfer.mark import REFUSAL, is_marked
@@ -88,10 +88,8 @@ class Import:
     def _add_list(self, entry: ListEntry) -> None:
         self._clocks.add(clock_row(entry))
         now = time.time_ns() // 1_000_000
-        used_slots: set[int] = set()
-        for index in entry.indexes:
-            slot = next(slot for slot in read_definition(index.definition).slots if slot not in used_slots)
-            used_slots.add(slot)
+        slots = assign_slots(read_definition(index.definition) for index in entry.indexes)
+        for index, slot in zip(entry.indexes, slots, strict=True):
             place = bucket_of(entry.list), entry.list, slot
             self._indexes.add((*place, new_prefix().hex(), index.definition, index.origin, BUILDING, "", now))
 
