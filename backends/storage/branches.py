@@ -59,6 +59,7 @@ def integer(value: int) -> ColumnElement[int]:
 
 BUCKET: Final = bindparam("bucket", type_=Text)
 LIVING_LITERAL: Final = integer(LIVING)
+NO_DOCUMENT: Final = literal_column("'{}'", Text)
 
 VALUE: Final = (("value", Text()),)
 RANGE: Final = (("above", Text()), ("below", Text()))
@@ -126,22 +127,33 @@ def documents_branch(dialect: Dialect, objects: FromClause, text: ColumnElement[
     return dialect.look_up(rows, objects, documents.c.uri == objects.c.uri)
 
 
-def clocks_below_branch(dialect: Dialect) -> Select[Any]:
-    """Return the branch of all clocks below the objects that are bound as `cascade_roots`."""
+def ancestor_branches(
+    dialect: Dialect, readers: Readers, *, with_documents: bool, with_all_grants: bool
+) -> tuple[CTE, list[Select[Any]]]:
+    """Return the grants of the readers on the objects that are bound as `ancestors`, and the branches of these objects.
+
+    The branches are their documents, or `{}` in their place, and the grants: those of the readers, or all.
+    """
+    objects = dialect.bound_rows("ancestors", URI_AND_LIST)
+    held = readers.grants_on(objects, "held")
+    text = dialect.text(documents.c.data) if with_documents else NO_DOCUMENT
+    of_grants = all_grants_branch(dialect, objects) if with_all_grants else grant_branch(held)
+    return held, [of_grants, documents_branch(dialect, objects, text)]
+
+
+def cascade_branches(dialect: Dialect) -> list[Select[Any]]:
+    """Return the branches of all clocks and all indexes below the objects that are bound as `cascade_roots`."""
     ranges = dialect.bound_rows("cascade_roots", RANGE)
-    return dialect.look_up(_clock_branch(), ranges, clocks.c.list > ranges.c.above, clocks.c.list < ranges.c.below)
+    return [
+        dialect.look_up(rows, ranges, name > ranges.c.above, name < ranges.c.below)
+        for rows, name in ((_clock_branch(), clocks.c.list), (_index_branch(), indexes.c.list))
+    ]
 
 
 def indexes_branch(dialect: Dialect) -> Select[Any]:
     """Return the branch of the indexes of the lists that are bound as `indexes`."""
     lists = dialect.bound_rows("indexes", VALUE)
     return dialect.look_up(_index_branch(), lists, indexes.c.list == lists.c.value)
-
-
-def indexes_below_branch(dialect: Dialect) -> Select[Any]:
-    """Return the branch of all indexes below the objects that are bound as `cascade_roots`."""
-    ranges = dialect.bound_rows("cascade_roots", RANGE)
-    return dialect.look_up(_index_branch(), ranges, indexes.c.list > ranges.c.above, indexes.c.list < ranges.c.below)
 
 
 def _index_branch() -> Select[Any]:

@@ -31,7 +31,6 @@ from sqlalchemy import (
     case,
     exists,
     func,
-    literal_column,
     or_,
     select,
 )
@@ -41,15 +40,12 @@ from backends.storage.branches import (
     BUCKET,
     FULL,
     SHARES,
-    URI_AND_LIST,
     VALUE,
     Readers,
-    all_grants_branch,
+    ancestor_branches,
     branch,
     clocks_branch,
-    documents_branch,
     flag,
-    grant_branch,
     indexes_branch,
     integer,
     user_branches,
@@ -145,14 +141,15 @@ class Frames:
             *user_branches(self._dialect, shape.secret_fields),
             *([indexes_branch(self._dialect)] if shape.indexes else []),
         ]
-        ancestor_grants: CTE | None = None
+        held: CTE | None = None
         if shape.has_ancestors:
-            objects = self._dialect.bound_rows("ancestors", URI_AND_LIST)
-            ancestor_grants = readers.grants_on(objects, "held")
-            text = self._dialect.text(documents.c.data) if shape.ancestor_documents else literal_column("'{}'", Text)
-            branches += [grant_branch(ancestor_grants), documents_branch(self._dialect, objects, text)]
-            if shape.ancestor_grants:
-                branches.append(all_grants_branch(self._dialect, objects))
+            held, ancestors_and_grants = ancestor_branches(
+                self._dialect,
+                readers,
+                with_documents=shape.ancestor_documents,
+                with_all_grants=shape.ancestor_grants,
+            )
+            branches += ancestors_and_grants
         limit: Any = bindparam("limit", type_=BigInteger)
         if shape.conditional:
             limit = case((_newest == bindparam("unless", type_=BigInteger), integer(0)), else_=limit)
@@ -160,7 +157,7 @@ class Frames:
             return Frame((*branches, branch(FULL, n=integer(1))), (Gate(limit),))
         shared = readers.shared_uris(certain_permissions=shape.certain_permissions)
         # A list without ancestors has no object on which a permission for the whole list could be granted.
-        modes = [(self._holds_list_permission(ancestor_grants), integer(0))] if ancestor_grants is not None else []
+        modes = [(self._holds_list_permission(held), integer(0))] if held is not None else []
         if shape.in_order:
             is_in_order = and_(exists(shared.offset(integer(FEW))), self._first_objects_suffice(shape, readers, shared))
             modes.append((is_in_order, integer(2)))
@@ -173,7 +170,7 @@ class Frames:
             return case((mode == integer(number), limit), else_=integer(0))
 
         gates = [Gate(limit_in(1), shared.distinct().subquery("shared"))]
-        if ancestor_grants is not None:
+        if held is not None:
             gates.append(Gate(limit_in(0)))
         if shape.in_order:
             same_object = grants.c.uri == documents.c.uri
@@ -198,7 +195,7 @@ class Frames:
         is_full = exists(select(first.c.uri).where(exists(shared_objects)).offset(limit - integer(1)))
         return or_(~exists(matching.offset(integer(FEW - 1))), is_full)
 
-    def _holds_list_permission(self, ancestor_grants: CTE) -> ColumnElement[bool]:
+    def _holds_list_permission(self, held: CTE) -> ColumnElement[bool]:
         """Return the condition that the readers hold one of the page's `list_permissions` on an ancestor."""
         above = self._dialect.bound_rows("above", VALUE)
-        return exists().where(ancestor_grants.c.permission.in_(select(above.c.value)))
+        return exists().where(held.c.permission.in_(select(above.c.value)))

@@ -22,11 +22,9 @@ from sqlalchemy import (
     LargeBinary,
     Select,
     Subquery,
-    Text,
     bindparam,
     case,
     func,
-    literal_column,
     or_,
     select,
     union_all,
@@ -36,6 +34,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from backends.storage import LIVING, Page, Selection
 from backends.storage.branches import (
     BUCKET,
+    NO_DOCUMENT,
     ROW,
     TOTAL,
     branch,
@@ -51,7 +50,6 @@ from backends.storage.statements import Statement
 from backends.storage.tables import CONTENTS, documents
 from backends.storage.term_plans import MAX_OBJECTS, TermPlan, TermShape
 
-_NO_DOCUMENT: Final = literal_column("'{}'", Text)
 _MAX_BYTES: Final = bindparam("max_bytes", type_=BigInteger)
 
 
@@ -128,7 +126,7 @@ class Pages:
             return select(*rows.c).order_by(*order).limit(limit).subquery()
 
         def in_rank(rows: FromClause) -> Select[Any]:
-            text = _NO_DOCUMENT if shape.without_documents else self._dialect.text(rows.c.data, shape.private)
+            text = NO_DOCUMENT if shape.without_documents else self._dialect.text(rows.c.data, shape.private)
             # The offset makes the database convert each document once.
             texts = select(*rows.c, text.label("text")).offset(integer(0)).subquery()
             # Both have the same frame, so that the database walks the rows once.

@@ -54,7 +54,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Text, literal_column, select, union_all
+from sqlalchemy import literal_column, select, union_all
 
 from backends.storage import Clock, Conflict, Index, Page, Selection, Snapshot, Stored, User, UserState
 from backends.storage.branches import (
@@ -73,15 +73,15 @@ from backends.storage.branches import (
     USER,
     Readers,
     all_grants_branch,
+    ancestor_branches,
     bind_objects,
     bind_ranges,
     bind_users,
     bind_values,
-    clocks_below_branch,
+    cascade_branches,
     clocks_branch,
     documents_branch,
     grant_branch,
-    indexes_below_branch,
     indexes_branch,
     members_branch,
     read_index,
@@ -261,20 +261,16 @@ class Reads:
             text = dialect.text(documents.c.data, shape.private)
             branches += [all_grants_branch(dialect, with_all_grants), documents_branch(dialect, objects, text)]
         if ancestors:
-            objects = dialect.bound_rows("ancestors", URI_AND_LIST)
-            text = dialect.text(documents.c.data) if shape.ancestor_documents else literal_column("'{}'", Text)
-            branches.append(
-                all_grants_branch(dialect, objects)
-                if shape.ancestor_grants
-                else grant_branch(readers.grants_on(objects, "held"))
+            _, ancestors_and_grants = ancestor_branches(
+                dialect, readers, with_documents=shape.ancestor_documents, with_all_grants=shape.ancestor_grants
             )
-            branches.append(documents_branch(dialect, objects, text))
+            branches += ancestors_and_grants
         if clocks:
             branches.append(clocks_branch(dialect, with_lock=shape.with_lock))
         if groups:
             branches.append(members_branch(dialect))
         if cascade_roots:
-            branches += [clocks_below_branch(dialect), indexes_below_branch(dialect)]
+            branches += cascade_branches(dialect)
         if indexes:
             branches.append(indexes_branch(dialect))
         return Statement(union_all(*branches))
