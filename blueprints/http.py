@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import string
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import quote
@@ -142,11 +143,10 @@ class _Hooks:
             methods = set(error.valid_methods or ())
         except HTTPException:
             return Response("", 200) if is_unversioned(request_path()) else self._answer_unknown_path()
-        allowed_methods = [name for name in _METHOD_ORDER if name in methods or name == "OPTIONS"]
         g.exposed = ()
         headers = preflight_headers(
             self._service.settings,
-            allowed_methods,
+            _in_order(methods),
             request.headers.get("Origin"),
             request.headers.get("Access-Control-Request-Method"),
             request.headers.get("Access-Control-Request-Headers"),
@@ -185,8 +185,7 @@ class _Hooks:
         if isinstance(error, NotFound) and (request.url_rule is None or request.path == self._version):
             return self._answer_unknown_path()
         if isinstance(error, MethodNotAllowed):
-            methods = set(error.valid_methods or ()) | {"OPTIONS"}
-            return self.answer_api_error(NotAllowed(tuple(name for name in _METHOD_ORDER if name in methods)))
+            return self.answer_api_error(NotAllowed(_in_order(error.valid_methods or ())))
         foreign = ForeignError(error.code or Programmatic.status, error.name, error.description)
         if foreign.status >= Programmatic.status:
             log_error(logging.ERROR, getattr(error, "original_exception", None) or error, foreign.errno)
@@ -222,6 +221,12 @@ class _Hooks:
         if ttl_seconds >= 0:
             headers |= caching_headers(ttl_seconds)
         return to_response(Reply(307, headers=headers))
+
+
+def _in_order(methods: Iterable[str]) -> tuple[str, ...]:
+    """Return the methods of an endpoint and OPTIONS, in the order in which headers list them."""
+    names = {*methods, "OPTIONS"}
+    return tuple(name for name in _METHOD_ORDER if name in names)
 
 
 def log_error(level: int, error: Exception, errno: int) -> None:

@@ -7,7 +7,7 @@ from app.decisions.rules import Rules
 from app.decisions.showing import public_document
 from app.decisions.working_set import WorkingSet
 from app.errors import ApiError, Forbidden, Invalid, Modified, Problem, Unauthenticated, Unknown, UnknownParent
-from app.kinds import Route
+from app.kinds import Kind, Route
 from app.operation import Operation
 from backends.storage import Stored
 
@@ -67,22 +67,27 @@ def expect_accepted_by_kind(operation: Operation, access: Access, object_id: str
         raise error
 
 
+def expect_none(*problems: Problem) -> None:
+    """Raise Invalid with all *problems* if there are any (step 11)."""
+    if problems:
+        raise Invalid(*problems)
+
+
 def expect_valid(operation: Operation) -> None:
     """Raise Invalid with all problems of headers, query and body (step 11)."""
-    if operation.problems:
-        raise Invalid(*operation.problems)
+    expect_none(*operation.problems)
 
 
-def expect_id(operation: Operation) -> None:
+def expect_id(kind: Kind, object_id: str) -> None:
     """Raise Invalid when the id is not valid for this kind of object (C-ERR-35)."""
-    if not operation.kind.generator.match(operation.route.id):
+    if not kind.generator.match(object_id):
         raise Invalid(Problem("path", None, "Invalid object id"))
 
 
 def expect_object(operation: Operation, working_set: WorkingSet, access: Access) -> Stored:
     """Return the object. Raises Invalid for a faulty request (step 11) and Unknown for a missing object (step 12)."""
     expect_valid(operation)
-    expect_id(operation)
+    expect_id(operation.kind, operation.route.id)
     stored = working_set.living(operation.route.uri)
     belongs_to_another = own_object_id(operation) not in (None, operation.route.id)
     if stored is None or (belongs_to_another and not access.settings_allow("read", "write")):

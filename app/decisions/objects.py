@@ -10,6 +10,7 @@ from app.decisions.checks import (
     expect_accepted_by_kind,
     expect_id,
     expect_negotiated,
+    expect_none,
     expect_object,
     expect_parent,
     expect_parent_to_create_in,
@@ -30,7 +31,7 @@ from app.decisions.saving import (
 )
 from app.decisions.showing import cache_expires, public_document, text_of, visible_permissions
 from app.decisions.working_set import WorkingSet
-from app.errors import Invalid, Modified, Problem
+from app.errors import Modified
 from app.kinds import Data
 from app.operation import Operation, Outcome
 from app.parsing.conditions import ANY
@@ -65,8 +66,8 @@ def post(operation: Operation, working_set: WorkingSet, rules: Rules) -> Outcome
     """Create an object in a list, or return the existing object with this id (core contract, 4.4)."""
     route, object_id = operation.route, operation.body.id
     expect_parent(route, working_set)
-    if not operation.body.generated and not operation.kind.generator.match(object_id or ""):
-        raise Invalid(Problem("path", None, "Invalid object id"))
+    if not operation.body.generated:
+        expect_id(operation.kind, object_id or "")
     expect_negotiated(operation)
     access = access_of(operation, working_set, rules)
     expect_accepted_by_kind(operation, access, None if operation.body.generated else object_id)
@@ -104,7 +105,7 @@ def put(operation: Operation, working_set: WorkingSet, rules: Rules) -> Outcome:
     creates = stored is None or operation.conditions.none_match == ANY
     admit(operation, allowed=access.may_create() if creates else access.may_write(uri))
     attributes, requested = prepare(operation, working_set, rules, uri)
-    expect_id(operation)
+    expect_id(operation.kind, operation.route.id)
     expect_unmodified(operation, stored, access, missing=working_set.clock(operation.route.list))
     if operation.body.id not in (None, operation.route.id):
         raise id_mismatch()
@@ -138,9 +139,7 @@ def patch(operation: Operation, working_set: WorkingSet, rules: Rules) -> Outcom
     data, requested = split_timestamp(after, "")
     old = client_attributes(before)
     attributes, problems = operation.kind.hooks.prepare_attributes(operation.kind.name, data, old, "")
-    problems = [*problems, *index_problems(operation, data, "")]
-    if problems:
-        raise Invalid(*problems)
+    expect_none(*problems, *index_problems(operation, data, ""))
     outcome = save(operation, working_set, rules, Draft(uri, attributes or {}, permissions, requested))
     return _apply_response_behaviour(operation, outcome, before, after)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from app.decisions.checks import access_of
+from app.decisions.checks import access_of, expect_none, expect_valid
 from app.decisions.declaring import index_problems
 from app.decisions.rules import Rules
 from app.decisions.showing import public_text
@@ -69,17 +69,14 @@ def prepare(
 
     Raises Invalid with all problems of the request and of its attributes (step 11 of C-URL-28).
     """
-    if operation.problems and operation.body.data is None:
-        raise Invalid(*operation.problems)
+    if operation.body.data is None:
+        expect_valid(operation)
     stored, former = working_set.living(uri), working_set.snapshot.objects.get(uri)
     old = client_attributes(stored.data()) if stored else None
     data, requested = split_timestamp(operation.body.data, "data.")
     data, problems = operation.kind.hooks.prepare_attributes(operation.kind.name, data, old, "data.")
-    current = former.timestamp if former else None
-    too_far_ahead = _problem_of_future(requested, current, working_set.now, rules) if requested else None
-    problems = [*problems, *index_problems(operation, data, "data.")]
-    if operation.problems or problems or too_far_ahead:
-        raise Invalid(*operation.problems, *([too_far_ahead] if too_far_ahead else []), *problems)
+    future_problems = _future_problems(requested, former.timestamp if former else None, working_set.now, rules)
+    expect_none(*operation.problems, *future_problems, *problems, *index_problems(operation, data, "data."))
     return data, requested
 
 
@@ -122,9 +119,7 @@ def stamp(
 
     Every timestamp that a client chooses is checked here. Raises Invalid for one that is too far ahead (C-PRE-10).
     """
-    too_far_ahead = _problem_of_future(requested, current, now, rules) if requested else None
-    if too_far_ahead:
-        raise Invalid(too_far_ahead)
+    expect_none(*_future_problems(requested, current, now, rules))
     if requested is None or requested.timestamp < 0 or (current is not None and requested.timestamp <= current):
         following = next_timestamp(clock, now)
         return following, following
@@ -133,16 +128,21 @@ def stamp(
     return requested.timestamp, max(clock, requested.timestamp)
 
 
-def _problem_of_future(requested: RequestedTimestamp, current: int | None, now: int, rules: Rules) -> Problem | None:
+def _future_problems(
+    requested: RequestedTimestamp | None, current: int | None, now: int, rules: Rules
+) -> tuple[Problem, ...]:
     """Return the problem of a timestamp that is too far ahead.
 
     A timestamp that will be dropped is no problem: clients may send back the current timestamp of an object, whatever
     its value.
     """
+    if requested is None:
+        return ()
     latest = max(current or 0, min(now + rules.timestamp_max_ahead_ms, LAST_TIMESTAMP))
     if requested.timestamp <= latest:
-        return None
-    return Problem(requested.location, requested.name, f"{requested.timestamp} is greater than maximum value {latest}")
+        return ()
+    description = f"{requested.timestamp} is greater than maximum value {latest}"
+    return (Problem(requested.location, requested.name, description),)
 
 
 def deletion_effect(kind: Kind, stored: Stored, timestamp: int, clock: int) -> Effect:
