@@ -177,14 +177,14 @@ def _living(place: Place) -> tuple[Any, ...]:
 
 
 def test_every_kind_of_fault_is_reported_and_mended(place: Place) -> None:
-    for name, (where, told, statements) in FAULTS.items():
+    for name, (where, message, statements) in FAULTS.items():
         place.stock()
         assert place.examine() == [], name
         before, etag = _living(place), place.client.get(where).etag
         place.change(*statements)
 
         wrong = place.examine()
-        first, _, last = told.partition("*")
+        first, _, last = message.partition("*")
         assert any(line.startswith(f"{where}: ") and first in line and last in line for line in wrong), (name, wrong)
         assert place.examine() == wrong, f"{name}: a report changes nothing"
         assert any(line.startswith(f"{where}: repaired: ") for line in place.examine(repair=True)), name
@@ -343,11 +343,11 @@ def test_how_far_ahead_is_wrong_is_the_setting(place: Place) -> None:
     place.change(f"UPDATE clocks SET last_modified = last_modified + 3600000 WHERE list = '{RECORDS}'")
     before = place.ini.read_text()
 
-    found: dict[int, Callable[[], Any] | int] = {}
+    numbers: dict[int, Callable[[], Any] | int] = {}
     for seconds in (0, 1800, 86_400):
         place.ini.write_text(f"{before}kinto.timestamp_max_ahead_seconds = {seconds}\n")
-        found[seconds] = place.check()[0]
+        numbers[seconds] = place.check()[0]
     place.ini.write_text(before)
 
-    assert found == {0: 1, 1800: 1, 86_400: 0}
+    assert numbers == {0: 1, 1800: 1, 86_400: 0}
     assert bucket_of(RECORDS) == B

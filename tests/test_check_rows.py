@@ -362,7 +362,7 @@ def test_writers_cause_no_false_alarm(database: str, request: pytest.FixtureRequ
             kinds = [{"fields": ["n"]}, {"fields": ["-n"]}, {"text": ["s"]}, {"contains": ["n"]}]
             declared, shared = [kinds[(turn + number) % 4]], {"read": [group]}
             members = ["bob", "account:dora0", "account:dora1"][turn % 3 :]
-            asked: list[tuple[str, str, Any]] = [
+            requests: list[tuple[str, str, Any]] = [
                 ("PUT", account, {"data": {"password": "pw"}}),
                 ("PUT", group, {"data": {"members": members}}),
                 ("PUT", collection, {"data": {"indexes": declared}, "permissions": shared}),
@@ -374,7 +374,7 @@ def test_writers_cause_no_false_alarm(database: str, request: pytest.FixtureRequ
                 ("DELETE", (collection, group, account, f"{collection}/records", account, bucket)[turn], None),
                 ("PUT", bucket, {"permissions": {"write": ["account:dora0"]}}),
             ]  # fmt: skip
-            for method, path, body in asked:
+            for method, path, body in requests:
                 person = client.as_(None) if method == "PUT" and path == account else client
                 statuses.append(person.ask(method, path, body).status)
 

@@ -167,8 +167,8 @@ def test_init_asks_until_it_understands(tmp_path: Path) -> None:
     ended = kinto("--ini", str(path), "init", answers="postgres\n1\n4\n3\n")
 
     assert ended.code == 0
-    asked = re.findall(re.escape(BACKEND) + "|" + re.escape(CACHE), ended.out)
-    assert asked == [BACKEND, BACKEND, CACHE, CACHE]
+    questions = re.findall(re.escape(BACKEND) + "|" + re.escape(CACHE), ended.out)
+    assert questions == [BACKEND, BACKEND, CACHE, CACHE]
     assert f"INFO   Created config {path}\n" in ended.err
     settings = load(ini=str(path))
     assert (settings.storage_backend, settings.cache_backend) == ("postgresql", "redis")
@@ -227,8 +227,10 @@ def test_init_makes_fresh_secrets_for_the_owner_alone(tmp_path: Path) -> None:
     for path in paths:
         kinto("init", "--ini", str(path), "--backend", "memory", "--cache-backend", "memory")
 
-    found = [re.findall(r"^kinto\.\w+_hmac_secret = ([0-9a-f]{64})$", path.read_text(), re.MULTILINE) for path in paths]
-    assert len({*found[0], *found[1]}) == 4
+    secrets = [
+        re.findall(r"^kinto\.\w+_hmac_secret = ([0-9a-f]{64})$", path.read_text(), re.MULTILINE) for path in paths
+    ]
+    assert len({*secrets[0], *secrets[1]}) == 4
     assert stat.S_IMODE(paths[0].stat().st_mode) == 0o600
 
 

@@ -72,7 +72,7 @@ def test_a_copy_has_all_rows_and_answers_the_same(sources: Mapping[str, Source],
         assert rows_of(app) == rows_of(source.app)
         assert all(rows_of(app).values())
         if origin == "sqlite":
-            assert_same(source.told, answers(Client(app)))
+            assert_same(source.answers, answers(Client(app)))
     assert_sound(target)
     assert "Both storages have the same rows in all lists." in lines
     assert kinto("copy", "--from", source.url, "--to", target)[0] == 1, "it holds data now"

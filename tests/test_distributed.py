@@ -87,14 +87,14 @@ def sent(postgresql_url: str) -> Iterator[Sent]:
     client = Client(make_app(postgresql_url, settings))
     lists = {name: Budget(methodcaller("get", path), 1) for name, path in SORTS.items()}
     others = {name: Budget(ask, 0) for name, ask in {**ACROSS, **HEALTH}.items()}
-    found = {}
+    recorders = {}
     for name, budget in {**BUDGETS, **lists, **others}.items():
         fill(client, budget)
-        found[name] = Recorder(keeping=True)
-        event.listen(Engine, "before_cursor_execute", found[name])
+        recorders[name] = Recorder(keeping=True)
+        event.listen(Engine, "before_cursor_execute", recorders[name])
         budget.ask(client)
-        event.remove(Engine, "before_cursor_execute", found[name])
-    yield found
+        event.remove(Engine, "before_cursor_execute", recorders[name])
+    yield recorders
     client.app.extensions["kinto"].close()
 
 
@@ -202,4 +202,4 @@ def test_a_breach_is_found(rule: str) -> None:
 
 
 def test_what_keeps_the_rules_is_found_right() -> None:
-    assert [found for statement in RIGHT for found in breaches(statement)] == []
+    assert [breach for statement in RIGHT for breach in breaches(statement)] == []

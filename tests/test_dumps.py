@@ -142,7 +142,7 @@ def test_a_loaded_dump_answers_every_request_the_same(
     with served(target) as service:
         assert _numbers(service.app, "") == _numbers(source.app, "")
         assert _rows_of_dump(service.app) == _rows_of_dump(source.app)
-        assert_same(source.told, answers(Client(service.app)))
+        assert_same(source.answers, answers(Client(service.app)))
     assert kinto("check", kinto_storage_url=target)[0] == 0
     assert_sound(target)
     code, lines = kinto("load", str(file), kinto_storage_url=target)
@@ -350,10 +350,10 @@ def test_every_wrong_line_is_refused_by_its_number_and_field(empty: str, text: b
         line = json.loads(lines[number])
         change(line)
 
-        told = _refused(empty, tmp_path / "wrong", b"".join([*lines[:number], json.dumps(line).encode() + b"\n"]))
+        message = _refused(empty, tmp_path / "wrong", b"".join([*lines[:number], json.dumps(line).encode() + b"\n"]))
 
-        assert f"line {number + 1}: " in told, (name, told)
-        assert problem in told, (name, told)
+        assert f"line {number + 1}: " in message, (name, message)
+        assert problem in message, (name, message)
 
 
 def test_what_nobody_can_write_today_is_loaded_and_counted(text: bytes, target: str, tmp_path: Path) -> None:
@@ -408,9 +408,9 @@ def test_what_is_no_whole_dump_is_refused(empty: str, text: bytes, tmp_path: Pat
         zstandard.compress(text)[:500] + b"\0" * 50 + zstandard.compress(text)[550:]: "",
     }
     for content, problem in wrong.items():
-        told = _refused(empty, tmp_path / "wrong", content)
-        assert "ERROR  Nothing was loaded from " in told
-        assert problem in told, (told, problem)
+        message = _refused(empty, tmp_path / "wrong", content)
+        assert "ERROR  Nothing was loaded from " in message
+        assert problem in message, (message, problem)
 
 
 def test_a_kind_that_no_plugin_has_is_named(sources: Mapping[str, Source], empty: str, tmp_path: Path) -> None:
@@ -439,15 +439,18 @@ def test_standard_streams_and_full_disks(
 ) -> None:
     url = sources["sqlite"].url
     with open("/dev/full", "wb") as full:
-        told = _run(url, "dump", stdout=full)
-    assert (told.returncode, b"Cannot write the dump to -: No space left on device." in told.stderr) == (1, True)
+        process = _run(url, "dump", stdout=full)
+    assert (process.returncode, b"Cannot write the dump to -: No space left on device." in process.stderr) == (1, True)
 
     file = tmp_path / "dump"
     file.write_text("an older dump")
     limit = resource.RLIMIT_FSIZE
-    told = _run(url, "dump", str(file), preexec_fn=lambda: resource.setrlimit(limit, (40_000, 40_000)))
+    process = _run(url, "dump", str(file), preexec_fn=lambda: resource.setrlimit(limit, (40_000, 40_000)))
     # The last line but for what coverage prints when its own file is too large.
-    assert (told.returncode, f"ERROR  Cannot write the dump to {file}: File too large." in told.stderr.decode()) == (
+    assert (
+        process.returncode,
+        f"ERROR  Cannot write the dump to {file}: File too large." in process.stderr.decode(),
+    ) == (
         1,
         True,
     )

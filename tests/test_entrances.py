@@ -216,8 +216,8 @@ def test_a_value_is_refused_at_every_entrance(client: Client, rule: Rule, entran
         data = {"password": "pw"} if kind == "account" and entrance.method in ("PUT", "POST") else {}
         for value in rule.values:
             brought = {rule.field: value}
-            given = (data, brought) if rule.permissions else ({**data, **brought}, {})
-            members.append(entrance.request(OF_KIND[kind], *given))
+            body = (data, brought) if rule.permissions else ({**data, **brought}, {})
+            members.append(entrance.request(OF_KIND[kind], *body))
 
     answers = send(client, members)
 

@@ -20,9 +20,9 @@ from tests.support.histories import (
     LEFT,
     SETTINGS,
     Chunk,
+    Reply,
     Request,
     Run,
-    Shown,
     Transcript,
     ask_in_batches,
     ask_one_by_one,
@@ -43,13 +43,16 @@ def services(request: pytest.FixtureRequest) -> dict[str, Run]:
 def _assert_all_ways_lead_to_one_end(services: dict[str, Run], history: Sequence[Chunk]) -> Transcript:
     """Compare answers and timestamps, then all rows, and what people see in every list."""
     sqlite, postgresql = services.values()
-    told = ask_one_by_one(sqlite, [FIRST, *history])
-    others = [ask_one_by_one(postgresql, told.chunks), *(ask_in_batches(run, told) for run in (sqlite, postgresql))]
-    asked = "\n".join(map(repr, told.chunks))
+    transcript = ask_one_by_one(sqlite, [FIRST, *history])
+    others = [
+        ask_one_by_one(postgresql, transcript.chunks),
+        *(ask_in_batches(run, transcript) for run in (sqlite, postgresql)),
+    ]
+    requests = "\n".join(map(repr, transcript.chunks))
     for other in others:
-        assert differences(told, other) == [], asked
-    assert [run.check() for run in services.values()] == [[], []], asked
-    return told
+        assert differences(transcript, other) == [], requests
+    assert [run.check() for run in services.values()] == [[], []], requests
+    return transcript
 
 
 @given(history=histories)
@@ -68,14 +71,14 @@ def test_batches_give_what_single_requests_give_on_both_databases(
 
 @pytest.mark.parametrize("name", KNOWN)
 def test_what_once_went_wrong_goes_right(services: dict[str, Run], name: str) -> None:
-    told = _assert_all_ways_lead_to_one_end(services, KNOWN[name])
+    transcript = _assert_all_ways_lead_to_one_end(services, KNOWN[name])
 
-    refused = [(asked, given) for asked, given in _pairs(told) if given[0] >= 400 and asked.method != "GET"]
+    refused = [(request, reply) for request, reply in _pairs(transcript) if reply[0] >= 400 and request.method != "GET"]
     assert refused == []
-    assert told.end is not None
-    assert [row for row in LEFT[name] if row not in told.end["grants"] | told.end["memberships"]] == []
+    assert transcript.end is not None
+    assert [row for row in LEFT[name] if row not in transcript.end["grants"] | transcript.end["memberships"]] == []
 
 
-def _pairs(told: Transcript) -> list[tuple[Request, Shown]]:
-    chunks = zip(told.chunks, told.answers, strict=True)
+def _pairs(transcript: Transcript) -> list[tuple[Request, Reply]]:
+    chunks = zip(transcript.chunks, transcript.answers, strict=True)
     return [pair for chunk, answers in chunks for pair in zip(chunk.requests, answers, strict=True)]

@@ -84,9 +84,9 @@ class Others:
         self._opened.append(release)
         return release
 
-    def settle(self, asked: Asked) -> None:
+    def settle(self, request: Request) -> None:
         """Wait until a request is answered or waits for a lock."""
-        while asked.running:
+        while request.running:
             with self._watching.cursor() as cursor:
                 # Not its `wait_event`, which remains until a process that has the lock by now runs again.
                 cursor.execute(
@@ -107,12 +107,12 @@ class Others:
 
     def clock(self, list_uri: str) -> int:
         """Return the clock of a list in the bucket."""
-        seen = self._storage.read(Selection(B, clocks=(list_uri,)))
-        timestamp: int = seen.clocks[list_uri].last_modified
+        snapshot = self._storage.read(Selection(B, clocks=(list_uri,)))
+        timestamp: int = snapshot.clocks[list_uri].last_modified
         return timestamp
 
 
-class Asked:
+class Request:
     """A request, or a command, that runs beside the test."""
 
     def __init__(self, ask: Callable[[], Any]) -> None:
@@ -197,7 +197,7 @@ def test_a_cascade_waits_for_who_writes_below_when_it_deletes(
     writer, commit = others.begin(RECORDS)
     _create_record(writer)
 
-    deletion = Asked(lambda: delete(client))
+    deletion = Request(lambda: delete(client))
     others.settle(deletion)
     commit()
 
@@ -212,7 +212,7 @@ def test_a_cascade_finds_a_list_that_was_born_while_it_waited(client: Client, ot
     creator, commit_collection = others.begin(COLLECTIONS)
     _, release_groups = others.begin(GROUPS)
 
-    deleted = Asked(lambda: DELETIONS[deletion](client))
+    deleted = Request(lambda: DELETIONS[deletion](client))
     others.settle(deleted)
     _create_collection(creator)
     commit_collection()
@@ -231,7 +231,7 @@ def test_a_collection_that_is_deleted_while_it_is_created_leaves_no_record(clien
     """C-OBJ-56: the deletion waited for the list of collections alone; the list of records was born meanwhile."""
     creator, commit_collection = others.begin(COLLECTIONS)
 
-    deleted = Asked(lambda: client.delete(f"{COLLECTIONS}/c"))
+    deleted = Request(lambda: client.delete(f"{COLLECTIONS}/c"))
     others.settle(deleted)
     _create_collection(creator)
     commit_collection()
@@ -261,7 +261,7 @@ def test_a_flush_leaves_nothing_of_a_writer_that_it_waited_for(client: Client, o
     writer, commit = others.begin(RECORDS)
     writer.write([_created(R, FAR)], [Move(RECORDS, FAR, 1)])
 
-    flush = Asked(client.app.extensions["kinto"].flush)
+    flush = Request(client.app.extensions["kinto"].flush)
     others.settle(flush)
     commit()
     flush.answer()
@@ -279,7 +279,7 @@ def test_buckets_are_written_while_another_is_emptied(client: Client, others: Ot
     etag = client.get(B).headers["ETag"]
     release = others.hold_row(R)
 
-    deletion = Asked(lambda: client.delete(B, if_match=etag))
+    deletion = Request(lambda: client.delete(B, if_match=etag))
     others.settle(deletion)
     written = client.put("/buckets/other").status, client.patch(B, {"n": 1}).status, deletion.running
     release()
@@ -297,7 +297,7 @@ def test_a_batch_starts_again_when_its_list_was_born_while_it_waited(client: Cli
     _, release_groups = others.begin(GROUPS)
     paths = (f"{GROUPS}/g", f"{COLLECTIONS}/c", f"{RECORDS}/mine")
 
-    batch = Asked(lambda: client.batch(*({"method": "PUT", "path": path} for path in paths)))
+    batch = Request(lambda: client.batch(*({"method": "PUT", "path": path} for path in paths)))
     others.settle(batch)
     _create_collection(creator)
     commit_collection()
@@ -321,7 +321,9 @@ def test_a_list_that_was_born_while_its_deletion_waited_is_deleted_under_its_loc
     creator, commit_collection = others.begin(COLLECTIONS)
     _, release_groups = others.begin(GROUPS)
 
-    batch = Asked(lambda: client.batch({"method": "PUT", "path": f"{GROUPS}/g"}, {"method": "DELETE", "path": RECORDS}))
+    batch = Request(
+        lambda: client.batch({"method": "PUT", "path": f"{GROUPS}/g"}, {"method": "DELETE", "path": RECORDS})
+    )
     others.settle(batch)
     _create_collection(creator)
     _create_record(creator)
@@ -346,7 +348,7 @@ def test_indexes_that_are_read_before_their_list_is_locked_are_read_again(client
     builder, commit = others.begin(RECORDS)
 
     page, change = {"method": "GET", "path": f"{RECORDS}?a=1"}, {"data": {"indexes": declared}}
-    batch = Asked(lambda: client.batch(page, {"method": "PATCH", "path": f"{COLLECTIONS}/c", "body": change}))
+    batch = Request(lambda: client.batch(page, {"method": "PATCH", "path": f"{COLLECTIONS}/c", "body": change}))
     others.settle(batch)
     cast(Writer, builder).indexes.create(RECORDS, read_definition('{"fields":["b"]}'), AUTOMATIC)
     commit()
@@ -364,7 +366,7 @@ def test_who_is_forgotten_loses_what_was_granted_in_another_list_meanwhile(clien
     granter, commit_grant = others.begin(COLLECTIONS, GROUPS)
     _, release_records = others.begin(RECORDS)
 
-    forgotten = Asked(lambda: client.delete(f"/__user_data__/{owner.id}"))
+    forgotten = Request(lambda: client.delete(f"/__user_data__/{owner.id}"))
     others.settle(forgotten)
     group = replace(_created(f"{GROUPS}/his", FAR), granted=frozenset((("write", owner.id),)))
     granter.write([group], [Move(GROUPS, FAR, 1)])
@@ -389,7 +391,7 @@ def test_a_purge_leaves_an_object_that_is_created_again_meanwhile(client: Client
     writer, commit = others.begin(RECORDS)
     _create_record(writer)
 
-    purged = Asked(lambda: client.app.extensions["kinto"].storage.purge(["/buckets/%/collections/%/records"], 0))
+    purged = Request(lambda: client.app.extensions["kinto"].storage.purge(["/buckets/%/collections/%/records"], 0))
     others.settle(purged)
     commit()
 
@@ -404,7 +406,7 @@ def test_a_request_is_tried_again_when_the_database_ends_it_for_a_deadlock(clien
     other, commit = others.begin(GROUPS)
     paths = ("/buckets/a/collections/c", f"{GROUPS}/g")
 
-    batch = Asked(lambda: client.batch(*({"method": "PUT", "path": path} for path in paths)))
+    batch = Request(lambda: client.batch(*({"method": "PUT", "path": path} for path in paths)))
     others.settle(batch)
     other.lock(["/buckets/a/collections"])
     commit()

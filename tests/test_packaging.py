@@ -30,8 +30,8 @@ LOADED_BY_NAME = {
 
 def _requirements() -> dict[str, Requirement]:
     lines = Path(ROOT, "requirements.in").read_text(encoding="utf-8").splitlines()
-    found = [Requirement(line) for line in lines if line and not line.startswith(("#", "-"))]
-    return {requirement.name: requirement for requirement in found}
+    requirements = [Requirement(line) for line in lines if line and not line.startswith(("#", "-"))]
+    return {requirement.name: requirement for requirement in requirements}
 
 
 @cache

@@ -597,10 +597,10 @@ def test_a_total_is_counted_by_the_keys_of_an_index(storage: Any) -> None:
 def test_an_object_of_many_readers_looks_at_few_rows(storage: Any, reader: str) -> None:
     """Only who holds `write` is shown who else holds what."""
     readers = (reader, "system.Everyone") if reader != "owner" else ("nobody",)
-    wanted = replace(OBJECT_OF_MANY, readers=readers)
+    selection = replace(OBJECT_OF_MANY, readers=readers)
     most = 50 if storage.reading.dialect.name == "postgresql" else 3_000
 
-    cost, plan = looked_at(storage, lambda: storage.read(wanted))
+    cost, plan = looked_at(storage, lambda: storage.read(selection))
 
     assert cost <= most, f"{cost}\n{plan}"
 

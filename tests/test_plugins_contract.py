@@ -27,7 +27,7 @@ def rows() -> frozenset[str]:
 def cited() -> frozenset[str]:
     """Return all ids that tests name; `P-ACC-9 to P-ACC-12` names what is between too."""
     texts = [file.read_text() for file in TESTS.rglob("*.py") if file != Path(__file__)]
-    ranges = [found for text in texts for found in _RANGE.findall(text)]
+    ranges = [match for text in texts for match in _RANGE.findall(text)]
     between = {f"{family}{number}" for family, first, last in ranges for number in range(int(first), int(last) + 1)}
     return frozenset(between.union(*map(_ID.findall, texts)))
 

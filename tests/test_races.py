@@ -98,29 +98,29 @@ def test_many_writers_lose_nothing_and_pollers_miss_nothing(url: str) -> None:
         }
         _, _, counter = connection.ask("GET", COUNTER)
         connection.close()
-    seen = [answer for writer in ended for answer in writer["seen"]]
+    answers = [answer for writer in ended for answer in writer["seen"]]
 
-    _assert_nobody_failed(seen)
+    _assert_nobody_failed(answers)
     assert watched["faults"] == []
     assert watched["looks"] > 2
     _assert_the_rows_keep_the_rules(url)
     _assert_quotas_are_exact(url)
     _assert_nothing_was_lost_under_if_match(ended, counter)
     created = {"method": "PUT", "uri": COUNTER, "status": 201, "body": counted}
-    _assert_timestamps_are_unique([*seen, created])
-    _assert_every_change_is_in_the_history([*seen, created], [lists[history] for history in HISTORIES])
-    _assert_the_end_is_what_was_answered(seen, {list_uri: lists[list_uri] for list_uri in LISTS})
+    _assert_timestamps_are_unique([*answers, created])
+    _assert_every_change_is_in_the_history([*answers, created], [lists[history] for history in HISTORIES])
+    _assert_the_end_is_what_was_answered(answers, {list_uri: lists[list_uri] for list_uri in LISTS})
     for copy in copies:
         assert copy["copy"] == {row["id"]: row for row in lists[copy["list"]]}, f"missed a change of {copy['list']}"
         assert copy["polls"] > 2
 
 
-def _assert_nobody_failed(seen: list[dict[str, Any]]) -> None:
+def _assert_nobody_failed(answers: list[dict[str, Any]]) -> None:
     """Only what may be refused is: a stale If-Match (412), what is gone (404), what is below what is gone (403)."""
-    refused = Counter(answer["status"] for answer in seen if answer["status"] not in (200, 201))
+    refused = Counter(answer["status"] for answer in answers if answer["status"] not in (200, 201))
     assert set(refused) <= {403, 404, 412}, refused
-    assert not [answer for answer in seen if answer["uri"] == "/batch" and answer["status"] != 200]
-    own = Counter(answer["status"] for answer in seen if answer["uri"].startswith(DEFAULT))
+    assert not [answer for answer in answers if answer["uri"] == "/batch" and answer["status"] != 200]
+    own = Counter(answer["status"] for answer in answers if answer["uri"].startswith(DEFAULT))
     assert set(own) == {200, 201}, own
 
 
@@ -128,9 +128,9 @@ def _assert_nothing_was_lost_under_if_match(ended: list[dict[str, Any]], counter
     assert counter["data"]["n"] == sum(writer["increments"] for writer in ended) == WRITERS * ROUNDS
 
 
-def _written(seen: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _written(answers: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield each change that was answered: the object's URI and its data."""
-    for answer in seen:
+    for answer in answers:
         method, uri, status, body = (answer[name] for name in ("method", "uri", "status", "body"))
         if method == "GET":
             continue
@@ -144,16 +144,16 @@ def _written(seen: list[dict[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]
             yield uri, body["data"]
 
 
-def _assert_timestamps_are_unique(seen: list[dict[str, Any]]) -> None:
+def _assert_timestamps_are_unique(answers: list[dict[str, Any]]) -> None:
     """Also in lists that were deleted and made anew: a clock goes on where it was."""
-    stamps = Counter((uri.rpartition("/")[0], data["last_modified"]) for uri, data in _written(seen))
+    stamps = Counter((uri.rpartition("/")[0], data["last_modified"]) for uri, data in _written(answers))
     assert [stamp for stamp, times in stamps.items() if times > 1] == []
 
 
-def _assert_the_end_is_what_was_answered(seen: list[dict[str, Any]], lists: dict[str, Any]) -> None:
+def _assert_the_end_is_what_was_answered(answers: list[dict[str, Any]], lists: dict[str, Any]) -> None:
     """Assert that each object is at the end as its newest answer showed it."""
     newest: dict[str, dict[str, Any]] = {}
-    for uri, data in _written(seen):
+    for uri, data in _written(answers):
         if uri not in newest or data["last_modified"] > newest[uri]["last_modified"]:
             newest[uri] = data
     for list_uri, rows in lists.items():
@@ -161,18 +161,20 @@ def _assert_the_end_is_what_was_answered(seen: list[dict[str, Any]], lists: dict
         assert {f"{list_uri}/{row['id']}": row for row in rows} == expected
 
 
-def _assert_every_change_is_in_the_history(seen: list[dict[str, Any]], histories: list[Any]) -> None:
+def _assert_every_change_is_in_the_history(answers: list[dict[str, Any]], histories: list[Any]) -> None:
     """Assert that each change of a record has one entry, and that entries are in the order of the changes of a list."""
-    written = Counter((uri, data["last_modified"]) for uri, data in _written(seen) if uri.rpartition("/")[0] in LISTS)
-    found = [
+    written = Counter(
+        (uri, data["last_modified"]) for uri, data in _written(answers) if uri.rpartition("/")[0] in LISTS
+    )
+    entries = [
         (entry["uri"], entry["target"]["data"]["last_modified"])
         for history in histories
         for entry in sorted(history, key=lambda entry: entry["last_modified"])
         if entry["uri"].rpartition("/")[0] in LISTS
     ]
-    assert Counter(found) == written
+    assert Counter(entries) == written
     for list_uri in LISTS:
-        stamps = [stamp for uri, stamp in found if uri.startswith(f"{list_uri}/")]
+        stamps = [stamp for uri, stamp in entries if uri.startswith(f"{list_uri}/")]
         assert stamps == sorted(stamps)
 
 

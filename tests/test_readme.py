@@ -57,9 +57,9 @@ def session() -> Iterator[Step]:
 
 def settings_of_serve() -> dict[str, str]:
     """Return the variables that `make serve` sets, as they stand in the Makefile."""
-    found = dict(re.findall(r"^serve: export (\w+) \?= (.*)$", MAKEFILE, re.MULTILINE))
-    assert found, "the Makefile sets variables for serve"
-    return found
+    variables = dict(re.findall(r"^serve: export (\w+) \?= (.*)$", MAKEFILE, re.MULTILINE))
+    assert variables, "the Makefile sets variables for serve"
+    return variables
 
 
 @dataclass
@@ -97,12 +97,12 @@ def _words(command: str) -> list[str]:
 
 def curl(arguments: list[str]) -> str:
     """Send the request that curl would send, and return the body of the answer, whatever its status."""
-    asked = _CURL.parse_args(arguments)
-    headers = dict(header.split(": ", 1) for header in asked.headers)
-    if asked.user:
-        headers["Authorization"] = "Basic " + base64.b64encode(asked.user.encode()).decode()
-    body = None if asked.body is None else asked.body.encode()
-    request = urllib.request.Request(asked.url, body, headers, method=asked.method)
+    options = _CURL.parse_args(arguments)
+    headers = dict(header.split(": ", 1) for header in options.headers)
+    if options.user:
+        headers["Authorization"] = "Basic " + base64.b64encode(options.user.encode()).decode()
+    body = None if options.body is None else options.body.encode()
+    request = urllib.request.Request(options.url, body, headers, method=options.method)
     try:
         with urllib.request.urlopen(request, timeout=30) as response:
             return str(response.read().decode())

@@ -141,10 +141,10 @@ def test_a_wrong_value_is_one_line_that_begins_with_the_setting(
 ) -> None:
     names = _place(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    given = {name: text.format(**names) for name, text in {**others, setting: value}.items()}
+    settings = {name: text.format(**names) for name, text in {**others, setting: value}.items()}
 
     with pytest.raises(SettingError) as refused:
-        create_app(given)
+        create_app(settings)
 
     line = str(refused.value)
     assert line.startswith(f"{setting}: ")

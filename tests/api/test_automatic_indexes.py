@@ -142,14 +142,14 @@ def test_an_index_that_no_page_uses_is_dropped_and_one_in_use_is_kept(large: Cli
 
 def test_several_processes_make_one_index_and_none_for_a_deleted_collection(large: Client) -> None:
     storage = large.app.extensions["kinto"].storage
-    wanted = [(LIST, read_definition(FIELDS))]
+    missing = [(LIST, read_definition(FIELDS))]
     with ThreadPoolExecutor(4) as processes:
-        list(processes.map(lambda _: storage.change_automatic_indexes(wanted, (), 0), range(4)))
+        list(processes.map(lambda _: storage.change_automatic_indexes(missing, (), 0), range(4)))
     states = expect_right_keys(large)
     large.delete(COLLECTION)
     storage.build_indexes(lambda line: None)
     deleted = definitions(large)
-    storage.change_automatic_indexes(wanted, (), 0)
+    storage.change_automatic_indexes(missing, (), 0)
 
     assert states == [(FIELDS, BUILDING)]
     assert deleted == definitions(large) == []

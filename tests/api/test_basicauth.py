@@ -106,10 +106,10 @@ def test_nobody_in_particular_asks_when(client: Client, authorization: str) -> N
 
 def test_hello_shows_id_and_principals_of_who_is_known(client: Client) -> None:
     """P-BASIC-6."""
-    shown = user(client, basic("a", "b"))
+    user_info = user(client, basic("a", "b"))
 
-    assert shown.keys() == {"id", "principals"}
-    assert sorted(shown["principals"]) == [f"basicauth:{AB}", "system.Authenticated", "system.Everyone"]
+    assert user_info.keys() == {"id", "principals"}
+    assert sorted(user_info["principals"]) == [f"basicauth:{AB}", "system.Authenticated", "system.Everyone"]
 
 
 def test_hello_names_the_capability_of_the_policy(client: Client) -> None:

@@ -42,8 +42,8 @@ def stocked(client: Client) -> Client:
 def entries(answer: Answer) -> list[dict[str, Any]]:
     """Return the entries of a batch that went well."""
     assert answer.status == 200, answer.json
-    found: list[dict[str, Any]] = answer.json["responses"]
-    return found
+    responses: list[dict[str, Any]] = answer.json["responses"]
+    return responses
 
 
 def statuses(answer: Answer) -> list[int]:
@@ -53,8 +53,8 @@ def statuses(answer: Answer) -> list[int]:
 
 def header(entry: dict[str, Any], name: str) -> str | None:
     """Return a header of an entry, whatever its case."""
-    found: dict[str, str] = {key.lower(): value for key, value in entry["headers"].items()}
-    return found.get(name.lower())
+    headers: dict[str, str] = {key.lower(): value for key, value in entry["headers"].items()}
+    return headers.get(name.lower())
 
 
 def test_a_batch_answers_each_request_in_order(client: Client) -> None:
@@ -62,15 +62,15 @@ def test_a_batch_answers_each_request_in_order(client: Client) -> None:
     answer = client.batch(put("/v1/buckets/b%2Dc"), put(B), get("/buckets?_limit=5"), get(f"/v1{B}"))
 
     assert list(answer.json) == ["responses"]
-    found = entries(answer)
-    assert [(entry["status"], entry["path"]) for entry in found] == [
+    responses = entries(answer)
+    assert [(entry["status"], entry["path"]) for entry in responses] == [
         (201, "/v1/buckets/b-c"),
         (201, "/v1/buckets/b"),
         (200, "/v1/buckets"),
         (200, "/v1/buckets/b"),
     ]
-    assert all(set(entry) == {"status", "path", "headers", "body"} for entry in found)
-    assert found[3]["body"]["data"] == client.get(B).data
+    assert all(set(entry) == {"status", "path", "headers", "body"} for entry in responses)
+    assert responses[3]["body"]["data"] == client.get(B).data
 
 
 @on_sqlite
@@ -91,9 +91,9 @@ def test_an_entry_has_the_headers_of_a_request_of_its_own(stocked: Client) -> No
 @on_sqlite
 def test_the_entry_of_a_head_has_an_empty_body(stocked: Client) -> None:
     """C-BATCH-25."""
-    found = entries(stocked.batch({"method": "HEAD", "path": R}, {"method": "HEAD", "path": RECORDS}))
+    responses = entries(stocked.batch({"method": "HEAD", "path": R}, {"method": "HEAD", "path": RECORDS}))
 
-    assert [(entry["status"], entry["body"]) for entry in found] == [(200, ""), (200, "")]
+    assert [(entry["status"], entry["body"]) for entry in responses] == [(200, ""), (200, "")]
 
 
 def test_a_request_reads_what_earlier_ones_wrote(client: Client) -> None:
@@ -433,24 +433,24 @@ def test_redirects_are_followed(stocked: Client, path: str) -> None:
 @on_sqlite
 def test_the_hello_view_is_found_without_version(client: Client) -> None:
     """C-BATCH-19, C-BATCH-10."""
-    found = entries(client.batch(get("/"), get("/v1/")))
+    responses = entries(client.batch(get("/"), get("/v1/")))
 
-    assert [(entry["path"], entry["body"]["project_name"]) for entry in found] == [("/v1/", "kinto")] * 2
+    assert [(entry["path"], entry["body"]["project_name"]) for entry in responses] == [("/v1/", "kinto")] * 2
 
 
 def test_paths_may_hold_any_character(client: Client) -> None:
     """C-BATCH-20: raw or percent-encoded; no id has one, but a filter may."""
     client.batch(put(B), put(C), put(R, {"name": "é ü"}))
 
-    found = entries(
+    responses = entries(
         client.batch(
             get("/buckets/é"), get("/buckets/%C3%A9"), get(f"{RECORDS}?name=é ü"), get(f"{RECORDS}?name=%C3%A9+%C3%BC")
         )
     )
 
-    assert [entry["status"] for entry in found] == [403, 403, 200, 200]
-    assert [entry["path"] for entry in found[:2]] == ["/v1/buckets/é"] * 2
-    assert [len(entry["body"]["data"]) for entry in found[2:]] == [1, 1]
+    assert [entry["status"] for entry in responses] == [403, 403, 200, 200]
+    assert [entry["path"] for entry in responses[:2]] == ["/v1/buckets/é"] * 2
+    assert [len(entry["body"]["data"]) for entry in responses[2:]] == [1, 1]
 
 
 def test_a_path_that_is_not_utf8_is_an_entry_of_400(client: Client) -> None:

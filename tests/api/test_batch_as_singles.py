@@ -44,12 +44,12 @@ def _start(client: Client) -> Client:
     return client
 
 
-def _shown(value: Any) -> Any:
+def _normalize(value: Any) -> Any:
     """Leave out what differs from run to run: the timestamps."""
     if isinstance(value, dict):
-        return {name: _shown(inner) for name, inner in value.items()}
+        return {name: _normalize(inner) for name, inner in value.items()}
     if isinstance(value, list):
-        return [_shown(inner) for inner in value]
+        return [_normalize(inner) for inner in value]
     return "timestamp" if isinstance(value, int) and _TIMESTAMP.fullmatch(str(value)) else value
 
 
@@ -184,7 +184,7 @@ def test_any_member_answers_as_the_single_request(lasting: Client, request: dict
 
     assert answer.status == (single.status if single.status >= 500 else 200), answer.json
     (entry,) = answer.json["responses"]
-    assert (entry["status"], _shown(entry["body"] or None)) == (single.status, _shown(single.json))
+    assert (entry["status"], _normalize(entry["body"] or None)) == (single.status, _normalize(single.json))
     assert _headers(entry["headers"]) == _headers(single.headers)
 
 
@@ -242,15 +242,15 @@ def test_a_refused_member_has_the_headers_of_the_single_request(
     (entry,) = client.batch(request).json["responses"]
 
     assert (entry["status"], single.status) == (status, status)
-    assert _shown(entry["body"] or None) == _shown(single.json)
+    assert _normalize(entry["body"] or None) == _normalize(single.json)
     assert _headers(entry["headers"]) == _headers(single.headers)
     assert ("Access-Control-Expose-Headers" in entry["headers"]) == (status != 405)
 
 
 def _headers(headers: Headers | Mapping[str, str]) -> dict[str, str]:
     """Return the headers but for timestamps; the length of its text is no header of a member."""
-    shown = {name.title(): _TIMESTAMP.sub("timestamp", value) for name, value in headers.items()}
-    return {name: value for name, value in shown.items() if name not in _DIFFERENT}
+    result = {name.title(): _TIMESTAMP.sub("timestamp", value) for name, value in headers.items()}
+    return {name: value for name, value in result.items() if name not in _DIFFERENT}
 
 
 _DIFFERENT = ("Content-Length", "Last-Modified", "Expires")

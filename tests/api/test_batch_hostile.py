@@ -172,14 +172,14 @@ def test_a_member_cannot_choose(client: Client, name: str, value: str) -> None:
     ]
 
     expected = client.batch(*plain).json["responses"]
-    found = client.batch(*({**member, "headers": {name: value}} for member in plain)).json["responses"]
+    responses = client.batch(*({**member, "headers": {name: value}} for member in plain)).json["responses"]
 
-    assert [entry["status"] for entry in found] == [200, 200, 200]
-    assert found[0]["body"]["url"] == expected[0]["body"]["url"]
-    assert [entry[1]["headers"]["Next-Page"].partition("?")[0] for entry in (found, expected)] == [
+    assert [entry["status"] for entry in responses] == [200, 200, 200]
+    assert responses[0]["body"]["url"] == expected[0]["body"]["url"]
+    assert [entry[1]["headers"]["Next-Page"].partition("?")[0] for entry in (responses, expected)] == [
         "http://localhost/v1/buckets"
     ] * 2
-    assert found[2]["body"]["data"]["n"] == 1
+    assert responses[2]["body"]["data"]["n"] == 1
 
 
 NO_HEADERS: dict[str, dict[str, str]] = {

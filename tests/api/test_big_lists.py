@@ -60,8 +60,8 @@ def crowd(request: pytest.FixtureRequest) -> Iterator[Client]:
         records = RECORDS.format(json=JSON[name], series=SERIES[name])
         connection.execute(text(records), {**place, "count": count, "deleted": False})
         for principal, permission, many, every in held:
-            given = {**place, "principal": principal, "permission": permission, "count": many, "every": every}
-            connection.execute(text(GRANTS.format(series=SERIES[name])), given)
+            parameters = {**place, "principal": principal, "permission": permission, "count": many, "every": every}
+            connection.execute(text(GRANTS.format(series=SERIES[name])), parameters)
         connection.execute(text("UPDATE clocks SET count = :count WHERE list = :list"), {"count": count, "list": LIST})
     if name == "postgresql":  # nobody makes SQLite look at its tables
         with storage.reading.connect() as connection:
@@ -91,9 +91,9 @@ def ask(client: Client, method: str, path: str) -> tuple[str, Any, int]:
     for engine in (storage.reading, storage.writing):
         event.remove(engine, "before_cursor_execute", sent)
     assert answer.status == 200, answer.body
-    found = int(answer.headers["Total-Objects"]) if method == "HEAD" else len(answer.data)
+    number = int(answer.headers["Total-Objects"]) if method == "HEAD" else len(answer.data)
     statement, parameters = sent.statements[-1]
-    return statement, parameters, found
+    return statement, parameters, number
 
 
 def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -110,8 +110,8 @@ def most_rows(storage: Any, statement: str, parameters: Any) -> int:
         cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters)
         plan = cursor.fetchone()[0]
     top = (json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"]
-    seen = ("Actual Rows", "Rows Removed by Filter", "Rows Removed by Index Recheck", "Rows Removed by Join Filter")
-    return max(int(sum(node.get(name, 0) for name in seen) * node["Actual Loops"]) for node in nodes(top))
+    counters = ("Actual Rows", "Rows Removed by Filter", "Rows Removed by Index Recheck", "Rows Removed by Join Filter")
+    return max(int(sum(node.get(name, 0) for name in counters) * node["Actual Loops"]) for node in nodes(top))
 
 
 def steps(storage: Any, statement: str, parameters: Any) -> int:
@@ -135,7 +135,7 @@ def steps(storage: Any, statement: str, parameters: Any) -> int:
     return taken
 
 
-ASKED: dict[str, tuple[str | None, str, str, int]] = {
+REQUESTS: dict[str, tuple[str | None, str, str, int]] = {
     "a page by the owner of all": ("alice", "GET", f"{LIST}?_limit=20", 20),
     "the oldest by the owner of all": ("alice", "GET", f"{LIST}?_limit=20&_sort=last_modified", 20),
     "what is new by the owner of all": ("alice", "GET", f"{LIST}?_since=<late>", 9),
@@ -151,15 +151,15 @@ ASKED: dict[str, tuple[str | None, str, str, int]] = {
 }
 
 
-@pytest.mark.parametrize(("name", "method", "path", "expected"), ASKED.values(), ids=ASKED.keys())
+@pytest.mark.parametrize(("name", "method", "path", "expected"), REQUESTS.values(), ids=REQUESTS.keys())
 def test_few_rows_are_looked_at_for(crowd: Client, name: str, method: str, path: str, expected: int) -> None:
     storage = crowd.app.extensions["kinto"].storage
     database = storage.reading.dialect.name
     count = COUNTS[database]
 
-    statement, parameters, found = ask(crowd.as_(name), method, path.replace("<late>", str(count - 9)))
+    statement, parameters, number = ask(crowd.as_(name), method, path.replace("<late>", str(count - 9)))
 
-    assert found == (count if expected < 0 else expected)
+    assert number == (count if expected < 0 else expected)
     if database == "postgresql":
         assert most_rows(storage, statement, parameters) <= FEW_ROWS
     else:
@@ -172,9 +172,9 @@ def test_the_next_page_costs_no_more(crowd: Client) -> None:
     first = crowd.get(f"{LIST}?_limit=20&_before={COUNTS[database] // 2}")
     place = first.headers["Next-Page"].removeprefix("http://localhost")
 
-    statement, parameters, found = ask(crowd, "GET", place)
+    statement, parameters, number = ask(crowd, "GET", place)
 
-    assert found == 20
+    assert number == 20
     if database == "postgresql":
         assert most_rows(storage, statement, parameters) <= FEW_ROWS
     else:

@@ -188,8 +188,8 @@ STORED: list[tuple[Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("seconds", "told"), STORED, ids=[str(seconds)[:20] for seconds, _ in STORED])
-def test_a_lifetime_that_was_stored_without_a_bound_is_served(client: Client, seconds: Any, told: str) -> None:
+@pytest.mark.parametrize(("seconds", "header"), STORED, ids=[str(seconds)[:20] for seconds, _ in STORED])
+def test_a_lifetime_that_was_stored_without_a_bound_is_served(client: Client, seconds: Any, header: str) -> None:
     """What earlier versions, or Kinto, let in."""
     client.put("/buckets/b", permissions={"read": ["system.Everyone"]})
     known = client.put("/buckets/b/collections/c").etag
@@ -201,4 +201,4 @@ def test_a_lifetime_that_was_stored_without_a_bound_is_served(client: Client, se
 
     answers = [client.as_(None).get(f"/buckets/b/collections/c/records{object_id}") for object_id in ("", "/r")]
 
-    assert [(answer.status, answer.headers["Cache-Control"]) for answer in answers] == [(200, told)] * 2
+    assert [(answer.status, answer.headers["Cache-Control"]) for answer in answers] == [(200, header)] * 2

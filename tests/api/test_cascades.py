@@ -21,7 +21,7 @@ def plant(client: Client, bucket: str = B) -> None:
             client.delete(uri.replace(B, bucket, 1))
 
 
-def seen(client: Client, lists: tuple[str, ...]) -> list[str]:
+def living_objects(client: Client, lists: tuple[str, ...]) -> list[str]:
     """Return what lists hold, tombstones included."""
     return [each["id"] for uri in lists for each in client.get(f"{uri}?_since=0").data]
 
@@ -37,9 +37,9 @@ def test_all_that_is_in_a_bucket_goes_with_it(client: Client, deletion: str) -> 
 
     assert deleted.status == 200
     assert [client.get(uri).status for uri in (C, G, R)] == [404, 404, 404]
-    assert seen(client, BELOW_BUCKET[:2]) == []
+    assert living_objects(client, BELOW_BUCKET[:2]) == []
     client.put(C)
-    assert seen(client, BELOW_BUCKET[2:]) == []
+    assert living_objects(client, BELOW_BUCKET[2:]) == []
     assert all(client.get(uri).etag > former[uri] for uri in BELOW_BUCKET)
     client.put(G)
     client.put(R)
@@ -59,13 +59,13 @@ def test_all_that_is_in_a_collection_goes_with_it(client: Client, deletion: str)
     client.put(C)
 
     assert deleted.status == 200
-    assert seen(client, (f"{C}/records",)) == []
+    assert living_objects(client, (f"{C}/records",)) == []
     assert client.get(R).status == 404
     assert client.get(f"{C}/records").etag > former
     client.put(R)
     assert [client.as_("bob").get(uri).status for uri in (C, R)] == [403, 403]
     assert client.as_("bob").get(G).status == 200
-    assert sorted(seen(client, (f"{B}/groups",))) == ["g", "gone"]
+    assert sorted(living_objects(client, (f"{B}/groups",))) == ["g", "gone"]
 
 
 def test_a_deleted_parent_leaves_a_tombstone_and_what_was_in_it_none(client_with: ClientMaker) -> None:
@@ -77,7 +77,7 @@ def test_a_deleted_parent_leaves_a_tombstone_and_what_was_in_it_none(client_with
     client.delete(B)
 
     assert client.get("/buckets?_since=0").data[0].keys() == {"id", "last_modified", "deleted"}
-    assert seen(client, (f"{B}/collections",)) == []
+    assert living_objects(client, (f"{B}/collections",)) == []
 
 
 @pytest.mark.parametrize("deletion", [B, C], ids=["the bucket", "the collection"])
@@ -150,7 +150,7 @@ def test_a_cascade_in_a_batch_takes_effect_before_what_follows(client: Client) -
     assert [each["status"] for each in responses] == [200, 403, 201, 404, 201, 200, 201]
     assert responses[5]["body"] == {"data": []}
     assert client.get(C).data["new"] == 1
-    assert seen(client, BELOW_BUCKET) == ["c", "s"]
+    assert living_objects(client, BELOW_BUCKET) == ["c", "s"]
     assert client.get(R).status == 404
 
 
@@ -164,5 +164,5 @@ def test_a_collection_is_emptied_in_a_batch_by_deletion_and_creation(client: Cli
         {"method": "POST", "path": f"{C}/records", "body": {"data": {"id": "s"}}},
     )
 
-    assert seen(client, (f"{C}/records",)) == ["s"]
+    assert living_objects(client, (f"{C}/records",)) == ["s"]
     assert client.get(R).status == 404

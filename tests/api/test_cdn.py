@@ -45,7 +45,7 @@ def ask(client: Client, method: str, path: str) -> Answer:
     return client.ask(method, path, body, headers)
 
 
-def shown(answer: Answer) -> str:
+def text_of(answer: Answer) -> str:
     """Return all that an answer tells."""
     return f"{answer.headers}{answer.body.decode()}"
 
@@ -65,28 +65,28 @@ def fill(client: Client) -> None:
 def test_no_answer_shows_the_host_of_the_origin_to(client_with: ClientMaker, method: str) -> None:
     client = client_with(SETTINGS)
     fill(client)
-    asked = {
+    answers = {
         (who.name, path + ending): ask(who, method, path + ending)
         for who in (client, client.as_(None))
         for path in list(paths(client))
         for ending in (ENDINGS if method in ("GET", "HEAD") else ENDINGS[:2])
     }
 
-    assert [key for key, answer in asked.items() if ORIGIN in shown(answer)] == []
-    assert [key for key, answer in asked.items() if answer.status >= 500] == []
+    assert [key for key, answer in answers.items() if ORIGIN in text_of(answer)] == []
+    assert [key for key, answer in answers.items() if answer.status >= 500] == []
 
 
 def test_urls_of_answers_are_those_of_the_cdn(client_with: ClientMaker) -> None:
     client = client_with(SETTINGS)
     fill(client)
-    asked = [ask(client, "GET", path + ending) for path in list(paths(client)) for ending in ENDINGS]
-    links = [answer.headers[name] for answer in asked for name in ("Next-Page", "Location") if name in answer.headers]
+    answers = [ask(client, "GET", path + ending) for path in list(paths(client)) for ending in ENDINGS]
+    links = [answer.headers[name] for answer in answers for name in ("Next-Page", "Location") if name in answer.headers]
 
     assert len(links) > len(ENDINGS)
     assert [link for link in links if not link.startswith(f"{CDN}/v1/")] == []
     followed = [ask(client, "GET", link.removeprefix(CDN)) for link in links]
     assert {answer.status for answer in followed} <= {200, 400, 404, 405}
-    assert not any(ORIGIN in shown(answer) for answer in followed)
+    assert not any(ORIGIN in text_of(answer) for answer in followed)
 
 
 def test_urls_in_the_answers_of_a_batch_are_those_of_the_cdn(client_with: ClientMaker) -> None:
@@ -98,8 +98,8 @@ def test_urls_in_the_answers_of_a_batch_are_those_of_the_cdn(client_with: Client
     answer = client.ask("POST", "/batch", {"defaults": {"method": "GET"}, "requests": requests}, headers)
 
     assert answer.status == 200
-    assert ORIGIN not in shown(answer)
-    assert f"{CDN}/v1/buckets?" in shown(answer)
+    assert ORIGIN not in text_of(answer)
+    assert f"{CDN}/v1/buckets?" in text_of(answer)
 
 
 def test_the_api_document_names_the_cdn(client_with: ClientMaker) -> None:

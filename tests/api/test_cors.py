@@ -119,10 +119,10 @@ def test_scripts_may_read_headers_of(client: Client, method: str, path: str, exp
 
 def ask_first(client: Client, path: str, **headers: str | None) -> Any:
     """Send a preflight as nobody in particular."""
-    given = {"Origin": ORIGIN, "Access-Control-Request-Method": "GET"} | {
+    fields = {"Origin": ORIGIN, "Access-Control-Request-Method": "GET"} | {
         name.replace("_", "-"): value for name, value in headers.items()
     }
-    return client.as_(None).ask("OPTIONS", path, headers={name: value for name, value in given.items() if value})
+    return client.as_(None).ask("OPTIONS", path, headers={name: value for name, value in fields.items() if value})
 
 
 OFFERED: dict[str, tuple[str, str]] = {

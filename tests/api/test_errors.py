@@ -87,12 +87,12 @@ ERRORS = {
 
 
 @on_sqlite
-@pytest.mark.parametrize(("asked", "body", "headers"), ERRORS.values(), ids=ERRORS.keys())
+@pytest.mark.parametrize(("http_request", "body", "headers"), ERRORS.values(), ids=ERRORS.keys())
 def test_an_error_has_its_status_body_and_headers(
-    owner: Client, asked: Any, body: Mapping[str, Any], headers: Mapping[str, str]
+    owner: Client, http_request: Any, body: Mapping[str, Any], headers: Mapping[str, str]
 ) -> None:
     """C-ERR-1, C-ERR-2, C-ERR-3, C-ERR-4."""
-    method, path, sent, more, who = asked
+    method, path, sent, more, who = http_request
     owner.put(f"{RECORDS}/past", {"last_modified": 5})
 
     answer = owner.as_(who).ask(method, path, sent, more)
@@ -284,9 +284,11 @@ PROBLEMS = {
 
 
 @on_sqlite
-@pytest.mark.parametrize(("asked", "message"), PROBLEMS.values(), ids=PROBLEMS.keys())
-def test_the_message_is_worded_from_the_first_problem(client_with: ClientMaker, asked: Any, message: str) -> None:
-    method, path, body, headers = asked
+@pytest.mark.parametrize(("http_request", "message"), PROBLEMS.values(), ids=PROBLEMS.keys())
+def test_the_message_is_worded_from_the_first_problem(
+    client_with: ClientMaker, http_request: Any, message: str
+) -> None:
+    method, path, body, headers = http_request
     client = client_with({"kinto.bucket_read_principals": "system.Authenticated"})
 
     answer = client.ask(method, path, body, headers)
@@ -469,11 +471,11 @@ INVALID = {
 
 
 @on_sqlite
-@pytest.mark.parametrize(("asked", "problem"), INVALID.values(), ids=INVALID.keys())
+@pytest.mark.parametrize(("http_request", "problem"), INVALID.values(), ids=INVALID.keys())
 def test_an_invalid_header_query_or_path_is_refused_with_its_place(
-    owner: Client, asked: Any, problem: tuple[str, str | None, str]
+    owner: Client, http_request: Any, problem: tuple[str, str | None, str]
 ) -> None:
-    method, path, headers = asked
+    method, path, headers = http_request
     body: Json = {"data": {}} if method in ("PUT", "PATCH") else None
 
     answer = owner.ask(method, path, body, headers)

@@ -45,8 +45,8 @@ class Heard:
         self.stored_after.append(self._stored())
 
     def _stored(self) -> bool:
-        seen = self.client.app.extensions["kinto"].storage.read(Selection(B, targets=(R,)))
-        return R in seen.objects
+        snapshot = self.client.app.extensions["kinto"].storage.read(Selection(B, targets=(R,)))
+        return R in snapshot.objects
 
     def summary(self) -> list[tuple[str, str, list[Any]]]:
         """Return kind, action and ids of what was told before the commit."""

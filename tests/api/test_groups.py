@@ -25,8 +25,8 @@ def owner(client_with: ClientMaker) -> Client:
 def reading(client: Client) -> set[str]:
     """Return who of bob and carol can read the collection, and make sure that hello tells the same."""
     people = [name for name in ("bob", "carol") if client.as_(name).get(C).status == 200]
-    told = [name for name in ("bob", "carol") if G in client.as_(name).get("/").json["user"]["principals"]]
-    assert people == told
+    readers = [name for name in ("bob", "carol") if G in client.as_(name).get("/").json["user"]["principals"]]
+    assert people == readers
     return set(people)
 
 

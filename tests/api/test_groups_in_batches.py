@@ -42,7 +42,7 @@ def _by_bob(member: dict[str, Any]) -> dict[str, Any]:
     return {"method": "GET", **member, "headers": {"Authorization": basic("bob")}}
 
 
-def _seen(entry: dict[str, Any]) -> Any:
+def _content(entry: dict[str, Any]) -> Any:
     """Return what an answer shows of the group and of what it grants."""
     body = entry["body"] or {}
     if "user" in body:
@@ -70,13 +70,13 @@ def test_somebody_has_the_groups_of_the_start_of_the_batch_in_which_he(
     """Whatever reads: an object, a list, a page; and whatever was written in between."""
     client = _service(client_with, before)
     reads = [_by_bob(read) for read in READS]
-    start = [_seen(entry) for entry in client.batch(*reads).json["responses"]]
+    start = [_content(entry) for entry in client.batch(*reads).json["responses"]]
 
     answer = client.batch(*changes, *between, {"method": "PUT", "path": f"{C}/c"}, *reads)
 
     assert answer.status == 200, answer.json
-    assert [_seen(entry) for entry in answer.json["responses"][-len(reads) :]] == start
-    fresh = [_seen(entry) for entry in client.batch(*reads).json["responses"]]
+    assert [_content(entry) for entry in answer.json["responses"][-len(reads) :]] == start
+    fresh = [_content(entry) for entry in client.batch(*reads).json["responses"]]
     assert (fresh == start) == (changes[-1]["body"]["data"]["members"] == before)
 
 
@@ -90,10 +90,10 @@ def test_a_deleted_group_grants_nothing_to_what_follows(client_with: ClientMaker
     else:
         deletion = {"method": "DELETE", "path": gone}
 
-    seen = [_seen(entry) for entry in client.batch(deletion, *reads).json["responses"][1:]]
+    contents = [_content(entry) for entry in client.batch(deletion, *reads).json["responses"][1:]]
 
-    assert seen == [(403, None), (403, None), (403, None), (200, []), True, ["/"], (403, None)]
-    assert [_seen(entry) for entry in client.batch(*reads).json["responses"]][4] is False
+    assert contents == [(403, None), (403, None), (403, None), (200, []), True, ["/"], (403, None)]
+    assert [_content(entry) for entry in client.batch(*reads).json["responses"]][4] is False
 
 
 def test_thousands_of_members_and_readers_go_at_once(client: Client) -> None:

@@ -140,9 +140,9 @@ def test_backoff_stands_on_a_share_of_the_answers(
     client = client_with({"kinto.backoff": "10", "kinto.backoff_percentage": percentage})
     random.seed(7)
 
-    told = sum("Backoff" in client.get("/__lbheartbeat__").headers for _ in range(50))
+    number = sum("Backoff" in client.get("/__lbheartbeat__").headers for _ in range(50))
 
-    assert least <= told <= most
+    assert least <= number <= most
 
 
 def test_nothing_is_told_of_backoff_or_an_end_without_settings(client: Client) -> None:

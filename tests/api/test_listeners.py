@@ -226,8 +226,11 @@ def test_a_listener_is_told_of_what_other_listeners_write_and_adds_no_statement(
 
 def queueing(url: str, **options: str) -> dict[str, str]:
     """Return the settings of a Redis listener."""
-    given = {"use": "kinto_redis.listeners", "url": url, "listname": "queue", **options}
-    return {"kinto.event_listeners": "redis", **{f"kinto.event_listeners.redis.{name}": given[name] for name in given}}
+    settings = {"use": "kinto_redis.listeners", "url": url, "listname": "queue", **options}
+    return {
+        "kinto.event_listeners": "redis",
+        **{f"kinto.event_listeners.redis.{name}": settings[name] for name in settings},
+    }
 
 
 @pytest.fixture

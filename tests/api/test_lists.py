@@ -61,7 +61,7 @@ def url(client: Client, query: str) -> str:
     return f"{LIST}?{quote(query, safe='=&,')}"
 
 
-FOUND: dict[str, tuple[str, str]] = {
+RESULTS: dict[str, tuple[str, str]] = {
     "C-LIST-1 C-LIST-44 all, newest first": ("", "hgfedcba"),
     "C-LIST-4 names with an underscore that nobody knows": ("_unknown=1&_Sort=n", "hgfedcba"),
     "C-LIST-5 C-LIST-36 a field that nobody has": ("nothing=1", ""),
@@ -141,13 +141,13 @@ FOUND: dict[str, tuple[str, str]] = {
 }
 
 
-@pytest.mark.parametrize(("query", "expected"), FOUND.values(), ids=FOUND.keys())
+@pytest.mark.parametrize(("query", "expected"), RESULTS.values(), ids=RESULTS.keys())
 def test_a_list_holds(client: Client, query: str, expected: str) -> None:
     """C-LIST-2, C-LIST-34: HEAD counts the same without tombstones."""
-    asked = url(client, query)
+    path = url(client, query)
 
-    assert ids(client.get(asked)) == expected
-    head = client.head(asked)
+    assert ids(client.get(path)) == expected
+    head = client.head(path)
     assert (head.status, head.body) == (200, b"")
     living = str(len(expected.replace("-", "")))
     assert (head.headers["Total-Objects"], head.headers["Total-Records"]) == (living, living)
@@ -226,10 +226,10 @@ SORTS = ["", "_sort=n", "_sort=-n", "_sort=title", "_sort=-tags", "_sort=even,-o
 
 def pages(client: Client, first: str) -> list[Answer]:
     """Follow `Next-Page` to the end."""
-    found = [client.get(first)]
-    while "Next-Page" in found[-1].headers:
-        found.append(client.get(path_of(found[-1])))
-    return found
+    answers = [client.get(first)]
+    while "Next-Page" in answers[-1].headers:
+        answers.append(client.get(path_of(answers[-1])))
+    return answers
 
 
 def path_of(answer: Answer) -> str:
@@ -245,10 +245,10 @@ def test_pages_hold_each_object_once_with(client: Client, query: str, size: int)
     """C-LIST-53, C-LIST-54, C-LIST-47, C-LIST-45: ties, missing values, arrays, objects and tombstones too."""
     whole = ids(client.get(f"{LIST}?{query}"))
 
-    found = [ids(page) for page in pages(client, f"{LIST}?{query}&_limit={size}")]
+    ids_of_pages = [ids(page) for page in pages(client, f"{LIST}?{query}&_limit={size}")]
 
-    assert "".join(found) == whole
-    assert [len(page) for page in found[:-1]] == [size] * (len(found) - 1)
+    assert "".join(ids_of_pages) == whole
+    assert [len(page) for page in ids_of_pages[:-1]] == [size] * (len(ids_of_pages) - 1)
 
 
 def test_the_last_page_names_no_next_when_it_is_full(client: Client) -> None:
@@ -291,19 +291,19 @@ def test_objects_are_reduced_to(client: Client, fields: str, expected: dict[str,
     whole = client.get(f"{LIST}/a").data
     always = {name: whole[name] for name in ("id", "last_modified")}
 
-    (found,) = client.get(f"{LIST}?id=a&_fields={fields}").data
+    (record,) = client.get(f"{LIST}?id=a&_fields={fields}").data
     lone = client.get(f"{LIST}/a?_fields={fields}").json
 
-    assert found == lone["data"] == always | expected
+    assert record == lone["data"] == always | expected
     assert ("permissions" in lone) is (fields == "")
 
 
-@pytest.mark.parametrize(("fields", "shown"), [("n", False), ("n,deleted", True)])
-def test_a_tombstone_says_that_it_is_one_when_asked(client: Client, fields: str, shown: bool) -> None:
+@pytest.mark.parametrize(("fields", "is_shown"), [("n", False), ("n,deleted", True)])
+def test_a_tombstone_says_that_it_is_one_when_asked(client: Client, fields: str, is_shown: bool) -> None:
     """C-LIST-58."""
     (tombstone,) = client.get(f"{LIST}?_since=0&deleted=true&_fields={fields}").data
 
-    assert ("deleted" in tombstone) is shown
+    assert ("deleted" in tombstone) is is_shown
 
 
 def test_the_answer_on_a_list_has_data_alone(client: Client) -> None:

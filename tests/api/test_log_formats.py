@@ -162,18 +162,20 @@ class TestIniFiles:
         assert "request.summary" in (tmp_path / "kinto.log").read_text()
 
     @pytest.mark.parametrize(
-        ("wrong", "told"),
+        ("wrong", "message"),
         [
             pytest.param(ini("class = no.such.Formatter"), "no", id="a class that is not there"),
             pytest.param(ini(handlers="elsewhere"), "elsewhere", id="a handler that is not there"),
             pytest.param(ini(handler="StreamHandler").replace("sys.stdout", "sys.nothing"), "nothing", id="bad args"),
         ],
     )
-    def test_a_mistake_in_the_sections_stops_the_start_in_one_line(self, tmp_path: Path, wrong: str, told: str) -> None:
+    def test_a_mistake_in_the_sections_stops_the_start_in_one_line(
+        self, tmp_path: Path, wrong: str, message: str
+    ) -> None:
         done = answer_in_process(ini=wrong, folder=tmp_path)
 
         assert done.returncode == 1
-        assert re.search(f"SettingError: loggers: .*{told}.*$", done.stderr)
+        assert re.search(f"SettingError: loggers: .*{message}.*$", done.stderr)
 
 
 class TestDefault:

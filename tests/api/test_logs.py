@@ -67,21 +67,21 @@ def written(formatter: logging.Formatter, level: int = logging.INFO) -> Iterator
     loggers = {logging.root: level, logging.getLogger(SUMMARY): level, logging.getLogger(SUBREQUEST): level}
     before = {logger: logger.level for logger in loggers}
     logging.root.addHandler(handler)
-    for logger, wanted in loggers.items():
-        logger.setLevel(wanted)
+    for logger, new_level in loggers.items():
+        logger.setLevel(new_level)
     try:
         yield lines
     finally:
         logging.root.removeHandler(handler)
-        for logger, wanted in before.items():
-            logger.setLevel(wanted)
+        for logger, new_level in before.items():
+            logger.setLevel(new_level)
 
 
 @pytest.fixture
 def lines() -> Iterator[Lines]:
     """Give what is written as Mozlog JSON."""
-    with written(FORMATS["Mozlog"]) as given:
-        yield given
+    with written(FORMATS["Mozlog"]) as lines_of_mozlog:
+        yield lines_of_mozlog
 
 
 @pytest.fixture
@@ -116,10 +116,10 @@ class TestLineOfRequest:
     def test_a_request_has_one_line_with_what_it_was_and_what_became_of_it(self, client: Client, lines: Lines) -> None:
         client.put("/buckets/b", user_agent="curl/8", accept_language="fr", x_request_id="abc")
 
-        told = lines.summary
-        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}000", told.pop("time"))
-        assert isinstance(told.pop("t"), int)
-        assert told == {
+        line = lines.summary
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}000", line.pop("time"))
+        assert isinstance(line.pop("t"), int)
+        assert line == {
             "agent": "curl/8",
             "path": "/v1/buckets/b",
             "method": "PUT",
@@ -236,7 +236,7 @@ class TestRequestId:
     """O-MON-22: taken from `X-Request-Id`, bounded, else made."""
 
     @pytest.mark.parametrize(
-        ("given", "taken"),
+        ("header", "taken"),
         [
             pytest.param("abc-1.2_3", "abc-1.2_3", id="as it is"),
             pytest.param("a b\"<c>{}'d", "abcd", id="without odd characters"),
@@ -244,9 +244,9 @@ class TestRequestId:
         ],
     )
     def test_an_id_that_is_sent_is_taken_and_sent_back(
-        self, client: Client, lines: Lines, given: str, taken: str
+        self, client: Client, lines: Lines, header: str, taken: str
     ) -> None:
-        answer = client.get("/", x_request_id=given)
+        answer = client.get("/", x_request_id=header)
 
         assert answer.headers["X-Request-Id"] == lines.summary["rid"] == taken
 
@@ -300,10 +300,10 @@ class TestOtherLines:
 
         client.as_(name).ask(method, path)
 
-        (told,) = lines.of("kinto.core.authorization")
+        (line,) = lines.of("kinto.core.authorization")
         who = client.as_(name).id
-        assert (told["userid"], told["uri"], told["perm"]) == (who, uri, permission)
-        assert told["msg"] == f"Permission '{permission}' on '{uri}' not granted to '{who}'."
+        assert (line["userid"], line["uri"], line["perm"]) == (who, uri, permission)
+        assert line["msg"] == f"Permission '{permission}' on '{uri}' not granted to '{who}'."
 
     @pytest.mark.parametrize(
         ("path", "severity", "errno", "message"),
@@ -325,7 +325,7 @@ class TestOtherLines:
         assert fields["traceback"].startswith("Uncaught exception:\nTraceback")
 
     @pytest.mark.parametrize(
-        ("check", "logger", "told"),
+        ("check", "logger", "message"),
         [
             pytest.param("storage", "kinto.core.storage", "Heartbeat Error", id="the storage"),
             pytest.param("permission", "kinto.core.permission", "Heartbeat Error", id="the permissions"),
@@ -333,7 +333,7 @@ class TestOtherLines:
         ],
     )
     def test_what_is_not_alive_is_told(
-        self, app: Flask, client: Client, lines: Lines, check: str, logger: str, told: str
+        self, app: Flask, client: Client, lines: Lines, check: str, logger: str, message: str
     ) -> None:
         def dead() -> bool:
             raise BackendError("no pulse")
@@ -342,7 +342,7 @@ class TestOtherLines:
 
         assert client.get("/__heartbeat__").status == 503
         (line,) = lines.of(logger)
-        assert line["msg"] == told
+        assert line["msg"] == message
         assert "no pulse" in line["error"]
 
     @pytest.mark.usefixtures("app")
@@ -426,13 +426,13 @@ class TestSecrets:
         with written(FORMATS["Mozlog"], logging.DEBUG) as lines:
             answer = client.put("/buckets/b", {"a": 2**65, "password": "x", "deep": [{"Password": 1}]})
 
-        told = lines.summary
+        line = lines.summary
         assert answer.status == 201
-        assert told["headers"]["Authorization"] == "[redacted]"
-        assert told["headers"]["Content-Type"] == "application/json"
-        assert told["body"] == {"data": {"a": 2**65, "password": "[redacted]", "deep": [{"Password": "[redacted]"}]}}
-        assert told["response"]["headers"]["ETag"] == f'"{answer.etag}"'
-        assert told["response"]["body"]["data"]["a"] == 2**65
+        assert line["headers"]["Authorization"] == "[redacted]"
+        assert line["headers"]["Content-Type"] == "application/json"
+        assert line["body"] == {"data": {"a": 2**65, "password": "[redacted]", "deep": [{"Password": "[redacted]"}]}}
+        assert line["response"]["headers"]["ETag"] == f'"{answer.etag}"'
+        assert line["response"]["body"]["data"]["a"] == 2**65
 
     def test_at_debug_a_lone_surrogate_and_a_body_that_is_no_json_are_no_obstacle(self, client: Client) -> None:
         with written(FORMATS["Mozlog"], logging.DEBUG) as lines:

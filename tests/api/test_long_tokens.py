@@ -131,12 +131,12 @@ def test_what_does_not_change_comes_once_when_a_page_was(
                         touched.append(object_id)
                         touch(client, object_id)
 
-            seen = _flat(_pages(client, f"{LIST}?_sort={sort}&_limit=2", meanwhile))
+            records = _flat(_pages(client, f"{LIST}?_sort={sort}&_limit=2", meanwhile))
 
-            assert [object_id for object_id in seen if object_id not in touched] == [
+            assert [object_id for object_id in records if object_id not in touched] == [
                 object_id for object_id in whole if object_id not in touched
             ]
-            assert set(seen) == set(whole)
+            assert set(records) == set(whole)
 
 
 @pytest.mark.parametrize("gone", [1, 2, 3])

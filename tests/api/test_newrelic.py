@@ -61,9 +61,9 @@ def config(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_a_request_is_a_transaction_of_the_agent(tmp_path: pathlib.Path, settings: dict[str, str], name: str) -> None:
     file = tmp_path / "newrelic.ini"
     file.write_text(INI.format(folder=tmp_path))
-    given = json.dumps({**BASICAUTH, "kinto.newrelic_config": str(file), **settings})
+    configuration = json.dumps({**BASICAUTH, "kinto.newrelic_config": str(file), **settings})
 
-    command = [sys.executable, "-c", PROGRAM, given]
+    command = [sys.executable, "-c", PROGRAM, configuration]
     done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT, timeout=120)
 
     assert json.loads(done.stdout.splitlines()[-1]) == [200, [[name, False]]]

@@ -222,7 +222,7 @@ BOTH = {"read": [BOB], "write": [BOB]}
 
 
 @pytest.mark.parametrize(
-    ("given", "kept"),
+    ("permissions", "kept"),
     [
         pytest.param({"read": [CAROL]}, {"read": {CAROL}}, id="C-OBJ-19 one list"),
         pytest.param({"read": []}, {}, id="C-OBJ-19 an empty list empties all"),
@@ -234,11 +234,11 @@ BOTH = {"read": [BOB], "write": [BOB]}
     ],
 )
 def test_put_with_a_list_of_principals_replaces_all_permissions(
-    owner: Client, given: Mapping[str, Any], kept: Mapping[str, Any]
+    owner: Client, permissions: Mapping[str, Any], kept: Mapping[str, Any]
 ) -> None:
     owner.put(R, {"a": 1}, BOTH)
 
-    answer = owner.put(R, permissions=given)
+    answer = owner.put(R, permissions=permissions)
 
     expected = {name: set(principals) for name, principals in kept.items()}
     expected["write"] = expected.get("write", set()) | {owner.id}
@@ -408,16 +408,16 @@ def test_what_is_no_schema_is_refused_although_objects_are_not_checked(owner: Cl
 
 @on_sqlite
 @pytest.mark.parametrize(
-    ("given", "kept"),
+    ("lifetime", "kept"),
     [(60, 60), ("12", 12), (1.7, 1), (0, 0), (None, None), ("abc", ValueError), ([1], ValueError), ("1.5", ValueError)],
     ids=["integer", "numeric text", "fraction", "zero", "null", "text", "list", "text of a fraction"],
 )
-def test_the_cache_lifetime_of_a_collection_becomes_an_integer(owner: Client, given: Any, kept: Any) -> None:
+def test_the_cache_lifetime_of_a_collection_becomes_an_integer(owner: Client, lifetime: Any, kept: Any) -> None:
     """C-OBJ-67."""
-    answer = owner.put(C, {"cache_expires": given})
+    answer = owner.put(C, {"cache_expires": lifetime})
 
     if kept is ValueError:
-        problem = {"location": "body", "name": "data.cache_expires", "description": f'"{given}" is not a number'}
+        problem = {"location": "body", "name": "data.cache_expires", "description": f'"{lifetime}" is not a number'}
         assert (answer.status, answer.json["details"]) == (400, [problem])
     else:
         assert others(answer.data) == ({} if kept is None else {"cache_expires": kept})

@@ -78,8 +78,8 @@ def operations(api: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]
 @pytest.fixture
 def api(client: Client) -> dict[str, Any]:
     """Return the document of a service with the usual settings."""
-    found: dict[str, Any] = client.as_(None).get("/__api__").json
-    return found
+    document: dict[str, Any] = client.as_(None).get("/__api__").json
+    return document
 
 
 def test_document_names_the_operations_that_generated_clients_call(api: dict[str, Any]) -> None:

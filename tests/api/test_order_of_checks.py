@@ -160,5 +160,5 @@ def test_what_one_step_finds_is_told_together(
     answer = client.ask(method, target, body, headers)
 
     assert answer.status == 400
-    found = [problem["name"] for problem in answer.json["details"]]
-    assert found == names if names else len(found) == 1
+    names_of_problems = [problem["name"] for problem in answer.json["details"]]
+    assert names_of_problems == names if names else len(names_of_problems) == 1

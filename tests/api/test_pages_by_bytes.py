@@ -48,14 +48,14 @@ def alice(request: pytest.FixtureRequest) -> Client:
 
 def pages(client: Client, query: str) -> list[list[str]]:
     """Return the ids of the records of all pages of a list."""
-    path, found = f"{LIST}?{query}", []
+    path, result = f"{LIST}?{query}", []
     while path:
         answer = client.get(path)
         assert answer.status == 200, answer.body
-        found.append([record["id"] for record in answer.data])
+        result.append([record["id"] for record in answer.data])
         following = urlsplit(answer.headers.get("Next-Page", ""))
         path = f"{following.path.removeprefix('/v1')}?{following.query}" if following.query else ""
-    return found
+    return result
 
 
 @pytest.mark.parametrize("name", ["alice", "bob"])
@@ -74,32 +74,32 @@ def pages(client: Client, query: str) -> list[list[str]]:
 )
 def test_pages_of_few_bytes_have_all_objects_in_order(alice: Client, name: str, query: str) -> None:
     client = alice.as_(name)
-    found = pages(client, query)
+    pages_read = pages(client, query)
     expected = list(chain(*pages(client, f"{query}&_limit=2")))
 
-    assert list(chain(*found)) == expected
+    assert list(chain(*pages_read)) == expected
     assert len(expected) == NUMBER
-    assert {len(page) for page in found} <= {1, 2, 3}
-    assert len(found) >= NUMBER // 3
+    assert {len(page) for page in pages_read} <= {1, 2, 3}
+    assert len(pages_read) >= NUMBER // 3
 
 
 def test_tombstones_count_too(alice: Client) -> None:
     for number in range(0, NUMBER, 2):
         alice.delete(f"{LIST}/r{number:02}")
 
-    found = pages(alice, "_since=1")
+    pages_read = pages(alice, "_since=1")
 
-    assert sorted(chain(*found)) == [f"r{number:02}" for number in range(NUMBER)]
-    assert len(found) > 1
+    assert sorted(chain(*pages_read)) == [f"r{number:02}" for number in range(NUMBER)]
+    assert len(pages_read) > 1
 
 
 def test_an_object_beyond_all_bounds_is_a_page(alice: Client) -> None:
     alice.put(f"{LIST}/large", {"text": "x" * 100 * SIZE})
 
-    found = pages(alice, "_sort=-last_modified")
+    pages_read = pages(alice, "_sort=-last_modified")
 
-    assert found[0] == ["large"]
-    assert sum(map(len, found)) == NUMBER + 1
+    assert pages_read[0] == ["large"]
+    assert sum(map(len, pages_read)) == NUMBER + 1
 
 
 def test_the_lists_of_a_batch_share_the_bytes(alice: Client) -> None:

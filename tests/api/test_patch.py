@@ -240,9 +240,9 @@ def test_a_patch_that_is_refused_changes_nothing(
     answer = patch(owner, body, media_type)
 
     assert (answer.status, answer.json["errno"], answer.json["error"]) == (400, 107, "Invalid parameters")
-    found = answer.json["details"][0]
-    assert (found["location"], found["name"]) == ("body", problem[0])
-    assert found["description"].startswith(problem[1])
+    detail = answer.json["details"][0]
+    assert (detail["location"], detail["name"]) == ("body", problem[0])
+    assert detail["description"].startswith(problem[1])
     assert (owner.get(R).json, owner.get(f"{C}/records").etag) == (before, clock)
 
 

@@ -119,10 +119,10 @@ def test_permissions_hold_what_those_granted_imply_on_the_same_object(
         shared.put("/".join(segments[:end]))
     shared.put(uri, {"members": []} if "groups" in uri else {}, {granted: [CAROL]})
 
-    shown = by_uri(shared.as_("carol"))
+    entries = by_uri(shared.as_("carol"))
 
-    assert " ".join(shown[uri]) == expected
-    assert shown.keys() == {uri, "/"}
+    assert " ".join(entries[uri]) == expected
+    assert entries.keys() == {uri, "/"}
 
 
 def test_member_of_a_group_sees_what_the_group_was_granted(shared: Client) -> None:
@@ -183,9 +183,9 @@ def test_setting_adds_every_object_that_it_covers_but_records(
     """C-UTIL-29."""
     client = _share(client_with({**ON, f"kinto.{setting}_principals": user_id("dave")}))
 
-    shown = {uri: " ".join(names) for uri, names in by_uri(client.as_("dave")).items()}
+    permissions = {uri: " ".join(names) for uri, names in by_uri(client.as_("dave")).items()}
 
-    assert shown == {**expected, "/": "bucket:create"}
+    assert permissions == {**expected, "/": "bucket:create"}
 
 
 def test_setting_may_name_a_group(client_with: ClientMaker) -> None:
@@ -221,14 +221,14 @@ def test_entries_can_be_filtered_and_sorted(shared: Client, query: str, expected
 
 def test_pages_follow_each_other_to_the_end(shared: Client) -> None:
     """C-UTIL-31, C-LIST-47."""
-    bob, seen, path = shared.as_("bob"), [], "/permissions?_limit=2&_sort=resource_name"
+    bob, entries, path = shared.as_("bob"), [], "/permissions?_limit=2&_sort=resource_name"
 
     while path:
         answer = bob.get(path)
-        seen.append([entry["resource_name"] for entry in answer.data])
+        entries.append([entry["resource_name"] for entry in answer.data])
         path = answer.headers.get("Next-Page", "").removeprefix("http://localhost")
 
-    assert seen == [["collection", "group"], ["record", "root"]]
+    assert entries == [["collection", "group"], ["record", "root"]]
 
 
 def test_fields_reduce_the_entries(shared: Client) -> None:

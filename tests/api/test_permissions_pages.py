@@ -18,7 +18,7 @@ from tests.test_budget import counted
 BOB, CAROL = user_id("bob"), user_id("carol")
 GROUP = "/buckets/b/groups/g"
 SETTINGS = {"kinto.experimental_permissions_endpoint": "true", "kinto.paginate_by": "9"}
-GIVEN = {
+CONFIGURATIONS = {
     "no object by settings": {},
     "all but records": {
         "kinto.bucket_read_principals": BOB,
@@ -104,36 +104,36 @@ def _share(alice: Client) -> None:
 
 def _pages(client: Client, query: str) -> list[Any]:
     """Return the entries of all pages, which are as long as they may be."""
-    found: list[Any] = []
+    entries: list[Any] = []
     path = f"/permissions?{query}"
     while path:
         answer = client.get(path)
         assert answer.status == 200, (query, answer.json)
-        found += answer.data
+        entries += answer.data
         path = answer.headers.get("Next-Page", "").removeprefix("http://localhost")
         assert not path or len(answer.data) == 9
-    return found
+    return entries
 
 
-@pytest.mark.parametrize("given", GIVEN.values(), ids=GIVEN.keys())
-def test_pages_are_cut_from_the_whole_list(client_with: ClientMaker, given: dict[str, str]) -> None:
+@pytest.mark.parametrize("settings", CONFIGURATIONS.values(), ids=CONFIGURATIONS.keys())
+def test_pages_are_cut_from_the_whole_list(client_with: ClientMaker, settings: dict[str, str]) -> None:
     """C-UTIL-31: whatever is filtered, however it is sorted, for whoever asks; a page is one statement."""
-    alice = client_with({**SETTINGS, **given})
+    alice = client_with({**SETTINGS, **settings})
     _share(alice)
     service = alice.app.extensions["kinto"]
     limits, known = queries.Limits(None, 10_000), entries.known_fields(service.kinds)
 
     on_postgresql = service.storage.reading.dialect.name == "postgresql"
     # Bob takes the half that he leaves out on the other database and with the other settings: each meets both of both.
-    start = int(on_postgresql != bool(given))
+    start = int(on_postgresql != bool(settings))
 
     for name, step in (("bob", 2), ("carol", 5), ("alice", 7), (None, 9)):
         client = alice.as_(name)
         whole = _pages(client, "")
         assert len(whole) == len({entry["uri"] for entry in whole}) > 0
         # Every filter with another sort for everybody, and every sort alone.
-        asked = [(filters, SORTS[(number + step) % len(SORTS)]) for number, filters in enumerate(FILTERS)]
-        for filters, sort in [*asked[start::step], *product([""], SORTS[start::step])]:
+        combinations = [(filters, SORTS[(number + step) % len(SORTS)]) for number, filters in enumerate(FILTERS)]
+        for filters, sort in [*combinations[start::step], *product([""], SORTS[start::step])]:
             query = f"{filters}&_sort={sort}" if sort else filters
             pairs = parse_qsl(query, keep_blank_values=True)
             parsed = queries.parse(pairs, "/permissions", limits, 2**50, Fields(known))
@@ -142,7 +142,7 @@ def test_pages_are_cut_from_the_whole_list(client_with: ClientMaker, given: dict
             assert _pages(client, query) == list(expected.documents), (name, query)
             if filters:
                 assert client.head(f"/permissions?{query}").headers["Total-Records"] == str(expected.total), query
-    groups = any(principal.startswith("/") for principal in given.values())
+    groups = any(principal.startswith("/") for principal in settings.values())
     with counted(alice) as counter:
         alice.get("/permissions?_limit=2")
     assert len(counter.statements) == 1 + groups

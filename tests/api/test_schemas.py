@@ -48,8 +48,8 @@ def schema_of(client: Client, schema: Any) -> int:
 def problem(answer: Answer) -> tuple[int, Any, Any, Any]:
     """Return status, and location, name and description of the first problem."""
     assert answer.json["errno"] == 107, answer.json
-    found = answer.json["details"][0]
-    return answer.status, found["location"], found["name"], found["description"]
+    detail = answer.json["details"][0]
+    return answer.status, detail["location"], detail["name"], detail["description"]
 
 
 def test_schemas_are_applied_only_when_the_setting_says_so(client_with: ClientMaker) -> None:

@@ -122,14 +122,14 @@ def test_readers_and_clients_that_poll_get_what_the_list_gives_them(collection: 
 
 def test_pages_go_on_while_indexes_come_and_go(collection: Client) -> None:
     fill(collection, *({"title": f"word w{number}", "tags": ["x"], "n": number % 3} for number in range(9)))
-    path, found = f"{LIST}?_search=word&contains_tags=x&_sort=-n&_limit=2", []
+    path, ids = f"{LIST}?_search=word&contains_tags=x&_sort=-n&_limit=2", []
     for declared in ([TEXT], [TAGS], [{"text": ["title"]}, TAGS], [], [TAGS]):
         declare(collection, *declared)
         answer = collection.get(path)
-        found += [record["id"] for record in answer.data]
+        ids += [record["id"] for record in answer.data]
         path = "/v1" + answer.headers.get("Next-Page", "").partition("/v1")[2]
 
-    assert found == ["r8", "r5", "r2", "r7", "r4", "r1", "r6", "r3", "r0"]
+    assert ids == ["r8", "r5", "r2", "r7", "r4", "r1", "r6", "r3", "r0"]
 
 
 def test_too_many_words_are_refused_where_words_are_searched(collection: Client) -> None:

@@ -70,13 +70,13 @@ class Ingest:
     @property
     def events(self) -> list[dict[str, Any]]:
         """Return the events of all envelopes: after the head, pairs of a line about an item and the item."""
-        found = []
+        result = []
         for body in self.bodies:
             _, *items = body.splitlines()
             for about, item in zip(items[::2], items[1::2], strict=True):
                 assert json.loads(about)["type"] == "event"
-                found.append(json.loads(item))
-        return found
+                result.append(json.loads(item))
+        return result
 
     def texts(self) -> list[tuple[str, str]]:
         """Return level and text of each event."""
@@ -175,11 +175,11 @@ def test_the_handler_of_the_production_guide_sends_what_its_loggers_hand_over(
     done = answer_in_process(*REQUESTS, ini=GUIDE.replace("example.com", host), environ=environ, folder=tmp_path)
 
     assert done.stderr == ""
-    told = ingest.texts()
-    assert [text for level, text in told if level == "error"] == ["it fell over at https://login.test/?code=***"]
-    assert sum(level == "warning" for level, _ in told) == 2
-    assert ("info", "Running kinto 1.8.0.") in told
-    assert "" not in [text for _, text in told]
+    texts = ingest.texts()
+    assert [text for level, text in texts if level == "error"] == ["it fell over at https://login.test/?code=***"]
+    assert sum(level == "warning" for level, _ in texts) == 2
+    assert ("info", "Running kinto 1.8.0.") in texts
+    assert "" not in [text for _, text in texts]
     assert SECRET not in b"".join(ingest.bodies).decode()
 
 
@@ -188,9 +188,9 @@ def test_setting_and_handler_together_send_each_line_once(
 ) -> None:
     answer_in_process(*REQUESTS, ini=GUIDE, environ=environ, folder=tmp_path)
 
-    told = ingest.texts()
-    assert sorted(set(told)) == sorted(told)
-    assert "error" in [level for level, _ in told]
+    texts = ingest.texts()
+    assert sorted(set(texts)) == sorted(texts)
+    assert "error" in [level for level, _ in texts]
 
 
 def test_the_client_is_not_loaded_without_a_dsn(tmp_path: Path) -> None:

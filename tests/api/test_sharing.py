@@ -350,9 +350,9 @@ def test_settings_grant(client_with: ClientMaker, setting: str, principal: str, 
         "create bucket": ("PUT", "/buckets/new", {}, {"If-None-Match": "*"}),
     }
 
-    found = {name for name, request in (buckets | ACTIONS).items() if reader.ask(*request).status in (200, 201)}
+    names = {name for name, request in (buckets | ACTIONS).items() if reader.ask(*request).status in (200, 201)}
 
-    assert found == allowed
+    assert names == allowed
 
 
 @on_sqlite

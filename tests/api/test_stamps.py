@@ -202,7 +202,7 @@ def test_what_a_write_of_the_past_begins_and_ends_is_after_what_pollers_have_see
         changed = [row for row in rows(client, grants) + rows(client, members) if row not in before]
         assert changed, name
         for row in changed:
-            seen = clocks[list_of(row["uri" if "uri" in row else "principal"])]
+            clock = clocks[list_of(row["uri" if "uri" in row else "principal"])]
             begun = {**row, "until": LIVING} not in before
-            assert not begun or row["since"] > seen, (name, row)
-            assert row["until"] > seen, (name, row)
+            assert not begun or row["since"] > clock, (name, row)
+            assert row["until"] > clock, (name, row)

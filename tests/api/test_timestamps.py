@@ -106,10 +106,10 @@ def test_an_empty_list_has_a_timestamp_and_keeps_it(client: Client) -> None:
     """C-PRE-4."""
     client.put(B)
 
-    seen = [client.get(f"{B}/groups").etag, client.head(f"{B}/groups").etag, client.get(f"{B}/groups").etag]
+    etags = [client.get(f"{B}/groups").etag, client.head(f"{B}/groups").etag, client.get(f"{B}/groups").etag]
 
-    assert seen[0] > 0
-    assert len(set(seen)) == 1
+    assert etags[0] > 0
+    assert len(set(etags)) == 1
 
 
 def test_the_timestamp_of_a_list_stays_when_all_of_it_is_deleted(stocked: Client) -> None:

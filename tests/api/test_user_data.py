@@ -202,10 +202,10 @@ def test_events_tell_of_each_list_once(client: Client) -> None:
 
     forget(client, BOB)
 
-    told = {
+    numbers = {
         (event.kind.name, event.action): [impact["new"]["id"] for impact in event.impacted_objects] for event in events
     }
-    assert told == {("bucket", "delete"): ["his"], ("record", "delete"): ["his", "his2"], ("group", "update"): ["g"]}
+    assert numbers == {("bucket", "delete"): ["his"], ("record", "delete"): ["his", "his2"], ("group", "update"): ["g"]}
     assert {event.payload["user_id"] for event in events} == {user_id("admin")}
     assert all(impact["old"]["id"] == impact["new"]["id"] for event in events for impact in event.impacted_objects)
 
@@ -232,8 +232,8 @@ def test_much_ends_some_at_a_time(client: Client, monkeypatch: pytest.MonkeyPatc
     assert [group["members"] for group in client.get("/buckets/hers/groups").data] == [[CAROL]] * 6
     assert client.as_("bob").get("/").json["user"]["principals"].count("/buckets/hers/groups/g1") == 0
     assert client.as_("admin").head("/buckets").headers["Total-Objects"] == "1"
-    told = [(event.kind.name, event.action, len(event.impacted_objects)) for event in events]
-    assert sorted(told) == (
+    summaries = [(event.kind.name, event.action, len(event.impacted_objects)) for event in events]
+    assert sorted(summaries) == (
         [("bucket", "delete", 6), ("group", "update", 6), ("record", "delete", 6)] if listening else []
     )
 
@@ -285,8 +285,8 @@ class _Meanwhile:
             transaction.lock(lock)
             forgetting.start()
             time.sleep(0.3)
-            seen = transaction.read(Selection("/buckets/hers", targets=(uri,)))
-            stored: Stored = seen.objects[uri]
+            snapshot = transaction.read(Selection("/buckets/hers", targets=(uri,)))
+            stored: Stored = snapshot.objects[uri]
             list_uri = uri.rpartition("/")[0]
             stamp = stored.timestamp + 1
             new = Stored(uri, stamp, False, stored.born, stored.text)

@@ -48,7 +48,7 @@ def test_hello_tells_what_the_service_is_without_authentication(client: Client) 
 
 @on_sqlite
 @pytest.mark.parametrize(
-    ("setting", "value", "shown"),
+    ("setting", "value", "members"),
     [
         pytest.param("project_name", "blog", {"project_name": "blog"}, id="C-UTIL-2 name"),
         pytest.param("project_version", "7.8", {"project_version": "7.8"}, id="C-UTIL-2 version"),
@@ -57,8 +57,10 @@ def test_hello_tells_what_the_service_is_without_authentication(client: Client) 
         pytest.param("eos", "2099-01-01", {"eos": "2099-01-01"}, id="C-UTIL-9 end of service"),
     ],
 )
-def test_hello_shows_what_is_set(client_with: ClientMaker, setting: str, value: str, shown: Mapping[str, Any]) -> None:
-    assert client_with({f"kinto.{setting}": value}).get("/").json.items() >= shown.items()
+def test_hello_shows_what_is_set(
+    client_with: ClientMaker, setting: str, value: str, members: Mapping[str, Any]
+) -> None:
+    assert client_with({f"kinto.{setting}": value}).get("/").json.items() >= members.items()
 
 
 @on_sqlite
@@ -94,7 +96,7 @@ def test_hello_names_a_capability_that_is_switched_on(
     capabilities = client_with(settings).get("/").json["capabilities"]
 
     assert capabilities.keys() == {"basicauth", capability}
-    assert all({"description", "url"} <= shown.keys() for shown in capabilities.values())
+    assert all({"description", "url"} <= each.keys() for each in capabilities.values())
 
 
 @on_sqlite
@@ -201,7 +203,7 @@ def broken() -> bool:
 
 @on_sqlite
 @pytest.mark.parametrize(
-    ("probe", "status", "shown"),
+    ("probe", "status", "state"),
     [
         pytest.param(lambda: True, 200, True, id="C-UTIL-13 is well"),
         pytest.param(lambda: None, 200, None, id="C-UTIL-15 cannot say"),
@@ -210,13 +212,13 @@ def broken() -> bool:
         pytest.param(lambda: dict[str, bool]()["nothing"], 503, False, id="C-UTIL-15 raises what nobody expected"),
     ],
 )
-def test_the_heartbeat_shows_what_a_plugin_says(client: Client, probe: Any, status: int, shown: bool | None) -> None:
+def test_the_heartbeat_shows_what_a_plugin_says(client: Client, probe: Any, status: int, state: bool | None) -> None:
     client.app.extensions["kinto"].add_heartbeat("plugin", probe)
 
     answer = client.get("/__heartbeat__")
 
     assert answer.status == status
-    assert answer.json == {"storage": True, "permission": True, "cache": True, "plugin": shown}
+    assert answer.json == {"storage": True, "permission": True, "cache": True, "plugin": state}
 
 
 @on_sqlite

@@ -105,10 +105,10 @@ def _measure_all(
             for server in servers:
                 rounds[server.name].append(_measure(server, data[server.name], workload, effort.seconds, connections))
         costs[workload.name] = {name: best(each) for name, each in rounds.items()}
-        shown = (
+        text = (
             f"{name} {cost.application_ms:.2f} + {cost.database_ms:.2f}" for name, cost in costs[workload.name].items()
         )
-        report(f"{connections:3} {workload.name:32} {', '.join(shown)}")
+        report(f"{connections:3} {workload.name:32} {', '.join(text)}")
     return costs
 
 

@@ -113,7 +113,7 @@ def _grow_records(server: Server, former: int, size: int) -> None:
 
 def _ask_records(server: Server, size: int) -> Requests:
     data = describe(server.port, size)
-    asked = {
+    requests = {
         "GET a record": _gets(_BIG, size),
         "first page of 20": _get(f"{_BIG}?_limit=20"),
         "deep page of 20": _get(data.deep_page),
@@ -124,10 +124,10 @@ def _ask_records(server: Server, size: int) -> Requests:
     }
     if declare_indexes(server.port):
         names = ("filter, indexed", "match, indexed")
-        asked |= {name: each.requests(data, 0) for name, each in zip(names, INDEXED, strict=True)}
+        requests |= {name: each.requests(data, 0) for name, each in zip(names, INDEXED, strict=True)}
     elif size <= _LONGEST_UNINDEXED:
-        asked["filter and sort"] = _get(f"{_BIG}?status=active&_sort=-count&_limit=20")
-    return asked
+        requests["filter and sort"] = _get(f"{_BIG}?status=active&_sort=-count&_limit=20")
+    return requests
 
 
 def _grow_buckets(server: Server, former: int, size: int) -> None:

@@ -66,15 +66,15 @@ def soak(deployment: Deployment, minutes: float) -> bool:
         start = time.monotonic()
         while time.monotonic() < start + minutes * 60:
             time.sleep(_SAMPLE_SECONDS)
-            for pid, found in samples.items():
-                found.append(proportional_bytes(pid))
-            memory = " ".join(f"{found[-1] / _MEBIBYTE:7.1f}" for found in samples.values())
+            for pid, memory_sizes in samples.items():
+                memory_sizes.append(proportional_bytes(pid))
+            memory = " ".join(f"{memory_sizes[-1] / _MEBIBYTE:7.1f}" for memory_sizes in samples.values())
             requests = len(running.journal.requests)
             print(f"{time.monotonic() - start:6.0f} s {memory} MiB, {requests} requests", flush=True)
     failed = [request for request in running.journal.requests if not request.is_acknowledged]
-    ratios = [_last_minute(found) / _second_minute(found) for found in samples.values()]
-    shown = " and ".join(f"{ratio:.3f}" for ratio in ratios)
-    print(f"{deployment.database}: last to second minute {shown}; {len(failed)} requests failed", flush=True)
+    ratios = [_last_minute(memory_sizes) / _second_minute(memory_sizes) for memory_sizes in samples.values()]
+    text = " and ".join(f"{ratio:.3f}" for ratio in ratios)
+    print(f"{deployment.database}: last to second minute {text}; {len(failed)} requests failed", flush=True)
     return max(ratios) < _GROWTH and not failed
 
 

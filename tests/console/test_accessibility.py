@@ -19,8 +19,8 @@ WIDE = "() => document.documentElement.scrollWidth > document.documentElement.cl
 
 def _serious(page: Page) -> list[tuple[str, str]]:
     """Return what axe-core finds serious or critical: the rule and the first element."""
-    found = Axe().run(page).response["violations"]
-    return [(each["id"], each["nodes"][0]["html"]) for each in found if each["impact"] in ("serious", "critical")]
+    violations = Axe().run(page).response["violations"]
+    return [(each["id"], each["nodes"][0]["html"]) for each in violations if each["impact"] in ("serious", "critical")]
 
 
 def _faults(tab: Tab, routes: list[str]) -> dict[str, list[Any]]:
@@ -30,7 +30,7 @@ def _faults(tab: Tab, routes: list[str]) -> dict[str, list[Any]]:
         tab.open(route).settle()
         wide = ["wider than the screen"] if tab.page.evaluate(WIDE) else []
         faults[route] = [*_serious(tab.page), *wide]
-    return {route: found for route, found in faults.items() if found}
+    return {route: violations for route, violations in faults.items() if violations}
 
 
 @pytest.fixture

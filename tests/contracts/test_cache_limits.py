@@ -78,11 +78,11 @@ def stalling(request: pytest.FixtureRequest) -> Iterator[tuple[Cache, StallingSe
 
 
 def _expect_no_call(cache: Cache, server: StallingServer) -> None:
-    seen = server.seen
+    calls = server.calls
     for call in list(CALLS.values()) * 3:
         with pytest.raises(BackendError):
             call(cache)
-    assert server.seen == seen
+    assert server.calls == calls
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -151,7 +151,7 @@ class _Config:
         return {"event_listeners.redis.url": self._url}
 
 
-class _Told:
+class _Listener:
     @property
     def payload(self) -> dict[str, Any]:
         return {"action": "create"}
@@ -164,7 +164,7 @@ def test_a_listener_sends_one_event_to_a_server_that_does_not_answer(
 
     with caplog.at_level(logging.ERROR):
         for _ in range(5):
-            listener(_Told())
+            listener(_Listener())
 
     assert silent.connections == 1
     assert caplog.text.count("Unable to send the payload to Redis") == 5

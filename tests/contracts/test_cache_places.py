@@ -274,9 +274,9 @@ def rows(url: str) -> list[str]:
     connection = psycopg2.connect(url)
     with connection, connection.cursor() as cursor:
         cursor.execute("SELECT key FROM cache ORDER BY key")
-        found = [row[0] for row in cursor.fetchall()]
+        names = [row[0] for row in cursor.fetchall()]
     connection.close()
-    return found
+    return names
 
 
 def test_postgresql_makes_its_table_when_many_start_at_once(empty_postgresql_url: str) -> None:

@@ -80,12 +80,13 @@ class Place:
 
     def put(self, *contents: dict[str, Any], tombstones: int = 0) -> None:
         """Have there new objects, then *tombstones* of others, and nothing else."""
-        wanted = repr((contents, tombstones))  # 1, 1.0 and True are equal, but not the same here
-        if wanted == self.there:
+        content = repr((contents, tombstones))  # 1, 1.0 and True are equal, but not the same here
+        if content == self.there:
             return
-        self.there = wanted
+        self.there = content
         living = [
-            {**given, "id": f"r{place:03}", "last_modified": 1000 + place} for place, given in enumerate(contents)
+            {**attributes, "id": f"r{place:03}", "last_modified": 1000 + place}
+            for place, attributes in enumerate(contents)
         ]
         dead = [{"id": f"t{place}", "last_modified": 2000 + place, "deleted": True} for place in range(tombstones)]
         text = bindparam("text", type_=Text)
@@ -260,7 +261,7 @@ class TestOperators:
             )
 
     @pytest.mark.parametrize(
-        ("pattern", "found"),
+        ("pattern", "matching_ids"),
         [
             pytest.param("*AN*", ["Banana", "an_n", "a%n\\an"], id="whatever the case"),
             pytest.param("ban", [], id="the whole text"),
@@ -279,13 +280,13 @@ class TestOperators:
             pytest.param("", [""], id="the empty text"),
         ],
     )
-    def test_like_has_one_wildcard(self, place: Place, pattern: str, found: list[str]) -> None:  # C-LIST-16
+    def test_like_has_one_wildcard(self, place: Place, pattern: str, matching_ids: list[str]) -> None:  # C-LIST-16
         texts = ["Banana", "an_n", "a%n\\an", "wow!", ".x", ""]
         place.put(*({"s": text} for text in texts), {"s": ["Banana", "%_\\!."]}, {"s": 1}, {})
 
         ids = place.find(Page(LIST, (Filter(("s",), "like", pattern),), by("last_modified")))
 
-        assert ids == [f"r{texts.index(text):03}" for text in found]
+        assert ids == [f"r{texts.index(text):03}" for text in matching_ids]
 
 
 class TestNames:
@@ -293,7 +294,7 @@ class TestNames:
 
     @pytest.mark.parametrize("above", [(), ("o", "o"), ("o", "o", "o", "o")], ids=["at the top", "below", "far below"])
     @pytest.mark.parametrize(
-        ("path", "found"),
+        ("path", "ids"),
         [
             pytest.param(("a", "b"), ["r000"], id="a member of a member"),
             pytest.param(("a.b",), ["r001"], id="a name with a dot as one name"),
@@ -309,7 +310,7 @@ class TestNames:
         ],
     )
     def test_a_path_reaches_members_of_objects_only(
-        self, place: Place, above: tuple[str, ...], path: tuple[str, ...], found: list[str]
+        self, place: Place, above: tuple[str, ...], path: tuple[str, ...], ids: list[str]
     ) -> None:
         contents: list[dict[str, Any]] = [
             {"a": {"b": "x"}},
@@ -325,9 +326,9 @@ class TestNames:
         place.put(*contents)
         path = (*above, *path)
 
-        assert place.find(Page(LIST, (Filter(path, "eq", "x"),))) == found
-        assert place.find(Page(LIST, (Filter(path, "has", True), Filter(path, "like", "x")))) == found
-        assert place.find(Page(LIST, (), (Order(path),)))[: len(found)] == found
+        assert place.find(Page(LIST, (Filter(path, "eq", "x"),))) == ids
+        assert place.find(Page(LIST, (Filter(path, "has", True), Filter(path, "like", "x")))) == ids
+        assert place.find(Page(LIST, (), (Order(path),)))[: len(ids)] == ids
 
     def test_the_statement_of_a_deep_name_is_that_of_any_deep_name(self, place: Place) -> None:
         """Else a statement would be as long as the names of all filters have segments."""
@@ -370,7 +371,7 @@ class TestTombstones:
     """C-LIST-30 to C-LIST-33."""
 
     @pytest.mark.parametrize(
-        ("filters", "found"),
+        ("filters", "ids"),
         [
             pytest.param((), ["t1", "t0", "r001", "r000"], id="all are there without a filter"),
             pytest.param((Filter(("v",), "eq", 1),), ["r000"], id="equality does not find them"),
@@ -381,11 +382,11 @@ class TestTombstones:
         ],
     )
     def test_filters_apply_to_the_three_fields_of_tombstones(
-        self, place: Place, filters: tuple[Filter, ...], found: list[str]
+        self, place: Place, filters: tuple[Filter, ...], ids: list[str]
     ) -> None:
         place.put({"v": 1}, {"v": 2}, tombstones=2)
 
-        assert place.find(Page(LIST, filters, tombstones=True)) == found
+        assert place.find(Page(LIST, filters, tombstones=True)) == ids
 
     def test_only_the_living_are_found_unless_tombstones_are_wanted(self, mixed: Place) -> None:
         assert len(mixed.find(Page(LIST))) == len(VALUES)
@@ -508,20 +509,20 @@ class TestTexts:
     """The text of a document, as it leaves the storage."""
 
     @pytest.mark.parametrize(
-        ("private", "shown"),
+        ("private", "public_text"),
         [
             pytest.param((), '{"secret":"x","nested":{"secret":"y"},"long":36893488147419103232}', id="whole"),
             pytest.param(("secret", "other"), '{"nested":{"secret":"y"},"long":36893488147419103232}', id="reduced"),
         ],
     )
-    def test_private_fields_stay_in_the_storage(self, place: Place, private: Sequence[str], shown: str) -> None:
+    def test_private_fields_stay_in_the_storage(self, place: Place, private: Sequence[str], public_text: str) -> None:
         place.put({"secret": "x", "nested": {"secret": "y"}, "long": 2**65})
 
         with place.engine.connect() as connection:
             text = connection.execute(select(place.dialect.text(documents.c.data, private))).scalar_one()
 
         assert isinstance(text, str)
-        assert sorted(text.replace(" ", "")) == sorted(f'{shown[:-1]},"id":"r000","last_modified":1000}}')
+        assert sorted(text.replace(" ", "")) == sorted(f'{public_text[:-1]},"id":"r000","last_modified":1000}}')
 
     def test_the_greater_of_two_is_returned(self, place: Place) -> None:
         place.put({}, {}, {})

@@ -78,8 +78,8 @@ def pages(draw: st.DrawFn, definition: IndexDefinition) -> Page:
 @pytest.fixture(params=DATABASES)
 def storage(request: pytest.FixtureRequest) -> Storage:
     """Return an empty storage."""
-    found: Storage = keep_app(database_url(request.param, request), BASICAUTH).extensions["kinto"].storage
-    return found
+    sql_storage: Storage = keep_app(database_url(request.param, request), BASICAUTH).extensions["kinto"].storage
+    return sql_storage
 
 
 class List:
@@ -148,9 +148,9 @@ class List:
         """Return the ids of all pages, and let something happen between them."""
         ids: list[str] = []
         by_id = {document["id"]: document for document in (*self.documents, *self.deleted)}
-        while found := [stored.id for stored in self.read(page).page]:
-            assert len(found) <= page.limit
-            ids += found
+        while page_ids := [stored.id for stored in self.read(page).page]:
+            assert len(page_ids) <= page.limit
+            ids += page_ids
             last = by_id[ids[-1]]
             page = replace(page, after=(*(model.field(last, key.path) for key in page.order), f"{LIST}/{ids[-1]}"))
             next(between)()

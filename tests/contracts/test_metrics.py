@@ -246,13 +246,13 @@ os.wait()
 
     def test_the_default_port_is_8125(self) -> None:
         """O-MON-1."""
-        asked = {}
+        arguments = {}
 
         def make(**where: Any) -> Any:
-            asked.update(where)
+            arguments.update(where)
 
         open_metrics("udp://carbon.server", "kinto", make)
-        assert asked == {"host": "carbon.server", "port": 8125, "prefix": "kinto"}
+        assert arguments == {"host": "carbon.server", "port": 8125, "prefix": "kinto"}
 
 
 class TestBatcher:
@@ -329,14 +329,16 @@ class TestPrometheus:
 
         assert "request_size" not in _page(place)
 
-    @pytest.mark.parametrize(("created", "shown"), [(True, True), (False, False)], ids=["by default", "switched off"])
-    def test_created_samples_are_as_the_setting_says(self, created: bool, shown: bool) -> None:
+    @pytest.mark.parametrize(
+        ("created", "is_shown"), [(True, True), (False, False)], ids=["by default", "switched off"]
+    )
+    def test_created_samples_are_as_the_setting_says(self, created: bool, is_shown: bool) -> None:
         place = _prometheus(created=created)
 
         place.count("users", unique="bob")
         place.timing("seconds", 1)
 
-        assert ("_created" in _page(place)) is shown
+        assert ("_created" in _page(place)) is is_shown
 
     def test_a_name_measures_one_thing_only(self) -> None:
         place = _prometheus()

@@ -130,13 +130,13 @@ def _differences(connection: Connection) -> list[Any]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*expression-based index", UserWarning)
         warnings.filterwarnings("ignore", ".*expression-based index", SAWarning)
-        found: list[Any] = compare_metadata(context, metadata)
+        differences: list[Any] = compare_metadata(context, metadata)
     if connection.dialect.name == "sqlite":
         made = connection.scalar(text("SELECT sql FROM sqlite_master WHERE name = 'grants_in_order'"))
         [index] = [each for each in metadata.tables["grants"].indexes if each.name == "grants_in_order"]
         expected = str(CreateIndex(index).compile(dialect=connection.dialect))
         assert " ".join(made.split()) == " ".join(expected.split())
-    return found
+    return differences
 
 
 def test_the_tables_are_those_of_the_code_when_migrated(engine: Engine) -> None:
@@ -149,8 +149,8 @@ def test_the_tables_are_those_of_the_code_when_migrated(engine: Engine) -> None:
 def test_the_primary_keys_are_those_of_the_code_when_migrated(engine: Engine) -> None:
     migrate_and_report(engine)
 
-    found = {name: inspect(engine).get_pk_constraint(name)["constrained_columns"] for name in metadata.tables}
-    assert found == {name: [column.name for column in table.primary_key] for name, table in metadata.tables.items()}
+    keys = {name: inspect(engine).get_pk_constraint(name)["constrained_columns"] for name in metadata.tables}
+    assert keys == {name: [column.name for column in table.primary_key] for name, table in metadata.tables.items()}
 
 
 def test_text_keys_compare_by_bytes_on_postgresql(postgresql: Engine) -> None:

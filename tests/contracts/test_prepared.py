@@ -41,8 +41,8 @@ def watched(postgresql_url: str) -> Iterator[tuple[Client, Wire]]:
 
 
 def service(client: Client) -> Service:
-    found: Service = client.app.extensions["kinto"]
-    return found
+    app_service: Service = client.app.extensions["kinto"]
+    return app_service
 
 
 def sent(wire: Wire) -> list[str]:

@@ -144,8 +144,8 @@ def model(rows: Rows, kinds: list[str], keep: int | None, before: int | None) ->
             left["clocks"] -= {row}
             left["clocks"].add((*row[:2], *(max((value, *removed)) for value in row[2:4]), row[4]))
     parents = {row[1] for row in left["documents"]}
-    asked = {name for kind in kinds for name in KINDS[kind] if name != "/buckets"}
-    dead = [row for row in left["clocks"] if row[1] in asked and list_of(row[1]) not in parents]
+    lists = {name for kind in kinds for name in KINDS[kind] if name != "/buckets"}
+    dead = [row for row in left["clocks"] if row[1] in lists and list_of(row[1]) not in parents]
     for row in dead:
         if before is None or row[2] < before:
             members_of_list = {each for each in left["members"] if list_of(each[1]) == row[1]}
@@ -275,15 +275,15 @@ def test_writers_beside_a_purge_are_answered(
     def write(number: int) -> None:
         collection = f"/buckets/b/collections/c{number % 2}"
         record = f"{collection}/records/r{number}"
-        asked: list[Callable[[], Any]] = [
+        requests: list[Callable[[], Any]] = [
             lambda: client.put(record, {}, {"read": ["bob"]}),
             lambda: client.put(f"/buckets/b/groups/g{number}", {"members": ["bob"]}),
             lambda: client.delete(record),
             lambda: client.put(f"/buckets/b/groups/g{number}", {"members": []}),
         ]
         if number == 0:
-            asked += [lambda: client.delete(collection), lambda: client.put(collection)]
-        statuses.extend(ask().status for _ in range(8) for ask in asked)
+            requests += [lambda: client.delete(collection), lambda: client.put(collection)]
+        statuses.extend(ask().status for _ in range(8) for ask in requests)
 
     for path in ("/buckets/b", "/buckets/b/collections/c0", "/buckets/b/collections/c1"):
         client.put(path)

@@ -130,20 +130,20 @@ def page(storage: Storage, **more: Any) -> list[str]:
     """Return the ids of a page of the records, as alice sees it."""
     shape = Page(LIST, limit=more.pop("limit", 100), **more)
     around = (BUCKET, f"{BUCKET}/collections/c")
-    seen = storage.read(Selection(BUCKET, ancestors=around, clocks=(LIST,), readers=(ALICE,), page=shape))
-    return [row.id for row in seen.page]
+    snapshot = storage.read(Selection(BUCKET, ancestors=around, clocks=(LIST,), readers=(ALICE,), page=shape))
+    return [row.id for row in snapshot.page]
 
 
 def test_an_object_is_read_as_it_was_written(storage: Storage) -> None:
     """C-STO-1, C-STO-2, C-STO-3, C-STO-4."""
     filled(storage)
 
-    seen = read(storage, f"{LIST}/r1", f"{LIST}/nope", clocks=(LIST,))
+    snapshot = read(storage, f"{LIST}/r1", f"{LIST}/nope", clocks=(LIST,))
 
-    assert {uri: one.data() for uri, one in seen.objects.items()} == {
+    assert {uri: one.data() for uri, one in snapshot.objects.items()} == {
         f"{LIST}/r1": {"n": 1, "id": "r1", "last_modified": 21}
     }
-    assert seen.clocks == {LIST: Clock(22, 3)}
+    assert snapshot.clocks == {LIST: Clock(22, 3)}
 
 
 def test_an_update_replaces_and_keeps_when_the_object_was_born(storage: Storage) -> None:
@@ -162,9 +162,9 @@ def test_a_tombstone_stays_and_its_grants_end(storage: Storage) -> None:
 
     write(storage, Change(stored(f"{LIST}/shared", 30, deleted=True), 30))
 
-    seen = read(storage, f"{LIST}/shared")
-    assert seen.objects[f"{LIST}/shared"].deleted
-    assert seen.grants == {}
+    snapshot = read(storage, f"{LIST}/shared")
+    assert snapshot.objects[f"{LIST}/shared"].deleted
+    assert snapshot.grants == {}
 
 
 def test_an_object_at_the_top_stands_in_the_directory_and_in_its_own_bucket(storage: Storage) -> None:
@@ -172,9 +172,9 @@ def test_an_object_at_the_top_stands_in_the_directory_and_in_its_own_bucket(stor
     filled(storage)
 
     for bucket in (BUCKET, "/buckets"):
-        seen = storage.read(Selection(bucket, targets=(BUCKET,)))
-        assert seen.objects[BUCKET].timestamp == 10
-        assert seen.grants[BUCKET] == {"write": {ALICE}}
+        snapshot = storage.read(Selection(bucket, targets=(BUCKET,)))
+        assert snapshot.objects[BUCKET].timestamp == 10
+        assert snapshot.grants[BUCKET] == {"write": {ALICE}}
 
 
 @pytest.mark.parametrize("paged", [False, True], ids=["with objects", "with a page"])
@@ -189,15 +189,15 @@ def test_users_are_read_beside_what_is_asked_for(storage: Storage, paged: bool) 
     users = (*(User(f"/accounts/{name}", "password") for name in names), User("/tokens/t", "key"))
     page = Page(LIST, limit=5, unrestricted=True) if paged else None
 
-    seen = storage.read(Selection(BUCKET, targets=() if paged else (BUCKET,), page=page, users=users))
+    snapshot = storage.read(Selection(BUCKET, targets=() if paged else (BUCKET,), page=page, users=users))
 
     strings = {name: secret if isinstance(secret, str) else None for name, secret in secrets.items()}
-    assert seen.users == {
+    assert snapshot.users == {
         **{User(f"/accounts/{name}", "password"): UserState(30, secret) for name, secret in strings.items()},
         User("/accounts/without", "password"): UserState(33, None),
         User("/tokens/t", "key"): UserState(32, "k"),
     }
-    assert seen.page if paged else seen.objects.keys() == {BUCKET}
+    assert snapshot.page if paged else snapshot.objects.keys() == {BUCKET}
 
 
 def test_grants_begin_and_end(storage: Storage) -> None:
@@ -229,10 +229,10 @@ def test_a_reader_sees_of_ancestors_only_what_it_holds(storage: Storage) -> None
     filled(storage)
     write(storage, change(BUCKET, 50, ("read", GROUP), ("read", "account:eve")))
 
-    seen = read(storage, ancestors=(BUCKET,), readers=(BOB,))
+    snapshot = read(storage, ancestors=(BUCKET,), readers=(BOB,))
 
-    assert seen.groups == {BOB: {GROUP}}
-    assert seen.grants == {BUCKET: {"read": {GROUP}}}
+    assert snapshot.groups == {BOB: {GROUP}}
+    assert snapshot.grants == {BUCKET: {"read": {GROUP}}}
 
 
 def test_memberships_begin_and_end(storage: Storage) -> None:
@@ -317,10 +317,10 @@ def test_a_page_of_somebody_else_holds_what_is_shared(storage: Storage) -> None:
     filled(storage)
     shape = Page(LIST, limit=10)
 
-    seen = read(storage, ancestors=(BUCKET,), clocks=(LIST,), readers=(BOB,), page=shape)
+    snapshot = read(storage, ancestors=(BUCKET,), clocks=(LIST,), readers=(BOB,), page=shape)
 
-    assert [row.id for row in seen.page] == ["shared"]
-    assert (seen.full, seen.has_shared) == (False, True)
+    assert [row.id for row in snapshot.page] == ["shared"]
+    assert (snapshot.full, snapshot.has_shared) == (False, True)
 
 
 def test_a_page_of_what_is_shared_holds_no_tombstones(storage: Storage) -> None:
@@ -330,9 +330,9 @@ def test_a_page_of_what_is_shared_holds_no_tombstones(storage: Storage) -> None:
     write(storage, Change(stored(gone, 30, deleted=True), 30, granted=frozenset((("read", BOB),))))
     shape = Page(LIST, limit=10, tombstones=True)
 
-    seen = read(storage, ancestors=(BUCKET,), clocks=(LIST,), readers=(BOB,), page=shape)
+    snapshot = read(storage, ancestors=(BUCKET,), clocks=(LIST,), readers=(BOB,), page=shape)
 
-    assert [row.id for row in seen.page] == ["shared"]
+    assert [row.id for row in snapshot.page] == ["shared"]
 
 
 def test_a_total_is_counted_and_for_the_whole_list_known_to_the_clock(storage: Storage) -> None:
@@ -355,20 +355,20 @@ def test_nothing_is_kept_when_a_transaction_fails(storage: Storage) -> None:
         transaction.write([change(f"{LIST}/lost", 99)], [Move(LIST, 99, 1)])
         raise RuntimeError("something else failed")
 
-    seen = read(storage, f"{LIST}/lost", clocks=(LIST,))
-    assert (seen.objects, seen.clocks) == ({}, {LIST: Clock(22, 3)})
+    snapshot = read(storage, f"{LIST}/lost", clocks=(LIST,))
+    assert (snapshot.objects, snapshot.clocks) == ({}, {LIST: Clock(22, 3)})
 
 
 def test_a_lock_makes_others_wait(storage: Storage) -> None:
     """C-STO-14, C-STO-15: who locks a list reads what the one before has written."""
     filled(storage)
-    seen: list[int] = []
+    timestamps: list[int] = []
 
     def add() -> None:
         with storage.transaction() as transaction:
             transaction.lock([LIST])
             newest = transaction.read(Selection(BUCKET, clocks=(LIST,))).clocks[LIST].last_modified
-            seen.append(newest + 1)
+            timestamps.append(newest + 1)
             transaction.write([], [Move(LIST, newest + 1)])
 
     def add_many() -> None:
@@ -381,7 +381,7 @@ def test_a_lock_makes_others_wait(storage: Storage) -> None:
     for thread in threads:
         thread.join()
 
-    assert sorted(seen) == list(range(23, 123))
+    assert sorted(timestamps) == list(range(23, 123))
 
 
 def test_a_lock_finds_named_lists_and_all_of_a_bucket(storage: Storage) -> None:
@@ -435,17 +435,17 @@ def test_objects_that_are_appended_get_the_next_timestamps_of_their_list(storage
     append(storage, 300, "g", moves=[Move(TRAILS, 250)])
     append(storage, 300, "h", "i", moves=[Move(TRAILS, 260, starts=True)], reads=reads)
 
-    seen = read(storage, *(f"{TRAILS}/{name}" for name in "abcdefghi"), clocks=(TRAILS, LIST))
+    snapshot = read(storage, *(f"{TRAILS}/{name}" for name in "abcdefghi"), clocks=(TRAILS, LIST))
     stamps = [100, 101, 102, 103, 200, 201, 251, 261, 262]
-    objects = [seen.objects[f"{TRAILS}/{name}"] for name in "abcdefghi"]
+    objects = [snapshot.objects[f"{TRAILS}/{name}"] for name in "abcdefghi"]
     assert [(each.timestamp, each.born, each.deleted) for each in objects] == [
         (stamp, stamp, False) for stamp in stamps
     ]
     assert [each.data() for each in objects] == [
         {"id": name, "last_modified": stamp} for name, stamp in zip("abcdefghi", stamps, strict=True)
     ]
-    assert seen.clocks == {TRAILS: Clock(262, 2), LIST: Clock(23, 3)}
-    assert all(seen.grants[uri] == {"read": {BOB}} for uri in seen.objects)
+    assert snapshot.clocks == {TRAILS: Clock(262, 2), LIST: Clock(23, 3)}
+    assert all(snapshot.grants[uri] == {"read": {BOB}} for uri in snapshot.objects)
 
 
 def test_an_append_is_refused_once_where_another_transaction_was_faster(postgresql_storage: Storage) -> None:
@@ -490,9 +490,9 @@ def test_writers_of_different_lists_append_to_one_list_at_the_same_time(storage:
         thread.join()
 
     uris = [f"{TRAILS}/{writer}-{number}{end}" for writer in range(8) for number in range(20) for end in ("", "-b")]
-    seen = read(storage, *uris, clocks=(TRAILS,))
-    assert sorted(stored.timestamp for stored in seen.objects.values()) == list(range(100, 420))
-    assert seen.clocks == {TRAILS: Clock(419, 320)}
+    snapshot = read(storage, *uris, clocks=(TRAILS,))
+    assert sorted(stored.timestamp for stored in snapshot.objects.values()) == list(range(100, 420))
+    assert snapshot.clocks == {TRAILS: Clock(419, 320)}
 
 
 def test_derived_lists_are_locked_last_and_not_with_what_is_around_them(storage: Storage) -> None:
@@ -575,9 +575,9 @@ def test_a_bucket_is_emptied_and_its_namesake_is_not(storage: Storage) -> None:
         transaction.delete_below([BUCKET])
         transaction.end_holdings(held, lambda name: 70)
 
-    seen = read(storage, BUCKET, f"{LIST}/r1", GROUP, clocks=(LIST,), readers=(BOB,))
-    assert (seen.objects, seen.grants, seen.groups) == ({}, {}, {})
-    assert seen.clocks == {LIST: Clock(22, 3)}
+    snapshot = read(storage, BUCKET, f"{LIST}/r1", GROUP, clocks=(LIST,), readers=(BOB,))
+    assert (snapshot.objects, snapshot.grants, snapshot.groups) == ({}, {}, {})
+    assert snapshot.clocks == {LIST: Clock(22, 3)}
     assert storage.read(Selection(twin, targets=(twin, f"{twin}/collections/c"))).objects.keys() == {
         twin,
         f"{twin}/collections/c",
@@ -652,9 +652,9 @@ def test_accessible_reads_users_beside_a_page_that_may_be_empty(storage: Storage
     page = Page("", order=(Order(("uri",)),), limit=3, count_only=True)
 
     for ranges in (RANGES, ()):
-        seen = storage.read_accessible(AccessSelection((BOB,), ranges, page, users=(user,)))
+        snapshot = storage.read_accessible(AccessSelection((BOB,), ranges, page, users=(user,)))
 
-        assert (seen.users, seen.total) == ({user: UserState(10, "hash")}, 0)
+        assert (snapshot.users, snapshot.total) == ({user: UserState(10, "hash")}, 0)
 
 
 RANGES = tuple(

@@ -82,12 +82,12 @@ def load(url: str) -> Iterator[Load]:
     """Load the service at *url* until the block ends."""
     assert ask(url, "PUT", "/buckets/load", {}, "alice").status in (200, 201)
     assert ask(url, "PUT", "/buckets/load/collections/c", {}, "alice").status in (200, 201)
-    seen = Load(url)
-    seen.threads += [threading.Thread(target=seen.client, args=(number,)) for number in range(_CLIENTS)]
-    for thread in seen.threads:
+    result = Load(url)
+    result.threads += [threading.Thread(target=result.client, args=(number,)) for number in range(_CLIENTS)]
+    for thread in result.threads:
         thread.start()
     try:
-        yield seen
+        yield result
     finally:
-        seen.ended.set()
-        seen.done()
+        result.ended.set()
+        result.done()

@@ -249,13 +249,13 @@ def behind_nginx(name: str, settings: Mapping[str, Any]) -> Iterator[tuple[str, 
     Give the URL that ends in `/v1`, and the master of gunicorn or uWSGI.
     """
     with folder() as place:
-        given = {"kinto.storage_url": f"sqlite:///{place}/kinto.sqlite", **settings}
+        configuration = {"kinto.storage_url": f"sqlite:///{place}/kinto.sqlite", **settings}
         if "proxy" in name:
-            with gunicorn(given) as (address, process), nginx(name, {"127.0.0.1:8001": address}) as url:
+            with gunicorn(configuration) as (address, process), nginx(name, {"127.0.0.1:8001": address}) as url:
                 yield url, process
             return
         ini, socket = place / "kinto.ini", place / "kinto.sock"
         section = deployed("uwsgi.ini", {"/srv/kinto": str(ROOT), "/etc/kinto/kinto.ini": str(ini)})
-        write_ini(ini, given, uwsgi_section(section, socket))
+        write_ini(ini, configuration, uwsgi_section(section, socket))
         with uwsgi(ini, socket) as process, nginx(name, {"/var/run/uwsgi/kinto.sock": str(socket)}) as url:
             yield url, process

@@ -88,30 +88,30 @@ def test_the_service_can_be_used_and_is_observed(place: _Place) -> None:
 
 
 def test_a_hup_brings_new_settings_and_loses_no_request(place: _Place) -> None:
-    with place.start() as process, load(place.url) as seen:
+    with place.start() as process, load(place.url) as requests:
         place.write_ini("new")
         process.send_signal(signal.SIGHUP)
         until_named(place.url, "new")
         # The last of the old workers stops now.
         time.sleep(2)
 
-    assert (seen.failed, seen.lost, seen.refused) == ({}, [], 0)
-    assert seen.answered[200] > 0
+    assert (requests.failed, requests.lost, requests.refused) == ({}, [], 0)
+    assert requests.answered[200] > 0
 
 
 def test_requests_at_a_stop_are_answered_and_a_new_start_serves_again(place: _Place) -> None:
     """While nobody listens nginx answers 502."""
     with contextlib.ExitStack() as stack:
         first = stack.enter_context(place.start())
-        seen = stack.enter_context(load(place.url))
-        _wait(lambda: seen.answered[200] > 20)
+        requests = stack.enter_context(load(place.url))
+        _wait(lambda: requests.answered[200] > 20)
         first.send_signal(signal.SIGTERM)
         assert first.wait(_PATIENCE_SECONDS) == 0
-        _wait(lambda: seen.answered[502] > 0)
+        _wait(lambda: requests.answered[502] > 0)
         stack.enter_context(place.start())
-        before = seen.answered[200]
-        _wait(lambda: seen.answered[200] > before + 20)
-        seen.ended.set()
-        seen.done()
+        before = requests.answered[200]
+        _wait(lambda: requests.answered[200] > before + 20)
+        requests.ended.set()
+        requests.done()
 
-    assert (set(seen.failed), seen.lost, seen.refused) == ({502}, [], 0)
+    assert (set(requests.failed), requests.lost, requests.refused) == ({502}, [], 0)

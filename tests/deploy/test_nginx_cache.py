@@ -158,10 +158,10 @@ def test_head_has_an_entry_of_its_own_with_the_total(url: str) -> None:
     records = collection(url, 60, "system.Everyone")
     ask(url, "GET", records)
 
-    asked = [ask(url, "HEAD", records) for _ in range(2)]
+    answers = [ask(url, "HEAD", records) for _ in range(2)]
 
-    assert [answer.headers["Total-Objects"] for answer in asked] == ["2", "2"]
-    assert [answer.headers["X-Cache-Status"] for answer in asked] == ["MISS", "HIT"]
+    assert [answer.headers["Total-Objects"] for answer in answers] == ["2", "2"]
+    assert [answer.headers["X-Cache-Status"] for answer in answers] == ["MISS", "HIT"]
     assert len(ask(url, "GET", records).data) == 2
 
 
@@ -170,10 +170,10 @@ def test_a_browser_may_read_what_somebody_without_one_has_fetched_before(url: st
     records = collection(url, 60)
     ask(url, "GET", f"{records}/public")
 
-    asked = [ask(url, "GET", f"{records}/public", origin="https://a.org") for _ in range(2)]
+    answers = [ask(url, "GET", f"{records}/public", origin="https://a.org") for _ in range(2)]
 
-    assert [answer.headers["Access-Control-Allow-Origin"] for answer in asked] == ["*", "*"]
-    assert [answer.headers["X-Cache-Status"] for answer in asked] == ["MISS", "HIT"]
+    assert [answer.headers["Access-Control-Allow-Origin"] for answer in answers] == ["*", "*"]
+    assert [answer.headers["X-Cache-Status"] for answer in answers] == ["MISS", "HIT"]
 
 
 def test_other_kinds_are_cached_for_as_long_as_a_setting_says(url: str) -> None:
@@ -192,8 +192,10 @@ def test_private_urls_are_private_on_a_cache_server_too(url: str) -> None:
 def test_the_id_of_a_request_is_given_to_nobody_else(url: str) -> None:
     path = f"{collection(url, 60)}/public"
 
-    asked = [ask(url, "GET", path, x_request_id=given) for given in ("mine-1", "yours/2", "o dd", "x" * 300)]
+    answers = [
+        ask(url, "GET", path, x_request_id=request_id) for request_id in ("mine-1", "yours/2", "o dd", "x" * 300)
+    ]
 
-    assert [answer.headers.get("X-Request-Id") for answer in asked] == ["mine-1", "yours/2", None, None]
+    assert [answer.headers.get("X-Request-Id") for answer in answers] == ["mine-1", "yours/2", None, None]
     assert "X-Request-Id" not in ask(url, "GET", path).headers
-    assert [answer.headers["X-Cache-Status"] for answer in asked] == ["MISS", "HIT", "HIT", "HIT"]
+    assert [answer.headers["X-Cache-Status"] for answer in answers] == ["MISS", "HIT", "HIT", "HIT"]

@@ -58,16 +58,16 @@ def test_the_database_of_the_platform_is_where_objects_lie(url: str) -> None:
 
 
 def test_the_scheme_that_the_router_of_the_platform_tells_is_the_one_of_urls(url: str) -> None:
-    asked = ask(url, "GET", "/", host="kinto.example.org", x_forwarded_proto="https")
+    answer = ask(url, "GET", "/", host="kinto.example.org", x_forwarded_proto="https")
 
-    assert asked.json["url"] == "https://kinto.example.org/v1/"
+    assert answer.json["url"] == "https://kinto.example.org/v1/"
 
 
 def test_a_client_cannot_contradict_the_router(url: str) -> None:
     """Gunicorn answers 400 where headers that name a scheme differ, unless it believes one only."""
-    asked = ask(url, "GET", "/", x_forwarded_proto="https", x_forwarded_ssl="off", x_forwarded_protocol="http")
+    answer = ask(url, "GET", "/", x_forwarded_proto="https", x_forwarded_ssl="off", x_forwarded_protocol="http")
 
-    assert asked.status == 200
+    assert answer.status == 200
 
 
 def test_a_client_cannot_move_the_service_by_a_header(url: str) -> None:

@@ -94,29 +94,29 @@ Server = Callable[[], contextlib.AbstractContextManager[Served]]
 )
 def test_a_hup_brings_new_settings_and_loses_no_request(server: Server) -> None:
     """A request that runs is finished (nginx sends uWSGI none before it has the whole of it)."""
-    with server() as (url, process, ini), load(url) as seen, half_sent(url) as finish:
+    with server() as (url, process, ini), load(url) as requests, half_sent(url) as finish:
         _write(ini, "new", _section(ini))
         process.send_signal(signal.SIGHUP)
         time.sleep(0.5)
         assert finish() == 201
         until_named(url, "new")
 
-    assert (seen.failed, seen.lost, seen.refused) == ({}, [], 0)
-    assert seen.answered[200] > 0
+    assert (requests.failed, requests.lost, requests.refused) == ({}, [], 0)
+    assert requests.answered[200] > 0
 
 
 def test_a_stop_of_gunicorn_loses_no_request() -> None:
     """A request that runs is finished. Later ones are refused: a balancer asks another server then."""
-    with gunicorn() as (url, process, _), load(url) as seen, half_sent(url) as finish:
+    with gunicorn() as (url, process, _), load(url) as requests, half_sent(url) as finish:
         time.sleep(0.5)
         process.send_signal(signal.SIGTERM)
         time.sleep(0.5)
         assert finish() == 201
         process.wait(_PATIENCE_SECONDS)
-        seen.done()
+        requests.done()
 
-        assert (seen.failed, seen.lost) == ({}, [])
-        assert (process.returncode, seen.refused > 0, seen.answered[200] > 0) == (0, True, True)
+        assert (requests.failed, requests.lost) == ({}, [])
+        assert (process.returncode, requests.refused > 0, requests.answered[200] > 0) == (0, True, True)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux drops requests for connections")

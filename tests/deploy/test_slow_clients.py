@@ -73,8 +73,8 @@ def test_two_hundred_slow_clients_keep_nobody_waiting_and_are_answered_408(url: 
 
     assert seconds < LIMIT_SECONDS, "they still hung when everybody else was served"
     assert set(answers) <= {200, 201}
-    told = {name: status(answer) for name, answer in zip(names, received, strict=True)}
-    assert told == {name: 408 if sent else None for name, sent in BEGINNINGS.items()}
+    statuses = {name: status(answer) for name, answer in zip(names, received, strict=True)}
+    assert statuses == {name: 408 if sent else None for name, sent in BEGINNINGS.items()}
     assert {json.loads(answer.partition(b"\r\n\r\n")[2])["code"] for answer in received if answer} == {408}
     assert ask(url, "GET", "/buckets/half", name="alice").status in (403, 404)
 

@@ -88,8 +88,8 @@ class Journal:
         """Return the responses that are never allowed, and the requests that hung."""
         texts = Counter(request.fault for request in self.requests if request.fault)
         hung = sum(request.seconds >= BOUND_SECONDS for request in self.requests)
-        found = [f"{text} ({times} times)" for text, times in texts.items()]
-        return found + ([f"{hung} requests took {BOUND_SECONDS:.0f} s or longer"] if hung else [])
+        lines = [f"{text} ({times} times)" for text, times in texts.items()]
+        return lines + ([f"{hung} requests took {BOUND_SECONDS:.0f} s or longer"] if hung else [])
 
 
 @dataclass(frozen=True, slots=True)

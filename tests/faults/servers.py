@@ -292,11 +292,11 @@ def web(folder: Path, settings: Mapping[str, Any], clock: Path | None) -> Iterat
 
 def clock_environment(file: Path) -> dict[str, str]:
     """Return the variables that let a process read the time with the offset in *file*, such as `+3600`."""
-    found = sorted(Path("/usr/lib").glob(f"*/{_LIBRARIES}"))
-    if not found:
+    libraries = sorted(Path("/usr/lib").glob(f"*/{_LIBRARIES}"))
+    if not libraries:
         missing("libfaketime (package faketime)")
     return {
-        "LD_PRELOAD": str(found[0]),
+        "LD_PRELOAD": str(libraries[0]),
         "FAKETIME_TIMESTAMP_FILE": str(file),
         "FAKETIME_NO_CACHE": "1",
         # No administrator can change the monotonic clock.

@@ -85,7 +85,7 @@ def _conclude(fault: Fault, deployment: Deployment, running: Load, end: float, *
         poller.step()
         poller.connection.close()
     lists = {list_uri: read_list(deployment.web.url, list_uri) for list_uri in LISTS}
-    rows = {list_uri: found for list_uri, (found, _) in lists.items()}
+    rows = {list_uri: objects for list_uri, (objects, _) in lists.items()}
     comparison = compare(journal, rows)
     misses = [
         f"a poller of {poller.list_uri} missed {name}"
@@ -94,8 +94,8 @@ def _conclude(fault: Fault, deployment: Deployment, running: Load, end: float, *
     ]
     counts = [
         f"{list_uri} counts {counted}"
-        for list_uri, (found, counted) in lists.items()
-        if counted != sum("deleted" not in row for row in found.values())
+        for list_uri, (objects, counted) in lists.items()
+        if counted != sum("deleted" not in row for row in objects.values())
     ]
     broken, recovery = journal.broken(), journal.recovery_seconds(end)
     problems = [

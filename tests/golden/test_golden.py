@@ -86,16 +86,16 @@ def test_the_service_answers_as_recorded(golden: dict[str, Any], database: str, 
     steps = [*golden["setup"], {"request": golden["request"], "response": golden["response"]}]
 
     for number, step in enumerate(steps):
-        asked, last = step["request"], number == len(steps) - 1
+        content, last = step["request"], number == len(steps) - 1
         where = "request" if last else f"setup[{number}]"
-        headers = {name: str(matcher.fill(value)) for name, value in asked["headers"].items()}
-        payload = asked["body_text"].encode() if "body_text" in asked else None
-        if "body" in asked:
-            payload = json.dumps(matcher.fill(asked["body"])).encode()
-        path = str(matcher.fill(asked["path"]))
+        headers = {name: str(matcher.fill(value)) for name, value in content["headers"].items()}
+        payload = content["body_text"].encode() if "body_text" in content else None
+        if "body" in content:
+            payload = json.dumps(matcher.fill(content["body"])).encode()
+        path = str(matcher.fill(content["path"]))
         answer = client.open(
             path,
-            method=asked["method"],
+            method=content["method"],
             headers={"Host": HOST_HEADER, **headers},
             data=payload,
             environ_overrides={"PATH_INFO": unquote_to_bytes(path.partition("?")[0]).decode("latin-1")},

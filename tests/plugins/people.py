@@ -65,8 +65,8 @@ class People:
 
     def user_id(self, name: str, password: str = "pw") -> str | None:
         """Return who the service takes somebody for."""
-        seen = self(name, password).ask("GET", "/").json
-        return seen["user"]["id"] if "user" in seen else None
+        hello = self(name, password).ask("GET", "/").json
+        return hello["user"]["id"] if "user" in hello else None
 
 
 def two_people(client_with: ClientMaker) -> People:
@@ -82,9 +82,9 @@ def count_hashes(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     compared: list[bytes] = []
     compare = bcrypt.checkpw
 
-    def counted(given: bytes, known: bytes) -> bool:
-        right = compare(given, known)  # raises where there is nothing to compare with
-        compared.append(given)
+    def counted(password: bytes, known: bytes) -> bool:
+        right = compare(password, known)  # raises where there is nothing to compare with
+        compared.append(password)
         return right
 
     monkeypatch.setattr(bcrypt, "checkpw", counted)

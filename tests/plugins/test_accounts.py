@@ -130,15 +130,15 @@ class TestNobody:
         assert people.nobody.ask(method, path, body).status == 401
 
     @on_sqlite
-    @pytest.mark.parametrize("asked", [("POST", "/accounts"), ("PUT", "/accounts/bob"), ("GET", "/accounts")])
+    @pytest.mark.parametrize("http_request", [("POST", "/accounts"), ("PUT", "/accounts/bob"), ("GET", "/accounts")])
     def test_nobody_may_do_anything_when_creation_is_not_allowed(
-        self, client_with: ClientMaker, asked: tuple[str, str]
+        self, client_with: ClientMaker, http_request: tuple[str, str]
     ) -> None:
         """P-ACC-22."""
         people = People(client_with({**ONLY_ACCOUNTS, "kinto.account_create_principals": ""}))
-        body = None if asked[0] == "GET" else {"data": {"id": "bob", "password": "pw"}}
+        body = None if http_request[0] == "GET" else {"data": {"id": "bob", "password": "pw"}}
 
-        assert people.nobody.ask(*asked, body).status == 401
+        assert people.nobody.ask(*http_request, body).status == 401
 
     @on_sqlite
     def test_a_wrong_password_does_not_hinder_creation(self, people: People) -> None:
@@ -367,10 +367,12 @@ class TestDeletion:
 class TestAdministrator:
     """P-ACC-18 to P-ACC-21."""
 
-    @pytest.mark.parametrize("asked", [("PUT", "/accounts/bob"), ("POST", "/accounts")])
-    def test_an_administrator_creates_an_account_for_its_user(self, people: People, asked: tuple[str, str]) -> None:
+    @pytest.mark.parametrize("http_request", [("PUT", "/accounts/bob"), ("POST", "/accounts")])
+    def test_an_administrator_creates_an_account_for_its_user(
+        self, people: People, http_request: tuple[str, str]
+    ) -> None:
         """P-ACC-18, P-ACC-21."""
-        answer = people("admin").ask(*asked, {"data": {"id": "bob", "password": "pw"}})
+        answer = people("admin").ask(*http_request, {"data": {"id": "bob", "password": "pw"}})
 
         assert answer.status == 201
         assert answer.json["permissions"] == {"write": ["account:bob"]}

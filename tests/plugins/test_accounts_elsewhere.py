@@ -37,12 +37,12 @@ class TestBatch:
 
     def test_events_of_the_batch_name_the_account(self, people: People) -> None:
         """P-ACC-27, P-EVT-2."""
-        told: list[Any] = []
-        people.service.add_listener(Listener(after=lambda event: told.append(event.payload["user_id"])))
+        events: list[Any] = []
+        people.service.add_listener(Listener(after=lambda event: events.append(event.payload["user_id"])))
 
         people.nobody.ask("POST", "/batch", {"requests": [_sign_up("bob"), *_work_of("bob")[:1]]})
 
-        assert told == [None, "account:bob"]
+        assert events == [None, "account:bob"]
 
     def test_a_wrong_password_stays_wrong_in_the_batch(self, people: People) -> None:
         """P-ACC-27."""
@@ -242,13 +242,13 @@ class TestPrivateFields:
         for requests in ([*accounts, *paths, *lists], [*paths, *lists, *accounts]):
             members = [{"path": path} for path in requests]
             answer = stocked("alice").ask("POST", "/batch", {"requests": [*more, *members]})
-            found = dict(zip(requests, answer.json["responses"][len(more) :], strict=True))
+            responses = dict(zip(requests, answer.json["responses"][len(more) :], strict=True))
             singles = {path: stocked("alice").ask("GET", path).json for path in requests}
 
-            assert {path: one["body"] for path, one in found.items()} == singles
-            assert all(found[path]["body"]["data"]["password"] == "of the record" for path in paths)
-            assert all(found[path]["body"]["data"][-1]["password"] == "of the record" for path in lists)
-            assert not any("password" in str(found[path]["body"]) for path in accounts)
+            assert {path: one["body"] for path, one in responses.items()} == singles
+            assert all(responses[path]["body"]["data"]["password"] == "of the record" for path in paths)
+            assert all(responses[path]["body"]["data"][-1]["password"] == "of the record" for path in lists)
+            assert not any("password" in str(responses[path]["body"]) for path in accounts)
 
     def test_details_of_a_412_hide_it_of_accounts_alone(self, stocked: People) -> None:
         """C-PRE-36."""
@@ -288,7 +288,7 @@ def _sign_up_anonymously(name: str) -> dict[str, Any]:
 
 def _work_of(name: str) -> list[dict[str, Any]]:
     """Return what somebody does in a batch with the own credentials."""
-    asked = [
+    requests = [
         ("PUT", f"/buckets/{name}s"),
         ("PUT", f"/buckets/{name}s/collections/c"),
         ("PUT", f"/buckets/{name}s/collections/c/records/r"),
@@ -296,7 +296,7 @@ def _work_of(name: str) -> list[dict[str, Any]]:
         ("GET", f"/buckets/{name}s/collections"),
     ]
     headers = {"Authorization": basic(name, "pw")}
-    return [{"method": method, "path": path, "headers": headers} for method, path in asked]
+    return [{"method": method, "path": path, "headers": headers} for method, path in requests]
 
 
 class TestCommand:

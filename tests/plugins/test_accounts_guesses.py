@@ -181,7 +181,7 @@ class TestHashing:
 
 def _watch_transactions(people: People, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
     """Return a list that grows with each hash that is made or compared, and whether a transaction was open."""
-    storage, found, depth = people.service.storage, [], [0]
+    storage, depths, depth = people.service.storage, [], [0]
     opened, make, compare = storage.transaction, bcrypt.hashpw, bcrypt.checkpw
 
     @contextmanager
@@ -194,19 +194,19 @@ def _watch_transactions(people: People, monkeypatch: pytest.MonkeyPatch) -> list
                 depth[0] -= 1
 
     def hashpw(password: bytes, salt: bytes) -> bytes:
-        found.append(("hash", depth[0] > 0))
+        depths.append(("hash", depth[0] > 0))
         return make(password, salt)
 
     def checkpw(password: bytes, known: bytes) -> bool:
         right = compare(password, known)
-        found.append(("comparison", depth[0] > 0))
+        depths.append(("comparison", depth[0] > 0))
         return right
 
     people.user_id("alice")
     monkeypatch.setattr(storage, "transaction", transaction)
     monkeypatch.setattr(bcrypt, "hashpw", hashpw)
     monkeypatch.setattr(bcrypt, "checkpw", checkpw)
-    return found
+    return depths
 
 
 def _guess(people: People, name: str, count: int, address: str = "192.0.2.1", password: str = "wrong") -> list[Answer]:

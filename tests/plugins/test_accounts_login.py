@@ -81,9 +81,9 @@ class TestStart:
     @on_sqlite
     def test_the_capability_says_that_addresses_are_not_validated(self, people: People) -> None:
         """P-ACC-28, P-API-4."""
-        seen = people.nobody.ask("GET", "/").json["capabilities"]["accounts"]
+        capability = people.nobody.ask("GET", "/").json["capabilities"]["accounts"]
 
-        assert seen == {
+        assert capability == {
             "description": "Manage user accounts.",
             "url": "https://kinto.readthedocs.io/en/latest/api/1.x/accounts.html",
             "validation_enabled": False,

@@ -147,7 +147,7 @@ class TestHash:
 
     @on_sqlite
     @pytest.mark.parametrize(
-        "asked",
+        "send",
         [
             pytest.param(lambda me: me.ask("GET", "/accounts/alice"), id="GET"),
             pytest.param(lambda me: me.ask("GET", "/accounts/alice?_fields=password"), id="GET of the field"),
@@ -170,9 +170,9 @@ class TestHash:
             pytest.param(lambda me: me.ask("DELETE", "/accounts"), id="DELETE of the list"),
         ],
     )
-    def test_the_hash_is_not_in_the_answer_to(self, people: People, asked: Callable[[User], Answer]) -> None:
+    def test_the_hash_is_not_in_the_answer_to(self, people: People, send: Callable[[User], Answer]) -> None:
         """DECISIONS: never shown, to the owner neither."""
-        answer = asked(people("alice"))
+        answer = send(people("alice"))
 
         assert answer.status == 200
         assert b"password" not in answer.body
@@ -204,20 +204,20 @@ class TestHash:
     @on_sqlite
     def test_the_hash_is_not_in_events(self, people: People) -> None:
         """Plugins contract, 4.5: removed from what listeners get."""
-        told: list[Event] = []
+        events: list[Event] = []
         actions = frozenset(("create", "update", "delete", "read"))
-        people.service.add_listener(Listener(after=told.append, actions=actions))
+        people.service.add_listener(Listener(after=events.append, actions=actions))
 
         people("alice").ask("PATCH", "/accounts/alice", {"data": {"age": 43}})
         people("alice").ask("GET", "/accounts")
         people("alice").ask("DELETE", "/accounts/alice")
 
-        assert [(event.kind.name, event.action) for event in told] == [
+        assert [(event.kind.name, event.action) for event in events] == [
             ("account", "update"),
             ("account", "read"),
             ("account", "delete"),
         ]
-        assert "password" not in str([event.impacted_objects for event in told])
+        assert "password" not in str([event.impacted_objects for event in events])
 
     @pytest.mark.parametrize(
         "query", ["password=x", "min_password=a", "like_password=$2b", "_sort=password", "_sort=-password"]

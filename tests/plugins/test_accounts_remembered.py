@@ -217,9 +217,9 @@ def test_a_password_that_changes_while_it_is_compared_is_refused(
     """The race: the account changes after its hash was read, before the request reads anything else."""
     compare = bcrypt.checkpw
 
-    def changed_meanwhile(given: bytes, known: bytes) -> bool:
+    def changed_meanwhile(password: bytes, known: bytes) -> bool:
         monkeypatch.setattr(bcrypt, "checkpw", compare)
-        right: bool = compare(given, known)
+        right: bool = compare(password, known)
         run_command(there)
         return right
 

@@ -16,7 +16,7 @@ from tests.plugins.conftest import MakeClient
 from tests.support.client import Client
 from tests.support.databases import BASICAUTH, DATABASES, database_url, make_app
 from tests.support.tables import faults, read_tables, snapshot_engine
-from tests.test_locking import Asked, Others
+from tests.test_locking import Others, Request
 
 B = "/buckets/b"
 WRITERS = 8
@@ -82,12 +82,14 @@ def test_writers_in_different_lists_of_a_bucket_miss_no_entry(client_of: MakeCli
                 assert client.ask(method, uri).status in (200, 201, 403)
 
     def poll() -> list[Any]:
-        seen: list[Any] = []
+        polled_entries: list[Any] = []
         while True:
             last = ended.is_set()
-            seen += _entries(client, f"&_since={seen[-1]['last_modified'] if seen else 1}")
+            polled_entries += _entries(
+                client, f"&_since={polled_entries[-1]['last_modified'] if polled_entries else 1}"
+            )
             if last:
-                return seen
+                return polled_entries
 
     with ThreadPoolExecutor(WRITERS + 3) as pool:
         polled, *disturbed = pool.submit(poll), pool.submit(disturb), pool.submit(disturb)
@@ -202,7 +204,7 @@ def test_the_deletion_of_a_bucket_and_its_update_do_not_wait_for_each_other(post
     others = Others(client, postgresql_url)
     _, commit = others.begin("/buckets")
 
-    deletion = Asked(lambda: client.delete(B))
+    deletion = Request(lambda: client.delete(B))
     others.settle(deletion)
     _, commit_append = others.begin(f"{B}/aides")
     commit()
@@ -232,7 +234,7 @@ def test_a_request_that_takes_long_keeps_nobody_from_the_derived_list(postgresql
     client.batch(*({"method": "PUT", "path": f"{B}/collections/{name}"} for name in "cd"))
     client.app.extensions["kinto"].add_listener(Listener(before=wait, kinds=frozenset(("record",))))
 
-    slow = Asked(lambda: client.put(f"{B}/collections/c/records/slow"))
+    slow = Request(lambda: client.put(f"{B}/collections/c/records/slow"))
     is_waiting.wait()
     fast = client.put(f"{B}/collections/d/records/fast")
     may_go_on.set()

@@ -153,11 +153,11 @@ def test_a_derived_list_has_an_entry_for_each_change_of_any_kind(client_of: Make
 def test_the_lock_of_a_derived_list_costs_no_other_try_when_its_name_is(
     client_of: MakeClient, name: str, tries: int
 ) -> None:
-    told: list[str] = []
+    names: list[str] = []
 
     def attach_one(app: Flask, service: Service) -> None:
         def heard(event: Event, context: Context) -> None:
-            told.append(event.action)
+            names.append(event.action)
             note(service, event, context, [name])
 
         service.add_kind(Kind(name, f"{name}s", ("read", "write"), service.generator(name), parent="bucket"))
@@ -168,7 +168,7 @@ def test_the_lock_of_a_derived_list_costs_no_other_try_when_its_name_is(
 
     assert client.put(f"{B}/collections/c/records/r").status == 201
 
-    assert told == ["create"] * tries
+    assert names == ["create"] * tries
     assert len(_entries(client, f"{name}s")) == 1
 
 

@@ -60,13 +60,13 @@ def test_logins_are_forgotten_when_the_service_is_emptied(client_with: ClientMak
 
 def test_listeners_are_told_when_the_service_is_emptied(client: Client) -> None:
     """P-EVT-12."""
-    told: list[str] = []
+    calls: list[str] = []
     service: Service = client.app.extensions["kinto"]
-    service.add_flush_step(lambda: told.append("flushed"))
+    service.add_flush_step(lambda: calls.append("flushed"))
 
     client.post("/__flush__")
 
-    assert told == ["flushed"]
+    assert calls == ["flushed"]
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "PATCH", "DELETE"])
@@ -87,9 +87,9 @@ def test_a_trailing_slash_is_redirected(client: Client) -> None:
 
 def test_a_preflight_is_answered(client: Client) -> None:
     """Plugins contract, 8.1: CORS as everywhere."""
-    asked = {"Origin": "https://x.org", "Access-Control-Request-Method": "POST"}
+    headers = {"Origin": "https://x.org", "Access-Control-Request-Method": "POST"}
 
-    answer = client.ask("OPTIONS", "/__flush__", headers=asked)
+    answer = client.ask("OPTIONS", "/__flush__", headers=headers)
 
     assert (answer.status, answer.headers["Access-Control-Allow-Methods"]) == (200, "POST,OPTIONS")
 

@@ -48,8 +48,8 @@ def test_first_writers_of_a_new_kind_get_one_clock(
     app = create_app({"kinto.storage_url": url, **BASICAUTH, "kinto.includes": NAME})
 
     with ThreadPoolExecutor(8) as pool:
-        asked = [(way, number) for number in range(6) for way in FIRST]
-        answers = list(pool.map(lambda each: FIRST[each[0]](Client(app), list_uri, each[1]), asked))
+        requests = [(way, number) for number in range(6) for way in FIRST]
+        answers = list(pool.map(lambda each: FIRST[each[0]](Client(app), list_uri, each[1]), requests))
 
     assert {answer.status for answer in answers} <= {200, 201}
     with app.extensions["kinto"].storage.reading.connect() as connection:

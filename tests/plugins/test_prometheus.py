@@ -307,8 +307,8 @@ def _wait(ready: Any) -> None:
 
 
 def _fetch(url: str) -> tuple[int, str]:
-    asked = urllib.request.Request(url, headers={"Authorization": basic("alice")})
-    with urllib.request.urlopen(asked, timeout=10) as answer:
+    request = urllib.request.Request(url, headers={"Authorization": basic("alice")})
+    with urllib.request.urlopen(request, timeout=10) as answer:
         return answer.status, answer.read().decode()
 
 
@@ -374,11 +374,11 @@ class TestBoundOfValues:
     def test_no_more_paths_come_out_than_the_bound_allows(self, paths: list[tuple[str, ...]], most: int) -> None:
         bound = LabelLimit(most)
 
-        shown = [bound(path) for path in paths]
+        labels = [bound(path) for path in paths]
 
         beginnings = 1
         for depth in (1, 2, 3):
             # Values that are kept, and `other` or nothing after each beginning.
             beginnings = most + 2 * beginnings
-            assert len({path[:depth] for path in shown}) <= beginnings
-        assert [bound(path) for path in paths] == shown
+            assert len({path[:depth] for path in labels}) <= beginnings
+        assert [bound(path) for path in paths] == labels

@@ -41,8 +41,8 @@ def attach(view: Callable[[Service], Any], methods: tuple[str, ...] = ("GET", "P
         blueprint = Blueprint("view", __name__, url_prefix=prefix(service))
         blueprint.add_url_rule("/view", "view", lambda: view(service), methods=methods)
         app.register_blueprint(blueprint)
-        told = app.extensions["told"] = []
-        service.add_listener(Listener(after=lambda event: told.append(_described(event))))
+        events = app.extensions["told"] = []
+        service.add_listener(Listener(after=lambda event: events.append(_described(event))))
 
     return attach
 
@@ -65,8 +65,8 @@ def _show(service: Service) -> Response:
 
 
 def _exists(service: Service, uri: str) -> bool:
-    found = service.storage.read(Selection(uri, targets=(uri,), ancestor_documents=True)).objects.get(uri)
-    return found is not None and not found.deleted
+    stored = service.storage.read(Selection(uri, targets=(uri,), ancestor_documents=True)).objects.get(uri)
+    return stored is not None and not stored.deleted
 
 
 def _write(service: Service) -> Response:
@@ -110,9 +110,9 @@ def test_a_view_before_the_only_deletion_sees_what_it_deletes(
 
     def count(service: Service) -> Response:
         """Answer with the objects of the bucket that are stored."""
-        wanted = Selection(B, targets=(C, f"{C}/records/r"), ancestors=(B,), ancestor_documents=True)
-        found = service.storage.read(wanted).objects.values()
-        return to_response(Reply(200, f'{{"stored":{sum(not stored.deleted for stored in found)}}}'))
+        selection = Selection(B, targets=(C, f"{C}/records/r"), ancestors=(B,), ancestor_documents=True)
+        objects = service.storage.read(selection).objects.values()
+        return to_response(Reply(200, f'{{"stored":{sum(not stored.deleted for stored in objects)}}}'))
 
     client = client_of(attach(count))
     client.batch(put(B), put(C), put(f"{C}/records/r"))
@@ -284,7 +284,7 @@ def test_a_view_has_nothing_of_the_batch_but_its_headers(client_of: MakeClient) 
         before = getattr(g, "left", None)
         g.left = g.exposed = ("X-Left",)
         add_log_fields(left="here")
-        shown = {
+        state = {
             "g": before,
             "method": request.method,
             "path": request.path,
@@ -299,7 +299,7 @@ def test_a_view_has_nothing_of_the_batch_but_its_headers(client_of: MakeClient) 
             "agent": request.headers.get("User-Agent"),
             "session": len(session),
         }
-        response = Response(dumps(shown), 200, {"Content-Type": "application/json"})
+        response = Response(dumps(state), 200, {"Content-Type": "application/json"})
         response.headers.add("Set-Cookie", "a=1")
         return response
 
@@ -370,9 +370,9 @@ def test_a_rule_with_a_slash_at_its_end_is_found(client_of: MakeClient) -> None:
 
     client = client_of(with_slash)
 
-    found, redirected = client.batch({"path": "/slash/"}, {"path": "/slash"}).json["responses"]
+    answer, redirected = client.batch({"path": "/slash/"}, {"path": "/slash"}).json["responses"]
 
-    assert (found["status"], found["body"]) == (client.get("/slash/").status, {"path": "/v1/slash/"})
+    assert (answer["status"], answer["body"]) == (client.get("/slash/").status, {"path": "/v1/slash/"})
     assert redirected["status"] == client.get("/slash").status
 
 

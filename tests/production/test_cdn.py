@@ -47,7 +47,7 @@ def test_the_home_page_shows_the_url_of_the_cdn(nobody: Client) -> None:
 
 def test_no_answer_shows_the_host_of_the_main_server(nobody: Client) -> None:
     """O-DEP-9, O-SET-42."""
-    asked = [
+    answers = [
         nobody.get("/", host="origin.internal"),
         nobody.get(f"{RECORDS}?_limit=1", host="origin.internal"),
         nobody.get(f"{RECORDS}/", host="origin.internal"),
@@ -55,10 +55,10 @@ def test_no_answer_shows_the_host_of_the_main_server(nobody: Client) -> None:
         nobody.get("/nothing", host="origin.internal"),
     ]
 
-    assert not [answer for answer in asked if "origin.internal" in f"{answer.headers}{answer.body.decode()}"]
-    assert asked[1].headers["Next-Page"].startswith(f"{CDN}/v1{RECORDS}?")
-    assert asked[2].headers["Location"] == f"{CDN}/v1{RECORDS}"
-    assert asked[3].json["host"] == "cdn.example.org"
+    assert not [answer for answer in answers if "origin.internal" in f"{answer.headers}{answer.body.decode()}"]
+    assert answers[1].headers["Next-Page"].startswith(f"{CDN}/v1{RECORDS}?")
+    assert answers[2].headers["Location"] == f"{CDN}/v1{RECORDS}"
+    assert answers[3].json["host"] == "cdn.example.org"
 
 
 def test_options_of_browsers_pass(nobody: Client) -> None:

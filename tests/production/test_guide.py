@@ -40,8 +40,8 @@ def test_the_guide_has_the_heading(title: str) -> None:
 
 @pytest.mark.parametrize("title", WITH_SETTINGS)
 def test_the_service_knows_the_settings_of(title: str) -> None:
-    given = {name: value for name, value in guide.settings(title, **VALUES).items() if name.startswith("kinto.")}
-    accepted = {"kinto.http_scheme": "https", **given}
+    settings = {name: value for name, value in guide.settings(title, **VALUES).items() if name.startswith("kinto.")}
+    accepted = {"kinto.http_scheme": "https", **settings}
 
     warnings = load({name: value.replace("%%", "%") for name, value in accepted.items()}, {}).warnings
 

@@ -58,10 +58,10 @@ def _expect_unavailable(answer: Answer) -> None:
 
 
 def test_the_pools_that_the_guide_shows_are_the_defaults() -> None:
-    shown = guide.settings(TITLE, dbuser="", dbname="")
+    settings = guide.settings(TITLE, dbuser="", dbname="")
     defaults: Settings = load({}, {})
 
-    named = {name: value for name, value in shown.items() if name != "kinto.storage_url"}
+    named = {name: value for name, value in settings.items() if name != "kinto.storage_url"}
 
     assert len(named) == 4
     assert {name: float(value) for name, value in named.items()} == {
@@ -72,16 +72,16 @@ def test_the_pools_that_the_guide_shows_are_the_defaults() -> None:
 def test_reads_and_writes_share_the_size_as_the_guide_says(pooled: Callable[..., Client]) -> None:
     """O-PG-24."""
     storage: Any = _service(pooled()).storage
-    told = re.search(
+    sizes = re.search(
         r"Of the (\d+) connections in the pools of a process, (\d+) are for reads.* and (\d+) for writing", _text()
     )
-    assert told
+    assert sizes
 
     pools = [engine.pool for engine in (storage.reading, storage.writing)]
 
     assert all(isinstance(pool, QueuePool) for pool in pools)
-    assert [pool.size() for pool in pools] == [int(told[2]), int(told[3])]
-    assert int(told[1]) == int(told[2]) + int(told[3])
+    assert [pool.size() for pool in pools] == [int(sizes[2]), int(sizes[3])]
+    assert int(sizes[1]) == int(sizes[2]) + int(sizes[3])
 
 
 def _text() -> str:

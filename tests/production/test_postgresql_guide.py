@@ -66,9 +66,9 @@ def server(place: Place, owner: str, migrated: Client) -> str:
 
 def _for_the_reader(role: str, owner: str = "") -> list[str]:
     """Return what the guide says of the read-only user: three statements, the grant on the cache, future tables."""
-    found = guide.statements("Read-only user", dbuser=role, dbpassword=PASSWORD, dbowner=owner)
-    assert len(found) == 5
-    return found
+    statements = guide.statements("Read-only user", dbuser=role, dbpassword=PASSWORD, dbowner=owner)
+    assert len(statements) == 5
+    return statements
 
 
 def _read_only(client_of: Opener, role: str) -> Client:

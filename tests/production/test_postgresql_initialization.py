@@ -75,10 +75,10 @@ def _lines(ended: guide.Ended) -> list[str]:
 
 
 def test_the_urls_of_the_guide_are_of_the_user_and_database_that_it_makes() -> None:
-    found = guide.settings(TITLE, dbuser="me", dbpassword="pw", dbname="mine")
+    settings = guide.settings(TITLE, dbuser="me", dbpassword="pw", dbname="mine")
 
-    assert found.keys() == {"kinto.storage_url", "kinto.permission_url", "kinto.cache_url"}
-    assert {make_url(url) for url in found.values()} == {make_url("postgresql://me:pw@localhost:5432/mine")}
+    assert settings.keys() == {"kinto.storage_url", "kinto.permission_url", "kinto.cache_url"}
+    assert {make_url(url) for url in settings.values()} == {make_url("postgresql://me:pw@localhost:5432/mine")}
 
 
 def test_a_password_is_escaped_in_the_url_as_the_guide_says(tmp_path: Path) -> None:
@@ -131,8 +131,8 @@ def test_migrate_makes_the_tables_that_the_guide_names(place: Place) -> None:
 
     guide.run(MIGRATE)
 
-    found = place.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tableowner <> 'postgres'")
-    assert {name for (name,) in found} == named
+    tables = place.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tableowner <> 'postgres'")
+    assert {name for (name,) in tables} == named
 
 
 @pytest.mark.usefixtures("configured")
@@ -225,8 +225,8 @@ def test_lines_of_a_command_begin_with_their_level_and_are_as_many_as_wished(opt
     """O-CLI-3: the level cut to 5 characters, two blanks, the message."""
     ended = guide.run(MIGRATE + options)
 
-    told = [re.match(r"(\S{4,5} ?)  \S", line) for line in ended.err.splitlines() if not line.startswith(" ")]
-    assert {match[1] for match in told if match} >= levels
+    beginnings = [re.match(r"(\S{4,5} ?)  \S", line) for line in ended.err.splitlines() if not line.startswith(" ")]
+    assert {match[1] for match in beginnings if match} >= levels
     assert bool(ended.err) == bool(levels)
     assert ended.out == ""
 

@@ -184,7 +184,7 @@ def test_a_dry_run_finds_a_setting_that_is_not_accepted() -> None:
 def test_the_guide_tells_all_that_an_upgrade_takes() -> None:
     """O-DEP-11: settings, backoff, install, migrate, restart, semver, versions of the API."""
     text = guide.section(TITLE)
-    told = [
+    statements = [
         "semver",
         "http_api_version",
         "CHANGELOG.md",
@@ -194,7 +194,7 @@ def test_the_guide_tells_all_that_an_upgrade_takes() -> None:
         "kill -HUP",
     ]
 
-    assert [word for word in told if word not in text] == []
+    assert [word for word in statements if word not in text] == []
     assert MIGRATE == "kinto --ini production.ini migrate"
 
 
@@ -206,11 +206,11 @@ def server(place: Place, owner: str, migrated: Client, tmp_path: Path) -> Iterat
     url = f"http://127.0.0.1:{port}/v1/"
     command = [sys.executable, "-m", "gunicorn", "wsgi:app", "--bind", f"127.0.0.1:{port}", "--workers", "1"]
     environment = as_environment({"kinto.ini": str(ini)})
-    with services.running(command, lambda: _asked(url) is not None, environment) as process:
+    with services.running(command, lambda: _hello(url) is not None, environment) as process:
         yield url, process.pid, ini
 
 
-def _asked(url: str) -> dict[str, str] | None:
+def _hello(url: str) -> dict[str, str] | None:
     """Return the headers of an answer, None where there was none."""
     try:
         with urllib.request.urlopen(url, timeout=PATIENCE_SECONDS) as answer:
@@ -222,21 +222,21 @@ def _asked(url: str) -> dict[str, str] | None:
 def test_a_reload_takes_over_the_backoff_of_the_guide_and_loses_no_request(server: tuple[str, int, Path]) -> None:
     """O-DEP-11, O-DEP-13."""
     url, master, ini = server
-    before = _asked(url)
+    before = _hello(url)
     lines = guide.blocks("Using backoff", "ini")[0]
     ini.write_text(f"{ini.read_text()}{lines}")
-    seen: list[dict[str, str] | None] = []
+    answers: list[dict[str, str] | None] = []
 
     os.kill(master, signal.SIGHUP)
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while not (seen and seen[-1] and "Backoff" in seen[-1]) and time.monotonic() < deadline:
-        seen.append(_asked(url))
+    while not (answers and answers[-1] and "Backoff" in answers[-1]) and time.monotonic() < deadline:
+        answers.append(_hello(url))
 
     assert before
     assert "Backoff" not in before
-    assert None not in seen
-    assert seen[-1]
-    assert seen[-1]["Backoff"] == "3600"
+    assert None not in answers
+    assert answers[-1]
+    assert answers[-1]["Backoff"] == "3600"
 
 
 ANY_ANSWER = [
@@ -265,10 +265,10 @@ def test_the_share_of_the_guide_backs_off() -> None:
     settings = dict(itertools.islice(guide.settings("Using backoff").items(), 2))
     client = _served(settings)
 
-    asked = sum("Backoff" in client.get("/__lbheartbeat__").headers for _ in range(400))
+    number = sum("Backoff" in client.get("/__lbheartbeat__").headers for _ in range(400))
 
     assert settings["kinto.backoff_percentage"] == "25"
-    assert 50 < asked < 150
+    assert 50 < number < 150
 
 
 def test_the_end_of_the_guide_is_told_in_time() -> None:

@@ -22,10 +22,10 @@ def test_an_error_lists_all_problems_up_to_its_bound(count: int) -> None:
 @pytest.mark.parametrize("bounded_before", [False, True], ids=["when they are raised", "when they are found"])
 @pytest.mark.parametrize("others", [1, 2, 5_000])
 def test_an_error_counts_the_problems_that_it_does_not_list(others: int, *, bounded_before: bool) -> None:
-    found = problems(MAX_PROBLEMS + others)
-    *listed, last = Invalid(*(first_problems(found) if bounded_before else found)).details
+    entries = problems(MAX_PROBLEMS + others)
+    *listed, last = Invalid(*(first_problems(entries) if bounded_before else entries)).details
 
-    assert [detail["name"] for detail in listed] == [problem.name for problem in found[:MAX_PROBLEMS]]
+    assert [detail["name"] for detail in listed] == [problem.name for problem in entries[:MAX_PROBLEMS]]
     assert last == {"location": "body", "name": None, "description": f"{others} more problems are not listed"}
 
 

@@ -361,7 +361,7 @@ def test_a_json_patch_does_the_same_when_it_is_applied_again() -> None:
 BEFORE = {"id": "r", "last_modified": 10, "a": 1, "b": 2, "c": 3}
 
 
-def shown(patch: Patch | tuple[Problem, ...], behaviour: str, **changed: Any) -> dict[str, Any]:
+def reply_of(patch: Patch | tuple[Problem, ...], behaviour: str, **changed: Any) -> dict[str, Any]:
     """Return what an answer shows; *changed* is what the server makes different from the patched object."""
     assert isinstance(patch, Patch)
     patched, _ = patch.apply(BEFORE, PERMISSIONS)
@@ -370,47 +370,50 @@ def shown(patch: Patch | tuple[Problem, ...], behaviour: str, **changed: Any) ->
 
 def test_a_light_answer_shows_members_that_were_named_and_changed() -> None:
     """C-OBJ-41, OBJ-10."""
-    assert shown(parse_shallow({"data": {"a": 1, "b": 3}}), "light") == {"b": 3}
+    assert reply_of(parse_shallow({"data": {"a": 1, "b": 3}}), "light") == {"b": 3}
 
 
 def test_a_light_answer_shows_a_change_from_one_to_true() -> None:
     """C-OBJ-41."""
-    assert shown(parse_shallow({"data": {"a": True}}), "light") == {"a": True}
+    assert reply_of(parse_shallow({"data": {"a": True}}), "light") == {"a": True}
 
 
 def test_a_light_answer_leaves_out_what_a_merge_removed() -> None:
     """C-OBJ-44."""
-    assert shown(parse_merge({"data": {"a": None, "b": 3}}), "light") == {"b": 3}
+    assert reply_of(parse_merge({"data": {"a": None, "b": 3}}), "light") == {"b": 3}
 
 
 def test_a_light_answer_is_empty_when_only_permissions_were_given() -> None:
     """C-OBJ-41."""
-    assert shown(parse_shallow({"permissions": {"read": []}}), "light") == {}
+    assert reply_of(parse_shallow({"permissions": {"read": []}}), "light") == {}
 
 
 def test_a_light_answer_to_a_json_patch_shows_the_timestamp() -> None:
     """C-OBJ-41: every member of the patched document counts as named."""
-    assert shown(json_patch({"op": "replace", "path": "/data/b", "value": 3}), "light") == {"b": 3, "last_modified": 20}
+    assert reply_of(json_patch({"op": "replace", "path": "/data/b", "value": 3}), "light") == {
+        "b": 3,
+        "last_modified": 20,
+    }
 
 
 def test_a_diff_answer_is_empty_when_the_server_changed_nothing() -> None:
     """C-OBJ-42, OBJ-11."""
-    assert shown(parse_shallow({"data": {"a": 1, "b": 3}}), "diff") == {}
+    assert reply_of(parse_shallow({"data": {"a": 1, "b": 3}}), "diff") == {}
 
 
 def test_a_diff_answer_shows_a_timestamp_that_was_not_accepted() -> None:
     """C-OBJ-42."""
-    assert shown(parse_shallow({"data": {"b": 3, "last_modified": 5}}), "diff") == {"last_modified": 20}
+    assert reply_of(parse_shallow({"data": {"b": 3, "last_modified": 5}}), "diff") == {"last_modified": 20}
 
 
 def test_a_diff_answer_shows_what_the_server_converted() -> None:
     """C-OBJ-42, C-OBJ-67."""
-    assert shown(parse_shallow({"data": {"cache_expires": "12"}}), "diff", cache_expires=12) == {"cache_expires": 12}
+    assert reply_of(parse_shallow({"data": {"cache_expires": "12"}}), "diff", cache_expires=12) == {"cache_expires": 12}
 
 
 def test_a_diff_answer_to_a_json_patch_shows_the_timestamp() -> None:
     """C-OBJ-42."""
-    assert shown(json_patch({"op": "replace", "path": "/data/b", "value": 3}), "diff") == {"last_modified": 20}
+    assert reply_of(json_patch({"op": "replace", "path": "/data/b", "value": 3}), "diff") == {"last_modified": 20}
 
 
 POINTERS = st.lists(

@@ -28,17 +28,17 @@ def test_a_proof_holds_for(users: dict[User, UserState], holds: bool) -> None:
 
 
 def test_only_the_first_read_asks_for_users() -> None:
-    asked: list[tuple[User, ...]] = []
+    users: list[tuple[User, ...]] = []
 
-    def read(wanted: Selection) -> Snapshot:
-        asked.append(wanted.users)
+    def read(selection: Selection) -> Snapshot:
+        users.append(selection.users)
         return Snapshot(users={ALICE: STATE})
 
     reading = VerifyingReader(read, [Identity("account:alice", "account", PROOF)] * 2)
     reading(Selection("/buckets/b"))
     reading(Selection("/buckets/b"))
 
-    assert asked == [(ALICE,), ()]
+    assert users == [(ALICE,), ()]
 
 
 def test_the_first_read_names_all_that_no_longer_hold() -> None:
@@ -46,16 +46,16 @@ def test_the_first_read_names_all_that_no_longer_hold() -> None:
     identities = [Identity("account:alice", "account", proof) for proof in (PROOF, other)]
 
     with pytest.raises(Outdated) as raised:
-        VerifyingReader(lambda wanted: Snapshot(users={ALICE: STATE}), identities)(Selection("/buckets/b"))
+        VerifyingReader(lambda selection: Snapshot(users={ALICE: STATE}), identities)(Selection("/buckets/b"))
 
     assert raised.value.proofs == (other,)
 
 
 def test_what_was_read_is_not_proven_again() -> None:
-    asked: list[tuple[User, ...]] = []
+    users: list[tuple[User, ...]] = []
 
-    def read(wanted: Selection) -> Snapshot:
-        asked.append(wanted.users)
+    def read(selection: Selection) -> Snapshot:
+        users.append(selection.users)
         return Snapshot(users={ALICE: STATE})
 
     for reads in (0, 1):
@@ -64,4 +64,4 @@ def test_what_was_read_is_not_proven_again() -> None:
             reading(Selection("/buckets/b"))
         reading.verify()
 
-    assert asked == [(ALICE,)] * 2
+    assert users == [(ALICE,)] * 2

@@ -66,16 +66,16 @@ class TestValues:
         ids=lambda value: str(value)[:20],
     )
     def test_a_value_is_json_or_text(self, text: str, value: Any) -> None:  # C-LIST-6, C-LIST-8
-        [found] = parse([("s", text)], LIST, LIMITS, NOW).filters
+        [condition] = parse([("s", text)], LIST, LIMITS, NOW).filters
 
-        assert found == Filter(("s",), "eq", value)
-        assert type(found.value) is type(value)
+        assert condition == Filter(("s",), "eq", value)
+        assert type(condition.value) is type(value)
 
     @pytest.mark.parametrize("depth", [101, 5000, 100_000])
     def test_a_value_is_refused_when_it_is_nested_too_deeply(self, depth: int) -> None:
-        asked = parse([("s", "[" * depth + "]" * depth)], LIST, LIMITS, NOW)
+        page_query = parse([("s", "[" * depth + "]" * depth)], LIST, LIMITS, NOW)
 
-        assert asked.refusal == wrong("s", "Invalid value for s")
+        assert page_query.refusal == wrong("s", "Invalid value for s")
 
     @pytest.mark.parametrize(
         ("name", "value"),
@@ -142,11 +142,11 @@ class TestFilters:
         ],
     )
     def test_a_parameter_means_filters(self, text: str, filters: list[Filter]) -> None:  # C-LIST-4 to C-LIST-24
-        asked = query(text)
+        page_query = query(text)
 
-        assert asked.filters == tuple(filters)
-        assert asked.problems == ()
-        assert asked.refusal is None
+        assert page_query.filters == tuple(filters)
+        assert page_query.problems == ()
+        assert page_query.refusal is None
 
     @pytest.mark.parametrize(
         ("text", "filters"),
@@ -182,10 +182,10 @@ class TestFilters:
         ],
     )
     def test_the_first_filter_that_cannot_be_is_refused(self, text: str, refusal: Problem) -> None:  # C-URL-28
-        asked = query(text)
+        page_query = query(text)
 
-        assert asked.refusal == refusal
-        assert asked.problems == ()
+        assert page_query.refusal == refusal
+        assert page_query.problems == ()
 
     def test_an_id_is_malformed_when_it_is_a_number(self) -> None:  # C-LIST-12
         assert query("id=12&_limit=x").problems == (
@@ -197,16 +197,16 @@ class TestFilters:
     def test_a_private_field_cannot_be_filtered_by(self, text: str) -> None:  # P-ACC-26
         name = text.partition("=")[0]
 
-        asked = query(text, fields=Fields(private=frozenset({"secret"})))
+        page_query = query(text, fields=Fields(private=frozenset({"secret"})))
 
-        assert asked.refusal == wrong(name, f"Invalid value for {name}")
-        assert asked.filters == ()
+        assert page_query.refusal == wrong(name, f"Invalid value for {name}")
+        assert page_query.filters == ()
 
     def test_a_query_is_refused_when_it_has_more_filters_than_databases_take(self) -> None:
-        asked = query("&".join(f"f{number}=1" for number in range(2000)))
+        page_query = query("&".join(f"f{number}=1" for number in range(2000)))
 
-        assert asked.refusal == wrong("f100", "More than 100 filters")
-        assert len(asked.filters) == 100
+        assert page_query.refusal == wrong("f100", "More than 100 filters")
+        assert len(page_query.filters) == 100
 
     def test_a_path_is_no_longer_than_documents_are_deep(self) -> None:
         assert len(query("a" + ".a" * 5000 + "=1").filters[0].path) == 101
@@ -245,12 +245,12 @@ class TestTimestamps:
     def test_a_timestamp_filters_and_brings_tombstones(
         self, text: str, operator: str, value: str, timestamp: int
     ) -> None:  # C-LIST-25 to C-LIST-27, C-LIST-30
-        asked = query(text + value)
+        page_query = query(text + value)
 
-        assert asked.filters == (Filter(("last_modified",), operator, timestamp),)
-        assert asked.tombstones
-        assert asked.problems == ()
-        assert asked.refusal is None
+        assert page_query.filters == (Filter(("last_modified",), operator, timestamp),)
+        assert page_query.tombstones
+        assert page_query.problems == ()
+        assert page_query.refusal is None
 
     @pytest.mark.parametrize("name", ["_since", "_before", "_to", "last_modified", "gt_last_modified"])
     def test_null_counts_as_absent(self, name: str) -> None:  # C-LIST-29
@@ -270,18 +270,18 @@ class TestTimestamps:
         ],
     )
     def test_a_malformed_timestamp_is_a_problem(self, name: str, value: str, description: str) -> None:  # C-LIST-28
-        asked = query(f"{name}={value}")
+        page_query = query(f"{name}={value}")
 
-        assert asked.problems == (wrong(name, description),)
-        assert asked.refusal is None
+        assert page_query.problems == (wrong(name, description),)
+        assert page_query.refusal is None
 
     @pytest.mark.parametrize("name", ["_since", "_before", "_to", "last_modified", "min_last_modified"])
     @pytest.mark.parametrize("value", ["", "%22%22", str(NOW + DAY + 1), str(2**63)])
     def test_a_timestamp_that_cannot_be_is_refused(self, name: str, value: str) -> None:  # C-LIST-28
-        asked = query(f"{name}={value}")
+        page_query = query(f"{name}={value}")
 
-        assert asked.refusal == wrong(name, f"Invalid value for {name}")
-        assert asked.problems == ()
+        assert page_query.refusal == wrong(name, f"Invalid value for {name}")
+        assert page_query.problems == ()
 
     @pytest.mark.parametrize("text", ["", "n=1", "_sort=last_modified", "deleted=true", "id=a"])
     def test_tombstones_stay_away_when_no_filter_bears_on_the_timestamp(self, text: str) -> None:  # C-LIST-30
@@ -324,10 +324,10 @@ class TestSort:
         assert query(text).order == tuple(expected)
 
     def test_a_private_field_cannot_be_sorted_by(self) -> None:  # P-ACC-26
-        asked = query("_sort=a,-secret.x", fields=Fields(private=frozenset({"secret"})))
+        page_query = query("_sort=a,-secret.x", fields=Fields(private=frozenset({"secret"})))
 
-        assert asked.refusal == wrong("_sort", "Invalid value for _sort")
-        assert asked.order == NEWEST_FIRST
+        assert page_query.refusal == wrong("_sort", "Invalid value for _sort")
+        assert page_query.order == NEWEST_FIRST
 
     def test_a_sort_is_refused_when_it_has_too_many_keys(self) -> None:
         text = "_sort=" + ",".join(f"f{number}" for number in range(21))
@@ -353,10 +353,10 @@ class TestLimit:
     )
     def test_the_size_of_a_page(self, text: str, paginate_by: int | None, maximum: int, effective: int) -> None:
         # C-LIST-45, C-LIST-46, C-LIST-49
-        asked = query(text, Limits(paginate_by, maximum))
+        page_query = query(text, Limits(paginate_by, maximum))
 
-        assert asked.limit == effective
-        assert asked.problems == ()
+        assert page_query.limit == effective
+        assert page_query.problems == ()
 
     @pytest.mark.parametrize(
         ("value", "description"),
@@ -444,10 +444,10 @@ class TestToken:
         ],
     )
     def test_a_forged_token_is_refused(self, text: str) -> None:  # C-LIST-51
-        asked = parse([("_token", text)], LIST, LIMITS, NOW)
+        page_query = parse([("_token", text)], LIST, LIMITS, NOW)
 
-        assert asked.refusal == wrong(None, "_token has invalid content")
-        assert asked.after is None
+        assert page_query.refusal == wrong(None, "_token has invalid content")
+        assert page_query.after is None
 
     def test_a_token_is_refused_when_the_id_in_it_is_no_text(self) -> None:  # C-LIST-51
         text = encoded({"after": [[7], [5]], "uri": f"{LIST}/r"})
@@ -456,10 +456,10 @@ class TestToken:
 
     @given(st.text(max_size=60) | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(encoded))
     def test_whatever_is_no_token_is_refused(self, text: str) -> None:
-        asked = parse([("_token", text)], LIST, LIMITS, NOW)
+        page_query = parse([("_token", text)], LIST, LIMITS, NOW)
 
-        assert asked.after is None
-        assert (asked.refusal is None) == (text in ("", "null"))
+        assert page_query.after is None
+        assert (page_query.refusal is None) == (text in ("", "null"))
 
     @pytest.mark.parametrize(
         ("text", "expected"),
@@ -540,29 +540,29 @@ class TestKnownFields:
 
     @pytest.mark.parametrize("text", ["last_modified=1", "_since=1", "gt_last_modified=1", "_before=2"])
     def test_timestamps_are_ignored_where_there_are_none(self, text: str) -> None:
-        asked = query(text, fields=Fields(ENTRY_FIELDS))
+        page_query = query(text, fields=Fields(ENTRY_FIELDS))
 
-        assert (asked.filters, asked.problems) == ((), ())
+        assert (page_query.filters, page_query.problems) == ((), ())
 
     @pytest.mark.parametrize("text", ["last_modified=abc", "_since=abc", "in_last_modified=1"])
     def test_timestamps_that_are_none_are_refused_where_there_are_none(self, text: str) -> None:
-        asked = query(text, fields=Fields(ENTRY_FIELDS))
+        page_query = query(text, fields=Fields(ENTRY_FIELDS))
 
-        assert asked.problems or asked.refusal
+        assert page_query.problems or page_query.refusal
 
     def test_all_below_a_known_name_may_be_asked_for(self) -> None:
         known = frozenset({"target", "target.", "last_modified", "id"})
 
-        asked = query("target.data.v=2&_sort=target.data.w,target", fields=Fields(known))
+        page_query = query("target.data.v=2&_sort=target.data.w,target", fields=Fields(known))
 
-        assert asked.refusal is None
-        assert asked.filters == (Filter(("target", "data", "v"), "eq", 2),)
-        assert asked.order[-1:] == NEWEST_FIRST
+        assert page_query.refusal is None
+        assert page_query.filters == (Filter(("target", "data", "v"), "eq", 2),)
+        assert page_query.order[-1:] == NEWEST_FIRST
 
     def test_digits_are_text_for_a_field_of_texts(self) -> None:  # P-HIST-10
-        asked = query("record_id=42&in_record_id=42,x&n=42", fields=Fields(strings=frozenset({"id", "record_id"})))
+        page_query = query("record_id=42&in_record_id=42,x&n=42", fields=Fields(strings=frozenset({"id", "record_id"})))
 
-        assert [each.value for each in asked.filters] == ["42", ("42", "x"), 42]
+        assert [each.value for each in page_query.filters] == ["42", ("42", "x"), 42]
 
 
 values = st.recursive(
@@ -583,15 +583,15 @@ class TestMatching:
         for number, document in enumerate(some):
             document["id"] = str(number)
 
-        found = sorted(some, key=lambda document: sort_key(document, (*ORDER, Order(("id",), descending=True))))
+        in_order = sorted(some, key=lambda document: sort_key(document, (*ORDER, Order(("id",), descending=True))))
 
-        assert found == model.arrange(some, ORDER)
+        assert in_order == model.arrange(some, ORDER)
 
     @given(documents, values, st.sampled_from(["eq", "not", "gt", "min", "lt", "max"]))
     def test_entries_match_as_objects_do(self, document: dict[str, Any], value: Any, operator: str) -> None:
-        asked = Filter(("f",), operator, value)
+        condition = Filter(("f",), operator, value)
 
-        assert matches(document, build_tests((asked,))) == model.holds(document, asked)
+        assert matches(document, build_tests((condition,))) == model.holds(document, condition)
 
     @pytest.mark.parametrize(
         ("text", "count"),
@@ -612,15 +612,15 @@ class TestMatching:
     @pytest.mark.parametrize("sort", ["uri", "-uri", "id", "-id,uri", "bucket_id"])
     @pytest.mark.parametrize("size", [1, 3, 10])
     def test_pages_deliver_each_entry_once(self, sort: str, size: int) -> None:  # C-UTIL-31, C-LIST-53
-        found: list[Any] = []
+        documents: list[Any] = []
         text = f"_sort={sort}&_limit={size}"
         more = True
         while more:
-            asked = query(text, fields=Fields(ENTRY_FIELDS))
-            page = paginate(self.ENTRIES, asked)
-            found += page.documents
-            text = next_query(parse_qsl(text), asked.limit, token_after(asked, page.documents[-1]))
+            page_query = query(text, fields=Fields(ENTRY_FIELDS))
+            page = paginate(self.ENTRIES, page_query)
+            documents += page.documents
+            text = next_query(parse_qsl(text), page_query.limit, token_after(page_query, page.documents[-1]))
             more = bool(page.more)
 
-        assert found == list(paginate(self.ENTRIES, query(f"_sort={sort}", fields=Fields(ENTRY_FIELDS))).documents)
-        assert len(found) == len(self.ENTRIES) == page.total
+        assert documents == list(paginate(self.ENTRIES, query(f"_sort={sort}", fields=Fields(ENTRY_FIELDS))).documents)
+        assert len(documents) == len(self.ENTRIES) == page.total

@@ -69,19 +69,19 @@ ONLY_PYTHON = ["a++b", "(?>a+)b", "(a)(?(1)b|c)", r"(?m)\Aa"]
 
 @pytest.mark.parametrize(("pattern", "match", "other"), ECMA)
 def test_a_pattern_means_what_ecma_262_says(pattern: str, match: str, other: str) -> None:
-    found = read_pattern(pattern)
+    compiled_pattern = read_pattern(pattern)
 
-    assert (matches(found, match), matches(found, other)) == (True, False)
+    assert (matches(compiled_pattern, match), matches(compiled_pattern, other)) == (True, False)
 
 
 @pytest.mark.filterwarnings("ignore:Possible nested set:FutureWarning")
 @pytest.mark.parametrize(("pattern", "match", "other"), PYTHON)
 def test_a_pattern_that_only_python_knows_means_what_python_says(pattern: str, match: str, other: str) -> None:
-    found = read_pattern(pattern)
+    compiled_pattern = read_pattern(pattern)
 
     assert re.search(pattern, match)
     assert not re.search(pattern, other)
-    assert (matches(found, match), matches(found, other)) == (True, False)
+    assert (matches(compiled_pattern, match), matches(compiled_pattern, other)) == (True, False)
 
 
 @pytest.mark.parametrize("pattern", NEITHER + ONLY_PYTHON)
@@ -137,8 +137,8 @@ PIECES = [
 @given(st.lists(st.sampled_from(PIECES), max_size=8).map("".join))
 def test_any_text_is_a_pattern_or_is_none(pattern: str) -> None:
     """Where both dialects know it and nothing is said of classes, they agree."""
-    found = read_pattern(pattern)
+    compiled_pattern = read_pattern(pattern)
 
-    assert found.size_bytes <= MAX_SIZE_BYTES
-    if found.text is not None:
-        matches(found, "ab-0")
+    assert compiled_pattern.size_bytes <= MAX_SIZE_BYTES
+    if compiled_pattern.text is not None:
+        matches(compiled_pattern, "ab-0")

@@ -15,7 +15,7 @@ from app.version import VERSION
 SECRET = "hunter2-never-shown"
 
 
-def given(**settings: object) -> Settings:
+def make_settings(**settings: object) -> Settings:
     """Load settings written without prefix, in an empty environment."""
     return load(settings, {})
 
@@ -197,13 +197,13 @@ def test_heroku_s_redis_is_the_cache() -> None:
 @pytest.mark.parametrize("text", ["true", "True", "YES", "on", "1", "t", "y", True, 1])
 def test_these_are_true(text: object) -> None:
     """O-SET-13."""
-    assert given(readonly=text).readonly is True
+    assert make_settings(readonly=text).readonly is True
 
 
 @pytest.mark.parametrize("text", ["false", "no", "ture", "", "0", "null", False, None])
 def test_all_else_is_false(text: object) -> None:
     """O-SET-13."""
-    assert given(readonly=text).readonly is False
+    assert make_settings(readonly=text).readonly is False
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_all_else_is_false(text: object) -> None:
 )
 def test_integers_are_read(text: object, value: int) -> None:
     """O-SET-13."""
-    assert given(retry_after_seconds=text).retry_after_seconds == value
+    assert make_settings(retry_after_seconds=text).retry_after_seconds == value
 
 
 @pytest.mark.parametrize(
@@ -231,7 +231,9 @@ def test_lists_are_read(text: object, value: tuple[str, ...]) -> None:
 
 def test_text_settings_stay_text() -> None:
     """O-SET-15."""
-    settings = given(userid_hmac_secret="123", project_version="1.10", http_api_version='"1.23"', cache_prefix="true")
+    settings = make_settings(
+        userid_hmac_secret="123", project_version="1.10", http_api_version='"1.23"', cache_prefix="true"
+    )
 
     assert settings.userid_hmac_secret == "123"
     assert settings.project_version == "1.10"
@@ -242,13 +244,13 @@ def test_text_settings_stay_text() -> None:
 @pytest.mark.parametrize("empty", ["", "0", "null", None, 0])
 def test_no_limit_of_batches_can_be_written_in_several_ways(empty: object) -> None:
     """O-SET-22."""
-    assert given(batch_max_requests=empty).batch_max_requests is None
+    assert make_settings(batch_max_requests=empty).batch_max_requests is None
 
 
 @pytest.mark.parametrize("text", ["2030-01-01", "2030-01-01T00:00:00Z", "2030-01-01 01:00:00+01:00"])
 def test_end_of_service_is_a_moment(text: str) -> None:
     """O-DEP-15."""
-    assert given(eos=text).eos == datetime(2030, 1, 1, tzinfo=UTC)
+    assert make_settings(eos=text).eos == datetime(2030, 1, 1, tzinfo=UTC)
 
 
 # The ini file
@@ -456,7 +458,7 @@ def test_a_setting_that_nobody_knows_is_warned_of_until_a_plugin_declares_it() -
 
 
 def test_the_pool_of_a_backend_of_one_s_own_has_options_of_its_own() -> None:
-    assert given(cache_backend="own.Cache", cache_colour="red").cache_backend == "own.Cache"
+    assert make_settings(cache_backend="own.Cache", cache_colour="red").cache_backend == "own.Cache"
 
 
 # Settings whose name is a pattern
@@ -464,10 +466,10 @@ def test_the_pool_of_a_backend_of_one_s_own_has_options_of_its_own() -> None:
 
 def test_principals_of_settings_have_defaults() -> None:
     """O-SET-28."""
-    assert given().principals("bucket", "create") == {"system.Authenticated"}
-    assert given().principals("permissions", "read") == {"system.Everyone"}
-    assert given(bucket_create_principals="").principals("bucket", "create") == set()
-    assert given().principals("record", "read") == set()
+    assert make_settings().principals("bucket", "create") == {"system.Authenticated"}
+    assert make_settings().principals("permissions", "read") == {"system.Everyone"}
+    assert make_settings(bucket_create_principals="").principals("bucket", "create") == set()
+    assert make_settings().principals("record", "read") == set()
 
 
 @pytest.mark.parametrize(
@@ -484,7 +486,7 @@ def test_a_method_is_switched_off(name: str, endpoint: tuple[Shape, str, str]) -
     """O-SET-29, O-SET-30."""
     shape, kind, method = endpoint
 
-    assert given().is_enabled(shape, kind, method)
+    assert make_settings().is_enabled(shape, kind, method)
     assert not load({name: "false"}, {}).is_enabled(shape, kind, method)
 
 
@@ -507,7 +509,7 @@ def test_the_first_life_that_is_set_wins(first: int) -> None:
 
 def test_a_life_of_one_kind_says_nothing_of_others() -> None:
     """O-SET-32."""
-    settings = given(bucket_cache_expires_seconds="10")
+    settings = make_settings(bucket_cache_expires_seconds="10")
 
     assert settings.cache_expires_seconds("bucket", "b") == 10
     assert settings.cache_expires_seconds("record", "b", "c") is None
@@ -527,13 +529,13 @@ def test_a_life_of_one_kind_says_nothing_of_others() -> None:
 )
 def test_storage_backends_of_kinto_are_known(written: str, meant: str) -> None:
     """O-SET-45, O-SET-47."""
-    assert given(storage_backend=written).storage_backend == meant
+    assert make_settings(storage_backend=written).storage_backend == meant
 
 
 @pytest.mark.parametrize("written", ["kinto.core.storage.postgresql", "cliquet.storage.postgresql", "postgresql"])
 def test_postgresql_of_kinto_is_known(written: str) -> None:
     """O-SET-45."""
-    settings = given(
+    settings = make_settings(
         storage_backend=written,
         storage_url="postgres://u:p@h/d",
         permission_backend=written.replace(".storage.", ".permission."),
@@ -556,7 +558,7 @@ def test_postgresql_of_kinto_is_known(written: str) -> None:
 )
 def test_cache_backends_of_kinto_are_known(written: str, meant: str) -> None:
     """O-SET-45."""
-    assert given(cache_backend=written).cache_backend == meant
+    assert make_settings(cache_backend=written).cache_backend == meant
 
 
 @pytest.mark.parametrize(
@@ -581,7 +583,9 @@ def test_policies_of_kinto_are_known(written: str, meant: str) -> None:
 
 def test_generators_have_defaults_for_each_kind() -> None:
     """O-SET-37, O-SET-45."""
-    settings = given(bucket_id_generator="cliquet.storage.generators.UUID4", mushroom_id_generator="own.Generator")
+    settings = make_settings(
+        bucket_id_generator="cliquet.storage.generators.UUID4", mushroom_id_generator="own.Generator"
+    )
 
     assert settings.id_generator("bucket") == "kinto.core.storage.generators.UUID4"
     assert settings.id_generator("record") == "kinto.views.RelaxedUUID"
@@ -591,14 +595,14 @@ def test_generators_have_defaults_for_each_kind() -> None:
 
 def test_flush_can_be_included_as_in_the_past() -> None:
     """O-SET-31."""
-    settings = given(flush_endpoint_enabled="true", includes="kinto.plugins.accounts kinto.plugins.accounts")
+    settings = make_settings(flush_endpoint_enabled="true", includes="kinto.plugins.accounts kinto.plugins.accounts")
 
     assert settings.includes == ("kinto.plugins.accounts", "kinto.plugins.flush")
 
 
 def test_the_admin_plugin_switches_the_permissions_endpoint_on() -> None:
     """O-SET-25."""
-    assert given(includes="kinto.plugins.admin").experimental_permissions_endpoint
+    assert make_settings(includes="kinto.plugins.admin").experimental_permissions_endpoint
 
 
 def test_listeners_are_described() -> None:
@@ -623,7 +627,7 @@ def test_listeners_are_described() -> None:
 
 def test_renderers_of_the_past_are_known() -> None:
     """O-MON-28."""
-    settings = given(logging_renderer="cliquet.logs.MozillaHekaRenderer")
+    settings = make_settings(logging_renderer="cliquet.logs.MozillaHekaRenderer")
 
     assert settings.logging_renderer == "kinto.core.logs.MozillaHekaRenderer"
 
@@ -631,4 +635,4 @@ def test_renderers_of_the_past_are_known() -> None:
 def test_the_version_is_that_of_the_package() -> None:
     project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
 
-    assert project["version"] == VERSION == given().project_version
+    assert project["version"] == VERSION == make_settings().project_version

@@ -388,41 +388,41 @@ def test_all_wrong_members_of_a_group_are_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "stored"),
+    ("lifetime", "stored"),
     [(12, 12), ("12", 12), (1.7, 1), (0, 0), ("0", 0), (-5, -5), (2**31 - 1, 2**31 - 1)],
     ids=["an integer", "a text", "a fraction", "zero", "zero as text", "a negative one", "68 years"],
 )
-def test_the_cache_lifetime_of_a_collection_becomes_an_integer(given: Any, stored: int) -> None:
+def test_the_cache_lifetime_of_a_collection_becomes_an_integer(lifetime: Any, stored: int) -> None:
     """C-OBJ-67."""
-    data, problems = validate_data("collection", {"cache_expires": given, "other": "x"})
+    data, problems = validate_data("collection", {"cache_expires": lifetime, "other": "x"})
 
     assert (data, problems) == ({"cache_expires": stored, "other": "x"}, [])
     assert type(data["cache_expires"]) is int
 
 
-@pytest.mark.parametrize("given", [None, ""], ids=["null", "an empty text"])
-def test_the_cache_lifetime_of_a_collection_is_dropped_when_it_is_nothing(given: Any) -> None:
+@pytest.mark.parametrize("lifetime", [None, ""], ids=["null", "an empty text"])
+def test_the_cache_lifetime_of_a_collection_is_dropped_when_it_is_nothing(lifetime: Any) -> None:
     """C-OBJ-67."""
-    assert validate_data("collection", {"cache_expires": given}) == ({}, [])
+    assert validate_data("collection", {"cache_expires": lifetime}) == ({}, [])
 
 
-@pytest.mark.parametrize("given", [2**31, 10**12, 10**400, 1e308, str(10**12)], ids=str)
-def test_the_cache_lifetime_of_a_collection_is_refused_when_it_is_longer_than_caches_can_keep(given: Any) -> None:
+@pytest.mark.parametrize("lifetime", [2**31, 10**12, 10**400, 1e308, str(10**12)], ids=str)
+def test_the_cache_lifetime_of_a_collection_is_refused_when_it_is_longer_than_caches_can_keep(lifetime: Any) -> None:
     """RFC 9111, section 1.2.2: a header and a date are made of it."""
-    problem = validate_data("collection", {"cache_expires": given})[1][0]
+    problem = validate_data("collection", {"cache_expires": lifetime})[1][0]
 
     assert problem.name == "data.cache_expires"
     assert problem.description.endswith(" is greater than maximum value 2147483647")
 
 
 @pytest.mark.parametrize(
-    "given", ["abc", "1.7", [1], True, False], ids=["a word", "a fraction as text", "a list", "true", "false"]
+    "lifetime", ["abc", "1.7", [1], True, False], ids=["a word", "a fraction as text", "a list", "true", "false"]
 )
-def test_the_cache_lifetime_of_a_collection_is_refused_when_it_is_no_number(given: Any) -> None:
+def test_the_cache_lifetime_of_a_collection_is_refused_when_it_is_no_number(lifetime: Any) -> None:
     """C-OBJ-67."""
-    problem = Problem("body", "data.cache_expires", f'"{given}" is not a number')
+    problem = Problem("body", "data.cache_expires", f'"{lifetime}" is not a number')
 
-    assert validate_data("collection", {"cache_expires": given})[1] == [problem]
+    assert validate_data("collection", {"cache_expires": lifetime})[1] == [problem]
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ class Chunk:
     """Whether a single request is sent as such, not as a batch of one."""
 
 
-Shown = tuple[int, Any, Mapping[str, str]]
+Reply = tuple[int, Any, Mapping[str, str]]
 """Status, body and headers of an answer."""
 
 
@@ -403,12 +403,12 @@ class Run:
         query = {name: str(number(value)) for name, value in request.query.items()}
         return Request(request.who, request.method, request.path, body, quoted, query)
 
-    def single(self, request: Request) -> Shown:
+    def single(self, request: Request) -> Reply:
         """Send one request."""
         member = _member(request)
         return _comparable(self._client.ask(member["method"], member["path"], member.get("body"), member["headers"]))
 
-    def batch(self, requests: Sequence[Request]) -> tuple[int, list[Shown]]:
+    def batch(self, requests: Sequence[Request]) -> tuple[int, list[Reply]]:
         """Send a batch; return its status, and the answers of its members unless it failed."""
         answer = self._client.batch(*map(_member, requests))
         if answer.status != 200:
@@ -440,7 +440,7 @@ class Transcript:
     """
 
     chunks: list[Chunk]
-    answers: list[list[Shown]]
+    answers: list[list[Reply]]
     end: dict[str, Any] | None
 
 
@@ -450,32 +450,32 @@ def ask_one_by_one(run: Run, history: Sequence[Chunk]) -> Transcript:
     with run.begin():
         for chunk in history:
             run.now_ms += chunk.later_ms
-            requests, given = _one_by_one(run, chunk.requests)
+            requests, replies = _one_by_one(run, chunk.requests)
             chunks.append(replace(chunk, requests=tuple(requests)))
-            answers.append(given)
-            if clashes(given):
+            answers.append(replies)
+            if clashes(replies):
                 return Transcript(chunks, answers, None)
         return Transcript(chunks, answers, _end_of(run))
 
 
-def ask_in_batches(run: Run, told: Transcript) -> Transcript:
+def ask_in_batches(run: Run, transcript: Transcript) -> Transcript:
     """Ask for the same, each chunk at once."""
     answers = []
     with run.begin():
-        for chunk, expected in zip(told.chunks, told.answers, strict=True):
+        for chunk, expected in zip(transcript.chunks, transcript.answers, strict=True):
             run.now_ms += chunk.later_ms
             if chunk.alone and len(chunk.requests) == 1:
                 answers.append([run.single(chunk.requests[0])])
                 continue
             before = run.tables() if clashes(expected) else None
-            status, given = run.batch(chunk.requests)
+            status, replies = run.batch(chunk.requests)
             if before is not None:
-                assert status == 409 or given
+                assert status == 409 or replies
                 assert status != 409 or run.tables() == before
-                return Transcript(told.chunks, [*answers, expected], None)
-            assert status == 200, (status, given)
-            answers.append(given)
-        return Transcript(told.chunks, answers, _end_of(run))
+                return Transcript(transcript.chunks, [*answers, expected], None)
+            assert status == 200, (status, replies)
+            answers.append(replies)
+        return Transcript(transcript.chunks, answers, _end_of(run))
 
 
 def differences(history: Transcript, repeated: Transcript) -> list[str]:
@@ -483,7 +483,7 @@ def differences(history: Transcript, repeated: Transcript) -> list[str]:
     lines = []
     for chunk, answers, repeats in zip(history.chunks, history.answers, repeated.answers, strict=True):
         pairs = zip(chunk.requests, answers, repeats, strict=True)
-        lines += [f"{asked}: {answer} {repeat}" for asked, answer, repeat in pairs if answer != repeat]
+        lines += [f"{request}: {answer} {repeat}" for request, answer, repeat in pairs if answer != repeat]
     if history.end is None:
         return lines
     assert repeated.end is not None
@@ -498,12 +498,12 @@ def differences(history: Transcript, repeated: Transcript) -> list[str]:
     return lines
 
 
-def clashes(answers: Sequence[Shown]) -> bool:
+def clashes(answers: Sequence[Reply]) -> bool:
     """Return whether a batch of requests with these answers may fail as a whole."""
     return len(answers) > 1 and any(status == 409 for status, _, _ in answers)
 
 
-def _one_by_one(run: Run, requests: Sequence[Request]) -> tuple[list[Request], list[Shown]]:
+def _one_by_one(run: Run, requests: Sequence[Request]) -> tuple[list[Request], list[Reply]]:
     """Send requests one by one; return them as they were sent, and their answers.
 
     Within a batch everybody has the groups of its start (core contract, 7.7), but for deleted users, who are in none.
@@ -511,7 +511,7 @@ def _one_by_one(run: Run, requests: Sequence[Request]) -> tuple[list[Request], l
     the groups say: of the groups that were written, at the last of them.
     """
     resolved: list[Request] = []
-    answers: list[Shown] = []
+    answers: list[Reply] = []
     before = run.tables()
     at_start = at_end = before.memberships
     for request in requests:
@@ -587,7 +587,7 @@ def _member(request: Request) -> dict[str, Any]:
     return member if request.body is None else {**member, "body": request.body}
 
 
-def _comparable(answer: Answer) -> Shown:
+def _comparable(answer: Answer) -> Reply:
     """Return the parts of an answer that are compared; parts without an order are sorted."""
     headers: dict[str, str] = {}
     for name, value in answer.headers.items():

@@ -36,12 +36,12 @@ asking.close()
 for number, each in enumerate(files):
     os.dup2(each, number)
     os.close(each)
-given = json.loads(text)
+message = json.loads(text)
 sys.argv[1:] = []
 os.environ.clear()
-os.environ.update(given["environ"])
-os.chdir(given["folder"])
-exec(compile(given["program"], "<string>", "exec"), {"__name__": "__main__"})
+os.environ.update(message["environ"])
+os.chdir(message["folder"])
+exec(compile(message["program"], "<string>", "exec"), {"__name__": "__main__"})
 """
 """Runs each program that it is sent in a fork, which has the modules of the application already.
 
@@ -94,11 +94,11 @@ def answer_in_process(
 
     *ini* is the text of a file for it; beside *environ* nothing but `PATH` is set.
     """
-    given = dict(environ or {})
+    environment = dict(environ or {})
     if ini is not None:
         (folder / "kinto.ini").write_text(ini)
-        given["KINTO_INI"] = str(folder / "kinto.ini")
-    return run_in_process(_PROGRAM, given, folder=folder, stdin=json.dumps(requests), stdout=stdout)
+        environment["KINTO_INI"] = str(folder / "kinto.ini")
+    return run_in_process(_PROGRAM, environment, folder=folder, stdin=json.dumps(requests), stdout=stdout)
 
 
 def run_in_process(
@@ -108,16 +108,16 @@ def run_in_process(
 
     Beside *environ* nothing but `PATH` and `PYTHONPATH` is set.
     """
-    given = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **environ}
-    message = json.dumps({"program": program, "environ": given, "folder": str(folder)}).encode()
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **environ}
+    message = json.dumps({"program": program, "environ": environment, "folder": str(folder)}).encode()
     with (
-        tempfile.TemporaryFile("w+") as asked,
+        tempfile.TemporaryFile("w+") as input_file,
         tempfile.TemporaryFile("w+") as output,
         tempfile.TemporaryFile("w+") as errors,
     ):
-        asked.write(stdin)
-        asked.seek(0)
-        files = [asked.fileno(), output.fileno() if stdout == subprocess.PIPE else stdout, errors.fileno()]
+        input_file.write(stdin)
+        input_file.seek(0)
+        files = [input_file.fileno(), output.fileno() if stdout == subprocess.PIPE else stdout, errors.fileno()]
         socket.send_fds(_forking(), [message], files)
         returncode = json.loads(_forking().recv(100))
         output.seek(0)

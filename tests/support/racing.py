@@ -97,7 +97,7 @@ class Writer:
         self._random = random.Random(seed)
         self._connection = Connection(url)
         self._seed = seed
-        self.seen: list[dict[str, Any]] = []
+        self.answers: list[dict[str, Any]] = []
         self.increments = 0
 
     def run(self, rounds: int) -> dict[str, Any]:
@@ -105,10 +105,10 @@ class Writer:
         for number in range(rounds):
             for act in (self._increment, self._single, self._batch, self._doom, self._contest, self._use_default):
                 act(number)
-        return {"seen": self.seen, "increments": self.increments}
+        return {"seen": self.answers, "increments": self.increments}
 
     def _note(self, method: str, uri: str, status: int, body: Any) -> None:
-        self.seen.append({"method": method, "uri": uri, "status": status, "body": body})
+        self.answers.append({"method": method, "uri": uri, "status": status, "body": body})
 
     def _single(self, number: int) -> None:
         list_uri = self._random.choice(LISTS)
@@ -128,8 +128,8 @@ class Writer:
         if status != 200:
             self._note("POST", "/batch", status, answer)
             return
-        for asked, entry in zip(requests, answer["responses"], strict=True):
-            self._note(asked["method"], asked["path"], entry["status"], entry["body"])
+        for request, entry in zip(requests, answer["responses"], strict=True):
+            self._note(request["method"], request["path"], entry["status"], entry["body"])
 
     def _member(self, list_uri: str, number: int) -> dict[str, Any]:
         method = self._random.choice(("PUT", "PUT", "DELETE"))
@@ -171,9 +171,9 @@ class Writer:
         for _ in range(8):
             collection = f"{BUCKETS[1]}/collections/new-{time.monotonic_ns() // CONTEST_NS}"
             record = f"{collection}/records/r{self._seed}"
-            asked = (("PUT", collection), ("DELETE", collection), ("PUT", record), ("PUT", record))[self._seed % 4]
-            status, _, answer = self._connection.ask(*asked)
-            self._note(*asked, status, answer)
+            request = (("PUT", collection), ("DELETE", collection), ("PUT", record), ("PUT", record))[self._seed % 4]
+            status, _, answer = self._connection.ask(*request)
+            self._note(*request, status, answer)
 
     def _use_default(self, number: int) -> None:
         """Use the default bucket of one user, which some of the processes delete: each request creates it again."""

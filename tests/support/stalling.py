@@ -32,7 +32,7 @@ class StallingServer:
         threading.Thread(target=self._accept, daemon=True).start()
 
     @property
-    def seen(self) -> tuple[int, int]:
+    def calls(self) -> tuple[int, int]:
         """Return how many connections and bytes came in."""
         return self.connections, self.received
 

@@ -32,22 +32,22 @@ class StatsdServer:
 
     def packets(self) -> list[str]:
         """Send what waits in this process; return the packets that came since the last time, once no more come."""
-        found = []
+        result = []
         batcher.flush_all()
         while True:
             try:
-                found.append(self._listening.recv(65_535).decode("ascii"))
+                result.append(self._listening.recv(65_535).decode("ascii"))
             except TimeoutError:
-                return found
+                return result
 
     def lines(self) -> list[Line]:
         """Return the measurements that came since the last time."""
-        found = []
+        result = []
         for text in (line for packet in self.packets() for line in packet.split("\n")):
             name, _, rest = text.partition(":")
             value, _, kind = rest.partition("|")
-            found.append(Line(name, value, kind))
-        return found
+            result.append(Line(name, value, kind))
+        return result
 
     def names(self) -> list[str]:
         """Return the names of the measurements that came since the last time."""

@@ -205,7 +205,7 @@ def _of_intervals(tables: Tables) -> Iterator[str]:
     for bucket, uri, permission, principal in tables.granted:
         copies[uri, permission, principal].add(bucket)
     yield from (
-        f"{grant} is in {found} alone" for grant, found in copies.items() if found != set(write_buckets(grant[0]))
+        f"{grant} is in {buckets} alone" for grant, buckets in copies.items() if buckets != set(write_buckets(grant[0]))
     )
 
 

@@ -121,11 +121,11 @@ class Asking:
         assert answer.status in (200, 201), (method, path, answer.json)
 
 
-Told = Mapping[str, tuple[int, str, Mapping[str, str]]]
+Answers = Mapping[str, tuple[int, str, Mapping[str, str]]]
 """Status, headers and body of answers, by the user and the request."""
 
 
-def answers(client: Client) -> Told:
+def answers(client: Client) -> Answers:
     """Return all that a service answers to each user: lists, changes since any time, objects, permissions, the past."""
     places = list(_places(client))
     client.app.extensions["kinto"].cache.flush()
@@ -170,10 +170,12 @@ def _comparable(path: str, answer: Answer) -> tuple[int, str, Mapping[str, str]]
     return answer.status, normal_json(dumps(body)), {name: headers[name] for name in headers.keys() - hidden}
 
 
-def assert_same(one: Told, other: Told) -> None:
+def assert_same(one: Answers, other: Answers) -> None:
     """Assert that two services answer the same."""
     assert one.keys() == other.keys()
-    different = [f"{asked}:\n{told}\n{other[asked]}" for asked, told in one.items() if told != other[asked]]
+    different = [
+        f"{request}:\n{answer}\n{other[request]}" for request, answer in one.items() if answer != other[request]
+    ]
     assert not different, "\n".join(different[:3])
     assert {status for status, _, _ in one.values()} >= {200, 304, 401, 403, 404, 412}
 
@@ -189,7 +191,7 @@ class Source:
     app: Flask
 
     @cached_property
-    def told(self) -> Told:
+    def answers(self) -> Answers:
         """Return what the service answered when it was asked first."""
         return answers(Client(self.app))
 

@@ -75,7 +75,7 @@ def walks() -> dict[str, Walk]:
         "GET of a list": ("GET", f"{LIST}?_limit=25", None),
         "batch of 25 PUTs": ("POST", "/batch", {"requests": puts}),
     }
-    found = {}
+    result = {}
     with tempfile.TemporaryDirectory() as folder:
         app = create_app({**BASICAUTH, "kinto.storage_url": f"sqlite:///{folder}/kinto.sqlite"})
         client = Client(app)
@@ -87,19 +87,19 @@ def walks() -> dict[str, Walk]:
                     answer = client.ask(method, path, body)
             if answer.status not in (200, 201):
                 raise RuntimeError(f"{method} {path}: {answer.status}")
-            found[name] = walk
+            result[name] = walk
         app.extensions["kinto"].close()
-    return found
+    return result
 
 
 def main() -> None:
     """Print a table; with the name of a request, the functions that it calls most often."""
     print("| request | files | calls | moves |\n|---|---|---|---|")
-    found = walks()
-    for name, walk in found.items():
+    result = walks()
+    for name, walk in result.items():
         print(f"| {name} | " + " | ".join(map(str, walk.figures)) + " |")
     for name in sys.argv[1:]:
-        for (file, function), number in found[name].calls.most_common(60):
+        for (file, function), number in result[name].calls.most_common(60):
             print(f"{number:6} {Path(file).relative_to(ROOT)}:{function}")
 
 
