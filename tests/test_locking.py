@@ -418,7 +418,7 @@ def test_a_change_is_recorded_after_those_that_others_recorded_meanwhile(recorde
     """Each write waits for the clock of the history in its last message; both are recorded, once."""
     others = Others(recorded, postgresql_url)
     writer, commit = others.begin(f"{B}/history")
-    puts = [Asked(lambda: recorded.put(R)), Asked(lambda: recorded.put(f"{GROUPS}/g", {"members": []}))]
+    puts = [Request(lambda: recorded.put(R)), Request(lambda: recorded.put(f"{GROUPS}/g", {"members": []}))]
     for put in puts:
         others.settle(put)
     writer.write([], [Move(f"{B}/history", FAR)])

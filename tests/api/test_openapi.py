@@ -99,9 +99,9 @@ def test_document_is_valid_swagger(api: dict[str, Any]) -> None:
 
 def test_document_tells_what_and_where_the_service_is(api: dict[str, Any]) -> None:
     """C-UTIL-21."""
-    told = {name: api[name] for name in ("swagger", "info", "host", "schemes", "basePath")}
+    members = {name: api[name] for name in ("swagger", "info", "host", "schemes", "basePath")}
 
-    assert told == {
+    assert members == {
         "swagger": "2.0",
         "info": {"title": "kinto", "version": "1.23"},
         "host": "localhost",

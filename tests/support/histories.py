@@ -532,8 +532,8 @@ def _one_by_one(run: Run, requests: Sequence[Request]) -> tuple[list[Request], l
         before = after
     if len(requests) > 1:
         run.regroup(at_end)
-    found = run.tables().memberships
-    assert found == at_end, (requests, found ^ at_end)
+    memberships = run.tables().memberships
+    assert memberships == at_end, (requests, memberships ^ at_end)
     return resolved, answers
 
 
@@ -541,12 +541,12 @@ def _written_groups(before: Tables, after: Tables) -> dict[str, list[str]]:
     """Return the members of the groups that a request wrote, by their documents: none where a group is deleted."""
     groups = {key for key in before.documents.keys() | after.documents.keys() if "/groups/" in key[1]}
     written = {key for key in groups if before.documents.get(key) != after.documents.get(key)}
-    found = {}
+    members = {}
     for key in written:
         row = after.documents.get(key)
         # A group that was made without data has no `members` at all (C-OBJ-17).
-        found[key[1]] = [] if row is None or row.deleted else _document(row).get("members", [])
-    return found
+        members[key[1]] = [] if row is None or row.deleted else _document(row).get("members", [])
+    return members
 
 
 def _end_of(run: Run) -> dict[str, Any]:
