@@ -268,9 +268,9 @@ class Service:
         listeners = [(listener, listener.together) for listener in self.listeners if listener.together]
         impacts = list_impacts(outcomes, self.kinds) if listeners else ()
         for listener, together in listeners:
-            selected = listener.select(impacts)
-            if selected:
-                together(selected, context)
+            own_impacts = listener.select(impacts)
+            if own_impacts:
+                together(own_impacts, context)
 
     def notify_after(self, events: Sequence[Event]) -> None:
         """Call listeners after the commit. Errors that they raise are logged and change nothing (C-EVT-7)."""
@@ -318,28 +318,24 @@ class Service:
 
         A view that is a member of a batch sees the changes of the members before it.
         """
-        return self._authenticate_with_groups(credentials, (), read or self.storage.read)[0]
+        return self.authenticate_with_groups(credentials, (), read)[0]
 
     def authenticate_with_groups(
-        self, credentials: Credentials, configured: Iterable[str] | None = None
+        self, credentials: Credentials, setting_principals: Iterable[str] | None = None, read: Reader | None = None
     ) -> tuple[Identity, frozenset[str]]:
         """Return the identity of these credentials and its `app.decisions.permissions.principals_with_groups`.
 
-        A remembered login is verified by the statement that reads the groups, or by a separate one if none does.
+        *setting_principals* are those that settings name. A remembered login is verified by the statement that reads
+        the groups, or by a separate one if none does.
         """
-        return self._authenticate_with_groups(credentials, configured, self.storage.read)
-
-    def _authenticate_with_groups(
-        self, credentials: Credentials, configured: Iterable[str] | None, read: Reader
-    ) -> tuple[Identity, frozenset[str]]:
         return self.answer_authenticated(
-            credentials, configured, lambda identity, principals, _reader: (identity, principals), read
+            credentials, setting_principals, lambda identity, principals, _: (identity, principals), read
         )
 
     def answer_authenticated(
         self,
         credentials: Credentials,
-        configured: Iterable[str] | None,
+        setting_principals: Iterable[str] | None,
         answer: Callable[[Identity, frozenset[str], VerifyingReader], _Answer],
         read: Reader | None = None,
     ) -> _Answer:
@@ -355,7 +351,7 @@ class Service:
             reader = VerifyingReader(read, [identity])
             identity = replace(identity, proof=None)
             try:
-                principals = principals_with_groups(identity, configured, reader)
+                principals = principals_with_groups(identity, setting_principals, reader)
                 try:
                     result = answer(identity, principals, reader)
                 except ApiError:
@@ -367,7 +363,7 @@ class Service:
                     proof.forget()
                 continue
             return result
-        return answer(ANONYMOUS, principals_with_groups(ANONYMOUS, configured, read), VerifyingReader(read, ()))
+        return answer(ANONYMOUS, principals_with_groups(ANONYMOUS, setting_principals, read), VerifyingReader(read, ()))
 
     def challenges(self) -> list[str]:
         """Return the values of `WWW-Authenticate`, one for each policy with a challenge (C-ERR-5)."""

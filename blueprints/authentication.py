@@ -49,17 +49,17 @@ def authenticate_and_verify(service: Service) -> Identity:
 
 
 def authenticate_with_groups(
-    service: Service, configured: Iterable[str] | None = None
+    service: Service, setting_principals: Iterable[str] | None = None
 ) -> tuple[Identity, frozenset[str]]:
     """Return the identity of the sender and its principals, with groups (`Service.authenticate_with_groups`)."""
-    identity, principals = service.authenticate_with_groups(_credentials(service), configured)
+    identity, principals = service.authenticate_with_groups(_credentials(service), setting_principals)
     note_identity(identity)
     return identity, principals
 
 
 def answer_authenticated(
     service: Service,
-    configured: Iterable[str] | None,
+    setting_principals: Iterable[str] | None,
     answer: Callable[[Identity, frozenset[str], VerifyingReader], _Answer],
 ) -> _Answer:
     """Call *answer* with the identity of the sender and return its result (`Service.answer_authenticated`)."""
@@ -68,4 +68,4 @@ def answer_authenticated(
         note_identity(identity)
         return answer(identity, principals, reader)
 
-    return service.answer_authenticated(_credentials(service), configured, note_and_answer)
+    return service.answer_authenticated(_credentials(service), setting_principals, note_and_answer)

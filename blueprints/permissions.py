@@ -43,9 +43,7 @@ def permissions(service: Service) -> Blueprint:
         if problems:
             raise Invalid(*problems)
         pairs = parse_qsl(request.query_string.decode(), keep_blank_values=True)
-        query, page = answer_authenticated(
-            service, _configured_principals(service), partial(_read_page, service, pairs)
-        )
+        query, page = answer_authenticated(service, _setting_principals(service), partial(_read_page, service, pairs))
         now = now_ms()
         headers = {
             "Content-Type": "application/json",
@@ -87,7 +85,7 @@ def _read_page(
     return query, replace(page, total=page.total + snapshot.total)
 
 
-def _configured_principals(service: Service) -> frozenset[str]:
+def _setting_principals(service: Service) -> frozenset[str]:
     """Return the principals to which settings grant a permission that this page shows or needs."""
     names = [(kind.name, name) for kind in service.kinds for name in ("create", "read", "write")]
     return frozenset[str]().union(*(service.rules.principals_for(*name) for name in [*names, ("permissions", "read")]))
