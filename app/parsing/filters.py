@@ -72,7 +72,8 @@ def too_many_filters(name: str) -> InvalidParameter:
 def _timestamps(name: str, operator: str, texts: Sequence[str]) -> list[Filter]:
     """Read a filter on `last_modified`, which must not be repeated.
 
-    Errors of parameters without an operator are more specific (C-ERR-34).
+    Errors of parameters without an operator are more specific (C-ERR-34). As in Kinto nothing is before `null`, so that
+    a DELETE by a client that has no timestamp deletes nothing; only `_since=null` is no filter (C-LIST-29).
     """
     try:
         timestamp = read_timestamp(name, only_number(name, texts))
@@ -80,7 +81,9 @@ def _timestamps(name: str, operator: str, texts: Sequence[str]) -> list[Filter]:
         if name in _BOUNDS or name == "last_modified":
             raise
         raise value_error(name) from error
-    return [] if timestamp is None else [Filter(("last_modified",), operator, timestamp)]
+    if timestamp is None and name not in _BOUNDS:
+        raise value_error(name)
+    return [] if timestamp is None and name == "_since" else [Filter(("last_modified",), operator, timestamp or 0)]
 
 
 def _value(name: str, field: str, text: str, fields: Fields) -> Json:

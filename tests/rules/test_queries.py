@@ -252,10 +252,19 @@ class TestTimestamps:
         assert page_query.problems == ()
         assert page_query.refusal is None
 
-    @pytest.mark.parametrize("name", ["_since", "_before", "_to", "last_modified", "gt_last_modified"])
-    def test_null_counts_as_absent(self, name: str) -> None:  # C-LIST-29
-        assert query(f"{name}=null").filters == ()
-        assert not query(f"{name}=null").tombstones
+    def test_since_null_counts_as_absent(self) -> None:  # C-LIST-29
+        assert query("_since=null").filters == ()
+        assert not query("_since=null").tombstones
+
+    @pytest.mark.parametrize("name", ["_before", "_to"])
+    def test_nothing_is_before_null(self, name: str) -> None:
+        """As in Kinto: a DELETE by a client without a timestamp deletes nothing."""
+        assert query(f"{name}=null").filters == (Filter(("last_modified",), "lt", 0),)
+
+    @pytest.mark.parametrize("name", ["last_modified", "not_last_modified", "gt_last_modified", "max_last_modified"])
+    def test_null_is_no_timestamp(self, name: str) -> None:
+        """As in Kinto: a DELETE with it deletes nothing."""
+        assert query(f"{name}=null").refusal == wrong(name, f"Invalid value for {name}")
 
     @pytest.mark.parametrize("name", ["_since", "_before", "_to", "last_modified"])
     @pytest.mark.parametrize(
