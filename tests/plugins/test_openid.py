@@ -225,6 +225,8 @@ def shared() -> Iterator[tuple[Provider, Client]]:
             pytest.param("sub", body, None, id=f"the answer is {body[:20]!r}")
             for body in (
                 b'{"sub": "a", "name": "\\ud800"}',
+                b'{"sub": "a", "age": NaN}',
+                b'{"sub": "a", "age": 1e999}',
                 b"[1]",
                 b"text",
                 b"",

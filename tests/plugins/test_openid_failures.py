@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from blueprints.plugins.openid import calls
-from tests.plugins.logins import MakeService, login_path, policy, trusted_provider, user_of
+from tests.plugins.logins import Browser, MakeService, login_path, policy, trusted_provider, user_of
 from tests.support.client import Client
 from tests.support.openid_provider import Provider
 
@@ -126,6 +126,20 @@ def dripping(head: bytes) -> Iterator[str]:
     finally:
         done.set()
         listener.close()
+
+
+@pytest.mark.parametrize("url", ["http://[", "https://x y/", "http://x:99999/", f"http://{'a' * 64}.org/"])
+def test_an_invalid_url_counts_as_a_provider_that_is_down(
+    provider: Provider, make_service: MakeService, url: str
+) -> None:
+    """P-OID-3, P-OID-6, P-OID-16: as an endpoint."""
+    endpoints = {"userinfo_endpoint": url, "token_endpoint": url}
+    provider.answers["/.well-known/openid-configuration"] = {**provider.describe(), **endpoints}
+    client = make_service(policy(provider))
+    browser = Browser(client)
+
+    assert user_of(client, provider.issue()) is None
+    assert browser.log_in().status == 503
 
 
 def test_calls_go_through_the_proxy_of_the_environment(

@@ -89,6 +89,7 @@ ACCEPTED: list[tuple[str, Callable[[Provider], str]]] = [
     ("several audiences", lambda provider: provider.sign(claims={"aud": ["x", AUDIENCE]})),
     ("the only key without its id", lambda provider: provider.sign(header={"kid": None})),
     ("a header of the provider's own", lambda provider: provider.sign(header={"typ": "at+jwt", "own": 1})),
+    ("certificates in its header", lambda provider: provider.sign(header={"x5c": ["MII" * 2000]})),
     ("a clock that is 10 s ahead", lambda provider: provider.sign(claims={"iat": NOW + 10, "nbf": NOW + 10})),
 ]
 
@@ -127,6 +128,13 @@ REFUSED: list[tuple[str, Callable[[Provider], str]]] = [
     (
         "with an extension that must be understood",
         lambda provider: sign_again(provider, {"alg": "RS256", "crit": ["x"], "x": 1}, with_the_right_key),
+    ),
+    *(
+        (
+            f"with {name} = {value!r}",
+            lambda provider, odd={name: value}: sign_again(provider, {"alg": "RS256", **odd}, with_the_right_key),
+        )
+        for name, value in (("crit", 5), ("crit", None), ("crit", [[]]), ("kid", ["first"]), ("alg", ["RS256"]))
     ),
     ("with an algorithm that does not exist", lambda provider: f"{encode({'alg': 'X'})}.{encode({})}.x"),
     ("opaque", lambda provider: provider.issue()),
@@ -238,6 +246,54 @@ def test_keys_of_unknown_or_secret_kinds_are_ignored(provider: Provider, client:
     assert user_of(client, issue(provider, provider.sign(secret, {"kid": "secret"}))) is None
 
 
+def without_id(key: RSAKey | ECKey, **more: Any) -> dict[str, Any]:
+    """Return a public key as a provider publishes it, without its id."""
+    return {name: value for name, value in key.as_dict(private=False).items() if name != "kid"} | more
+
+
+@pytest.mark.parametrize("key_id", ["first", None], ids=["a token with an id", "a token without an id"])
+@pytest.mark.parametrize(
+    "keys",
+    [
+        pytest.param([without_id(first_key())], id="the key has none"),
+        pytest.param([without_id(FOREIGN_KEY), without_id(EC_KEY), without_id(first_key())], id="no key has one"),
+        pytest.param(
+            [without_id(key, kid="first") for key in (EC_KEY, FOREIGN_KEY, first_key())], id="all keys have the same"
+        ),
+        pytest.param(
+            [without_id(FOREIGN_KEY, kid="other"), without_id(first_key(), kid="first")], id="each has its own"
+        ),
+    ],
+)
+def test_any_key_of_the_provider_that_fits_is_tried(
+    provider: Provider, client: Client, keys: list[Any], key_id: str | None
+) -> None:
+    """P-OID-7: ids of keys are hints, optional in keys and in tokens, and not always unique."""
+    provider.answers["/jwks"] = {"keys": keys}
+
+    assert user_of(client, provider.sign(header={"kid": key_id})) == "google:alice"
+    assert user_of(client, issue(provider, tamper(provider.sign(header={"kid": key_id})))) is None
+
+
+def test_a_new_key_with_the_id_of_the_former_is_found(provider: Provider, client: Client) -> None:
+    """P-OID-7."""
+    assert user_of(client, provider.sign()) == "google:alice"
+
+    provider.rotate(RSAKey.generate_key(parameters={"kid": "first"}))
+    client_keys_expire(client)
+
+    assert user_of(client, provider.sign()) == "google:alice"
+
+
+def test_a_description_without_issuer_means_the_configured_one(provider: Provider, make_service: MakeService) -> None:
+    """P-OID-7: not any issuer."""
+    provider.answers["/.well-known/openid-configuration"] = {**provider.describe(), "issuer": ""}
+    client = make_service(policy(provider, audience=AUDIENCE))
+
+    assert user_of(client, provider.sign()) == "google:alice"
+    assert user_of(client, provider.sign(claims={"iss": "https://evil.example"})) is None
+
+
 @pytest.mark.parametrize("document", [{}, {"keys": []}, {"keys": 1}, [], b"x", ("", 500)])
 def test_a_provider_without_keys_has_no_users(provider: Provider, client: Client, document: Any) -> None:
     """P-OID-7."""
@@ -252,7 +308,7 @@ def test_keys_are_fetched_again_after_a_while_and_kept_while_that_fails(provider
     settings = {"issuer": provider.url, "client_id": CLIENT_ID}
     trusted = TrustedProvider(read_options(PolicySettings("google", "", settings)), clock=lambda: now)
     (first,) = trusted.keys()
-    assert trusted.keys().get_by_kid("first") == first
+    assert trusted.keys() == (first,)
 
     provider.rotate()
     now = KEYS_MAX_AGE_SECONDS

@@ -68,7 +68,7 @@ class Calls:
     """The calls to one provider."""
 
     def __init__(self) -> None:
-        self._breaker = Breaker(urllib3.exceptions.HTTPError, OSError)
+        self._breaker = Breaker(urllib3.exceptions.HTTPError, OSError, ValueError)  # the last for an invalid URL
         self._slots = threading.BoundedSemaphore(SLOTS)
         self._lock = threading.Lock()
         self._running: dict[Hashable, Future[Answer]] = {}
@@ -116,7 +116,7 @@ class Calls:
 
 
 def _fetch(request: Request) -> Answer:
-    """Send a request. Raises HTTPError of urllib3, OSError."""
+    """Send a request. Raises HTTPError of urllib3, OSError, ValueError for an invalid URL."""
     deadline, body = time.monotonic() + LIMIT_SECONDS, b""
     with _connect(request.url) as connection:
         response = connection.request(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, TypeGuard
 
 from joserfc.errors import JoseError
-from joserfc.jwk import Key, KeySet, import_key
+from joserfc.jwk import Key, import_key
 
 from blueprints.plugins import BackendError, Json
 from blueprints.plugins.openid.calls import Answer, Calls, Request
@@ -61,7 +61,7 @@ class Provider:
         self._calls = Calls()
         self._clock = clock
         self._discovery: Discovery | None = None
-        self._keys = KeySet([])
+        self._keys: tuple[Key, ...] = ()
         self._next_fetch = self._keys_expire = 0.0
 
     def start(self) -> None:
@@ -75,7 +75,10 @@ class Provider:
         """Return the description of the provider. Raises BackendError if there is none yet and it does not answer."""
         if self._discovery is None:
             url = f"{self.options.issuer}{_DISCOVERY_PATH}"
-            self._discovery = _parse_discovery(url, _json_of(url, self._calls.send(Request(url))))
+            document = _json_of(url, self._calls.send(Request(url)))
+            self._discovery = _parse_discovery(
+                url, {**document, "issuer": document.get("issuer") or self.options.issuer}
+            )
             self.description["issuer"] = self._discovery.issuer
             self.description["userinfo_endpoint"] = self._discovery.userinfo_endpoint
         return self._discovery
@@ -101,7 +104,7 @@ class Provider:
         )
         return self._calls.send(Request(self.discover().token_endpoint, form=form)).body
 
-    def keys(self, *, renew: bool = False) -> KeySet:
+    def keys(self, *, renew: bool = False) -> tuple[Key, ...]:
         """Return the keys with which the provider signs; *renew* asks for keys that are not among the present ones.
 
         Raises BackendError if there are none.
@@ -119,7 +122,7 @@ class Provider:
         self._next_fetch = self._clock() + KEYS_MIN_AGE_SECONDS
         return self._keys
 
-    def _fetch_keys(self) -> KeySet:
+    def _fetch_keys(self) -> tuple[Key, ...]:
         url = self.discover().jwks_uri
         document = _json_of(url, self._calls.send(Request(url)))
         entries = document.get("keys")
@@ -130,7 +133,7 @@ class Provider:
                 keys += [import_key(entry)] if _is_for_signatures(entry) else []
         if not keys:
             raise BackendError(f"{url} contains no key for signatures")
-        return KeySet(keys)
+        return tuple(keys)
 
 
 def _parse_discovery(url: str, document: Mapping[str, Json]) -> Discovery:
@@ -166,7 +169,8 @@ def _decode(answer: Answer) -> Json:
     """Return the JSON of an answer, None if it is not JSON, or no text that a response can contain."""
     try:
         document = json.loads(answer.body)
-        json.dumps(document, ensure_ascii=False).encode()  # raises UnicodeEncodeError for a lone surrogate
+        # Raises ValueError for NaN and infinity, UnicodeEncodeError for a lone surrogate.
+        json.dumps(document, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError):
         return None
     return document

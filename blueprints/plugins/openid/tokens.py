@@ -11,18 +11,25 @@ import hmac
 import json
 import logging
 import time
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
+from typing import Any, Final
 
 from joserfc import jwt
-from joserfc.errors import InvalidKeyIdError, JoseError
-from joserfc.jwk import GuestProtocol, KeySet
-from joserfc.jws import JWSRegistry
+from joserfc.errors import BadSignatureError, JoseError
+from joserfc.jwk import Key
+from joserfc.jws import JWSRegistry, extract_compact
 
 from blueprints.plugins import BackendError, Json, Service, compute_once
 from blueprints.plugins.openid.provider import Provider
 
 log: Final = logging.getLogger("kinto.plugins.openid")
+
+_MALFORMED: Final = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
+"""Errors of the library, beside its own, for a token that is not base64 or JSON, or has members of other types."""
+
+_MAX_HEADER_CHARACTERS: Final = 16_384
+"""The most characters of the header of a JWT, which may contain certificates; the library allows 512."""
 
 LEEWAY_SECONDS: Final = 30
 """The clocks of this service and of a provider may differ by this time."""
@@ -91,12 +98,10 @@ class Tokens:
     def _expect_signed(self, token: str) -> None:
         """Check signature, issuer, audience and times of a JWT (P-OID-7). Raises JoseError, BackendError."""
         discovery = self._provider.discover()
-        # RFC 7515, section 4: header parameters that are not understood are ignored.
-        registry = JWSRegistry(algorithms=discovery.algorithms, strict_check_header=False)
         try:
-            claims = jwt.decode(token, self._find_keys, discovery.algorithms, registry).claims
-        except ValueError as error:  # not base64, not JSON, a key of another type
-            raise JoseError(str(error)) from error
+            claims = _claims(token, self._provider.keys(), discovery.algorithms)
+        except BadSignatureError:
+            claims = _claims(token, self._provider.keys(renew=True), discovery.algorithms)
         jwt.JWTClaimsRegistry(
             leeway=LEEWAY_SECONDS,
             iss={"essential": True, "value": discovery.issuer},
@@ -104,14 +109,25 @@ class Tokens:
             exp={"essential": True},
         ).validate(claims)
 
-    def _find_keys(self, signed: GuestProtocol) -> KeySet:
-        """Return the keys of the provider, fetched again if they lack the key that signed a token."""
-        keys, key_id = self._provider.keys(), signed.headers().get("kid")
-        try:
-            keys.get_by_kid(key_id)
-        except InvalidKeyIdError:
-            return self._provider.keys(renew=True)
-        return keys
+
+def _claims(token: str, keys: Iterable[Key], algorithms: Collection[str]) -> dict[str, Any]:
+    """Return the claims of a token. Raises JoseError, BadSignatureError if none of the keys signed the token.
+
+    Several keys can have the id that a token names, keys can have none, and a token can name none: each key that may
+    have signed it is tried (RFC 7515, section 4.1.4; RFC 7517, section 4.5).
+    """
+    # RFC 7515, section 4: header parameters that are not understood are ignored.
+    registry = JWSRegistry(algorithms=algorithms, strict_check_header=False)
+    registry.max_header_length = _MAX_HEADER_CHARACTERS
+    try:
+        key_id = extract_compact(token.encode(), registry=registry).headers().get("kid")
+    except _MALFORMED as error:
+        raise JoseError(str(error)) from error
+    for key in keys:
+        if key_id is None or key.kid in (None, key_id):
+            with suppress(JoseError, *_MALFORMED):
+                return jwt.decode(token, key, algorithms, registry).claims
+    raise BadSignatureError
 
 
 def _remaining_seconds(token: str) -> float:
