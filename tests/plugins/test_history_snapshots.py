@@ -198,13 +198,18 @@ def test_changes_without_an_entry_are_as_documented(client_with: ClientMaker) ->
     assert {record["id"]: record["n"] for record in at(client, before).data} == {"own2": 2, "changed": 2, "kept": 1}
 
 
-def test_the_first_use_of_an_own_bucket_creates_it(client_with: ClientMaker) -> None:
-    """P-DEF-4."""
+def test_the_first_use_of_an_own_bucket_creates_it_and_no_collection(client_with: ClientMaker) -> None:
+    """P-DEF-4: also if the snapshot is refused."""
     client = client_with({"kinto.includes": "kinto.plugins.history kinto.plugins.default_bucket"})
+    snapshot = "/buckets/default/snapshot/collections"
 
-    assert client.get("/buckets/default/snapshot/collections/c@5").json == {"data": []}
-    assert client.get("/buckets/default/collections/c").status == 200
-    assert client.as_(None).get("/buckets/default/snapshot/collections/c@5").status == 401
+    assert client.get(f"{snapshot}/c@5").json == {"data": []}
+    assert client.as_("bob").get(f"{snapshot}/c@x").status == 400
+    assert client.as_("eve").get(f"{snapshot}/c*@5").json["details"] == {"id": "c*", "resource_name": "collection"}
+    for name in ("alice", "bob", "eve"):
+        rows = client.as_(name).get("/buckets/default/history").data
+        assert [entry["resource_name"] for entry in rows] == ["bucket"], name
+    assert client.as_(None).get(f"{snapshot}/c@5").status == 401
 
 
 def test_lines_are_sorted_in_memory_and_in_files() -> None:

@@ -44,11 +44,13 @@ def urls(service: Service) -> Blueprint:
 
     def snapshot(bucket_id: str, place: str) -> Response:
         collection_id, _, timestamp = place.rpartition("@")
-        route = service.kinds.match(f"/buckets/{bucket_id}/collections/{collection_id}")
-        if not (collection_id and timestamp and route):
+        bucket = service.kinds.match(f"/buckets/{bucket_id}")
+        if not (collection_id and timestamp and bucket):
             raise NoSuchUrl
         identity, principals = authenticate_with_groups(service)
-        route = _own_route(service, route, identity)
+        route = service.kinds.match(f"{_own_bucket(service, bucket, identity)}/collections/{collection_id}")
+        if route is None:
+            raise NoSuchUrl
         for kind, object_id in zip(route.kinds, route.ids, strict=True):
             if not kind.generator.match(object_id):
                 raise UnknownParent(kind.name, object_id)
@@ -64,12 +66,12 @@ def urls(service: Service) -> Blueprint:
     return blueprint
 
 
-def _own_route(service: Service, route: Route, identity: Identity) -> Route:
-    """Return the route that the path means; in a bucket of the user's own it creates what does not exist (P-DEF-4)."""
+def _own_bucket(service: Service, route: Route, identity: Identity) -> str:
+    """Return the URI of the bucket that a route means; the user's own one is created if it is missing (P-DEF-4)."""
     own, implied = service.aliases.resolve(route, "GET", identity)
     if implied:
         perform(service, [Operation("GET", own, identity, implied=implied)])
-    return own
+    return own.uri
 
 
 def _parse(text: str) -> int:
