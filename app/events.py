@@ -67,7 +67,11 @@ class Impact(NamedTuple):
 
 
 class Context(Protocol):
-    """The ways in which a listener before the commit may change the transaction of the request."""
+    """The ways in which a listener before the commit may change the transaction of the request.
+
+    When everything is written, in rules and in functions given to `when_written`, objects can no longer be changed:
+    `stamp`, `apply`, `append`, `revoke` and `when_written` raise RuntimeError there.
+    """
 
     def stamp(self, list_uri: str) -> int | None:
         """Return the timestamp for one object that the listener writes to a list, unique in the list.

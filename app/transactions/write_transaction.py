@@ -106,6 +106,7 @@ class WriteTransaction:
         self._emptied_uris: list[str] = []
         self._actions: list[Callable[[], None]] = []
         self._index_definitions: dict[str, Sequence[IndexDefinition]] = {}
+        self._is_finished = False
         self._notified_operation: Operation | None = None
         self._listener_outcomes: list[tuple[Operation, Outcome]] = []
 
@@ -116,6 +117,7 @@ class WriteTransaction:
         newer than its parent, is started. Raises Unlocked for a lock that must be taken earlier: the request starts
         again with it, ValueError for a URI that is no list.
         """
+        self._expect_unfinished()
         self._expect_route(list_uri, on_list=True)
         if not self.working_set.is_moving(list_uri):
             self.working_set.snapshot.clocks |= self.transaction.lock_last(list_uri)
@@ -134,6 +136,13 @@ class WriteTransaction:
         if uri not in self.working_set.snapshot.objects:
             self.working_set.snapshot.add(self.transaction.read(Selection(read_bucket(uri), ancestors=(uri,))))
         return self.working_set.living(uri) is not None
+
+    def _expect_unfinished(self) -> None:
+        """Raise RuntimeError in a rule, or a function that awaits the writes: a change would not be written."""
+        if self._is_finished:
+            raise RuntimeError(
+                "Everything is written: listeners change objects, not rules and functions of when_written"
+            )
 
     def _expect_route(self, uri: str, *, on_list: bool) -> Route:
         """Return the route of a URI. Raises ValueError if it is no list, or no object."""
@@ -178,6 +187,7 @@ class WriteTransaction:
 
     def append(self, list_uri: str, object_id: str, attributes: Data, permissions: Permissions) -> None:
         """Write one more object to a derived list at the end of the transaction. Raises ValueError for other lists."""
+        self._expect_unfinished()
         in_list = self._appends.get(list_uri)
         if in_list is None:
             if not self.service.kinds.is_derived(list_uri):
@@ -193,6 +203,7 @@ class WriteTransaction:
         the grants that end are those of the object as it is. Raises ValueError for a URI that no object of the kind can
         have, and for the deletion of an object that may contain others.
         """
+        self._expect_unfinished()
         uri = effect.new.uri
         if self._expect_route(uri, on_list=False).kind.name != effect.kind.name:
             raise ValueError(f"{uri} is no {effect.kind.name}")
@@ -241,6 +252,7 @@ class WriteTransaction:
 
     def revoke(self, principal: str) -> None:
         """End all grants to a principal and its memberships."""
+        self._expect_unfinished()
         self.working_set.revoke(Principals(users=frozenset((principal,))))
 
     def execute(self, statement: Executable, values: Values = NO_VALUES) -> Sequence[Row]:
@@ -249,6 +261,7 @@ class WriteTransaction:
 
     def when_written(self, action: Callable[[], None]) -> None:
         """Call *action* after `finish`."""
+        self._expect_unfinished()
         self._actions.append(action)
 
     def trim(self, list_uri: str, values: Mapping[str, Json], keep: int, threshold: int) -> int:
@@ -290,6 +303,7 @@ class WriteTransaction:
         memberships, holdings = self.working_set.membership_changes()
         self.transaction.end_holdings(holdings, self.working_set.interval_timestamp)
         self.transaction.begin_memberships(memberships, self.working_set.interval_timestamp)
+        self._is_finished = True
 
     def flush(self, appends: Appends = NOTHING_APPENDED) -> None:
         """Write pending changes and *appends*, but no memberships of groups that changed, and empty deleted objects.

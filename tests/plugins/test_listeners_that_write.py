@@ -91,6 +91,32 @@ def test_a_deletion_by_a_listener_ends_the_grants(client_of: MakeClient) -> None
     assert bob.get(COUNTER).status == 403
 
 
+@pytest.mark.parametrize("moment", ["rule", "when_written"])
+@pytest.mark.parametrize(
+    "write",
+    [
+        pytest.param(lambda context: context.stamp(RECORDS), id="takes a timestamp"),
+        pytest.param(lambda context: context.append(f"{B}/history", "x", {}, {}), id="appends"),
+        pytest.param(lambda context: context.revoke("system.Everyone"), id="revokes"),
+        pytest.param(lambda context: context.when_written(print), id="waits"),
+    ],
+)
+def test_when_everything_is_written_nothing_can_be_changed(
+    client_of: MakeClient, caplog: pytest.LogCaptureFixture, moment: str, write: Callable[[Context], None]
+) -> None:
+    """Before, such a change was lost silently."""
+
+    def attach(app: Flask, service: Service) -> None:
+        if moment == "rule":
+            service.add_rule(lambda effects, context: write(context))
+        else:
+            service.add_listener(Listener(before=lambda _, context: context.when_written(lambda: write(context))))
+
+    answer = client_of(attach).put(B)
+
+    assert (answer.status, "Everything is written" in caplog.text) == (500, True)
+
+
 @pytest.mark.parametrize(
     ("write", "message"),
     [
