@@ -294,7 +294,6 @@ def test_a_request_is_one_packet(
     assert len(server.packets()) == 1
 
 
-@on_sqlite
 def test_a_statement_feeds_each_timer_once(client: Client, server: StatsdServer) -> None:
     client.get(RECORD)
 

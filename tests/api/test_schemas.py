@@ -14,8 +14,6 @@ from app.schemas.compiling import compile_text
 from tests.api.conftest import ClientMaker, on_sqlite
 from tests.support.client import Answer, Client
 
-pytestmark = on_sqlite
-
 B = "/buckets/b"
 C = f"{B}/collections/c"
 RECORDS = f"{C}/records"
@@ -52,6 +50,7 @@ def problem(answer: Answer) -> tuple[int, Any, Any, Any]:
     return answer.status, detail["location"], detail["name"], detail["description"]
 
 
+@on_sqlite
 def test_schemas_are_applied_only_when_the_setting_says_so(client_with: ClientMaker) -> None:
     """C-SCH-1, C-SCH-3."""
     off = client_with()
@@ -66,6 +65,7 @@ def test_schemas_are_applied_only_when_the_setting_says_so(client_with: ClientMa
     assert "schema" in client_with(ON).get("/").json["capabilities"]
 
 
+@on_sqlite
 @pytest.mark.parametrize("settings", [{}, ON], ids=["off", "on"])
 def test_a_schema_that_is_none_is_refused_whether_validation_is(client_with: ClientMaker, settings: Any) -> None:
     """C-SCH-2, C-OBJ-66: by Draft 7, on collections and buckets."""
@@ -87,6 +87,7 @@ WRITES: dict[str, tuple[Any, ...]] = {
 }
 
 
+@on_sqlite
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES.keys())
 def test_a_valid_record_carries_the_timestamp_of_the_collection(client: Client, write: Any) -> None:
     """C-SCH-3, C-SCH-5."""
@@ -107,6 +108,7 @@ INVALID: dict[str, tuple[Any, ...]] = {
 }
 
 
+@on_sqlite
 @pytest.mark.parametrize("write", INVALID.values(), ids=INVALID.keys())
 def test_an_invalid_record_is_refused_and_nothing_stored(client: Client, write: Any) -> None:
     """C-SCH-4, C-SCH-5."""
@@ -181,6 +183,7 @@ NAMED: dict[str, tuple[dict[str, Any], dict[str, Any], Any, str]] = {
 }
 
 
+@on_sqlite
 @pytest.mark.parametrize(("schema", "data", "name", "description"), NAMED.values(), ids=NAMED.keys())
 def test_the_refusal_names(client: Client, schema: Any, data: Any, name: Any, description: str) -> None:
     schema_of(client, schema)
@@ -210,6 +213,7 @@ ACCEPTED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
+@on_sqlite
 @pytest.mark.parametrize(("schema", "data"), ACCEPTED.values(), ids=ACCEPTED.keys())
 def test_a_record_is_valid_with(client: Client, schema: Any, data: Any) -> None:
     """C-SCH-3, C-SCH-16: and says by which version of the schema."""
@@ -221,6 +225,7 @@ def test_a_record_is_valid_with(client: Client, schema: Any, data: Any) -> None:
     assert set(answer.data) == {"id", "last_modified", "schema", *data}
 
 
+@on_sqlite
 def test_an_id_that_is_declared_is_validated(client: Client) -> None:
     """C-SCH-6: and one that the server makes is not."""
     schema_of(client, {"properties": {"id": {"type": "string", "maxLength": 3}}})
@@ -230,6 +235,7 @@ def test_an_id_that_is_declared_is_validated(client: Client) -> None:
     assert client.post(RECORDS, {}).status == 201
 
 
+@on_sqlite
 def test_a_record_is_left_alone_when_the_schema_changes_until_it_is_written(client: Client) -> None:
     """C-SCH-7."""
     before = client.get(R)
@@ -241,6 +247,7 @@ def test_a_record_is_left_alone_when_the_schema_changes_until_it_is_written(clie
     assert client.patch(R, {"n": 1}).status == 200
 
 
+@on_sqlite
 def test_posting_a_record_that_is_there_is_not_validated(client: Client) -> None:
     """C-SCH-17."""
     answer = client.post(RECORDS, {"id": "r", "title": 5})
@@ -248,6 +255,7 @@ def test_posting_a_record_that_is_there_is_not_validated(client: Client) -> None
     assert (answer.status, answer.data["title"]) == (200, "one")
 
 
+@on_sqlite
 def test_a_collection_without_schema_adds_nothing_to_its_records(client: Client) -> None:
     """C-SCH-3."""
     client.put(C, {})
@@ -255,6 +263,7 @@ def test_a_collection_without_schema_adds_nothing_to_its_records(client: Client)
     assert set(client.put(R, {"a": 1}).data) == {"id", "last_modified", "a"}
 
 
+@on_sqlite
 def test_a_schema_of_the_bucket_applies_to_all_its_records(client: Client) -> None:
     """C-SCH-8, C-SCH-10: after the collection's own, and without a version."""
     client.put(B, {"record:schema": {"properties": {"title": {"maxLength": 5}, "n": {"type": "integer"}}}})
@@ -268,6 +277,7 @@ def test_a_schema_of_the_bucket_applies_to_all_its_records(client: Client) -> No
     assert client.put(R, {"title": "short"}).data["schema"] == client.get(C).etag
 
 
+@on_sqlite
 @pytest.mark.parametrize(("kind", "plural"), [("collection", "collections"), ("group", "groups")])
 def test_a_schema_of_the_bucket_applies_to_its(client: Client, kind: str, plural: str) -> None:
     """C-SCH-9, C-SCH-10: on every way of writing, and not to other kinds."""
@@ -282,6 +292,7 @@ def test_a_schema_of_the_bucket_applies_to_its(client: Client, kind: str, plural
     assert client.put(f"{B}/{other}/new", {"a": "x"}).status == 201
 
 
+@on_sqlite
 @pytest.mark.parametrize("plural", ["collections", "groups"])
 def test_nothing_is_written_below_a_bucket_that_is_not_there(client_with: ClientMaker, plural: str) -> None:
     """C-SCH-9: 404 for those whom a setting lets create (10.4)."""
@@ -293,6 +304,7 @@ def test_nothing_is_written_below_a_bucket_that_is_not_there(client_with: Client
     assert answer.json["details"] == {"id": "none", "resource_name": "bucket"}
 
 
+@on_sqlite
 def test_a_schema_that_a_batch_changes_applies_to_what_follows(client: Client) -> None:
     """C-SCH-5, C-BATCH-21: it is read afresh (docs/contract/core.md 8.5)."""
     changed, refused, valid = client.batch(
@@ -316,6 +328,7 @@ def store(client: Client, place: str, schema: Any) -> Answer:
 PLACES = ["schema", "record:schema"]
 
 
+@on_sqlite
 @pytest.mark.parametrize("place", PLACES)
 def test_a_reference_to_nowhere_fails_the_records_that_use_it(client: Client, place: str) -> None:
     """C-SCH-15."""
@@ -326,6 +339,7 @@ def test_a_reference_to_nowhere_fails_the_records_that_use_it(client: Client, pl
     assert "#/definitions/none" in problem(client.patch(R, {"a": 1}))[3]
 
 
+@on_sqlite
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("pattern", ["(", "a++b", "\\p{L}{200,280}"], ids=["broken", "of no dialect", "too large"])
 @pytest.mark.parametrize("way", ["PUT", "POST", "PATCH", "merge patch", "JSON Patch", "batch"])
@@ -353,6 +367,7 @@ def test_a_schema_whose_pattern_cannot_be_used_is_refused(client: Client, place:
     assert place in problem(answer)[2]
 
 
+@on_sqlite
 @pytest.mark.parametrize("place", PLACES)
 def test_a_pattern_of_pythons_dialect_applies(client: Client, place: str) -> None:
     assert store(client, place, {"properties": {"a": {"pattern": "(?i)^(?P<x>a)(?P=x)\\Z"}}}).status == 200
