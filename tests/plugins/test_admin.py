@@ -48,6 +48,11 @@ def folder(tmp_path: Path) -> Path:
     (folder / "index.html").write_text("<h1>Console é</h1>", encoding="utf-8")
     (folder / "VERSION").write_text("7.8.9\n")
     (folder / "assets" / "main.js").write_text("alert(1)")
+    for name, target in {"link.txt": "../secret.txt", "outside": "..", "loop": "loop", "static": "assets"}.items():
+        (folder / name).symlink_to(target)
+    (folder / ".git").mkdir()
+    for hidden in (".env", ".git/config", "assets/.map"):
+        (folder / hidden).write_text("secret")
     return folder
 
 
@@ -86,6 +91,7 @@ def test_files_are_served_with_an_etag(make: Make, folder: Path) -> None:
     assert answer.headers["Content-Security-Policy"] == API_POLICY
     assert fresh.status == 304
     assert client.get("/admin/assets/main.js/").status == 307
+    assert client.get("/admin/static/main.js").body == b"alert(1)"
 
 
 @pytest.mark.parametrize(
@@ -100,6 +106,12 @@ def test_files_are_served_with_an_etag(make: Make, folder: Path) -> None:
         "/admin/..%5csecret.txt",
         "/admin/assets//../../secret.txt",
         "/admin/%2fetc/passwd",
+        "/admin/.env",
+        "/admin/.git/config",
+        "/admin/assets/.map",
+        "/admin/link.txt",
+        "/admin/outside/secret.txt",
+        "/admin/loop",
     ],
 )
 def test_nothing_else_is_served(make: Make, folder: Path, path: str) -> None:
@@ -107,6 +119,35 @@ def test_nothing_else_is_served(make: Make, folder: Path, path: str) -> None:
     answer = make(**{"kinto.admin_assets_path": str(folder)}).as_(None).get(path)
 
     assert (answer.status, answer.json["errno"]) == (404, 111)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"If-None-Match": '"other", {etag}'}, 304),
+        ({"If-None-Match": "W/{etag}"}, 304),
+        ({"If-None-Match": "*"}, 304),
+        ({"If-None-Match": '"other"'}, 200),
+        ({"If-None-Match": "no tag"}, 200),
+        ({"If-Match": '"other"'}, 412),
+        *(
+            ({"Range": text}, 200)
+            for text in ("bytes=0-2", "bytes=99-", "bytes=5-2", "bytes=0-1,3-4", "lines=1-2", "x")
+        ),
+    ],
+)
+@pytest.mark.parametrize("path", ["/admin/", "/admin/assets/main.js"])
+def test_conditions_hold_and_ranges_are_ignored(
+    make: Make, folder: Path, path: str, headers: dict[str, str], status: int
+) -> None:
+    """P-ADM-1 (RFC 9110, sections 13.1 and 14.2): on the page and on files, GET and HEAD."""
+    client = make(**{"kinto.admin_assets_path": str(folder)}).as_(None)
+    etag = client.get(path).headers["ETag"]
+    conditions = {name: value.format(etag=etag) for name, value in headers.items()}
+
+    answers = [client.ask(method, path, headers=conditions) for method in ("GET", "HEAD")]
+
+    assert [answer.status for answer in answers] == [status] * 2
 
 
 @pytest.mark.parametrize(("path", "status"), [("/admin/", 405), ("/admin/x", 405)])

@@ -6,11 +6,12 @@ that uses relative URLs.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Final
 
 from flask import Blueprint, Flask, Response, request, send_from_directory
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import NotFound
 from werkzeug.routing import BaseConverter
 
 from blueprints.plugins import NoSuchUrl, Reply, Service, SettingError, origin_of_urls, prefix, to_response
@@ -20,7 +21,7 @@ _DOCUMENTATION: Final = "https://github.com/Kinto/kinto-admin/"
 _VERSION: Final = "6.6.0"
 """The version of kinto-admin whose API clients find here (P-ADM-3)."""
 
-_CONSOLE: Final = Path(__file__).parent / "console"
+_CONSOLE: Final = Path(__file__).resolve().parent / "console"
 _CONSOLE_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
@@ -73,10 +74,16 @@ def _urls(service: Service, folder: Path, index: str, policy: str) -> Blueprint:
         return to_response(Reply(307, headers={"Location": location, "Content-Type": "text/plain; charset=UTF-8"}))
 
     def file(name: str) -> Response:
+        is_hidden = "/." in f"/{name}"
+        if is_hidden or not Path(os.path.realpath(folder / name)).is_relative_to(folder):
+            raise NoSuchUrl
         try:
-            return send_from_directory(folder, name, conditional=True, max_age=0)
-        except HTTPException as error:  # no such file, or a path that leaves the folder
+            response = send_from_directory(folder, name, conditional=False, max_age=0)
+        except (NotFound, OSError) as error:  # no such file, or one that cannot be read
             raise NoSuchUrl from error
+        # Without ranges: Werkzeug would refuse those that a server may ignore (RFC 9110, section 14.2).
+        response.make_conditional(request)
+        return response
 
     for rule, name, view in (("/", "home", page), ("", "redirect", redirect), ("/<admin_file:name>", "file", file)):
         blueprint.add_url_rule(rule, name, view, methods=["GET"], provide_automatic_options=False)
