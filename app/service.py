@@ -29,7 +29,7 @@ from app.indexing import Indexing
 from app.kinds import Kind, Kinds, core_kinds
 from app.observations import Observation, Observer
 from app.operation import Operation, Outcome
-from app.parsing.ids import Generator
+from app.parsing.ids import Generator, may_be_user_id
 from app.parsing.indexes import index_definitions
 from app.settings import PolicySettings, Settings, is_declared
 from app.settings.values import Reader as ValueReader
@@ -308,9 +308,12 @@ class Service:
             else:
                 continue
             if isinstance(identity, str):
-                return Identity(identity, identity.partition(":")[0])
-            if identity is not None:
+                identity = Identity(identity, identity.partition(":")[0])
+            if identity is None:
+                continue
+            if identity.user_id is None or may_be_user_id(identity.user_id):
                 return _with_credentials(identity, credentials)
+            log.warning("The policy %r returned a user id that no user can have: it is ignored.", policy.name)
         return ANONYMOUS
 
     def authenticate_and_verify(self, credentials: Credentials, read: Reader | None = None) -> Identity:

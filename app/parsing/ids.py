@@ -135,6 +135,12 @@ def principal_problem(principal: Json, name: str) -> Problem | None:
     return None
 
 
+def may_be_user_id(user_id: str) -> bool:
+    """Return whether a user can have an id: a valid principal that is neither a group nor one of the service's own."""
+    is_short = 0 < len(user_id.encode(errors="replace")) <= MAX_PRINCIPAL_BYTES
+    return is_short and "\0" not in user_id and not user_id.startswith(("/", "system."))
+
+
 def _import(name: str) -> Generator:
     module, _, attribute = name.rpartition(".")
     try:

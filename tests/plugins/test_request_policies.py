@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from flask import Blueprint, Flask, Response
 
 from app.service import Service
@@ -101,3 +102,29 @@ def test_logins_of_accounts_are_verified_beside_it(client_with: ClientMaker) -> 
 
     assert "user" not in client.get("/").json
     assert client.get("/", x_key="k1").json["user"]["id"] == "key:k1"
+
+
+@pytest.mark.parametrize(
+    "user_id",
+    [
+        pytest.param("", id="empty"),
+        pytest.param("system.Everyone", id="everyone"),
+        pytest.param("/buckets/b/groups/g", id="a group"),
+        pytest.param(f"key:{'k' * 1021}", id="longer than a principal"),
+        pytest.param("key:\0", id="what no database stores"),
+    ],
+)
+def test_a_user_id_that_no_user_can_have_is_ignored(
+    client_of: MakeClient, caplog: pytest.LogCaptureFixture, user_id: str
+) -> None:
+    """The sender is anonymous: an empty id would be that of everyone, and write what everyone may change."""
+
+    class Careless(KeyPolicy):
+        def identify(self, request: ClientRequest, read: Reader) -> Identity:
+            return Identity(user_id, self.name)
+
+    anonymous = client_of(lambda _, service: service.add_policy(Careless())).as_(None)
+
+    assert anonymous.put("/buckets/b").status == 401
+    assert "user" not in anonymous.get("/").json
+    assert "The policy 'key' returned a user id that no user can have: it is ignored." in caplog.messages
