@@ -181,6 +181,39 @@ def test_a_limit_is_reached_exactly(client_with: ClientMaker) -> None:
     assert stored(client)[B][1] == 2
 
 
+def on_same_data(client: Client, settings: dict[str, str]) -> Client:
+    """Return a client of another service on the data of a client's service."""
+    url = client.app.extensions["kinto"].storage.reading.url.render_as_string(hide_password=False)
+    return Client(create_app({**BASICAUTH, **settings, "kinto.storage_url": url.replace("+psycopg2", "")}))
+
+
+@pytest.mark.parametrize("name", ["bucket_max_bytes", "collection_max_bytes", "bucket_max_bytes_per_item"])
+def test_above_a_limit_that_was_lowered_nothing_grows_and_all_else_is_allowed(
+    client_with: ClientMaker, name: str
+) -> None:
+    """P-QUOTA-1: also what shrinks, and permissions alone."""
+    before = limited(client_with)
+    before.put(f"{RECORDS}/r", {"text": "four"})
+    before.put(f"{B}/groups/g", {"members": [before.id, "basicauth:x"]})
+    settings = {f"kinto.quotas.{name}": "1", "kinto.user-data_delete_principals": "system.Authenticated"}
+    client = on_same_data(before, {**INCLUDED, **settings})
+
+    requests: list[tuple[int, str, str, Any]] = [
+        (507, "PUT", f"{RECORDS}/r", {"data": {"text": "longer"}}),
+        (507, "PUT", f"{RECORDS}/new", {}),
+        (200, "PUT", f"{RECORDS}/r", {"data": {"text": "five"}}),
+        (200, "PATCH", f"{RECORDS}/r", {"permissions": {"read": ["system.Everyone"]}}),
+        (200, "PATCH", C, {"permissions": {"read": ["system.Everyone"]}}),
+        (200, "PUT", f"{RECORDS}/r", {"data": {"text": "two"}}),
+        (200, "DELETE", "/__user_data__/basicauth:x", None),
+        (200, "DELETE", f"{RECORDS}/r", None),
+        (200, "DELETE", B, None),
+    ]
+    for status, method, path, body in requests:
+        assert client.ask(method, path, body).status == status, (method, path, body)
+    client.app.extensions["kinto"].close()
+
+
 ACTIONS: dict[str, Any] = {
     "creates and updates": [
         ("PUT", f"{C}2", {"data": {"t": "é\U0001f600"}}),
@@ -346,11 +379,9 @@ def test_buckets_from_before_the_plugin_are_counted(client_with: ClientMaker) ->
     before.put(B)
     before.put(C)
     before.put(f"{RECORDS}/r", {"text": "é"})
-    storage = before.app.extensions["kinto"].storage
-    url = storage.reading.url.render_as_string(hide_password=False).replace("+psycopg2", "")
-    client = Client(create_app({**BASICAUTH, **INCLUDED, "kinto.storage_url": url}))
+    client = on_same_data(before, INCLUDED)
     service = client.app.extensions["kinto"]
-    if not storage.embedded:
+    if not service.storage.embedded:
         service.migrate(lambda line: None)
 
     client.put(f"{RECORDS}/s")

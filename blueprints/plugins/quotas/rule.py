@@ -60,12 +60,12 @@ class Quotas:
                 self._write(changes, context)
 
     def _count(self, effects: Sequence[Effect]) -> Changes:
-        """Return the changes of effects. Raises QuotaExceeded for an object that is too large."""
+        """Return the changes of effects. Raises QuotaExceeded for an object that grows and is too large."""
         changes = Changes()
         for effect in effects:
             if effect.kind.name in COUNTED:
                 size = size_of(effect.new)
-                if self._has_object_limits:
+                if self._has_object_limits and size > size_of(effect.old):
                     _expect_below(self._limits.of_object(*_ids(effect.new.uri)), size, _OBJECT)
                 changes.add(effect, size)
         return changes
