@@ -217,6 +217,21 @@ def test_the_way_back_is_refused(shared: Client, name: str, query: dict[str, str
     assert (answer.status, answer.json["errno"], answer.json["message"]) == (400, 107, message)
 
 
+@pytest.mark.parametrize("name", ["callback", "scope", "prompt", "state", "code", "error_description"])
+def test_a_parameter_that_is_there_twice_is_refused(shared: Client, name: str) -> None:
+    """P-OID-10, P-OID-15: in the words of Kinto; another program could take the other value."""
+    path = (
+        login_path(prompt="none") if name in ("callback", "scope", "prompt") else "/openid/google/token?state=a&code=b"
+    )
+
+    answer = shared.get(f"{path}&{name}=x&{name}=y")
+
+    values = [value for key, value in parse_qsl(urlsplit(path).query) if key == name]
+    description = f"{[*values, 'x', 'y']} is not a string: {{{name!r}: ''}}"
+    assert (answer.status, answer.json["message"]) == (400, description)
+    assert answer.json["details"] == [{"location": "querystring", "name": name, "description": description}]
+
+
 @pytest.mark.parametrize("state", ["ab" * 32, "x", "\0", "a" * 5000, "../verify"])
 def test_an_invented_state_is_refused(shared: Client, state: str) -> None:
     """P-OID-15: whatever it is made of."""

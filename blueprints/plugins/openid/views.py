@@ -9,6 +9,7 @@ from typing import Final
 from urllib.parse import quote, urlencode
 
 from flask import Blueprint, Response, request
+from werkzeug.datastructures import MultiDict
 
 from blueprints.plugins import (
     Invalid,
@@ -48,12 +49,14 @@ def _describe_operation(
     return {"operationId": name, "summary": summary, "parameters": parameters, "responses": responses}
 
 
+_LOGIN_FIELDS: Final = ("callback", "scope", "prompt")
+_TOKEN_FIELDS: Final = ("state", "code", "error", "error_description")
 _OPENAPI: Final = {
     "/openid/{provider}/login": _describe_operation(
-        "get_openid_login", "Begin a login at a provider.", ("callback", "scope"), ("prompt",)
+        "get_openid_login", "Begin a login at a provider.", _LOGIN_FIELDS[:2], _LOGIN_FIELDS[2:]
     ),
     "/openid/{provider}/token": _describe_operation(
-        "get_openid_token", "Complete a login.", ("state",), ("code", "error", "error_description")
+        "get_openid_token", "Complete a login.", _TOKEN_FIELDS[:1], _TOKEN_FIELDS[1:]
     ),
 }
 
@@ -103,7 +106,7 @@ def _expect_browser() -> None:
 def _login(service: Service, logins: Logins, provider: Provider | None, name: str) -> Response:
     """Redirect a browser to its provider. Raises Invalid (P-OID-10), BackendError."""
     query = request.args
-    problems = [*_login_problems(query), *_provider_problems(provider, name)]
+    problems = [*(_repetitions(query, _LOGIN_FIELDS) or _login_problems(query)), *_provider_problems(provider, name)]
     if problems or provider is None:
         raise Invalid(*problems)
     options, callback, scope = provider.options, query["callback"], query["scope"]
@@ -127,6 +130,16 @@ def _login(service: Service, logins: Logins, provider: Provider | None, name: st
     )
     write_browser(response, service, browser, options.state_ttl_seconds)
     return response
+
+
+def _repetitions(query: MultiDict[str, str], names: Iterable[str]) -> list[Problem]:
+    """Return the problems of parameters that a query has more than once, which others may read in another way."""
+    lists = {name: query.getlist(name) for name in names}
+    return [
+        Problem("querystring", name, f"{values} is not a string: {{{name!r}: ''}}")
+        for name, values in lists.items()
+        if len(values) > 1
+    ]
 
 
 def _login_problems(query: Mapping[str, str]) -> Iterator[Problem]:
@@ -171,7 +184,7 @@ def _default_callbacks(service: Service) -> tuple[Url, ...]:
 def _token(service: Service, logins: Logins, provider: Provider | None, name: str) -> Response:
     """Redirect a browser that comes from its provider to the callback, with a token. Raises Invalid, BackendError."""
     query = request.args
-    problems = [*_token_problems(query), *_provider_problems(provider, name)]
+    problems = [*(_repetitions(query, _TOKEN_FIELDS) or _token_problems(query)), *_provider_problems(provider, name)]
     if problems or provider is None:
         raise Invalid(*problems)
     login = logins.complete(query["state"], name, read_browser(service))
