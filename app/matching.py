@@ -10,6 +10,7 @@ from typing import Final
 from app.parsing.queries import Query
 from backends import Json
 from backends.storage import MISSING, Filter, Missing, Order
+from backends.storage.selections import COMPARISONS
 from backends.storage.values import contains, matches_pattern, order_key, order_keys, reverse_key, value_at
 
 Document = Mapping[str, Json]
@@ -85,10 +86,7 @@ def _contain(*, every: bool) -> Callable[[Json], Callable[[Json | Missing], bool
 _TESTS: Final[Mapping[str, Callable[[Json], Callable[[Json | Missing], bool]]]] = {
     "eq": _compare(operator.eq),
     "not": _compare(operator.ne),
-    "gt": _compare(operator.gt),
-    "min": _compare(operator.ge),
-    "lt": _compare(operator.lt),
-    "max": _compare(operator.le),
+    **{name: _compare(function) for name, function in COMPARISONS.items()},
     "in": _one_of,
     "exclude": _none_of,
     "like": lambda pattern: lambda value: matches_pattern(value, pattern),

@@ -15,8 +15,7 @@ filters and of the last page are bound, so that pages of the same shape share on
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -59,7 +58,9 @@ from backends.storage.branches import (
     user_branches,
 )
 from backends.storage.dialect import Dialect
+from backends.storage.filters import after, in_direction
 from backends.storage.reads import collect
+from backends.storage.selections import COMPARISONS
 from backends.storage.sessions import Session
 from backends.storage.statements import Statement
 from backends.storage.tables import HELD_ANYWHERE, clocks, documents, grants, last_segment
@@ -68,12 +69,6 @@ _GRANTED_COLUMNS: Final = ("kind", "name", "pattern", "permissions", "first", "e
 _ALL_OBJECTS_COLUMNS: Final = ("kind", "list", "first", "end")
 _RANKS: Final[Mapping[type, int]] = {type(None): 0, str: 1, Missing: 3}
 _RANK_OF_OTHERS: Final = 2
-_COMPARISONS: Final[Mapping[str, Callable[[Any, Any], ColumnElement[bool]]]] = {
-    "gt": operator.gt,
-    "min": operator.ge,
-    "lt": operator.lt,
-    "max": operator.le,
-}
 
 _Value = ColumnElement[Any]
 """The text of a field, NULL where the field is missing."""
@@ -143,7 +138,7 @@ class AccessiblePages:
     def _describe(self, page_filter: Filter, name: str, parameters: dict[str, Any]) -> _FilterShape:
         """Return the shape of a filter, and add the values that it binds to *parameters* (core contract, 6.3)."""
         field, value, form = page_filter.path[0], page_filter.value, page_filter.operator
-        if form in _COMPARISONS:
+        if form in COMPARISONS:
             parameters |= _bind_key(name, value)
         elif form == "has":
             return _FilterShape(field, form, negated=not value)
@@ -167,7 +162,7 @@ class AccessiblePages:
             return Statement(union_all(branch(TOTAL, n=total), *branches))
         fields = self._fields(shape, candidates.c.uri, candidates.c.kind)
         sort = [
-            key.desc() if order.descending else key.asc()
+            in_direction(key, descending=order.descending)
             for order in shape.order
             for key in _key(fields[order.path[0]])
         ]
@@ -176,7 +171,7 @@ class AccessiblePages:
             .group_by(candidates.c.uri, candidates.c.kind)
             .order_by(*sort, candidates.c.uri)
             .limit(bindparam("limit", type_=BigInteger))
-            .subquery("chosen")
+            .subquery("first_objects")
         )
         rows = branch(PERMISSIONS, a=candidates.c.uri, b=candidates.c.names).where(
             candidates.c.uri.in_(select(first_objects.c.uri))
@@ -247,8 +242,8 @@ class AccessiblePages:
     def _condition(self, shape: _FilterShape, value: _Value, name: str) -> ColumnElement[bool]:
         """Return the condition of a filter on a text that may be missing. It is never NULL."""
         condition: ColumnElement[bool]
-        if shape.form in _COMPARISONS:
-            condition = _COMPARISONS[shape.form](tuple_(*_key(value)), tuple_(*_bound_key(name)))
+        if shape.form in COMPARISONS:
+            condition = COMPARISONS[shape.form](tuple_(*_key(value)), tuple_(*_bound_key(name)))
         elif shape.form == "has":
             condition = value.is_not(None)
         elif shape.form == "like":
@@ -310,9 +305,5 @@ def _bound_key(name: str) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
 
 def _after(order: Sequence[Order], fields: Mapping[str, _Value]) -> ColumnElement[bool]:
     """Return the condition of the entries after the last one of the page before."""
-    following: ColumnElement[bool] = false()
-    for number, key in reversed([*enumerate(order)]):
-        left, right = tuple_(*_key(fields[key.path[0]])), tuple_(*_bound_key(f"a{number}"))
-        beyond = left < right if key.descending else left > right
-        following = or_(beyond, and_(left == right, following))
-    return following
+    keys = [(key.descending, _key(fields[key.path[0]])) for key in order]
+    return after(keys, [_bound_key(f"a{number}") for number in range(len(order))])

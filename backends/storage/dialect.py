@@ -60,7 +60,7 @@ class Dialect(Protocol):
         form: str,
         document: ColumnElement[Any],
         path: Sequence[ColumnElement[str]],
-        bound: Sequence[ColumnElement[Any]],
+        parameters: Sequence[ColumnElement[Any]],
     ) -> ColumnElement[bool]:
         """Return the condition of a filter that `encode` gave this form.
 

@@ -6,6 +6,7 @@ names of fields too, so that pages of the same shape share one statement, which 
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import groupby
 from typing import Any, Final, NamedTuple
@@ -17,7 +18,7 @@ from sqlalchemy.types import TypeEngine
 from backends import Json
 from backends.storage import Filter, Page
 from backends.storage.dialect import Dialect
-from backends.storage.selections import WORDS
+from backends.storage.selections import COMPARISONS, WORDS
 
 _LIMIT: Final = 2**63
 _TIMESTAMP: Final = ("last_modified",)
@@ -25,13 +26,7 @@ _COLUMNS: Final[Mapping[tuple[str, ...], str]] = {("id",): "uri", _TIMESTAMP: "l
 _COLUMN_TYPES: Final[Mapping[str, TypeEngine[Any]]] = {"uri": Text(), "last_modified": BigInteger()}
 _NEGATED: Final = {"not": "eq", "exclude": "in"}
 _VALUE: Final = (("value", Text()),)
-_COMPARE: Final[Mapping[str, Callable[[Any, Any], ColumnElement[bool]]]] = {
-    "eq": lambda left, right: left == right,
-    "gt": lambda left, right: left > right,
-    "min": lambda left, right: left >= right,
-    "lt": lambda left, right: left < right,
-    "max": lambda left, right: left <= right,
-}
+_COMPARE: Final[Mapping[str, Callable[[Any, Any], ColumnElement[bool]]]] = {"eq": operator.eq, **COMPARISONS}
 
 
 class FilterShape(NamedTuple):
@@ -114,18 +109,18 @@ def _describe_filter(
     page: Page, page_filter: Filter, name: str, dialect: Dialect, values: dict[str, Any]
 ) -> FilterShape:
     path, value = page_filter.path, page_filter.value
-    operator = _NEGATED.get(page_filter.operator, page_filter.operator)
+    positive = _NEGATED.get(page_filter.operator, page_filter.operator)
     negated = page_filter.operator in _NEGATED
     column = _COLUMNS.get(path)
-    if column is not None and operator in _COMPARE:
+    if column is not None and positive in _COMPARE:
         stored = _column_value(page, path, value)
         if stored is not None:
             values[f"{name}_0"] = stored
-            return FilterShape(negated, operator, (_COLUMN_TYPES[column],), column)
-    if column == "uri" and operator == "in" and all(isinstance(each, str) for each in value):
+            return FilterShape(negated, positive, (_COLUMN_TYPES[column],), column)
+    if column == "uri" and positive == "in" and all(isinstance(each, str) for each in value):
         values |= dialect.bind_rows(f"{name}_ids", ("value",), [(f"{page.list}/{each}",) for each in value])
         return FilterShape(negated, "in", (), column)
-    form, parameters = dialect.encode(operator, path, value)
+    form, parameters = dialect.encode(positive, path, value)
     _add(name, [each for _, each in parameters], values)
     length = _add_path(path, name, dialect, values)
     return FilterShape(negated, form, tuple(kind for kind, _ in parameters), None, length)
@@ -158,21 +153,21 @@ def _sort_values(page: Page, path: tuple[str, ...], key: KeyShape, value: Json, 
 
 
 def conditions(
-    shape: QueryShape, documents: FromClause, dialect: Dialect, fulfilled: Collection[int] = ()
+    shape: QueryShape, documents: FromClause, dialect: Dialect, covered: Collection[int] = ()
 ) -> list[ColumnElement[bool]]:
     """Return the conditions of a page beside its list: living objects, filters, words, after the last page.
 
-    *fulfilled* are the numbers of filters that need no condition; `WORDS` is the number of the words.
+    *covered* are the numbers of filters that need no condition; `WORDS` is the number of the words.
     """
     living = [] if shape.tombstones else [~documents.c.deleted]
     matching = [
         _condition(each, f"f{number}", documents, dialect)
         for number, each in enumerate(shape.filters)
-        if number not in fulfilled
+        if number not in covered
     ]
-    if shape.texts and WORDS not in fulfilled:
+    if shape.texts and WORDS not in covered:
         matching.append(_has_words(shape.texts, documents, dialect))
-    following = [_after(shape, documents, dialect)] if shape.has_after else []
+    following = [_after_last(shape, documents, dialect)] if shape.has_after else []
     return [*living, *matching, *following]
 
 
@@ -200,19 +195,19 @@ def in_direction(key: ColumnElement[Any], *, descending: bool) -> ColumnElement[
 
 
 def _condition(shape: FilterShape, name: str, documents: FromClause, dialect: Dialect) -> ColumnElement[bool]:
-    bound = _bindings(name, shape.types)
+    parameters = _parameters(name, shape.types)
     if shape.column is None:
-        condition = dialect.condition(shape.form, documents.c.data, _path(name, shape.path_length), bound)
+        condition = dialect.condition(shape.form, documents.c.data, _path(name, shape.path_length), parameters)
     elif shape.form == "in":
         ids = dialect.bound_rows(f"{name}_ids", _VALUE)
         condition = documents.c[shape.column].in_(select(ids.c.value))
     else:
-        condition = _COMPARE[shape.form](documents.c[shape.column], bound[0])
+        condition = _COMPARE[shape.form](documents.c[shape.column], parameters[0])
     # A negated condition is true for a missing field (C-LIST-36).
     return not_(func.coalesce(condition, false())) if shape.negated else condition
 
 
-def _bindings(name: str, types: Sequence[TypeEngine[Any]]) -> list[ColumnElement[Any]]:
+def _parameters(name: str, types: Sequence[TypeEngine[Any]]) -> list[ColumnElement[Any]]:
     return [bindparam(f"{name}_{place}", type_=kind) for place, kind in enumerate(types)]
 
 
@@ -236,16 +231,26 @@ def _keys(
     return [*keys, (keys[-1][0] if keys else False, (documents.c.uri,))]
 
 
-def _after(shape: QueryShape, documents: FromClause, dialect: Dialect) -> ColumnElement[bool]:
-    """Return the condition of the objects after the last one: it compares rows, one for each run of a direction."""
+def _after_last(shape: QueryShape, documents: FromClause, dialect: Dialect) -> ColumnElement[bool]:
+    """Return the condition of the objects after the last one of the page before."""
     bounds = [
         dialect.bound_sort_key(f"a{number}")
         if key.column is None
-        else _bindings(f"a{number}", (_COLUMN_TYPES[key.column],))
+        else _parameters(f"a{number}", (_COLUMN_TYPES[key.column],))
         for number, key in enumerate(shape.keys)
     ]
     bounds.append([bindparam("after_uri", type_=Text)])
-    keys = _keys(shape, documents, dialect)
+    return after(_keys(shape, documents, dialect), bounds)
+
+
+def after(
+    keys: Sequence[tuple[bool, Sequence[ColumnElement[Any]]]], bounds: Sequence[Sequence[ColumnElement[Any]]]
+) -> ColumnElement[bool]:
+    """Return the condition of the rows that come after a position in the order of *keys*.
+
+    Each key is whether it is descending, and its expressions; *bounds* has their values at the position. Rows are
+    compared, one for each run of keys of a direction.
+    """
     pairs = [(descending, left, right) for (descending, left), right in zip(keys, bounds, strict=True)]
     following: ColumnElement[bool] | None = None
     for descending, group in reversed([(key, list(group)) for key, group in groupby(pairs, lambda pair: pair[0])]):
@@ -253,7 +258,7 @@ def _after(shape: QueryShape, documents: FromClause, dialect: Dialect) -> Column
         right = _row([expression for _, _, expressions in group for expression in expressions])
         beyond = left < right if descending else left > right
         following = beyond if following is None else or_(beyond, and_(left == right, following))
-    assert following is not None, "a page is sorted by its URIs at least"
+    assert following is not None, "an order has a key"
     return following
 
 

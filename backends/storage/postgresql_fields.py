@@ -33,13 +33,13 @@ from sqlalchemy import (
     tuple_,
 )
 from sqlalchemy.dialects.postgresql import JSONB, JSONPATH
-from sqlalchemy.sql import operators
 from sqlalchemy.sql.elements import ColumnElement
 
 from backends import Json
 from backends.codec import dumps
 from backends.storage import Missing
 from backends.storage.dialect import Typed
+from backends.storage.selections import COMPARISONS
 from backends.storage.words import pattern_of
 
 _NOTHING: Final = literal_column("''", Text)
@@ -56,7 +56,6 @@ _ESCAPED: Final = str.maketrans({"!": "!!", "%": "!%", "_": "!_", "*": "%"})
 _BOOLEAN: Final = Boolean()
 _TEXT: Final = Text()
 _TEXTS: Final = ARRAY(Text)
-_OPERATORS: Final = {"gt": operators.gt, "min": operators.ge, "lt": operators.lt, "max": operators.le}
 
 _FEW_VALUES: Final = 10
 """How many values of a filter are compared one by one."""
@@ -155,7 +154,7 @@ class PostgresqlFields:
             if isinstance(value, list | dict):
                 return "equal", (document, (_TEXT, dumps(value)))
             return "is", (document,)
-        if operator in _OPERATORS:
+        if operator in COMPARISONS:
             if value is None or isinstance(value, bool | int | float):
                 return f"{operator} json", ((_TEXT, dumps(value)),)
             return f"{operator} key", tuple(zip((_BOOLEAN, _TEXT, _TEXT), self.encode_sort_key(value), strict=True))
@@ -173,22 +172,22 @@ class PostgresqlFields:
         form: str,
         document: ColumnElement[Any],
         path: Sequence[ColumnElement[str]],
-        bound: Sequence[ColumnElement[Any]],
+        parameters: Sequence[ColumnElement[Any]],
     ) -> ColumnElement[bool]:
         """Return the condition; it may be NULL where the field is missing."""
         value = _at(document, path)
         operator, _, operand = form.partition(" ")
         if operand == "key":
-            missing, jsonb, text = bound
-            after: ColumnElement[bool] = _OPERATORS[operator](
+            missing, jsonb, text = parameters
+            after: ColumnElement[bool] = COMPARISONS[operator](
                 tuple_(*self.sort_key(document, path)), tuple_(missing, _json(jsonb), text)
             )
             return after
         if operand == "json":
-            comparison: ColumnElement[bool] = _OPERATORS[operator](value, _json(bound[0]))
+            comparison: ColumnElement[bool] = COMPARISONS[operator](value, _json(parameters[0]))
             # A missing field is greater than every value.
             return or_(comparison, value.is_(None)) if operator in ("gt", "min") else comparison
-        return _CONDITIONS[form](document, value, bound)
+        return _CONDITIONS[form](document, value, parameters)
 
     def like(self, text: ColumnElement[str], pattern: ColumnElement[str]) -> ColumnElement[bool]:
         """Use ILIKE with its own wildcards escaped; the database's locale decides which letters have two cases."""
@@ -280,16 +279,16 @@ def _within(value: ColumnElement[Any], text: ColumnElement[Any]) -> ColumnElemen
 
 
 _CONDITIONS: Final[Mapping[str, _Build]] = {
-    "is": lambda document, _, bound: _within(document, bound[0]),
-    "equal": lambda document, value, bound: and_(_within(document, bound[0]), value == _json(bound[1])),
-    "in": lambda _, value, bound: value == any_(_jsons(bound[0])),
-    "in many": lambda _, value, bound: _is_one_of(value, bound[0]),
+    "is": lambda document, _, parameters: _within(document, parameters[0]),
+    "equal": lambda document, value, parameters: and_(_within(document, parameters[0]), value == _json(parameters[1])),
+    "in": lambda _, value, parameters: value == any_(_jsons(parameters[0])),
+    "in many": lambda _, value, parameters: _is_one_of(value, parameters[0]),
     "present": lambda _, value, __: value.is_not(None),
     "missing": lambda _, value, __: value.is_(None),
-    "like": lambda _, value, bound: and_(_type(value) == _STRING, _string(value).ilike(bound[0], escape="!")),
+    "like": lambda _, value, parameters: and_(_type(value) == _STRING, _string(value).ilike(parameters[0], escape="!")),
     # Containment takes few values at little cost, and most objects lack one of them.
-    "contains": lambda _, value, bound: and_(_within(value, bound[1]), _contains_all(value, bound[0])),
-    "contains many": lambda _, value, bound: _contains_all(value, bound[0]),
-    "contains_any": lambda _, value, bound: _contains_any(value, bound[0]),
-    "contains_any many": lambda _, value, bound: _contains_any(value, bound[0]),
+    "contains": lambda _, value, parameters: and_(_within(value, parameters[1]), _contains_all(value, parameters[0])),
+    "contains many": lambda _, value, parameters: _contains_all(value, parameters[0]),
+    "contains_any": lambda _, value, parameters: _contains_any(value, parameters[0]),
+    "contains_any many": lambda _, value, parameters: _contains_any(value, parameters[0]),
 }

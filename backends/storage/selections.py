@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from backends import Json
 from backends.storage.objects import LIVING, User
@@ -20,6 +22,14 @@ MISSING: Final = Missing()
 
 
 OPERATORS: Final = ("eq", "not", "gt", "min", "lt", "max", "in", "exclude", "like", "has", "contains", "contains_any")
+
+COMPARISONS: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
+    "gt": operator.gt,
+    "min": operator.ge,
+    "lt": operator.lt,
+    "max": operator.le,
+}
+"""The operators that compare by order, as functions of the field and the value; of SQL they make conditions."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from operator import eq, ne
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -28,13 +29,13 @@ from sqlalchemy import (
     literal_column,
     select,
 )
-from sqlalchemy.sql import operators
 from sqlalchemy.sql.elements import ColumnElement
 
 from backends import Json
 from backends.codec import dumps
 from backends.storage import MISSING, Missing
 from backends.storage.dialect import Typed
+from backends.storage.selections import COMPARISONS
 from backends.storage.sqlite_functions import LIMIT_OF_INTEGERS, MODES
 from backends.storage.values import order_key
 
@@ -52,12 +53,9 @@ _MAX_PART: Final = 100
 _TEXT: Final = Text()
 _BLOB: Final = LargeBinary()
 _OPERATORS: Final = {
-    "eq": operators.eq,
-    "ne": operators.ne,
-    "gt": operators.gt,
-    "min": operators.ge,
-    "lt": operators.lt,
-    "max": operators.le,
+    "eq": eq,
+    "ne": ne,
+    **COMPARISONS,
 }
 
 
@@ -160,22 +158,24 @@ class SqliteFields:
         form: str,
         document: ColumnElement[Any],
         path: Sequence[ColumnElement[str]],
-        bound: Sequence[ColumnElement[Any]],
+        parameters: Sequence[ColumnElement[Any]],
     ) -> ColumnElement[bool]:
         """Return the condition: a comparison of BLOBs, or a call of a function in Python."""
         [key] = self.sort_key(document, path)
         if form == "is":
-            return and_(func.instr(document, bound[1]) > literal_column("0"), key == bound[0])
+            return and_(func.instr(document, parameters[1]) > literal_column("0"), key == parameters[0])
         if form in _OPERATORS:
-            compared: ColumnElement[bool] = _OPERATORS[form](key, bound[0])
-            return compared
+            comparison: ColumnElement[bool] = _OPERATORS[form](key, parameters[0])
+            return comparison
         if form == "in":
-            each = func.json_each(bound[0]).table_valued("value")
+            each = func.json_each(parameters[0]).table_valued("value")
             return key.in_(select(func.from_hex(each.c.value, type_=LargeBinary)))
         if form == "like":
-            return and_(document.like(bound[1]), func.document_like(document, path[0], bound[0], type_=Boolean))
+            return and_(
+                document.like(parameters[1]), func.document_like(document, path[0], parameters[0], type_=Boolean)
+            )
         mode: ColumnElement[int] = literal_column(str(MODES.index(form)))
-        return func.document_contains(document, path[0], bound[0], mode, type_=Boolean)
+        return func.document_contains(document, path[0], parameters[0], mode, type_=Boolean)
 
     def like(self, text: ColumnElement[str], pattern: ColumnElement[str]) -> ColumnElement[bool]:
         """Call Python: LIKE ignores the case of ASCII letters only."""
