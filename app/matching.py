@@ -31,9 +31,9 @@ def paginate(documents: Iterable[Document], query: Query) -> MatchingPage:
     """Return the page of a query. The order of the query must end in a unique field."""
     tests = build_tests(query.filters)
     matching = [document for document in documents if matches(document, tests)]
-    keyed = sorted(((sort_key(document, query.order), document) for document in matching), key=lambda pair: pair[0])
+    by_key = sorted(((sort_key(document, query.order), document) for document in matching), key=lambda pair: pair[0])
     start = b"" if query.after is None else _join_keys(query.after[: len(query.order)], query.order)
-    following = tuple(document for key, document in keyed if key > start)
+    following = tuple(document for key, document in by_key if key > start)
     return MatchingPage(following[: query.limit], len(matching), len(following) > query.limit)
 
 

@@ -126,8 +126,8 @@ class TimedTransaction:
     ) -> bool:
         """Write, timed as each of Kinto's calls that the changes would need."""
         backend_calls = dict.fromkeys(call for change in changes for call in self._calls_of_change(change))
-        appended = chain.from_iterable(appends.values())
-        backend_calls |= dict.fromkeys(call for append in appended for call in _calls_of_append(append))
+        all_appends = chain.from_iterable(appends.values())
+        backend_calls |= dict.fromkeys(call for append in all_appends for call in _calls_of_append(append))
         with self._writes.time(*backend_calls):
             wants_builder = self._transaction.write(changes, moves, declared, appends)
         self._living.update(change.stored.uri for change in changes)

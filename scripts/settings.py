@@ -21,5 +21,5 @@ def command(context: click.Context, *, plugins: bool) -> None:
     create_service(settings).close()
     if not plugins:
         click.echo(render())
-    if settings.declared:
-        click.echo("\n".join(render_table("Settings of plugins", settings.declared)))
+    if settings.plugin_declarations:
+        click.echo("\n".join(render_table("Settings of plugins", settings.plugin_declarations)))

@@ -39,7 +39,7 @@ class Settings(Features, Backends, Identification, Http, Project, Monitoring, Pl
     _patterns: Patterns = field(default_factory=lambda: read_patterns(Sources({}, {})))
     _warnings: tuple[str, ...] = ()
     _unknown: set[str] = field(default_factory=set)
-    _declared: dict[str, Declaration] = field(default_factory=dict)
+    _declarations: dict[str, Declaration] = field(default_factory=dict)
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -68,8 +68,8 @@ class Settings(Features, Backends, Identification, Http, Project, Monitoring, Pl
 
     def id_generator(self, kind: str) -> str:
         """Return the canonical dotted name of the id generator of *kind*."""
-        declared: object = getattr(self, f"{kind}_id_generator", None)
-        name = declared or self.get(f"{kind}_id_generator") or self.default_id_generator
+        generator_name: object = getattr(self, f"{kind}_id_generator", None)
+        name = generator_name or self.get(f"{kind}_id_generator") or self.default_id_generator
         return aliases.generator_name(text(name).strip())
 
     def kinds_with_generators(self) -> Iterator[str]:
@@ -92,15 +92,15 @@ class Settings(Features, Backends, Identification, Http, Project, Monitoring, Pl
         return {name: decode_json(value) for name, value in values.items()}
 
     @property
-    def declared(self) -> Sequence[Declaration]:
+    def plugin_declarations(self) -> Sequence[Declaration]:
         """Return the settings that plugins have declared, by name."""
-        return sorted(self._declared.values(), key=lambda declaration: declaration.name)
+        return sorted(self._declarations.values(), key=lambda declaration: declaration.name)
 
     def declare(self, name: str, reader: Reader[T], default: T, meaning: str = "") -> T:
         """Declare a setting of a plugin and return its value; *meaning* documents it. Raises SettingError."""
         plain = name.removeprefix("kinto.")
         same_names = [unknown for unknown in self._unknown if variable_of(unknown) == variable_of(plain)]
         self._unknown.difference_update(same_names)
-        self._declared[plain] = Declaration(reader, default, type_of(reader), meaning, plain)
+        self._declarations[plain] = Declaration(reader, default, type_of(reader), meaning, plain)
         raw = self._sources.find(plain)
         return default if raw is ABSENT else read(plain, reader, raw)

@@ -80,10 +80,10 @@ def perform_authenticated(
 
 def perform_single(service: Service, operation: Operation) -> tuple[Operation, Answer]:
     """Perform one operation as `perform_authenticated` does."""
-    [performed], [answer] = perform_authenticated(service, [operation])
-    assert isinstance(performed, Operation)
+    [final_operation], [answer] = perform_authenticated(service, [operation])
+    assert isinstance(final_operation, Operation)
     assert answer is not None, "every operation has an answer"
-    return performed, answer
+    return final_operation, answer
 
 
 def _authenticate_again(

@@ -138,9 +138,9 @@ class _UserDeletion(WriteTransaction):
             if not self.service.has_listeners:
                 self.working_set.discard(uris)
             uris = targets[start : start + _BATCH_SIZE]
-            changed_uris = self._change(uris, identity)
+            batch_outcomes = self._change(uris, identity)
             if self.service.has_listeners:
-                outcomes += changed_uris
+                outcomes += batch_outcomes
         self._verify()
         roots = _with_lists(self.service, self._plan.deletions)
         self.empty(roots)

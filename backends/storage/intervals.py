@@ -69,8 +69,8 @@ class Intervals:
             # A literal condition on the bucket, by which a cluster finds the machine.
             buckets = [bindparam(f"in_bucket_{number}", type_=Text) for number in range(bucket_count)]
             living = living.where(self._dialect.without_index(table.c.bucket).in_(buckets))
-        looked_up = self._dialect.look_up(living, ends, *(table.c[key] == ends.c[key] for key in keys))
-        rewrite = self._dialect.insert(table).from_select(list(table.c.keys()), looked_up)
+        rows = self._dialect.look_up(living, ends, *(table.c[key] == ends.c[key] for key in keys))
+        rewrite = self._dialect.insert(table).from_select(list(table.c.keys()), rows)
         return Statement(self._replace_until(rewrite, table))
 
     def _build_beginning(self, table: Table) -> Inserts:

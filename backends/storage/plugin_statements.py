@@ -35,10 +35,10 @@ class PluginStatements:
         if not values and not isinstance(values, Mapping):
             return NO_ROWS
         session.has_executed = True
-        kept, bound = self._keep(statement, values, session)
+        kept_statement, arguments = self._keep(statement, values, session)
         if self._returns_rows(statement):
-            return kept.rows(session, bound)
-        kept.later(session, bound)
+            return kept_statement.rows(session, arguments)
+        kept_statement.later(session, arguments)
         return NO_ROWS
 
     def _keep(self, statement: Executable, values: Values, session: Session) -> tuple[Statement | Inserts, Any]:

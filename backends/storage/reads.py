@@ -232,8 +232,8 @@ class Reads:
             snapshot.total = count
         if page.explain:
             if plan is not None and snapshot.full:
-                counted_page, counting_plan = counting(current, plan)
-                statement, values = self._pages.statement(counted_page, selection, secret_fields, counting_plan)
+                counting_page, counting_plan = counting(current, plan)
+                statement, values = self._pages.statement(counting_page, selection, secret_fields, counting_plan)
                 count = collect(statement.rows(session, {**parameters, **values, "limit": MAX_COUNTED})).total
             snapshot.explanation = explain(current, plan, indexes, count, seconds * 1000)
         return snapshot

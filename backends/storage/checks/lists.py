@@ -188,8 +188,8 @@ class ListExamination:
         columns = {"last_modified": clock, "floor": floor, "former": former, "count": state.living}
         of_list = clocks.c.bucket == state.bucket, clocks.c.list == state.name
         connection.execute(update(clocks).where(*of_list).values(columns))
-        renewed = state.objects + state.grants + state.members
-        return f"{renewed} row(s) got new timestamps, clock {clock}, floor {floor}, count {state.living}"
+        rows = state.objects + state.grants + state.members
+        return f"{rows} row(s) got new timestamps, clock {clock}, floor {floor}, count {state.living}"
 
 
 def _build_states(scope: FromClause) -> Select[Any]:
@@ -253,14 +253,14 @@ def _build_renew_documents(dialect: Dialect) -> Update:
     )
     stamp = bindparam("base", type_=BigInteger) + ranks.c.rank
     is_late = _is_out_of_range(documents.c.last_modified)
-    renewed = dialect.with_member(documents.c.data, "last_modified", stamp)
+    document = dialect.with_member(documents.c.data, "last_modified", stamp)
     return (
         update(documents)
         .where(documents.c.uri == ranks.c.uri, documents.c.bucket.in_([ranks.c.bucket, ranks.c.uri]))
         .values(
             last_modified=case((is_late, stamp), else_=documents.c.last_modified),
             born=case((_is_out_of_range(documents.c.born), stamp), else_=documents.c.born),
-            data=case((is_late, renewed), else_=documents.c.data),
+            data=case((is_late, document), else_=documents.c.data),
         )
     )
 
