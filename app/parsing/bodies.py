@@ -20,11 +20,11 @@ import orjson
 
 from app.errors import MAX_PROBLEMS, Invalid, Problem, count_unlisted, shorten
 from backends import Json
+from backends.codec import has_long_number
 
 MAX_DEPTH: Final = 100
 """The deepest nesting of lists and mappings in a body: orjson encodes 254 levels, and replies wrap stored objects."""
 
-_LONG_NUMBER: Final = re.compile(rb"[0-9][0-9]{18}")
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 _NUL: Final = b"\\u0000"
 _Place = tuple["_Place", str | int] | None
@@ -78,7 +78,7 @@ def decode(raw: bytes, charset: str = "utf-8", max_depth: int = MAX_DEPTH) -> Js
     try:
         if codec != _UTF_8:
             raw = raw.decode(codec).encode()
-        value = _decode_exactly(raw) if _LONG_NUMBER.search(raw) else orjson.loads(raw)
+        value = _decode_exactly(raw) if has_long_number(raw) else orjson.loads(raw)
     except RecursionError as error:
         raise Invalid(_too_deep(max_depth)) from error
     except ValueError as error:
