@@ -114,8 +114,12 @@ class WorkingSet:
 
     def holders(self, uris: Iterable[str], permissions: Collection[str]) -> frozenset[str]:
         """Return the principals that have one of some permissions on one of some objects."""
-        grants = [self.snapshot.grants.get(uri, _NO_PERMISSIONS) for uri in uris]
-        return frozenset[str]().union(*[each.get(name, ()) for each in grants for name in permissions])
+        holders: set[str] = set()
+        for uri in uris:
+            for name, principals in self.snapshot.grants.get(uri, _NO_PERMISSIONS).items():
+                if name in permissions:
+                    holders |= principals
+        return frozenset(holders)
 
     def clock(self, list_uri: str) -> int:
         """Return the timestamp of a list, 0 for one that was never written to."""
