@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, Final
@@ -222,8 +223,7 @@ def _add_resource(spec: APISpec, service: Service, kind: Kind, *, on_list: bool)
 
 def _ids(path: str) -> list[Part]:
     """Return the parameters in a path."""
-    names = [segment.strip("{}") for segment in path.split("/") if segment.startswith("{")]
-    return [{"name": name, "in": "path", "required": True, "type": "string"} for name in names]
+    return [{"name": name, "in": "path", "required": True, "type": "string"} for name in _PATH_PARTS.findall(path)]
 
 
 def _operation(service: Service, kind: Kind, method: str, *, on_list: bool) -> Part:
@@ -283,6 +283,7 @@ def _responses(kind: Kind, method: str, *, on_list: bool) -> Part:
     return responses
 
 
+_PATH_PARTS: Final = re.compile(r"{(\w+)}")
 _LIST: Final = {"type": "array", "items": _OBJECT}
 
 

@@ -16,7 +16,7 @@ from blueprints.http import to_response
 from blueprints.replies import Reply
 from blueprints.urls import prefix
 
-_PART: Final = re.compile(r"<(?:\w+:)?(\w+)>")
+_PART: Final = re.compile(r"<(?:[^<>]+:)?(\w+)>")
 
 
 def add_view(app: Flask, service: Service, rule: str, view: Callable[..., Json | Response], summary: str) -> None:

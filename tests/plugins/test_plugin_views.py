@@ -23,6 +23,7 @@ from werkzeug.exceptions import (
 from app.service import Service
 from backends import BackendError
 from blueprints.urls import prefix
+from blueprints.views import add_view
 from tests.api.conftest import on_sqlite
 from tests.plugins.conftest import Attach, MakeClient
 
@@ -286,3 +287,21 @@ def test_an_error_around_a_view_is_logged_once_with_its_traceback(
     (record,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
     assert record.exc_info is not None
     assert record.exc_info[0] is TeapotError
+
+
+@pytest.mark.parametrize(
+    ("rule", "path", "names"),
+    [
+        ("/likes/<path:record>", "/likes/{record}", ["record"]),
+        ("/files/<any(small, big):size>/<int(min=1):page>.json", "/files/{size}/{page}.json", ["size", "page"]),
+    ],
+)
+def test_the_openapi_document_has_the_parts_of_a_path(
+    client_of: MakeClient, rule: str, path: str, names: list[str]
+) -> None:
+    """C-UTIL-21: whatever converters of Flask the rule has."""
+    client = client_of(lambda app, service: add_view(app, service, rule, lambda **parts: parts, "Files."))
+
+    described = client.get("/__api__").json["paths"][path]
+
+    assert [parameter["name"] for parameter in described["parameters"]] == names
