@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -22,10 +23,12 @@ from werkzeug.exceptions import (
 
 from app.service import Service
 from backends import BackendError
+from blueprints import plugins
 from blueprints.urls import prefix
 from blueprints.views import add_view
 from tests.api.conftest import on_sqlite
 from tests.plugins.conftest import Attach, MakeClient
+from tests.support.services import ROOT
 
 pytestmark = on_sqlite
 
@@ -305,3 +308,22 @@ def test_the_openapi_document_has_the_parts_of_a_path(
     described = client.get("/__api__").json["paths"][path]
 
     assert [parameter["name"] for parameter in described["parameters"]] == names
+
+
+def test_the_view_of_the_documentation_writes_as_its_sender(client_of: MakeClient) -> None:
+    """P-API-6: an error of the operation is the response."""
+    document = (ROOT / "docs" / "writing-plugins.md").read_text().partition("## Views")[2]
+    example = re.search(r"```python\n(.*?)```", document, re.DOTALL)
+    assert example is not None
+    names = {**vars(plugins), "Blueprint": Blueprint, "Flask": Flask, "Response": Response, "__name__": "greetings"}
+    exec(example[1], names)
+    client = client_of(names["attach"])
+    client.put("/buckets/b")
+    client.put("/buckets/b/collections/c")
+
+    first = client.post("/greet/b/c")
+    answers = client.post("/greet/b/c"), client.as_("bob").post("/greet/b/c"), client.post("/greet/b/absent")
+
+    assert (first.status, [answer.status for answer in answers]) == (201, [200, 403, 404])
+    stored = client.as_(None).get("/buckets/b/collections/c/records/hello")
+    assert (stored.data["text"], stored.etag) == ("Hello", answers[0].json["last_modified"])

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import re
+from dataclasses import fields
 from types import ModuleType
 
 import pytest
 
 import blueprints.plugins
 from app.service import Service
+from blueprints.plugins import Context, Kind, KindHooks, Listener, PluginTables
 from tests.support.services import ROOT
 
 TEXT = (ROOT / "docs" / "writing-plugins.md").read_text(encoding="utf-8")
@@ -93,7 +95,13 @@ def test_a_plugin_may_use_these_names_and_no_other() -> None:
     assert {name for name in vars(Service) if name.startswith("add_")} == METHODS
 
 
-@pytest.mark.parametrize("name", sorted(NAMES | METHODS))
+MEMBERS = {
+    *(name for kind in (Context, KindHooks) for name in vars(kind) if not name.startswith("_")),
+    *(field.name for kind in (Kind, Listener, PluginTables) for field in fields(kind)),
+}
+
+
+@pytest.mark.parametrize("name", sorted(NAMES | METHODS | MEMBERS))
 def test_the_documentation_explains(name: str) -> None:
     code = " ".join(re.findall(r"`([^`\n]+)`", TEXT))
 
