@@ -439,6 +439,39 @@ def test_a_deleted_user_has_no_default_bucket(client_with: ClientMaker, method: 
     assert storage.read(Selection("/buckets", targets=(bucket,))).objects == {}
 
 
+@pytest.mark.parametrize("remedy", ["/__user_data__/account:carl", f"/buckets/{bucket_id('salt', 'account:carl')}"])
+def test_a_later_account_of_the_name_gets_no_data_of_the_former(client_with: ClientMaker, remedy: str) -> None:
+    """DECISIONS: it inherits nothing; the bucket is usable again when it was deleted."""
+    settings = {
+        **ACCOUNTS,
+        **SETTINGS,
+        "kinto.bucket_write_principals": "account:admin",
+        "kinto.user-data_delete_principals": "account:admin",
+        "multiauth.policies": "account",
+        "kinto.includes": "kinto.plugins.accounts kinto.plugins.default_bucket",
+    }
+    client = client_with(settings).as_(None)
+    admin, carl = ({"Authorization": basic(name, "pw")} for name in ("admin", "carl"))
+
+    def sign_up(name: str) -> None:
+        client.ask("PUT", f"/accounts/{name}", {"data": {"password": "pw"}})
+
+    sign_up("admin")
+    sign_up("carl")
+    client.ask("PUT", f"{RECORDS}/r", {"data": {"a": 1}}, carl)
+    if remedy.startswith("/__user_data__"):
+        assert client.ask("DELETE", remedy, headers=admin).status == 200
+    client.ask("DELETE", "/accounts/carl", headers=carl)
+    sign_up("carl")
+    if remedy.startswith("/buckets"):
+        assert client.ask("GET", RECORDS, headers=carl).status == 403
+        assert client.ask("DELETE", remedy, headers=admin).status == 200
+
+    answer = client.ask("GET", RECORDS, headers=carl)
+
+    assert (answer.status, answer.data) == (200, [])
+
+
 def test_a_listener_refuses_the_creation(client_with: ClientMaker) -> None:
     """P-DEF-16."""
     client = client_with(SETTINGS, kept=False)
