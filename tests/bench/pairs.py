@@ -240,6 +240,7 @@ def _backends(url: str) -> list[int]:
     with closing(psycopg2.connect(url)) as connection, connection.cursor() as cursor:
         cursor.execute(
             "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            " AND backend_type = 'client backend'"  # an autovacuum may end before its time is read again
         )
         return [pid for (pid,) in cursor.fetchall()]
 
