@@ -215,6 +215,17 @@ def _plan_while_small(storage: Any) -> None:
     """Leave statistics of tables with a few rows, and a connection that has planned all statements for these."""
     _fill(storage, 4)
     _analyze(storage)
+    _plan(storage)
+
+
+def _plan_while_new(storage: Any) -> None:
+    """Leave a connection that has planned all statements for tables of which nothing was known."""
+    _fill(storage, 4)
+    _plan(storage)
+
+
+def _plan(storage: Any) -> None:
+    """Leave a connection that has planned all statements, and empty tables."""
     sent = _statements(storage, lambda: _act(storage))
     connection = storage.reading.raw_connection()
     cursor = connection.cursor()
@@ -251,13 +262,13 @@ def _act(storage: Any) -> None:
 
 
 PLANNED: dict[Any, Any] = {}
-"""By storage, a connection with plans that were made while its tables were small."""
+"""By storage, a connection with plans that were made while its tables were new or small."""
 
 EXPLAINING: dict[Any, Any] = {}
 """By storage, a connection for the plans of all tests: a new one reads the catalogs of PostgreSQL first."""
 
 BEFORE = {
-    "none": lambda storage: None,
+    "of new tables": _plan_while_new,
     "of small tables": _plan_while_small,
     "of other data": _fill_with_other_data,
     "of emptied tables": _fill_and_empty,

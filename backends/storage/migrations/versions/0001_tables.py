@@ -40,11 +40,12 @@ def upgrade() -> None:
     """Create tables and clocks."""
     key = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
     json = sa.Text().with_variant(JSONB(), "postgresql")
+    on_postgresql = op.get_context().dialect.name == "postgresql"
 
     op.create_table(
         "documents",
-        sa.Column("bucket", key, primary_key=True),
-        sa.Column("uri", key, primary_key=True),
+        sa.Column("bucket", key, primary_key=not on_postgresql, nullable=False),
+        sa.Column("uri", key, primary_key=not on_postgresql, nullable=False),
         sa.Column("list", key, nullable=False),
         sa.Column("born", sa.BigInteger, nullable=False),
         sa.Column("last_modified", sa.BigInteger, nullable=False),
@@ -62,7 +63,7 @@ def upgrade() -> None:
             f"documents_by_{name}", "documents", ["bucket", name], postgresql_where=has_key, sqlite_where=has_key
         )
 
-    if op.get_context().dialect.name == "postgresql":
+    if on_postgresql:
         op.create_index(
             "documents_by_terms",
             "documents",
@@ -71,6 +72,9 @@ def upgrade() -> None:
             postgresql_where=sa.text("terms IS NOT NULL"),
             postgresql_with={"fastupdate": "off"},
         )
+        # After the other indexes: as long as the table is empty, the planner expects an index that passes over all
+        # objects of a bucket to cost as much, and takes the newest one. A connection keeps such a plan.
+        op.create_primary_key("documents_pkey", "documents", ["bucket", "uri"])
     else:
         for statement in _TERMS_OF_SQLITE:
             op.execute(statement)
@@ -145,7 +149,7 @@ def upgrade() -> None:
         postgresql_where=ended,
     )
 
-    if op.get_bind().dialect.name == "postgresql":
+    if on_postgresql:
         # One bucket may have nearly all rows. If most are small, the planner would expect a few rows in each, and read
         # all rows of a large one instead of looking them up by an index that begins with another column.
         for table in ("documents", "grants"):
