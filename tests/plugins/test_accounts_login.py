@@ -36,6 +36,15 @@ class TestStart:
                 id="basicauth comes first",
             ),
             pytest.param(
+                {
+                    "multiauth.policies": "own account",
+                    "multiauth.policy.own.use": POLICY,
+                    "multiauth.policy.account.use": "kinto.plugins.openid.OpenIDConnectPolicy",
+                },
+                "would be the account of the same name: choose another name.",
+                id="another policy has the name of accounts",
+            ),
+            pytest.param(
                 {"kinto.account_create_principals": "system.Everyone account:admin account:boss"},
                 "Affected users: ['account:boss']",
                 id="somebody creates who may not write",

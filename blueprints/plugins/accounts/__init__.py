@@ -63,6 +63,8 @@ def _check_settings(settings: Settings) -> None:
     uses = [str(use).strip() for name, use in policy_settings if name.endswith((".use", "_use"))]
     if not any(use.endswith(_POLICY_ENDINGS) for use in uses):
         raise SettingError("multiauth.policies", _NO_POLICY)
+    if any(policy.name == KIND and not policy.use.endswith(_POLICY_ENDINGS) for policy in settings.policies):
+        raise SettingError(f"multiauth.policy.{KIND}.use", _FOREIGN_POLICY)
     listed = [policy.name for policy in settings.policies]
     names = [policy.name for policy in settings.policies if policy.use.endswith(_POLICY_ENDINGS)]
     if not names:
@@ -82,6 +84,9 @@ def _check_settings(settings: Settings) -> None:
 _NO_POLICY: Final = (
     "Account policy missing the 'multiauth.policy.*.use' setting. See AccountsPolicy in docs "
     "https://kinto.readthedocs.io/en/stable/api/1.x/accounts.html."
+)
+_FOREIGN_POLICY: Final = (
+    "the name is that of accounts, so a user of this policy would be the account of the same name: choose another name."
 )
 _CREATORS: Final = (
     "Configuration has some principals in account_create_principals but not in account_write_principals. "
