@@ -23,6 +23,7 @@ from scripts.dump_files import Damaged, open_dump
 from scripts.progress import show_progress
 
 _BUCKETS: Final = "/buckets"
+_HINTS: Final = {"account": ": create-user gives each of them a new one."}
 
 VOLATILE: Final = 54
 """The exit code where the data would be lost with this process."""
@@ -74,11 +75,10 @@ def _load(service: Service, file: str, into: str | None, bucket: str | None) -> 
     for name, number in reader.oddities.items():
         if number:
             log.warning("Loaded %d %s, as they were.", number, name)
-    if reader.without_secret and into is None:
-        log.warning(
-            "%d account(s) have no password, since the dump has no secrets: create-user gives each of them a new one.",
-            reader.without_secret,
-        )
+    for (kind, name), number in reader.missing_secrets.items():
+        if into is not None and service.kinds[kind].parent is None:
+            continue  # it is in no bucket, so it was not loaded
+        log.warning("%d %s(s) have no %s, since the dump has no secrets%s", number, kind, name, _HINTS.get(kind, "."))
     storage.build_indexes(log.info)
     return 0
 

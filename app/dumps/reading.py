@@ -74,13 +74,15 @@ class _Count:
 class Reader:
     """Reads the lines of a dump for a service with some kinds.
 
-    `without_secret` counts users without password, `oddities` counts what the service would not write today, and older
-    versions, other settings or Kinto may have written: it is loaded as it is.
+    `missing_secrets` counts, by kind and private field, objects that lack what the dump left out, as the passwords of
+    accounts. `oddities` counts what the service would not write today, and older versions, other settings or Kinto may
+    have written: it is loaded as it is.
     """
 
     def __init__(self, kinds: Kinds) -> None:
         self._kinds = kinds
-        self.without_secret = 0
+        self.missing_secrets: Counter[tuple[str, str]] = Counter()
+        self._has_secrets = False
         self.oddities: Counter[str] = Counter()
         self._number = 0
         self._place: Place = ("", 0, "")
@@ -141,6 +143,7 @@ class Reader:
         if version != FORMAT_VERSION:
             refuse(FORMAT, f"the version {version} of the format is unknown, it may be of a newer service")
         expect_members(line, _HEADER)
+        self._has_secrets = line.get("secrets") is True
 
     def _read_end(self, line: dict[str, Json], totals: dict[str, Json]) -> None:
         expect_members(line, {"end"})
@@ -191,8 +194,8 @@ class Reader:
         )
         self._note_object(route, entry)
         self._note_oddities(route, entry, document)
-        if not deleted:
-            self.without_secret += not document.keys() >= set(route.kind.private)
+        if not deleted and not self._has_secrets:
+            self.missing_secrets.update((route.kind.name, name) for name in route.kind.private if name not in document)
         return entry
 
     def _note_object(self, route: Route, entry: ObjectEntry) -> None:

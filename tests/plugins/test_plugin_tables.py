@@ -13,11 +13,13 @@ from click.testing import CliRunner
 from sqlalchemy import create_engine, inspect
 
 from app.service import Service
+from app.settings import load
 from backends.engines import postgresql_url as with_driver
 from blueprints.plugins import Context, Effect, Forbidden
 from scripts.command import main
 from tests.plugins.conftest import ClientMaker
 from tests.support.client import Client
+from tests.support.databases import assemble_app
 from tests.support.services import ROOT
 
 RECORDS = "/buckets/b/collections/c/records"
@@ -204,6 +206,25 @@ def test_a_file_that_is_no_step_is_named(tmp_path: Path, text: str, message: str
 
     assert (code, message in err, str(tmp_path) in err) == (1, True, True), err
     assert "likes" not in inspect(create_engine(url)).get_table_names()
+
+
+def test_a_load_counts_the_private_fields_that_a_dump_leaves_out(tmp_path: Path) -> None:
+    """They are named with their kind: not every private field is the password of an account."""
+    module = tmp_path / "kinto_likes" / "__init__.py"
+    module.write_text(module.read_text().replace('"record"))', '"record", private=("reason",)))'))
+    ini = ini_of(f"sqlite:///{tmp_path}/source.sqlite", tmp_path)
+    Path(ini).write_text(f"{Path(ini).read_text()}multiauth.policies = basicauth\n")
+    app = assemble_app(load(environ={}, ini=ini))
+    for path in ("/buckets/b", "/buckets/b/collections/c", f"{RECORDS}/r"):
+        Client(app).put(path)
+    Client(app).post(f"{RECORDS}/r/likes", {"reason": "secret"})
+    app.extensions["kinto"].close()
+
+    kinto("--ini", ini, "dump", f"{tmp_path}/dump")
+    code, _, lines = kinto("--ini", ini_of(f"sqlite:///{tmp_path}/target.sqlite", tmp_path), "load", f"{tmp_path}/dump")
+
+    assert (code, "1 like(s) have no reason, since the dump has no secrets.\n" in lines) == (0, True), lines
+    assert "account" not in lines
 
 
 def test_a_plugin_adds_a_command(tmp_path: Path) -> None:
