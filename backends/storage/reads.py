@@ -159,29 +159,7 @@ class Reads:
             secret_fields, user_parameters = bind_users(self._dialect, selection.users)
             parameters |= user_parameters
         if page is None:
-            tables = (
-                selection.targets,
-                selection.ancestors,
-                selection.clocks,
-                selection.groups,
-                selection.cascade_roots,
-                selection.indexes,
-            )
-            shape = _SelectionShape(
-                tuple(map(bool, tables)),
-                selection.ancestor_documents,
-                selection.ancestor_grants,
-                selection.limited_grants,
-                selection.private,
-                secret_fields,
-                with_lock,
-            )
-            snapshot = collect(self._objects(shape).rows(session, parameters))
-            snapshot.members = {group: snapshot.members.get(group, set()) for group in selection.groups}
-            if selection.ancestor_grants:
-                targets = () if selection.limited_grants else selection.targets
-                snapshot.fully_granted = {*selection.ancestors, *targets}
-            return snapshot
+            return self._read_objects(session, selection, parameters, secret_fields, with_lock=with_lock)
         parameters |= {
             "list": page.list,
             "limit": page.limit,
@@ -193,6 +171,40 @@ class Reads:
         snapshot = self._read_page(session, selection, page, parameters, secret_fields)
         if selection.ancestor_grants:
             snapshot.fully_granted = set(selection.ancestors)
+        return snapshot
+
+    def _read_objects(
+        self,
+        session: Session,
+        selection: Selection,
+        parameters: Mapping[str, Any],
+        secret_fields: tuple[str, ...],
+        *,
+        with_lock: bool,
+    ) -> Snapshot:
+        """Read a selection without a page."""
+        tables = (
+            selection.targets,
+            selection.ancestors,
+            selection.clocks,
+            selection.groups,
+            selection.cascade_roots,
+            selection.indexes,
+        )
+        shape = _SelectionShape(
+            tuple(map(bool, tables)),
+            selection.ancestor_documents,
+            selection.ancestor_grants,
+            selection.limited_grants,
+            selection.private,
+            secret_fields,
+            with_lock,
+        )
+        snapshot = collect(self._objects(shape).rows(session, parameters))
+        snapshot.members = {group: snapshot.members.get(group, set()) for group in selection.groups}
+        if selection.ancestor_grants:
+            targets = () if selection.limited_grants else selection.targets
+            snapshot.fully_granted = {*selection.ancestors, *targets}
         return snapshot
 
     def _read_page(
