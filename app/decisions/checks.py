@@ -75,7 +75,8 @@ def expect_none(*problems: Problem) -> None:
 
 def expect_valid(operation: Operation) -> None:
     """Raise Invalid with all problems of headers, query and body (step 11)."""
-    expect_none(*operation.problems)
+    if operation.problems:
+        raise Invalid(*operation.problems)
 
 
 def expect_id(kind: Kind, object_id: str) -> None:

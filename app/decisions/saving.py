@@ -75,7 +75,8 @@ def prepare(
     old = client_attributes(stored.data()) if stored else None
     data, requested = split_timestamp(operation.body.data, "data.")
     data, problems = operation.kind.hooks.prepare_attributes(operation.kind.name, data, old, "data.")
-    future_problems = _future_problems(requested, former.timestamp if former else None, working_set.now, rules)
+    current = former.timestamp if former else None
+    future_problems = _future_problems(requested, current, working_set.now, rules) if requested else ()
     expect_none(*operation.problems, *future_problems, *problems, *index_problems(operation, data, "data."))
     return data, requested
 
@@ -119,7 +120,8 @@ def stamp(
 
     Every timestamp that a client chooses is checked here. Raises Invalid for one that is too far ahead (C-PRE-10).
     """
-    expect_none(*_future_problems(requested, current, now, rules))
+    if requested:
+        expect_none(*_future_problems(requested, current, now, rules))
     if requested is None or requested.timestamp < 0 or (current is not None and requested.timestamp <= current):
         following = next_timestamp(clock, now)
         return following, following
@@ -128,16 +130,12 @@ def stamp(
     return requested.timestamp, max(clock, requested.timestamp)
 
 
-def _future_problems(
-    requested: RequestedTimestamp | None, current: int | None, now: int, rules: Rules
-) -> tuple[Problem, ...]:
+def _future_problems(requested: RequestedTimestamp, current: int | None, now: int, rules: Rules) -> tuple[Problem, ...]:
     """Return the problem of a timestamp that is too far ahead.
 
     A timestamp that will be dropped is no problem: clients may send back the current timestamp of an object, whatever
     its value.
     """
-    if requested is None:
-        return ()
     latest = max(current or 0, min(now + rules.timestamp_max_ahead_ms, LAST_TIMESTAMP))
     if requested.timestamp <= latest:
         return ()
