@@ -79,7 +79,7 @@ def assemble(app: Flask, settings: Settings, make_storage: Callable[[], Storage]
         read_version_file(settings.version_json_path)
     measuring = open_measuring(settings)
     storage, cache = make_storage(), open_cache(settings)
-    _expect_complete(storage)
+    answers = _expect_complete(storage)
     if measuring:
         storage, cache = measuring.time_backends(storage, cache)
     service = _new_service(settings, storage, cache)
@@ -94,6 +94,8 @@ def assemble(app: Flask, settings: Settings, make_storage: Callable[[], Storage]
         app.register_blueprint(make(service))
     app.register_blueprint(batch(service, app))
     _expect_distinct_urls(app)
+    if answers and not storage.embedded:
+        _look_for_tables(service)
     for check in service.start_checks:
         with convert_errors("includes", f"a start check of {getattr(check, '__module__', check)} failed"):
             check()
@@ -104,14 +106,16 @@ def assemble(app: Flask, settings: Settings, make_storage: Callable[[], Storage]
     logging.getLogger("kinto.core").info("Running %s %s.", settings.project_name, settings.project_version)
 
 
-def _expect_complete(storage: Storage) -> None:
-    """Raise SettingError if the database lacks data. One that does not answer may be ready later."""
+def _expect_complete(storage: Storage) -> bool:
+    """Return whether the database answers: it may do so later. Raises SettingError if it lacks data."""
     try:
         storage.expect_complete()
     except SchemaError as error:
         raise SettingError("storage_url", str(error)) from error
     except BackendError as error:
         log.warning("The storage does not answer yet: %s", error)
+        return False
+    return True
 
 
 def create_service(settings: Settings) -> Service:
@@ -148,6 +152,16 @@ def _extend(app: Flask, service: Service) -> None:
         service.migrate(lambda _: None)
     elif service.storage.embedded:
         service.start()
+
+
+def _look_for_tables(service: Service) -> None:
+    """Log an error if `kinto migrate` has not made the tables of the plugins. They may be made later."""
+    for tables in service.tables:
+        try:
+            for statement in tables.probes():
+                service.storage.execute(statement, {"of_bucket": ""})
+        except BackendError as error:
+            log.error("The tables of the plugin %r cannot be read: run kinto migrate (%s).", tables.name, error)
 
 
 def _expect_distinct_urls(app: Flask) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import Executable, Table
+from sqlalchemy import Executable, Table, bindparam, select
 
 STEPS: Final = "[0-9]*.py"
 """The pattern of the files of a folder `versions`."""
@@ -45,3 +46,12 @@ class PluginTables:
             missing = {"bucket", "uri"}.difference(table.columns.keys()) if self.of_objects else ()
             if missing:
                 raise ValueError(f"The table {table.name!r} with rows of objects has no column {sorted(missing)}.")
+
+    def probes(self) -> Iterator[Executable]:
+        """Yield statements that read no row, and fail where a table or one of its columns is missing.
+
+        They take the parameter `of_bucket`, any text.
+        """
+        for table in self.tables:
+            statement = select(*table.columns).limit(0)
+            yield statement.where(table.c.bucket == bindparam("of_bucket")) if "bucket" in table.c else statement

@@ -208,6 +208,26 @@ def test_a_file_that_is_no_step_is_named(tmp_path: Path, text: str, message: str
     assert "likes" not in inspect(create_engine(url)).get_table_names()
 
 
+def test_a_server_without_the_tables_of_a_plugin_logs_an_error(
+    empty_postgresql_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its requests would fail one by one, while the heartbeat is well."""
+    settings = {"kinto.storage_backend": "postgresql", "kinto.storage_url": empty_postgresql_url}
+    without = assemble_app(settings).extensions["kinto"]
+    without.migrate(lambda line: None)
+
+    service = assemble_app({**settings, **SETTINGS}).extensions["kinto"]
+    (line,) = (line for line in caplog.messages if "tables of the plugin" in line)
+    assert "'likes' cannot be read: run kinto migrate (" in line
+
+    service.migrate(lambda line: None)
+    caplog.clear()
+    migrated = assemble_app({**settings, **SETTINGS}).extensions["kinto"]
+    assert not [line for line in caplog.messages if "tables of the plugin" in line]
+    for each in (without, service, migrated):
+        each.close()
+
+
 def test_a_load_counts_the_private_fields_that_a_dump_leaves_out(tmp_path: Path) -> None:
     """They are named with their kind: not every private field is the password of an account."""
     module = tmp_path / "kinto_likes" / "__init__.py"
