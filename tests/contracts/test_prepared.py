@@ -187,19 +187,22 @@ def test_values_that_are_compared_with_a_column_of_a_collation_are_prepared(post
     ],
 )
 def test_text_is_sent_as_the_driver_quotes_it(postgresql_url: str, text: str, *, is_literal: bool) -> None:
-    single = Sql("SELECT %s", ("value",), {}, {"value": "TEXT"})
+    names = ("text", "list", "empty", "mixed")
+    values = {"text": text, "list": ["a", text], "empty": [], "mixed": [text, None]}
+    single = Sql("SELECT %s, %s, %s, %s", names, {}, dict.fromkeys(names, "TEXT"))
     rows = RowsSql("VALUES (%s), (%s) -- %%", ("value", "other"), {}, {"value": "TEXT", "other": "TEXT"})
 
     with closing(psycopg2.connect(postgresql_url)) as connection, connection.cursor() as cursor:
-        executed = cursor.mogrify(*single.execute({"value": text}))
+        executed = cursor.mogrify(*single.execute(values))
         inserted = cursor.mogrify(*rows.content([text, 5]))
         expected = [
-            cursor.mogrify(f"EXECUTE {single.name} (%s)", (text,)),
+            cursor.mogrify(f"EXECUTE {single.name} (%s, %s, %s, %s)", list(values.values())),
             cursor.mogrify("VALUES (%s), (%s) -- %%", (text, 5)),
         ]
 
     assert [executed, inserted] == expected
-    assert single.execute({"value": text})[1] == ([] if is_literal else [text])
+    quoted = [values["mixed"]] if is_literal else [text, values["list"], values["mixed"]]
+    assert single.execute(values)[1] == quoted
 
 
 def test_a_text_with_the_character_of_no_text_is_refused(postgresql_url: str) -> None:
