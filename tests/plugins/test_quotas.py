@@ -391,6 +391,16 @@ def test_buckets_from_before_the_plugin_are_counted(client_with: ClientMaker) ->
     service.close()
 
 
+def test_a_start_without_the_table_says_what_is_missing(
+    empty_postgresql_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An embedded database makes it at the start."""
+    app = create_app({**BASICAUTH, **INCLUDED, "kinto.storage_url": empty_postgresql_url})
+    app.extensions["kinto"].close()
+
+    assert "run `kinto migrate`" in caplog.text
+
+
 def kinto(*arguments: str) -> tuple[int, str]:
     with CliRunner().isolation() as (_, err, _):
         return main(arguments), err.getvalue().decode()

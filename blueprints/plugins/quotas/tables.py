@@ -80,6 +80,9 @@ read under its lock.
 remove_zeros: Final = delete(quotas).where(*(quotas.c[name] == _ZERO for name in NUMBERS))
 """Deletes the rows of collections that were deleted. Others, also those that start again, have bytes."""
 
+any_row: Final = select(quotas.c.uri).where(quotas.c.bucket == "").limit(1)
+"""Selects nothing, from a table that exists."""
+
 stored_buckets: Final = select(quotas.c.bucket).distinct()
 """Selects the buckets that have rows."""
 
