@@ -117,7 +117,7 @@ class Kind:
     hooks: KindHooks = field(default_factory=KindHooks)
 
     def __post_init__(self) -> None:
-        """Raise ValueError for what no URL, setting or permission can have, TypeError for a text in place of names."""
+        """Raise ValueError for what no URL, setting or permission can have, TypeError for wrong types."""
         if not _NAME.fullmatch(self.name):
             raise ValueError(f"The name {self.name!r} of a kind has other characters than a-z, 0-9 and _.")
         if not _SEGMENT.fullmatch(self.plural):
@@ -126,6 +126,8 @@ class Kind:
         for names in (*several, self.list_methods, self.object_methods):
             if isinstance(names, str):
                 raise TypeError(f"The kind {self.name!r} has the text {names!r} where a tuple of names is expected.")
+        if not isinstance(self.hooks, KindHooks):
+            raise TypeError(f"The hooks of the kind {self.name!r} are no instance of KindHooks.")
         unknown = {*self.list_methods}.difference(LIST_METHODS) | {*self.object_methods}.difference(OBJECT_METHODS)
         if unknown:
             raise ValueError(f"The kind {self.name!r} has methods that do not exist: {', '.join(sorted(unknown))}.")

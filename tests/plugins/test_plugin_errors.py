@@ -48,6 +48,7 @@ ONCE = {
     "a kind that no permission names": ("add_kind('my-star')", "name 'my-star'"),
     "a kind at no URL": ("add_kind(plural='a/b')", "URL 'a/b' of the kind 'star'"),
     "a text as names of private fields": ("add_kind(private=('password'))", "'star' has the text 'password'"),
+    "a class of hooks": ("add_kind(hooks=KindHooks)", "hooks of the kind 'star'"),
     "methods that are none": ("add_kind(list_methods=('get',))", "'star' has methods .* get"),
     "an id generator that is none": ("add_kind(generator=str)", "<class 'str'> is no id generator"),
     "users of an unknown kind": ("service.add_identity_kind('star')", "kind 'star'"),
