@@ -94,13 +94,13 @@ class TimedStorage:
 
     def change_automatic_indexes(
         self,
-        wanted: Iterable[tuple[str, IndexDefinition]],
-        used: Iterable[Index],
+        missing: Iterable[tuple[str, IndexDefinition]],
+        in_use: Iterable[Index],
         now: int,
         derived: Collection[tuple[str, str]] = (),
     ) -> None:
         """Create, touch and drop automatic indexes."""
-        self._storage.change_automatic_indexes(wanted, used, now, derived)
+        self._storage.change_automatic_indexes(missing, in_use, now, derived)
 
     def check(
         self,

@@ -304,14 +304,14 @@ class Storage(Protocol):
 
     def change_automatic_indexes(
         self,
-        wanted: Iterable[tuple[str, IndexDefinition]],
-        used: Iterable[Index],
+        missing: Iterable[tuple[str, IndexDefinition]],
+        in_use: Iterable[Index],
         now: int,
         derived: Collection[tuple[str, str]] = (),
     ) -> None:
-        """Create the automatic indexes that are *wanted*, pairs of a list and a definition, where lists have room.
+        """Create the *missing* automatic indexes, pairs of a list and a definition, where lists have room.
 
-        They are left to `build_indexes`. Those that are *used* are noted as such; others that were not noted for 30
+        They are left to `build_indexes`. Those *in_use* are noted as such; others that were not noted for 30
         days are dropped. *now* is in ms, *derived* as in `transaction`. Each is a transaction of its own.
         """
 

@@ -261,23 +261,23 @@ class SqlStorage:
         return removed
 
     def build_indexes(self, report: Callable[[str], None], pause_seconds: float = 0, *, retry: bool = False) -> None:
-        """Build all indexes that are wanted, in transactions of 100 objects."""
+        """Build all unfinished indexes, in transactions of 100 objects."""
         self._expect_no_transaction()
         self._index_builder.run(report, pause_seconds, retry=retry)
 
     def change_automatic_indexes(
         self,
-        wanted: Iterable[tuple[str, IndexDefinition]],
-        used: Iterable[Index],
+        missing: Iterable[tuple[str, IndexDefinition]],
+        in_use: Iterable[Index],
         now: int,
         derived: Collection[tuple[str, str]] = (),
     ) -> None:
         """Create, touch and drop automatic indexes."""
         self._expect_no_transaction()
         automatic_indexes = AutomaticIndexes(self._read_session, partial(self.transaction, derived))
-        for name, definition in wanted:
+        for name, definition in missing:
             automatic_indexes.create(name, definition)
-        for index in used:
+        for index in in_use:
             automatic_indexes.touch(index)
         automatic_indexes.drop_unused(now)
 

@@ -84,7 +84,7 @@ def _build_lock(dialect: Dialect) -> Select[Any]:
 
 
 def _build_timestamp_conflicts(dialect: Dialect) -> Select[Any]:
-    requested = dialect.bound_rows("asked", [("list", Text()), ("last_modified", BigInteger())])
+    requested = dialect.bound_rows("requested", [("list", Text()), ("last_modified", BigInteger())])
     # All objects, living or not: `deleted` stands before the timestamp in the index.
     in_bucket = select(documents.c.uri).where(
         documents.c.bucket == _BUCKET, documents.c.deleted.in_([literal_column("true"), literal_column("false")])

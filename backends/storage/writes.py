@@ -271,7 +271,7 @@ class Writer:
             rows_by_bucket.setdefault(read_bucket(uri), []).append((list_of(uri), timestamp))
         uris: set[str] = set()
         for bucket, rows in sorted(rows_by_bucket.items()):
-            parameters = {"of_bucket": bucket, **self._dialect.bind_rows("asked", ("list", "last_modified"), rows)}
+            parameters = {"of_bucket": bucket, **self._dialect.bind_rows("requested", ("list", "last_modified"), rows)}
             uris.update(uri for (uri,) in self._statements.timestamp_conflicts.rows(self._session, parameters))
         return uris
 
