@@ -204,13 +204,12 @@ class Writer:
         yield first, f"{uri}0"
 
     def _lock_and_read(self, selection: Selection) -> Snapshot:
-        """Send the lock that was left to this read, and the read, as one message.
+        """Send the lock that was left to this read, and the read, which has these clocks, as one message.
 
         Each statement of a message has a snapshot of its own, so the read sees what was committed before the lock was
         granted. The lock returns no rows: the read tells which clocks it has locked.
         """
         lists, self._lists_to_lock = self._lists_to_lock, []
-        selection = replace(selection, clocks=tuple(dict.fromkeys((*selection.clocks, *lists))))
         with self._waits.register(lists) as seconds:
             self._session.limit_lock_waits(seconds)
             self._statements.lock_clocks.later(self._session, self._bind_lock(selection.bucket, lists))
@@ -243,7 +242,8 @@ class Writer:
         ]
         unknown = self.indexes.unknown((*written, *derived), selection.bucket)
         unlocked = [name for name in derived if name not in {*own_lists, *written, *selection.clocks}]
-        selection = replace(selection, indexes=unknown, clocks=(*selection.clocks, *unlocked))
+        clocks = tuple(dict.fromkeys((*selection.clocks, *self._lists_to_lock, *unlocked)))
+        selection = replace(selection, indexes=unknown, clocks=clocks)
         snapshot = self._lock_and_read(selection) if self._lists_to_lock else self._reads.run(self._session, selection)
         if selection.cascade_roots:
             below = {name for name in snapshot.clocks if is_inside(name, selection.cascade_roots)}
