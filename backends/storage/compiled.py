@@ -17,7 +17,6 @@ Content = tuple[str, Sequence[Any]]
 
 _NUMBERS: Final = frozenset((int, bool))
 """The types whose `repr` is a literal of SQL."""
-_TEXT: Final = frozenset((str,))
 _NAMED_PARAMETER: Final = re.compile(r"%\((\w+)\)s")
 _PLACEHOLDER: Final = re.compile(r"%[s%]")
 
@@ -53,7 +52,7 @@ class Sql:
 
     def execute(self, values: Parameters) -> Content:
         """Return the EXECUTE of the prepared statement and its arguments."""
-        marks, arguments = _with_literals(self._bind_once(values))
+        marks, arguments = _with_numbers(self._bind_once(values))
         return (f"EXECUTE {self.name} ({', '.join(marks)})" if marks else f"EXECUTE {self.name}"), arguments
 
     def _bind_once(self, values: Parameters) -> Sequence[Any]:
@@ -85,8 +84,8 @@ class RowsSql(Sql):
     _bind_once = bind
 
     def content(self, values: Parameters) -> Content:
-        """Return the text with the literals among the values, and the other values."""
-        marks, arguments = _with_literals(values)
+        """Return the text with the numbers among the values, and the other values."""
+        marks, arguments = _with_numbers(values)
         return self._template % tuple(marks), arguments
 
     @cached_property
@@ -94,35 +93,13 @@ class RowsSql(Sql):
         return self.text.replace("%%", "%%%%")
 
 
-def _with_literals(arguments: Sequence[Any]) -> tuple[list[str], list[Any]]:
-    """Return the marks of arguments in a list of SQL values, and the arguments that the driver has to quote.
+def _with_numbers(arguments: Sequence[Any]) -> tuple[list[str], list[Any]]:
+    """Return the marks of arguments in a list of SQL values, those of numbers as literals, and the other arguments.
 
-    Numbers are literals, and so are ASCII texts without characters that have a meaning in one, and lists of these.
-    psycopg2 sends the same bytes, but looks for several methods of an adapter for each argument and each item of a
-    list, which takes two to ten times as long.
+    psycopg2 looks for several methods of an adapter for each argument, which takes ten times as long as the digits.
     """
-    marks, quoted = [], []
-    for value in arguments:
-        kind = value.__class__
-        if kind is str and _is_plain(value):
-            marks.append(f"'{value}'")
-        elif kind in _NUMBERS:
-            marks.append(repr(value))
-        elif kind is list and _TEXT.issuperset(map(type, value)) and _is_plain("".join(value)):
-            marks.append(_array(value))
-        else:
-            marks.append("%s")
-            quoted.append(value)
-    return marks, quoted
-
-
-def _is_plain(text: str) -> bool:
-    """Return whether text has no characters with a meaning in a literal of SQL, or for the driver, and is ASCII."""
-    return text.isascii() and not ("'" in text or "\\" in text or "%" in text or "\0" in text)
-
-
-def _array(texts: Sequence[str]) -> str:
-    return "ARRAY['" + "','".join(texts) + "']" if texts else "'{}'"
+    marks = [repr(value) if value.__class__ in _NUMBERS else "%s" for value in arguments]
+    return marks, [value for value in arguments if value.__class__ not in _NUMBERS]
 
 
 def compile_sql(query: Any, dialect: Any, columns: Sequence[str] | None = None, *, repeats: bool = True) -> Sql:

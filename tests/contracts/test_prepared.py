@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import closing
 from typing import Any
 
-import psycopg2
 import pytest
 
 from app.factory import create_app
 from app.service import Service
 from backends.storage import Selection, prepared
-from backends.storage.compiled import RowsSql, Sql
 from tests.support.client import Client
 from tests.support.databases import BASICAUTH, keep_app
 from tests.support.wire import Wire, counting_proxy
@@ -168,49 +165,3 @@ def test_values_that_are_compared_with_a_column_of_a_collation_are_prepared(post
     snapshots = [storage.read(selection) for _ in range(3)]
 
     assert snapshots == [snapshots[0]] * 3
-
-
-@pytest.mark.parametrize(
-    ("text", "is_literal"),
-    [
-        ("/buckets/b/collections/c", True),
-        ('{"title": "100 $1; --"}', True),
-        ("\x7f", True),
-        ("", True),
-        ("O'Neil", False),
-        ("'; DROP TABLE documents; --", False),
-        ("\\'; DROP TABLE documents; --", False),
-        ("a\\", False),
-        ("100%", False),
-        ("%s", False),
-        ("é", False),
-    ],
-)
-def test_text_is_sent_as_the_driver_quotes_it(postgresql_url: str, text: str, *, is_literal: bool) -> None:
-    names = ("text", "list", "empty", "mixed")
-    values = {"text": text, "list": ["a", text], "empty": [], "mixed": [text, None]}
-    single = Sql("SELECT %s, %s, %s, %s", names, {}, dict.fromkeys(names, "TEXT"))
-    rows = RowsSql("VALUES (%s), (%s) -- %%", ("value", "other"), {}, {"value": "TEXT", "other": "TEXT"})
-
-    with closing(psycopg2.connect(postgresql_url)) as connection, connection.cursor() as cursor:
-        executed = cursor.mogrify(*single.execute(values))
-        inserted = cursor.mogrify(*rows.content([text, 5]))
-        expected = [
-            cursor.mogrify(f"EXECUTE {single.name} (%s, %s, %s, %s)", list(values.values())),
-            cursor.mogrify("VALUES (%s), (%s) -- %%", (text, 5)),
-        ]
-
-    assert [executed, inserted] == expected
-    quoted = [values["mixed"]] if is_literal else [text, values["list"], values["mixed"]]
-    assert single.execute(values)[1] == quoted
-
-
-def test_a_text_with_the_character_of_no_text_is_refused(postgresql_url: str) -> None:
-    executed = Sql("SELECT %s", ("value",), {}, {"value": "TEXT"}).execute({"value": "a\0b"})
-
-    with (
-        closing(psycopg2.connect(postgresql_url)) as connection,
-        connection.cursor() as cursor,
-        pytest.raises(ValueError, match="NUL"),
-    ):
-        cursor.mogrify(*executed)
