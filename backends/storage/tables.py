@@ -162,7 +162,8 @@ HELD_ANYWHERE: Final = -grants.c.until == literal_column(str(-LIVING), BigIntege
 """The condition of living grants in statements that name a principal but no list, and in the index for them.
 
 It is not written as `until = LIVING`, so that no other statement can use this index: to find the grants on one object,
-a scan would pass over all grants of the principal, and without statistics PostgreSQL chooses the smaller index.
+a scan would pass over all grants of the principal, and without statistics PostgreSQL chooses the smaller index. It has
+`until`, the same in all its rows, since SQLite prefers an index that has all columns of a query.
 """
 Index(
     "grants_in_order",
@@ -170,6 +171,7 @@ Index(
     last_segment(grants.c.list),
     grants.c.uri,
     grants.c.permission,
+    grants.c.until,
     postgresql_where=HELD_ANYWHERE,
     sqlite_where=HELD_ANYWHERE,
 )

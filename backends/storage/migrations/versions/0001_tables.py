@@ -1,6 +1,7 @@
 """Create the first tables, and the clocks of the lists at the top.
 
-The columns are written out here, since `backends.storage.tables` changes and this step must not.
+The columns are written out here, since `backends.storage.tables` changes and this step must not. On SQLite tables of short
+rows are stored in their primary keys (WITHOUT ROWID): a write has one page less to log, a lookup one tree less to search.
 """
 
 from __future__ import annotations
@@ -91,6 +92,7 @@ def upgrade() -> None:
         sa.Column("done", key, nullable=False),
         sa.Column("since", sa.BigInteger, nullable=False),
         sa.CheckConstraint(f"slot BETWEEN 1 AND 8 AND since {_RANGE}", "indexes_range"),
+        sqlite_with_rowid=False,
     )
 
     op.create_table(
@@ -103,6 +105,7 @@ def upgrade() -> None:
         sa.Column("since", sa.BigInteger, primary_key=True),
         sa.Column("until", sa.BigInteger, nullable=False),
         sa.CheckConstraint(_INTERVAL, "grants_range"),
+        sqlite_with_rowid=False,
     )
     op.create_index("grants_of_principal", "grants", ["principal", "list", "until", "uri", "bucket"])
     kind = sa.text("substr(list, length(rtrim(list, replace(list, '/', ''))) + 1)")
@@ -110,7 +113,7 @@ def upgrade() -> None:
     op.create_index(
         "grants_in_order",
         "grants",
-        ["principal", kind, "uri", "permission"],
+        ["principal", kind, "uri", "permission", "until"],
         postgresql_where=living,
         sqlite_where=living,
     )
@@ -130,6 +133,7 @@ def upgrade() -> None:
         sa.CheckConstraint(
             f"last_modified {_RANGE} AND floor {_RANGE} AND former >= 0 AND (count >= 0 OR floor = 0)", "clocks_range"
         ),
+        sqlite_with_rowid=False,
     )
 
     op.create_table(
@@ -139,6 +143,7 @@ def upgrade() -> None:
         sa.Column("since", sa.BigInteger, primary_key=True),
         sa.Column("until", sa.BigInteger, nullable=False),
         sa.CheckConstraint(_INTERVAL, "members_range"),
+        sqlite_with_rowid=False,
     )
     op.create_index("members_of_group", "members", ["principal", "until", "user_id"])
     op.create_index(
