@@ -1,7 +1,7 @@
 """Create the first tables, and the clocks of the lists at the top.
 
-The columns are written out here, since `backends.storage.tables` changes and this step must not. On SQLite tables of short
-rows are stored in their primary keys (WITHOUT ROWID): a write has one page less to log, a lookup one tree less to search.
+The columns are written out here, since `backends.storage.tables` changes and this step must not. On SQLite tables of
+short rows are stored in their primary keys (WITHOUT ROWID): a lookup has one tree less to search, a write to log.
 """
 
 from __future__ import annotations
