@@ -171,14 +171,20 @@ def _in_copy(value: Any) -> str:
 
 def _analyze(storage: Any) -> None:
     """Have the database look at its tables."""
-    connection = storage.writing.raw_connection()
-    if storage.writing.dialect.name == "sqlite":
-        connection.cursor().execute("ANALYZE")
-        connection.close()
+    if storage.writing.dialect.name == "postgresql":
+        vacuum(storage, "ANALYZE")
         return
+    connection = storage.writing.raw_connection()
+    connection.cursor().execute("ANALYZE")
+    connection.close()
+
+
+def vacuum(storage: Any, options: str = "") -> None:
+    """Remove what is left in the indexes of PostgreSQL of rows that are gone: it counts as looked at."""
+    connection = storage.writing.raw_connection()
     connection.driver_connection.autocommit = True
     for table in TABLES:
-        connection.cursor().execute(f"VACUUM ANALYZE {table}")
+        connection.cursor().execute(f"VACUUM {options} {table}")
     connection.invalidate()
 
 

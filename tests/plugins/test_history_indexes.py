@@ -14,7 +14,7 @@ from backends.storage.indexes import LONG, READY, read_definition
 from tests.api.conftest import ClientMaker
 from tests.api.test_indexes import expect_right_keys
 from tests.support.client import Client
-from tests.test_plans import looked_at
+from tests.test_plans import looked_at, vacuum
 
 B = "/buckets/b"
 C = f"{B}/collections/c"
@@ -146,6 +146,8 @@ def test_a_snapshot_looks_at_the_entries_of_its_collection_only(client: Client) 
     def costs() -> int:
         return looked_at(service.storage, lambda: client.get(path))[0]
 
+    if not service.storage.embedded:
+        vacuum(service.storage)  # former tests wrote objects with the same URIs
     service.indexing._automatic = False
     without = [client.get(each).json for each in (path, past)]
     cost = costs()
