@@ -17,6 +17,7 @@ from app.parsing.ids import Generator, limit_ids
 from app.schemas.attributes import validate_data
 from app.slow_results import SlowResults
 from backends import Json
+from backends.storage import derived_lists, is_derived
 
 LIST_METHODS = ("GET", "HEAD", "POST", "DELETE")
 OBJECT_METHODS = ("GET", "HEAD", "PUT", "PATCH", "DELETE")
@@ -252,12 +253,11 @@ class Kinds:
 
     def is_derived(self, list_uri: str) -> bool:
         """Return whether a list is derived."""
-        _, *segments = list_uri.split("/")
-        return len(segments) == 3 and (segments[0], segments[2]) in self.derived
+        return is_derived(list_uri, self.derived)
 
     def derived_list_uris(self, parents: Iterable[str]) -> set[str]:
         """Return the URIs of the derived lists in objects, which *parents* names by URI."""
-        return {f"{uri}/{plural}" for uri in parents for top, plural in self.derived if uri.split("/")[1::2] == [top]}
+        return {name for uri in parents for name in derived_lists(uri, self.derived)}
 
     def may_contain_groups(self, kind: Kind) -> bool:
         """Return whether there may be groups below objects of *kind*."""

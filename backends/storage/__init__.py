@@ -26,7 +26,18 @@ from backends.storage.changes import (
 from backends.storage.checks.scope import CheckScope
 from backends.storage.errors import Conflict, Disconnected, NotUnique, Uncertain, Unlocked
 from backends.storage.indexes import NOTHING_DECLARED, Declared, Index, IndexDefinition
-from backends.storage.keys import at_top, bucket_of, id_of, is_inside, like_pattern, list_of, read_bucket, write_buckets
+from backends.storage.keys import (
+    at_top,
+    bucket_of,
+    derived_lists,
+    id_of,
+    is_derived,
+    is_inside,
+    like_pattern,
+    list_of,
+    read_bucket,
+    write_buckets,
+)
 from backends.storage.objects import LATEST, LIVING, Clock, Stored, User, UserState
 from backends.storage.plugin_tables import PluginTables
 from backends.storage.selections import (
@@ -94,7 +105,9 @@ __all__ = [
     "Values",
     "at_top",
     "bucket_of",
+    "derived_lists",
     "id_of",
+    "is_derived",
     "is_inside",
     "like_pattern",
     "list_of",

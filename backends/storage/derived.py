@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
-from backends.storage.keys import at_top
+from backends.storage.keys import derived_lists, is_derived
 
 CONTENDED_SECONDS: Final = 5.0
 """For how long a list counts as contended after a transaction was refused."""
@@ -48,12 +48,8 @@ class DerivedLists:
         self.contended = contended
 
     def __contains__(self, name: str) -> bool:
-        segments = name.split("/")
-        return len(segments) == 4 and (segments[1], segments[3]) in self._kinds
+        return is_derived(name, self._kinds)
 
     def inside(self, bucket: str) -> list[str]:
         """Return the derived lists of the object at the top that is the *bucket*, in the order of their names."""
-        if not self._kinds or not at_top(bucket):
-            return []
-        top = bucket.split("/")[1]
-        return sorted(f"{bucket}/{plural}" for kind, plural in self._kinds if kind == top)
+        return derived_lists(bucket, self._kinds)

@@ -52,6 +52,20 @@ def at_top(uri: str) -> bool:
     return read_bucket(uri) != bucket_of(uri)
 
 
+def is_derived(name: str, kinds: Collection[tuple[str, str]]) -> bool:
+    """Return whether a list is derived; *kinds* has for each the name of its parent's list and its own."""
+    segments = name.split("/")
+    return len(segments) == 4 and (segments[1], segments[3]) in kinds
+
+
+def derived_lists(uri: str, kinds: Collection[tuple[str, str]]) -> list[str]:
+    """Return the derived lists in an object, in the order of their names; none if it is not at the top."""
+    if not kinds or not at_top(uri):
+        return []
+    top = uri.split("/")[1]
+    return sorted(f"{uri}/{plural}" for parent, plural in kinds if parent == top)
+
+
 def like_pattern(lists: Sequence[str]) -> str:
     r"""Return the LIKE pattern of all lists of one kind, with `\` as the escape character.
 
