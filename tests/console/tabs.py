@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import requests
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 PASSWORD = "tr0ub4dor"
 _BATCH_SIZE = 25
@@ -87,6 +87,18 @@ class Tab:
         response = requests.request(method, f"{self.server_url}{path}", auth=auth, timeout=30, **options)
         response.raise_for_status()
         return response.json() if response.content else None
+
+    def change_password_before(self, pattern: str, password: str) -> None:
+        """Change the password as from elsewhere once the tab sends its next request to a URL, before that arrives.
+
+        At no other moment is it certain that no former request of the tab is refused first.
+        """
+
+        def change(route: Route) -> None:
+            self.ask("PATCH", f"/accounts/{self.user}", json={"data": {"password": password}})
+            route.continue_()
+
+        self.page.route(pattern, change, times=1)
 
     def batch(self, method: str, bodies: Mapping[str, dict[str, Any]]) -> list[Any]:
         """Send a request for each path in batches, and return the bodies of the responses; all must succeed."""

@@ -120,8 +120,8 @@ def test_a_session_that_ends_keeps_what_was_typed(open_tab: Open, alice: str, bu
     """The password is changed elsewhere: saving asks for it, and nothing of the form is lost."""
     tab = open_tab(alice).open(f"/buckets/{bucket}/collections/tasks/create")
     tab.page.get_by_label("title").fill("Typed before")
-    tab.ask("PATCH", f"/accounts/{alice}", json={"data": {"password": "changed elsewhere"}})
 
+    tab.change_password_before("**/records*", "changed elsewhere")
     tab.button("Create").click()
     dialog = tab.page.get_by_role("dialog", name="Log in again")
     dialog.get_by_label("Password").fill("changed elsewhere")
@@ -134,9 +134,9 @@ def test_a_session_that_ends_keeps_what_was_typed(open_tab: Open, alice: str, bu
 
 
 def test_a_page_that_is_read_by_a_batch_asks_for_the_password_too(open_tab: Open, alice: str, bucket: str) -> None:
-    """The batch itself succeeds."""
-    tab = open_tab(alice).open(f"/buckets/{bucket}/collections")
-    tab.ask("PATCH", f"/accounts/{alice}", json={"data": {"password": "changed elsewhere"}})
+    """The batch itself succeeds; the page before sends none."""
+    tab = open_tab(alice).open(f"/buckets/{bucket}/attributes")
+    tab.change_password_before("**/v1/batch", "changed elsewhere")
     tab.page.route("**/v1/buckets/**", lambda route: route.fulfill(json={"data": []}))
     tab.page.route("**/v1/permissions*", lambda route: route.fulfill(json={"data": []}))
     tab.view("Permissions")
