@@ -145,7 +145,7 @@ def _extend(app: Flask, service: Service) -> None:
         opened = open_policy(policy, service)
         with convert_errors(f"multiauth.policy.{policy.name}.use", f"{policy.use!r} cannot be used"):
             service.add_policy(opened)
-    for listener in service.listeners:
+    for listener in service.notifier.listeners:
         for kind in sorted(kind for kind in listener.kinds if kind not in service.kinds):
             log.warning("The listener %r is for the kind %r, which no included plugin has.", listener.name, kind)
     if service.storage.embedded and service.tables:

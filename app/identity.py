@@ -84,7 +84,7 @@ class Identity:
     """The sender of a request: `user_id` with its policy's prefix (`basicauth:3f1c`), None for an anonymous sender.
 
     An identity with a `proof` must be verified against the storage before it is trusted:
-    `Service.authenticate_and_verify` does so at once, `VerifyingReader` with the first read of a request.
+    `Authenticator.authenticate_and_verify` does so at once, `VerifyingReader` with the first read of a request.
 
     `more_principals` are those that a policy adds, such as roles. Derived: `principals` of the identity without its
     groups (core contract, 7.2); `principal`, the one that is entered in the permissions of objects that the identity

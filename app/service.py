@@ -3,33 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Final, Protocol, TypeVar, cast
+from typing import Final, Protocol, TypeVar
 
 from app.aliases import Alias, Aliases
-from app.decisions.permissions import principals_with_groups
+from app.authenticator import Authenticator
 from app.decisions.rules import Rules
-from app.errors import ApiError
-from app.events import Context, Event, Listener, Rule, list_impacts
-from app.identity import (
-    ANONYMOUS,
-    AnyPolicy,
-    Credentials,
-    Identity,
-    Outdated,
-    Policy,
-    Reader,
-    RequestPolicy,
-    VerifyingReader,
-    reads_requests,
-)
+from app.events import Listener, Rule
+from app.identity import AnyPolicy, Identity
 from app.indexing import Indexing
 from app.kinds import Kind, Kinds, core_kinds
+from app.notifier import Notifier
 from app.observations import Observation, Observer
-from app.operation import Operation, Outcome
-from app.parsing.ids import Generator, may_be_user_id
+from app.parsing.ids import Generator
 from app.parsing.indexes import index_definitions
 from app.settings import PolicySettings, Settings, is_declared
 from app.settings.values import Reader as ValueReader
@@ -40,16 +28,12 @@ from backends.metrics import NO_METRICS, Metrics
 from backends.storage import PluginTables, Storage, Stored, Takeover, Transaction
 from backends.tolerance import tolerate
 
-log: Final = logging.getLogger("kinto.core.events")
+log: Final = logging.getLogger("kinto.service")
 
 Heartbeat = Callable[[], bool | None]
 UserInfo = Callable[[Identity], Mapping[str, Json]]
 
-_Answer = TypeVar("_Answer")
 _Value = TypeVar("_Value")
-
-_TRIES: Final = 3
-"""How many times credentials are checked if their user changes meanwhile."""
 
 
 class LoadStep(Protocol):
@@ -68,9 +52,7 @@ class Service:
     *generator* returns the id generator of a kind by its name. A plugin's `attach(app, service)` uses the methods that
     begin with `add_`, and the Flask application for its URLs. `identity_kinds` are kinds whose objects are users: each
     is the principal `<kind>:<id>`, can log in within the batch that creates it, and loses all grants when it is
-    deleted. `has_events` is whether a listener is called with events, `listens_to_reads` whether one has the action
-    `read`, `reads_ancestor_grants` whether one has `ancestor_grants`. `observers` get what is measured: without metrics
-    there are none, and nothing is measured.
+    deleted. `observers` get what is measured: without metrics there are none, and nothing is measured.
     """
 
     def __init__(
@@ -98,8 +80,8 @@ class Service:
         )
         self.metrics: Metrics = NO_METRICS
         self.observers: list[Observer] = []
-        self.policies: list[AnyPolicy] = []
-        self.reads_requests = False
+        self.authenticator = Authenticator(storage)
+        self.notifier = Notifier(self.kinds)
         self.policy_classes: dict[str, Callable[[PolicySettings, Service], AnyPolicy]] = {}
         self.capabilities: dict[str, dict[str, Json]] = {}
         self.public_settings: dict[str, Json] = {
@@ -120,8 +102,6 @@ class Service:
         self.object_tables: list[PluginTables] = []
         self.load_steps: list[Callable[[], LoadStep]] = []
         self.request_rules: list[Rule] = []
-        self.listeners: list[Listener] = []
-        self.has_listeners = self.has_events = self.listens_to_reads = self.reads_ancestor_grants = False
 
     def add_kind(self, kind: Kind) -> None:
         """Add a kind of objects, with lists, permissions and URLs of its own."""
@@ -146,11 +126,7 @@ class Service:
 
         Raises ValueError for an object that is no policy.
         """
-        missing = [member for member in ("name", "identify", "challenge") if not hasattr(policy, member)]
-        if missing:
-            raise ValueError(f"{policy!r} is no policy: it has no {' and no '.join(missing)}.")
-        self.policies.append(policy)
-        self.reads_requests |= reads_requests(policy)
+        self.authenticator.add(policy)
 
     def add_capability(self, name: str, description: str, url: str, **more: Json) -> None:
         """Add a capability to the hello view. Raises ValueError when one of this name exists already.
@@ -215,11 +191,7 @@ class Service:
 
     def add_listener(self, listener: Listener) -> None:
         """Add a listener to changes or reads. Listeners are called in the order in which they were added."""
-        self.listeners.append(listener)
-        self.has_listeners = True
-        self.has_events |= any((listener.before, listener.at_commit, listener.after))
-        self.listens_to_reads |= "read" in listener.actions
-        self.reads_ancestor_grants |= listener.ancestor_grants
+        self.notifier.add(listener)
 
     def transaction(self) -> AbstractContextManager[Transaction]:
         """Open a writing transaction of the storage, which locks the lists of the kinds of this service in order."""
@@ -245,132 +217,14 @@ class Service:
         """Add a step of `kinto load`: *make* is called at the beginning of each."""
         self.load_steps.append(make)
 
-    def notify_before(self, events: Sequence[Event], context: Context) -> None:
-        """Call listeners inside the transaction. An ApiError that one raises rolls everything back (C-EVT-6)."""
-        for event in events:
-            for listener in self.listeners:
-                if listener.before and listener.matches(event):
-                    listener.before(event, context)
-
-    def awaits_commit(self, events: Iterable[Event]) -> bool:
-        """Return whether a listener is to be called with one of these events just before the COMMIT."""
-        return any(listener.at_commit and listener.matches(event) for event in events for listener in self.listeners)
-
-    def notify_at_commit(self, events: Iterable[Event]) -> None:
-        """Call listeners just before the COMMIT. An error that one raises rolls everything back (C-EVT-6)."""
-        for event in events:
-            for listener in self.listeners:
-                if listener.at_commit and listener.matches(event):
-                    listener.at_commit(event)
-
-    def notify_together(self, outcomes: Sequence[tuple[Operation, Outcome]], context: Context) -> None:
-        """Call the listeners to all changes of a request inside the transaction, as `notify_before` does."""
-        listeners = [(listener, listener.together) for listener in self.listeners if listener.together]
-        impacts = list_impacts(outcomes, self.kinds) if listeners else ()
-        for listener, together in listeners:
-            own_impacts = listener.select(impacts)
-            if own_impacts:
-                together(own_impacts, context)
-
-    def notify_after(self, events: Sequence[Event]) -> None:
-        """Call listeners after the commit. Errors that they raise are logged and change nothing (C-EVT-7)."""
-        for event in events:
-            for listener in self.listeners:
-                with tolerate(log, "Unable to notify", logging.ERROR):
-                    if listener.after and listener.matches(event):
-                        listener.after(event)
-
     def uses_deleted_documents(self, kind: Kind) -> bool:
         """Return whether a rule, or a listener to deletions, uses the documents that objects of a kind had."""
-        return bool(self.request_rules) or any(
-            listener.old_documents and listener.accepts("delete", kind) for listener in self.listeners
-        )
+        return bool(self.request_rules) or self.notifier.uses_deleted_documents(kind)
 
     def observe(self, observation: Observation) -> None:
         """Pass a measurement to all observers."""
         for observer in self.observers:
             observer(observation)
-
-    def authenticate(self, credentials: Credentials, read: Reader | None = None) -> Identity:
-        """Return the identity of the first policy that accepts these credentials, else `ANONYMOUS` (P-BASIC-7).
-
-        The identity of a remembered login has a proof, which the next read of the request must verify against the
-        storage (`app.identity.VerifyingReader`). Raises ApiError when a policy allows no login at present.
-        """
-        authorization, request = credentials.authorization, credentials.request
-        if not authorization and request is None:
-            return ANONYMOUS
-        for policy in self.policies:
-            if request is not None and reads_requests(policy):
-                identity = cast(RequestPolicy, policy).identify(request, read or self.storage.read)
-            elif authorization:
-                identity = cast(Policy, policy).identify(authorization, read or self.storage.read)
-            else:
-                continue
-            if isinstance(identity, str):
-                identity = Identity(identity, identity.partition(":")[0])
-            if identity is None:
-                continue
-            if identity.user_id is None or may_be_user_id(identity.user_id):
-                return _with_credentials(identity, credentials)
-            log.warning("The policy %r returned a user id that no user can have: it is ignored.", policy.name)
-        return ANONYMOUS
-
-    def authenticate_and_verify(self, credentials: Credentials, read: Reader | None = None) -> Identity:
-        """Return the identity of these credentials, verified against the storage; a proof costs one read.
-
-        A view that is a member of a batch sees the changes of the members before it.
-        """
-        return self.authenticate_with_groups(credentials, (), read)[0]
-
-    def authenticate_with_groups(
-        self, credentials: Credentials, setting_principals: Iterable[str] | None = None, read: Reader | None = None
-    ) -> tuple[Identity, frozenset[str]]:
-        """Return the identity of these credentials and its `app.decisions.permissions.principals_with_groups`.
-
-        *setting_principals* are those that settings name. A remembered login is verified by the statement that reads
-        the groups, or by a separate one if none does.
-        """
-        return self.answer_authenticated(
-            credentials, setting_principals, lambda identity, principals, _: (identity, principals), read
-        )
-
-    def answer_authenticated(
-        self,
-        credentials: Credentials,
-        setting_principals: Iterable[str] | None,
-        answer: Callable[[Identity, frozenset[str], VerifyingReader], _Answer],
-        read: Reader | None = None,
-    ) -> _Answer:
-        """Return the result of *answer* for the identity of these credentials and its `principals_with_groups`.
-
-        A remembered login is verified by the first read through the `VerifyingReader`, or by a separate statement
-        after *answer*, also if that raises an ApiError. If the user has changed, *answer* is called again with the
-        present identity of the credentials: it must not have written anything outside a transaction by then.
-        """
-        read = read or self.storage.read
-        for _ in range(_TRIES):
-            identity = self.authenticate(credentials, read)
-            reader = VerifyingReader(read, [identity])
-            identity = replace(identity, proof=None)
-            try:
-                principals = principals_with_groups(identity, setting_principals, reader)
-                try:
-                    result = answer(identity, principals, reader)
-                except ApiError:
-                    reader.verify()
-                    raise
-                reader.verify()
-            except Outdated as outdated:
-                for proof in outdated.proofs:
-                    proof.forget()
-                continue
-            return result
-        return answer(ANONYMOUS, principals_with_groups(ANONYMOUS, setting_principals, read), VerifyingReader(read, ()))
-
-    def challenges(self) -> list[str]:
-        """Return the values of `WWW-Authenticate`, one for each policy with a challenge (C-ERR-5)."""
-        return [challenge for policy in self.policies if (challenge := policy.challenge())]
 
     def flush(self) -> None:
         """Remove all data from storage and cache; the tables stay (plugins contract, 8.1).
@@ -428,10 +282,3 @@ def _expect_json(value: object, thing: str, name: str) -> None:
         dumps(value)
     except TypeError as error:
         raise TypeError(f"The {thing} {name!r} is no JSON: {error}.") from error
-
-
-def _with_credentials(identity: Identity, credentials: Credentials) -> Identity:
-    """Return an identity whose proof has the whole credentials: the policy knew `Authorization` alone."""
-    if identity.proof is None or credentials.request is None:
-        return identity
-    return replace(identity, proof=replace(identity.proof, credentials=credentials))

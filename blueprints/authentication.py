@@ -19,7 +19,7 @@ _Answer = TypeVar("_Answer")
 def credentials_of(service: Service, http_request: HttpRequest) -> Credentials:
     """Return what a request, or a member of a batch, shows of its sender."""
     authorization = http_request.headers.get("Authorization")
-    if not service.reads_requests:
+    if not service.authenticator.reads_requests:
         return Credentials(authorization)
     method, path, query = http_request.method, http_request.path, http_request.query
     headers = tuple(http_request.headers.items())
@@ -28,7 +28,7 @@ def credentials_of(service: Service, http_request: HttpRequest) -> Credentials:
 
 def _credentials(service: Service) -> Credentials:
     """Return the credentials of the request."""
-    if not service.reads_requests:
+    if not service.authenticator.reads_requests:
         return Credentials(request.headers.get("Authorization"))
     path, query = request.path.removeprefix(prefix(service)), request.query_string.decode()
     return credentials_of(service, HttpRequest(request.method, path, query, request.headers))
@@ -36,14 +36,14 @@ def _credentials(service: Service) -> Credentials:
 
 def authenticate(service: Service) -> Identity:
     """Return the identity of the sender, for `perform_authenticated`, which verifies it with its first read."""
-    identity = service.authenticate(_credentials(service))
+    identity = service.authenticator.authenticate(_credentials(service))
     note_identity(identity)
     return identity
 
 
 def authenticate_and_verify(service: Service) -> Identity:
-    """Return the identity of the sender, verified against the storage (`Service.authenticate_and_verify`)."""
-    identity = service.authenticate_and_verify(_credentials(service))
+    """Return the identity of the sender, verified against the storage (`Authenticator.authenticate_and_verify`)."""
+    identity = service.authenticator.authenticate_and_verify(_credentials(service))
     note_identity(identity)
     return identity
 
@@ -51,8 +51,8 @@ def authenticate_and_verify(service: Service) -> Identity:
 def authenticate_with_groups(
     service: Service, setting_principals: Iterable[str] | None = None
 ) -> tuple[Identity, frozenset[str]]:
-    """Return the identity of the sender and its principals, with groups (`Service.authenticate_with_groups`)."""
-    identity, principals = service.authenticate_with_groups(_credentials(service), setting_principals)
+    """Return the identity of the sender and its principals, with groups (`Authenticator.authenticate_with_groups`)."""
+    identity, principals = service.authenticator.authenticate_with_groups(_credentials(service), setting_principals)
     note_identity(identity)
     return identity, principals
 
@@ -62,10 +62,10 @@ def answer_authenticated(
     setting_principals: Iterable[str] | None,
     answer: Callable[[Identity, frozenset[str], VerifyingReader], _Answer],
 ) -> _Answer:
-    """Call *answer* with the identity of the sender and return its result (`Service.answer_authenticated`)."""
+    """Call *answer* with the identity of the sender and return its result (`Authenticator.answer`)."""
 
     def note_and_answer(identity: Identity, principals: frozenset[str], reader: VerifyingReader) -> _Answer:
         note_identity(identity)
         return answer(identity, principals, reader)
 
-    return service.answer_authenticated(_credentials(service), setting_principals, note_and_answer)
+    return service.authenticator.answer(_credentials(service), setting_principals, note_and_answer)

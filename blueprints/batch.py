@@ -229,7 +229,7 @@ class _Batch:
     def _identity(self, credentials: Credentials) -> Identity:
         """Authenticate the sender of a member, once for all members with the same credentials."""
         if credentials not in self._identities:
-            identity = self._identities[credentials] = self._service.authenticate(credentials)
+            identity = self._identities[credentials] = self._service.authenticator.authenticate(credentials)
             if credentials.authorization == self._authorization:
                 note_identity(identity)
         return self._identities[credentials]

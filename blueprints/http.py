@@ -194,7 +194,7 @@ class _Hooks:
             if name.lower() not in _BODY_HEADERS:
                 response.headers.add(name, value)
         if foreign.status == Unauthenticated.status and "WWW-Authenticate" not in response.headers:
-            for challenge in self._service.challenges():
+            for challenge in self._service.authenticator.challenges():
                 response.headers.add("WWW-Authenticate", challenge)
         return response
 

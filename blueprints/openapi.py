@@ -130,7 +130,7 @@ def document(service: Service, origin: str) -> Part:
     )
     converter: Any = plugin.converter  # its methods have no types
     converter.add_attribute_function(_describe_field)
-    for name, policy in {policy.name: policy for policy in service.policies}.items():
+    for name, policy in {policy.name: policy for policy in service.authenticator.policies}.items():
         spec.components.security_scheme(name, _security(policy))
     for name in ("Batch", "Utilities", *(_tag(kind) for kind in service.kinds)):
         spec.tag({"name": name})
@@ -167,7 +167,7 @@ def _security(policy: AnyPolicy) -> Part:
 
 def _policies(service: Service) -> list[dict[str, list[str]]]:
     """Return the security requirement of an operation: any one of the policies is sufficient."""
-    return [{policy.name: []} for policy in service.policies]
+    return [{policy.name: []} for policy in service.authenticator.policies]
 
 
 def _tag(kind: Kind) -> str:

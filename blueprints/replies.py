@@ -157,7 +157,7 @@ def error_reply(service: Service, error: ApiError) -> Reply:
     if error.timestamp is not None:
         reply.headers |= {"ETag": f'"{error.timestamp}"', "Last-Modified": http_date(error.timestamp)}
     if isinstance(error, Unauthenticated):
-        reply.challenges = service.challenges()
+        reply.challenges = service.authenticator.challenges()
     if isinstance(error, NotAllowed) and error.allow:
         reply.headers["Allow"] = ", ".join(error.allow)
     reply.body = dumps({name: value for name, value in body.items() if value is not None})

@@ -35,8 +35,9 @@ class Measuring:
 
     def time_policies_and_listeners(self, service: Service) -> None:
         """Replace the policies and listeners of a service by timed ones."""
-        service.policies = [TimedPolicy(policy, self.observe) for policy in service.policies]
-        service.listeners = [time_listener(listener, self.observe) for listener in service.listeners]
+        authenticator, notifier = service.authenticator, service.notifier
+        authenticator.policies = [TimedPolicy(policy, self.observe) for policy in authenticator.policies]
+        notifier.listeners = [time_listener(listener, self.observe) for listener in notifier.listeners]
 
 
 def open_measuring(settings: Settings, plugins: Iterable[Any]) -> Measuring:

@@ -22,7 +22,9 @@ CHANGES: dict[str, Callable[[Flask, Any], object]] = {
     "a capability": lambda app, service: service.add_capability("mine", "", ""),
     "a public setting": lambda app, service: service.public_settings.update(readonly=1),
     "user info": lambda app, service: service.user_info.append(lambda identity: {}),
-    "another policy": lambda app, service: service.policies.insert(0, BasicAuth("basicauth", "s", "realm")),
+    "another policy": lambda app, service: service.authenticator.policies.insert(
+        0, BasicAuth("basicauth", "s", "realm")
+    ),
     "a step of flush": lambda app, service: service.add_flush_step(print),
     "another storage": lambda app, service: setattr(service, "storage", object.__new__(type(service.storage))),
     "a method of the storage": lambda app, service: setattr(service.storage, "read", print),

@@ -93,7 +93,7 @@ def _authenticate_again(
     identities: dict[Credentials, Identity] = {}
     for proof in proofs:
         proof.forget()
-        identities[proof.credentials] = service.authenticate(proof.credentials)
+        identities[proof.credentials] = service.authenticator.authenticate(proof.credentials)
 
     def renew(step: Operation | View) -> Operation | View:
         if isinstance(step, View):

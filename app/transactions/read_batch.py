@@ -54,11 +54,11 @@ def read_batch(service: Service, steps: Sequence[Operation | View]) -> list[Answ
             continue
         answers.append(outcome)
         outcomes.append((operation, outcome))
-    if service.listens_to_reads:
+    if service.notifier.listens_to_reads:
         events = collect_events(outcomes, reads=True)
-        service.notify_before(events, ReadContext())
-        service.notify_at_commit(events)
-        service.notify_after(events)
+        service.notifier.before(events, ReadContext())
+        service.notifier.at_commit(events)
+        service.notifier.after(events)
     return answers
 
 

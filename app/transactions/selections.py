@@ -26,7 +26,7 @@ def select_objects(service: Service, operations: Sequence[Operation], *, writing
     for operation in operations:
         by_bucket.setdefault(operation.route.bucket, []).append(operation)
     readers = tuple({name for operation in operations for name in operation.identity.principals})
-    ancestor_grants = writing and service.reads_ancestor_grants
+    ancestor_grants = writing and service.notifier.reads_ancestor_grants
     ancestor_documents = len(operations) > 1 or any(_needs_parents(service, operation) for operation in operations)
     # A writer by settings may see all grants in the name of another principal (see `visible_permissions`).
     limited_grants = not writing and not any(
@@ -76,7 +76,7 @@ def _clocks(service: Service, operation: Operation) -> Iterable[str]:
     A list that starts with its parent starts above its former clock.
     """
     if operation.reads:
-        return (operation.route.list,) if service.listens_to_reads else ()
+        return (operation.route.list,) if service.notifier.listens_to_reads else ()
     if operation.target is None or operation.route.parent is None or operation.method not in ("PUT", "POST"):
         return ()
     return service.kinds.lists_in(operation.kind, operation.target)
@@ -171,7 +171,7 @@ def select_page(service: Service, operation: Operation, read: Reader) -> Selecti
         clocks=(route.uri,),
         readers=identity.principals,
         ancestor_documents=identity.user_id is None and operation.reads,
-        ancestor_grants=operation.writes_many and service.reads_ancestor_grants,
+        ancestor_grants=operation.writes_many and service.notifier.reads_ancestor_grants,
         page=page,
     )
 

@@ -91,7 +91,7 @@ def _delete(
         deletion.finish()
         deletion.apply_rules()
         deletion.notify_at_commit(events)
-    service.notify_after(events)
+    service.notifier.after(events)
 
 
 def _prepare(
@@ -135,11 +135,11 @@ class _UserDeletion(WriteTransaction):
         targets, uris = [*self._plan.deletions, *self._plan.groups], list[str]()
         for start in range(0, len(targets), _BATCH_SIZE):
             self.flush()
-            if not self.service.has_listeners:
+            if not self.service.notifier.has_listeners:
                 self.working_set.discard(uris)
             uris = targets[start : start + _BATCH_SIZE]
             batch_outcomes = self._change(uris, identity)
-            if self.service.has_listeners:
+            if self.service.notifier.has_listeners:
                 outcomes += batch_outcomes
         self._verify()
         roots = _with_lists(self.service, self._plan.deletions)
@@ -182,14 +182,14 @@ class _UserDeletion(WriteTransaction):
             if uri in self._groups or self.service.uses_deleted_documents(route.kind)
         }
         others = dict.fromkeys(routes)
-        if self.service.reads_ancestor_grants:
+        if self.service.notifier.reads_ancestor_grants:
             others |= dict.fromkeys(uri for route in routes.values() for uri in route.ancestors)
         return Selection(
             bucket,
             targets=tuple(with_documents),
             ancestors=tuple(uri for uri in others if uri not in with_documents),
             ancestor_documents=False,
-            ancestor_grants=self.service.reads_ancestor_grants,
+            ancestor_grants=self.service.notifier.reads_ancestor_grants,
         )
 
     def _without_user(self, kind: Kind, stored: Stored, clock: int) -> Effect:

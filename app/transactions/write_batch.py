@@ -43,7 +43,7 @@ def write_batch(
             transaction.rollback()
     if batch.wants_index_builder:
         service.indexing.start()
-    service.notify_after(events)
+    service.notifier.after(events)
     return answers
 
 
@@ -223,7 +223,7 @@ class WriteBatch(WriteTransaction):
     def _authenticate(self, credentials: Credentials, former: Identity) -> None:
         """Authenticate *credentials* on the present state, and read the access of a new identity to all its objects."""
         self.flush()
-        identity = self.service.authenticate_and_verify(credentials, self.transaction.read)
+        identity = self.service.authenticator.authenticate_and_verify(credentials, self.transaction.read)
         self._identities[credentials] = identity
         if identity == former:
             return

@@ -288,9 +288,9 @@ class WriteTransaction:
 
     def notify_at_commit(self, events: Sequence[Event]) -> None:
         """Call the listeners that are called once; everything is sent before, so that no other try can follow."""
-        if self.service.awaits_commit(events):
+        if self.service.notifier.awaits_commit(events):
             self.transaction.send()
-            self.service.notify_at_commit(events)
+            self.service.notifier.at_commit(events)
 
     def empty(self, uris: Collection[str]) -> None:
         """Delete everything below deleted objects, whose lists are locked, with the pending changes."""
@@ -342,17 +342,18 @@ class WriteTransaction:
 
     def notify_listeners(self, outcomes: Sequence[tuple[Operation, Outcome]]) -> list[Event]:
         """Notify listeners before the commit of outcomes, then of their own effects; return all events."""
+        notifier = self.service.notifier
         all_events: list[Event] = []
         for _ in range(_MOST_ROUNDS):
-            if not outcomes or not self.service.has_listeners:
+            if not outcomes or not notifier.has_listeners:
                 self._notified_operation = None
                 return all_events
-            events = collect_events(outcomes, reads=self.service.listens_to_reads) if self.service.has_events else []
+            events = collect_events(outcomes, reads=notifier.listens_to_reads) if notifier.has_events else []
             for event in events:
                 self._notified_operation = event.operation
-                self.service.notify_before((event,), self)
+                notifier.before((event,), self)
             self._notified_operation = outcomes[-1][0]
-            self.service.notify_together(outcomes, self)
+            notifier.together(outcomes, self)
             all_events += events
             outcomes, self._listener_outcomes = self._listener_outcomes, []
         raise RuntimeError(f"Listeners still cause changes after {_MOST_ROUNDS} rounds: do they notify themselves?")

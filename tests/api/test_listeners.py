@@ -212,9 +212,9 @@ def test_a_listener_is_told_of_what_other_listeners_write_and_adds_no_statement(
     client.put(C)
     assert heard() == [("create", "collection"), ("create", "group")]
 
-    listeners = list(service.listeners)
+    listeners = list(service.notifier.listeners)
     for which in (listeners, listeners[1:]):
-        service.listeners[:] = which
+        service.notifier.listeners[:] = which
         recorder.sent.clear()
         event.listen(Engine, "before_cursor_execute", recorder)
         client.put(C)

@@ -259,7 +259,7 @@ def test_document_has_the_kinds_of_plugins(client: Client) -> None:
 
 def test_policy_describes_itself_when_it_can(client: Client) -> None:
     service: Service = client.app.extensions["kinto"]
-    service.policies[:] = [_Described()]
+    service.authenticator.policies[:] = [_Described()]
 
     api = document(service, "http://localhost")
 

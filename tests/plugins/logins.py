@@ -65,7 +65,7 @@ def service_of(client: Client) -> Service:
 
 def trusted_provider(client: Client) -> TrustedProvider:
     """Return the provider of the only policy of a service."""
-    (google,) = service_of(client).policies
+    (google,) = service_of(client).authenticator.policies
     assert isinstance(google, OpenIDConnectPolicy)
     return google.provider
 

@@ -171,7 +171,7 @@ def test_a_remembered_token_has_the_documented_key_and_is_renewed() -> None:
     )
     service.cache.set(TOKEN_KEY, {"sub": "me"}, 10)
 
-    assert service.authenticate(Credentials("Bearer tok")).user_id == "google:me"
+    assert service.authenticator.authenticate(Credentials("Bearer tok")).user_id == "google:me"
 
     assert 990 < service.cache.ttl(TOKEN_KEY) <= 1000
     service.close()

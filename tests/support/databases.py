@@ -134,11 +134,12 @@ def _as_key(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _parts(app: Flask) -> list[Any]:
     """Return the parts of an application that a test may replace or add to."""
     service = app.extensions["kinto"]
+    holders = (service, service.kinds, service.authenticator, service.notifier, service.storage, _innermost(app))
     caches = [service.cache, getattr(service.cache, "_cache", service.cache)]
     return [
         app.wsgi_app,
         dict(app.extensions),
-        [_attributes(each) for each in (service, service.kinds, service.storage, _innermost(app))],
+        [_attributes(each) for each in holders],
         [list(vars(each)) for each in caches],
     ]
 
