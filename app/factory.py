@@ -7,7 +7,7 @@ import inspect
 import logging
 import re
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,7 +28,7 @@ from backends import cache as caches
 from backends.cache import Cache, CacheOptions
 from backends.logs import configuration
 from backends.logs.formats import Origin, Renderer
-from backends.storage import Storage
+from backends.storage import PluginTables, Storage
 from backends.storage.migrations import SchemaError
 from blueprints.batch import batch
 from blueprints.core import core, read_version_file
@@ -36,7 +36,7 @@ from blueprints.deadlines import Deadlines
 from blueprints.exchanges import Exchanges, note_decision
 from blueprints.heartbeat import heartbeat
 from blueprints.http import register_hooks
-from blueprints.openapi import openapi
+from blueprints.openapi import expect_distinct_names, openapi
 from blueprints.permissions import permissions
 from blueprints.request_bodies import RequestBodies
 from blueprints.resources import resources
@@ -94,6 +94,7 @@ def assemble(app: Flask, settings: Settings, make_storage: Callable[[], Storage]
         app.register_blueprint(make(service))
     app.register_blueprint(batch(service, app))
     _expect_distinct_urls(app)
+    expect_distinct_names(service)
     if answers and not storage.embedded:
         _look_for_tables(service)
     for check in service.start_checks:
@@ -158,8 +159,7 @@ def _look_for_tables(service: Service) -> None:
     """Log an error if `kinto migrate` has not made the tables of the plugins. They may be made later."""
     for tables in service.tables:
         try:
-            for statement in tables.probes():
-                service.storage.execute(statement, {"of_bucket": ""})
+            service.storage.ping((tables,), write=False)
         except BackendError as error:
             log.error("The tables of the plugin %r cannot be read: run kinto migrate (%s).", tables.name, error)
 
@@ -234,8 +234,8 @@ def _new_service(settings: Settings, storage: Storage, cache: Cache) -> Service:
     for kind in settings.kinds_with_generators():
         id_generator(settings, kind)
     service = Service(settings, storage, cache, lambda kind: id_generator(settings, kind))
-    service.add_heartbeat("storage", lambda: _ping(storage, write=not settings.readonly))
-    service.add_heartbeat("permission", lambda: _ping(storage, write=False))
+    service.add_heartbeat("storage", lambda: _ping(storage, service.tables, write=not settings.readonly))
+    service.add_heartbeat("permission", lambda: _ping(storage, (), write=False))
     service.add_heartbeat("cache", cache.ping)
     for policy in settings.policies:
         if policy.name == "basicauth":
@@ -257,9 +257,9 @@ _INDEXES: Final = "Collections declare indexes for queries of their records."
 _PERMISSIONS: Final = "The permissions endpoint can be used to list all user objects permissions."
 
 
-def _ping(storage: Storage, *, write: bool) -> bool:
-    """Return True if a storage answers, and with *write* accepts writes. Raises BackendError."""
-    storage.ping(write=write)
+def _ping(storage: Storage, tables: Sequence[PluginTables], *, write: bool) -> bool:
+    """Return True if a storage answers, has *tables*, and accepts writes with *write*. Raises BackendError."""
+    storage.ping(tables, write=write)
     return True
 
 

@@ -19,7 +19,7 @@ from app.notifier import Notifier
 from app.observations import Observation, Observer
 from app.parsing.ids import Generator
 from app.parsing.indexes import index_definitions
-from app.settings import PolicySettings, Settings, is_declared
+from app.settings import PolicySettings, Settings, convert_errors, is_declared
 from app.settings.values import Reader as ValueReader
 from backends import Json
 from backends.cache import Cache
@@ -34,6 +34,8 @@ Heartbeat = Callable[[], bool | None]
 UserInfo = Callable[[Identity], Mapping[str, Json]]
 
 _Value = TypeVar("_Value")
+
+_OPENAPI_METHODS: Final = ("get", "post", "put", "patch", "delete", "head", "options")
 
 
 class LoadStep(Protocol):
@@ -159,8 +161,12 @@ class Service:
         """Describe URLs of a plugin in the OpenAPI document: the operations of *path*, by method in lower case.
 
         What an operation does not say is completed: that it takes the ids in the path, returns JSON, and needs no
-        authentication. Raises ValueError when another plugin has described a method or used an operation id.
+        authentication. Raises ValueError when another plugin has described a method or used an operation id, or for
+        what no document can have.
         """
+        wrong = [method for method in operations if method not in _OPENAPI_METHODS]
+        if wrong or not path.startswith("/"):
+            raise ValueError(f"The OpenAPI path {path!r} has no slash at its beginning, or the methods {wrong}.")
         _expect_json(operations, "OpenAPI path", path)
         methods = self.openapi.setdefault(path, {})
         for method, operation in operations.items():
@@ -253,7 +259,8 @@ class Service:
         self.start()
         if not self.settings.readonly:
             for step in self.migration_steps:
-                step()
+                with convert_errors("includes", f"a migration step of {getattr(step, '__module__', step)} failed"):
+                    step()
 
     def start(self) -> None:
         """Create the clocks of the lists at the top."""

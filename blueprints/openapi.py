@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -16,6 +17,8 @@ from marshmallow import Schema, fields
 from app.identity import AnyPolicy, DescribedPolicy
 from app.kinds import Kind
 from app.service import Service
+from app.settings import SettingError
+from backends import Json
 from backends.codec import dumps
 from blueprints.batch_body import BatchBody, Defaults, Requests
 from blueprints.http import to_response
@@ -36,6 +39,8 @@ _UTILITIES: Final = (
     ("/contribute.json", "contribute", "The addresses of the project, and how to contribute."),
     ("/__api__", "get_openapi_spec", "This document."),
 )
+_OWN_SCHEMAS: Final = ("Error", "Requests")
+_OWN_TAGS: Final = ("Batch", "Utilities")
 # (on a list, method): the operation's id with a place for the name of the kind (C-UTIL-21)
 _OPERATION_IDS: Final = {
     (True, "GET"): "get_{}s",
@@ -115,6 +120,36 @@ def openapi(service: Service) -> Blueprint:
     return blueprint
 
 
+def expect_distinct_names(service: Service) -> None:
+    """Raise SettingError if two definitions, tags or operations of the document would have the same name or URL."""
+    names: set[tuple[str, str]] = set()
+    for source, thing, name in _names(service):
+        if (thing, name) in names:
+            raise SettingError("includes", f"{source} adds the {thing} {name!r}, which the OpenAPI document has.")
+        names.add((thing, name))
+
+
+def _names(service: Service) -> Iterator[tuple[str, str, str]]:
+    """Yield the names that must differ: the source of each, what it names, the name."""
+    for name in _OWN_SCHEMAS:
+        yield "the service", "definition", name
+    for name in _OWN_TAGS:
+        yield "the service", "tag", name
+    for path in (*(path for path, *_ in _UTILITIES), "/permissions"):
+        yield "the service", "operation", f"get {path}"
+    yield "the service", "operation", "post /batch"
+    for path, operations in service.openapi.items():
+        for method in operations:
+            yield "a plugin", "operation", f"{method} {path}"
+    for kind in service.kinds:
+        source = f"the kind {kind.name!r}"
+        yield source, "definition", _body_name(kind)
+        yield source, "tag", _tag(kind)
+        for on_list in (True, False):
+            for method in _methods(service, kind, on_list=on_list):
+                yield source, "operation", f"{method.lower()} {_path(service, kind, on_list=on_list)}"
+
+
 def document(service: Service, origin: str) -> Part:
     """Return the document; *origin* is scheme and host of the service's URLs."""
     settings, address, plugin = service.settings, urlsplit(origin), MarshmallowPlugin()
@@ -132,7 +167,7 @@ def document(service: Service, origin: str) -> Part:
     converter.add_attribute_function(_describe_field)
     for name, policy in {policy.name: policy for policy in service.authenticator.policies}.items():
         spec.components.security_scheme(name, _security(policy))
-    for name in ("Batch", "Utilities", *(_tag(kind) for kind in service.kinds)):
+    for name in (*_OWN_TAGS, *map(_tag, service.kinds)):
         spec.tag({"name": name})
     for name, schema in _schemas(service).items():
         # The schemas accept unknown members only to refuse them in the words of the API.
@@ -140,13 +175,24 @@ def document(service: Service, origin: str) -> Part:
         spec.components.schema(name, json_schema)
     _add_utilities(spec, service)
     for path, operations in service.openapi.items():
-        completed = {method: _utility("", "") | {**operation} for method, operation in operations.items()}
+        completed = {method: _complete(operation) for method, operation in operations.items()}
         spec.path(path, parameters=_ids(path), operations=completed)
     for kind in service.kinds:
         for on_list in (True, False):
             _add_resource(spec, service, kind, on_list=on_list)
     whole_document: Part = spec.to_dict()
+    _make_ids_distinct(whole_document["paths"])
     return whole_document
+
+
+def _make_ids_distinct(paths: Part) -> None:
+    """Append numbers to ids that exist already: the list of a kind may have that of a plugin's URL."""
+    ids: Counter[str] = Counter()
+    for operation in (operation for item in paths.values() for operation in item.values()):
+        if "operationId" in operation:
+            name = operation["operationId"]
+            ids[name] += 1
+            operation["operationId"] = name if ids[name] == 1 else f"{name}_{ids[name]}"
 
 
 def _describe_field(_: Any, field: fields.Field[Any], **__: Any) -> Part:
@@ -181,7 +227,7 @@ def _body_name(kind: Kind) -> str:
 def _schemas(service: Service) -> dict[str, Schema]:
     """Return the schemas of bodies by their names in the document."""
     kinds = {_body_name(kind): write_schema(kind.permissions) for kind in service.kinds}
-    return {"Error": ErrorBody(), "Requests": BatchBody(), **kinds}
+    return dict(zip(_OWN_SCHEMAS, (ErrorBody(), BatchBody()), strict=True)) | kinds
 
 
 def _add_utilities(spec: APISpec, service: Service) -> None:
@@ -208,17 +254,32 @@ def _utility(name: str, summary: str, tag: str = "Utilities") -> Part:
     }
 
 
+def _complete(operation: Mapping[str, Json]) -> Part:
+    """Complete the description of an operation of a plugin: `Service.add_openapi`."""
+    completed = _utility("", "") | {**operation}
+    return {name: value for name, value in completed.items() if value != ""}
+
+
 def _add_resource(spec: APISpec, service: Service, kind: Kind, *, on_list: bool) -> None:
     """Add the methods of the lists or objects of a kind, except HEAD and OPTIONS, which every such URL has."""
-    methods = [method for method in enabled_methods(service, kind, on_list=on_list) if method != "HEAD"]
+    methods = _methods(service, kind, on_list=on_list)
     if not methods:
         return
-    path = url_rule(service, kind, on_list=on_list).replace("<", "{").replace(">", "}")
+    path = _path(service, kind, on_list=on_list)
     spec.path(
         path,
         parameters=_ids(path),
         operations={method.lower(): _operation(service, kind, method, on_list=on_list) for method in methods},
     )
+
+
+def _methods(service: Service, kind: Kind, *, on_list: bool) -> list[str]:
+    """Return the methods of the lists or objects of a kind that the document has."""
+    return [method for method in enabled_methods(service, kind, on_list=on_list) if method != "HEAD"]
+
+
+def _path(service: Service, kind: Kind, *, on_list: bool) -> str:
+    return url_rule(service, kind, on_list=on_list).replace("<", "{").replace(">", "}")
 
 
 def _ids(path: str) -> list[Part]:

@@ -123,10 +123,10 @@ class TimedStorage:
         with time_calls(self._observe, calls.FLUSH):
             self._storage.flush(lists, plugins)
 
-    def ping(self, *, write: bool) -> None:
+    def ping(self, plugins: Sequence[PluginTables] = (), *, write: bool) -> None:
         """Check that the database answers, timed."""
         with time_calls(self._observe, calls.PING):
-            self._storage.ping(write=write)
+            self._storage.ping(plugins, write=write)
 
     def close(self) -> None:
         """Close the connections."""

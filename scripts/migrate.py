@@ -2,8 +2,9 @@
 
 import importlib
 import logging
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -16,7 +17,8 @@ from backends.storage.sql import SqlStorage
 from scripts.command import FAILED, Command, level, log, settings_of
 from scripts.progress import show_progress
 
-ACCOUNTS = "kinto.plugins.accounts"
+ACCOUNTS: Final = "kinto.plugins.accounts"
+_SQLITE: Final = "backends.storage.sqlite"
 
 
 @click.command("migrate", cls=Command)
@@ -31,24 +33,36 @@ def command(context: click.Context, /, *, dry_run: bool, sql: bool, report: Path
 
     If KINTO_ADMIN_PASSWORD is set, create the missing accounts among account_write_principals.
     """
-    service: Service = create_service(settings_of(context))
     print_sql = sql or (dry_run and level(context) == logging.DEBUG)
     dry_run = dry_run or sql
+    settings = settings_of(context)
+    # An embedded database gets its tables when it is opened, so a dry run opens another one.
+    simulated = dry_run and settings.storage_backend == "sqlite"
+    service: Service = create_service(
+        replace(settings, storage_backend="memory", storage_url="") if simulated else settings
+    )
     with convert_errors("cache_url", "the cache cannot be migrated", [service.settings.cache_url]):
         _migrate_cache(service, dry_run=dry_run)
         if print_sql:
             click.echo(service.cache.script(), nl=False)
-    if service.settings.readonly:
+    if settings.readonly:
         for part in ("storage", "permission"):
             log.error("Cannot migrate the %s backend while in readonly mode.", part)
         return 0
     # Each process creates its own storage in memory: there is nothing to migrate (O-CLI-14).
-    if service.settings.storage_backend == "memory":
+    if settings.storage_backend == "memory":
+        return 0
+    if simulated:
+        with importlib.import_module(_SQLITE).open_unchanged(settings.storage_url) as engine:
+            for schema in _schemas(service):
+                migrations.migrate(engine, log.info, dry_run=True, schema=schema)
+            if print_sql:
+                _print_sql(service, engine)
         return 0
     takeover = Takeover(options["again"], options["keep_orphans"], report, show_progress)
     service.migrate(log.info, dry_run=dry_run, takeover=takeover)
-    if print_sql:
-        _print_sql(service)
+    if print_sql and isinstance(service.storage, SqlStorage):
+        _print_sql(service, service.storage.writing)
     return 0 if dry_run else _create_administrators(service)
 
 
@@ -86,11 +100,14 @@ def _migrate_cache(service: Service, *, dry_run: bool) -> None:
     log.info("Created %s cache tables", name or service.settings.cache_backend)
 
 
-def _print_sql(service: Service) -> None:
+def _print_sql(service: Service, engine: Any) -> None:
     """Print the SQL that a database administrator can execute instead (O-PG-36)."""
-    if not isinstance(service.storage, SqlStorage) or service.storage.embedded:
-        return
-    with service.storage.writing.connect() as connection:
-        for schema in (migrations.CORE, *map(migrations.schema_of, service.tables)):
+    with engine.connect() as connection:
+        for schema in _schemas(service):
             version = migrations.installed_version(connection, schema)
             click.echo(migrations.sql(connection.dialect.name, version, schema))
+
+
+def _schemas(service: Service) -> list[migrations.Schema]:
+    """Return the schemas of the storage and of the plugins."""
+    return [migrations.CORE, *map(migrations.schema_of, service.tables)]

@@ -351,8 +351,11 @@ class Storage(Protocol):
         The clocks of *lists* are created again.
         """
 
-    def ping(self, *, write: bool) -> None:
-        """Check that the database answers and, with *write*, that it accepts writes; nothing is written."""
+    def ping(self, plugins: Sequence[PluginTables] = (), *, write: bool) -> None:
+        """Check that the database answers and, with *write*, that it accepts writes; nothing is written.
+
+        The tables of *plugins* are looked for by the same statement.
+        """
 
     def close(self) -> None:
         """Close all connections."""

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Executable, Table, bindparam, select
+from sqlalchemy import Executable, Select, Table, bindparam, select
 
 STEPS: Final = "[0-9]*.py"
 """The pattern of the files of a folder `versions`."""
@@ -47,8 +47,8 @@ class PluginTables:
             if missing:
                 raise ValueError(f"The table {table.name!r} with rows of objects has no column {sorted(missing)}.")
 
-    def probes(self) -> Iterator[Executable]:
-        """Yield statements that read no row, and fail where a table or one of its columns is missing.
+    def probes(self) -> Iterator[Select[Any]]:
+        """Yield queries of no row, which fail where a table or one of its columns is missing.
 
         They take the parameter `of_bucket`, any text.
         """

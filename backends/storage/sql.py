@@ -335,11 +335,12 @@ class SqlStorage:
             if not self.embedded:
                 expect_taken_over(connection)
 
-    def ping(self, *, write: bool) -> None:
-        """Check that the database answers and, with *write*, that it accepts writes."""
+    def ping(self, plugins: Sequence[PluginTables] = (), *, write: bool) -> None:
+        """Check that the database answers, has the tables of *plugins*, and accepts writes with *write*."""
+        probes = (~probe.exists() for plugin in plugins for probe in plugin.probes())
         row = {"of_bucket": bucket_of(_BUCKETS), "of_list": _BUCKETS}
         with _translate_driver_errors(self._dialect), self.reading.connect() as connection:
-            connection.execute(_SELECT_CLOCK, row).first()
+            connection.execute(_SELECT_CLOCK.where(*probes), row).first()
         if not write:
             return
         with self._write_session() as session:

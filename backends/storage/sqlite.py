@@ -7,12 +7,12 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, closing
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Engine, event, make_url
+from sqlalchemy import Engine, create_engine, event, make_url
 
 from backends import BackendError, Busy, IntegrityError, Pool, deadlines
 from backends.engines import renew_after_fork
@@ -78,6 +78,18 @@ def open_storage(reading: Engine, writing: Engine) -> SqlStorage:
         _prepare_file(file, storage.waits.limit_seconds)
     storage.migrate(lambda _: None, dry_run=False)
     return storage
+
+
+@contextmanager
+def open_unchanged(url: str) -> Iterator[Engine]:
+    """Yield an engine that reads the file at *url*, or an empty database if there is none, and cannot write."""
+    file = make_url(url).database or ""
+    engine = create_engine(f"sqlite:///{Path(file).resolve()}" if Path(file).is_file() else "sqlite://")
+    event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA query_only = ON"))
+    try:
+        yield engine
+    finally:
+        engine.dispose()
 
 
 def _prepare_file(file: str, seconds: float) -> None:

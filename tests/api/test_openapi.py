@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +12,8 @@ import schemathesis
 from app.kinds import Kind
 from app.parsing import ids
 from app.service import Service
-from blueprints.openapi import document
+from app.settings import SettingError
+from blueprints.openapi import document, expect_distinct_names
 from tests.api.conftest import ClientMaker, on_sqlite
 from tests.support.client import Client
 
@@ -255,6 +257,52 @@ def test_document_has_the_kinds_of_plugins(client: Client) -> None:
 
     assert api["tags"][-1] == {"name": "Notes"}
     assert api["paths"]["/notes/{id}"]["get"]["operationId"] == "get_note"
+
+
+@pytest.mark.parametrize(
+    ("name", "thing"), [("error", "definition 'Error'"), ("requests", "definition 'Requests'"), ("utilitie", "tag")]
+)
+def test_a_kind_with_a_name_of_the_document_prevents_the_start(client: Client, name: str, thing: str) -> None:
+    service: Service = client.app.extensions["kinto"]
+    service.add_kind(Kind(name, "things", ("read", "write"), ids.NameGenerator()))
+
+    with pytest.raises(SettingError, match=f"^includes: the kind '{name}' adds the {thing}"):
+        expect_distinct_names(service)
+
+
+@pytest.mark.parametrize("path", ["/batch", "/buckets/{id}", "/__api__"])
+def test_a_url_that_the_document_has_prevents_the_start(client: Client, path: str) -> None:
+    service: Service = client.app.extensions["kinto"]
+    service.add_openapi(path, {"get": {"summary": "x"}, "post": {"summary": "x"}})
+
+    with pytest.raises(SettingError, match=f"^includes: .* adds the operation '[a-z]+ {re.escape(path)}'"):
+        expect_distinct_names(service)
+
+
+def test_operations_have_distinct_ids(client: Client) -> None:
+    """Swagger 2.0: they are unique. The list of the kind `star` and the objects of `stars` would have the same."""
+    service: Service = client.app.extensions["kinto"]
+    for kind in ("star", "stars"):
+        service.add_kind(Kind(kind, f"{kind}-list", ("read", "write"), ids.NameGenerator()))
+    service.add_openapi("/x", {"get": {"operationId": "get_buckets"}, "post": {}})
+
+    api = document(service, "http://localhost")
+
+    found = [operation.get("operationId") for _, _, operation in operations(api)]
+    assert len(set(found)) == len(found)
+    schemathesis.openapi.from_dict(api).validate()
+
+
+@pytest.mark.parametrize(
+    ("path", "described"), [("x", {"get": {}}), ("/x", {"GET": {}}), ("/x", {"fetch": {}})], ids=str
+)
+def test_a_description_that_no_document_can_have_is_refused(
+    client: Client, path: str, described: dict[str, Any]
+) -> None:
+    service: Service = client.app.extensions["kinto"]
+
+    with pytest.raises(ValueError, match=f"^The OpenAPI path '{path}' has"):
+        service.add_openapi(path, described)
 
 
 def test_policy_describes_itself_when_it_can(client: Client) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from sqlalchemy import create_engine, inspect
+from sqlalchemy import create_engine, inspect, text
 
 from app.service import Service
 from app.settings import load
@@ -19,7 +19,7 @@ from blueprints.plugins import Context, Effect, Forbidden
 from scripts.command import main
 from tests.plugins.conftest import ClientMaker
 from tests.support.client import Client
-from tests.support.databases import assemble_app
+from tests.support.databases import DATABASES, assemble_app
 from tests.support.services import ROOT
 
 RECORDS = "/buckets/b/collections/c/records"
@@ -187,6 +187,28 @@ def test_migrate_runs_the_steps_of_plugins(empty_postgresql_url: str, tmp_path: 
     engine.dispose()
 
 
+def content_of(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.glob("kinto.sqlite*")}
+
+
+@pytest.mark.parametrize("including", [None, "", INCLUDED], ids=["no file", "the core tables", "all tables"])
+@pytest.mark.parametrize("option", ["--dry-run", "--sql"])
+def test_a_dry_run_leaves_an_embedded_database_as_it_is(tmp_path: Path, including: str | None, option: str) -> None:
+    """O-CLI-16: also with the service's own tables, which a server would create at its start."""
+    ini = ini_of(f"sqlite:///{tmp_path}/kinto.sqlite", tmp_path)
+    if including is not None:
+        url = f"sqlite:///{tmp_path}/kinto.sqlite"
+        assemble_app({"kinto.storage_url": url, "kinto.includes": including}).extensions["kinto"].close()
+    before = content_of(tmp_path)
+
+    code, out, err = kinto("--ini", ini, "migrate", option)
+
+    assert (code, content_of(tmp_path)) == (0, before)
+    assert ("Create SQLite storage schema at version 1" in err) == (including is None)
+    assert ("Create SQLite likes schema at version 1" in err) == (including != INCLUDED)
+    assert ("CREATE TABLE likes" in out) == (option == "--sql" and including != INCLUDED)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -195,6 +217,7 @@ def test_migrate_runs_the_steps_of_plugins(empty_postgresql_url: str, tmp_path: 
         pytest.param("revision, down_revision = '0002', None\n", "of likes is not the next step", id="no chain"),
         pytest.param("revision, down_revision = '0002', '0001'\n", "it needs upgrade()", id="no upgrade"),
         pytest.param("revision =", "invalid syntax", id="no Python"),
+        pytest.param("raise ValueError('no luck')\n", "is no step: no luck", id="an error when it is imported"),
     ],
 )
 def test_a_file_that_is_no_step_is_named(tmp_path: Path, text: str, message: str) -> None:
@@ -208,23 +231,86 @@ def test_a_file_that_is_no_step_is_named(tmp_path: Path, text: str, message: str
     assert "likes" not in inspect(create_engine(url)).get_table_names()
 
 
-def test_a_server_without_the_tables_of_a_plugin_logs_an_error(
-    empty_postgresql_url: str, caplog: pytest.LogCaptureFixture
+FAILING = """
+import sqlalchemy as sa
+from alembic import op
+
+revision, down_revision = "0002", "0001"
+
+
+def upgrade():
+    op.execute("INSERT INTO likes VALUES ('/buckets/b', '/buckets/b', 1)")
+    {}
+"""
+
+
+@pytest.mark.parametrize(
+    ("failure", "message"),
+    [
+        ("raise RuntimeError('no luck')", "(RuntimeError: no luck)"),
+        ("op.execute('SELECT x FROM absent')", "absent"),
+        ("op.get_bind().execute(sa.text(':'), 1)", "Error: "),
+    ],
+    ids=["an error of its own", "an error of the database", "a mistake"],
+)
+@pytest.mark.parametrize("database", DATABASES)
+def test_a_step_that_fails_is_named_and_undone(
+    database: str, failure: str, message: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """Its requests would fail one by one, while the heartbeat is well."""
+    """O-CLI-20: one line, without a traceback; the step may be tried again."""
+    url = f"sqlite:///{tmp_path}/kinto.sqlite"
+    if database == "postgresql":
+        url = request.getfixturevalue("empty_postgresql_url")
+    ini, step = ini_of(url, tmp_path), tmp_path / "kinto_likes" / "versions" / "0002_more.py"
+    kinto("--ini", ini, "migrate")
+    step.write_text(FAILING.format(failure))
+
+    code, _, err = kinto("--ini", ini, "migrate")
+
+    assert (code, err.splitlines()[-1].count(f"The step {step} of likes failed (")) == (1, 1), err
+    assert message in err.splitlines()[-1]
+    engine = create_engine(with_driver(url) if database == "postgresql" else url)
+    with engine.connect() as connection:
+        assert connection.scalars(text("SELECT number FROM likes")).all() == []
+        assert connection.scalar(text("SELECT version_num FROM kinto_flask_versions_likes")) == "0001"
+    engine.dispose()
+
+
+def test_a_migration_step_that_fails_is_one_line(tmp_path: Path) -> None:
+    module = tmp_path / "kinto_likes" / "__init__.py"
+    module.write_text(f"{module.read_text()}    service.add_migration_step(lambda: 1 / 0)\n")
+
+    code, _, err = kinto("--ini", ini_of(f"sqlite:///{tmp_path}/kinto.sqlite", tmp_path), "migrate")
+
+    line = "includes: a migration step of kinto_likes failed (ZeroDivisionError: division by zero)."
+    assert (code, err.splitlines()[-1]) == (1, line)
+
+
+@pytest.mark.parametrize("metrics", [{}, {"kinto.includes": f"{INCLUDED} kinto.plugins.prometheus"}], ids=["", "timed"])
+def test_a_server_without_the_tables_of_a_plugin_is_not_healthy(
+    empty_postgresql_url: str, caplog: pytest.LogCaptureFixture, metrics: Mapping[str, Any]
+) -> None:
+    """Its requests fail one by one, until the tables are made."""
     settings = {"kinto.storage_backend": "postgresql", "kinto.storage_url": empty_postgresql_url}
     without = assemble_app(settings).extensions["kinto"]
     without.migrate(lambda line: None)
 
-    service = assemble_app({**settings, **SETTINGS}).extensions["kinto"]
+    app = assemble_app({**settings, **SETTINGS, **metrics})
     (line,) = (line for line in caplog.messages if "tables of the plugin" in line)
     assert "'likes' cannot be read: run kinto migrate (" in line
+    answer = Client(app).get("/__heartbeat__")
+    assert (answer.status, answer.json) == (503, {"storage": False, "permission": True, "cache": True})
 
-    service.migrate(lambda line: None)
+    app.extensions["kinto"].migrate(lambda line: None)
+    assert Client(app).get("/__heartbeat__").status == 200
     caplog.clear()
     migrated = assemble_app({**settings, **SETTINGS}).extensions["kinto"]
     assert not [line for line in caplog.messages if "tables of the plugin" in line]
-    for each in (without, service, migrated):
+
+    with migrated.storage.writing.connect() as connection:
+        connection.exec_driver_sql("ALTER TABLE likes DROP COLUMN number")
+    assert Client(app).get("/__heartbeat__").json["storage"] is False
+    for each in (without, app.extensions["kinto"], migrated):
         each.close()
 
 

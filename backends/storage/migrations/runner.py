@@ -9,14 +9,15 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import wraps
 from pathlib import Path
 from typing import Any, Final
 
 from alembic.operations import Operations
 from alembic.runtime.migration import MigrationContext, RevisionStep
 from alembic.script import Script, ScriptDirectory
-from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy.exc import DBAPIError
 
 from backends.storage.migrations import CORE, Schema, SchemaError, installed_version
 from backends.storage.migrations.narration import MigrationPlan, Narration, Step
@@ -79,6 +80,7 @@ class _Steps:
             "transactional_ddl": True,
             "fn": self.after_heads,
         }
+        self._name = schema.names[0]
         self._scripts = _load_scripts(directory, schema)
         self._map = directory.revision_map
         self.all = tuple(Step(script.revision, Path(script.path)) for script in self._scripts)
@@ -86,15 +88,34 @@ class _Steps:
     def after_heads(self, heads: Sequence[str], context: MigrationContext) -> list[RevisionStep]:
         """Return, for Alembic, the steps after the version in *heads*: all of them for SQL as text, else one."""
         position = next((at for at, step in enumerate(self.all, 1) if step.version in heads), 0)
-        missing = [RevisionStep(self._map, script, is_upgrade=True) for script in self._scripts[position:]]
+        missing = [self._as_step(script) for script in self._scripts[position:]]
         return missing if context.as_sql else missing[:1]
+
+    def _as_step(self, script: Script) -> RevisionStep:
+        step = RevisionStep(self._map, script, is_upgrade=True)
+        step.migration_fn = _naming(f"{script.path} of {self._name}", step.migration_fn)
+        return step
+
+
+def _naming(step: str, upgrade: Callable[..., None]) -> Callable[..., None]:
+    """Return a step that raises SchemaError with its name for any error: it may be the code of a plugin."""
+
+    @wraps(upgrade)
+    def run(**options: Any) -> None:
+        try:
+            upgrade(**options)
+        except Exception as error:
+            cause = error.orig if isinstance(error, DBAPIError) else error  # the rest is the statement and its values
+            raise SchemaError(f"The step {step} failed ({type(cause).__name__}: {cause}).") from error
+
+    return run
 
 
 def _load_scripts(directory: ScriptDirectory, schema: Schema) -> tuple[Script, ...]:
     """Return the files of a folder as one chain. Raises SchemaError for a file that is no step, or not the next one."""
     try:
         scripts = tuple(reversed(list(directory.walk_revisions())))
-    except (CommandError, AttributeError, KeyError, SyntaxError, ImportError, UserWarning) as error:
+    except Exception as error:  # a file of a plugin may raise anything when it is imported
         raise SchemaError(
             f"The folder {schema.versions} of {schema.names[0]} has a file that is no step: {error}"
         ) from error
