@@ -235,7 +235,7 @@ def test_a_refused_member_has_the_headers_of_the_single_request(
     ]
     settings = {f"kinto.{name}_enabled": "false" for name in ("object_bucket_delete", *records)}
     client = _start(client_with({**settings, "kinto.experimental_permissions_endpoint": True}))
-    client.app.extensions["kinto"].policies.insert(0, _Cautious())
+    client.app.extensions["kinto"].authenticator.policies.insert(0, _Cautious())
     request = {"method": "GET", "headers": {}, **request_}
     single = _single(client, request)
 
