@@ -31,7 +31,7 @@ def get(operation: Operation, working_set: WorkingSet, rules: Rules) -> Outcome:
     query = _expect_query(operation, working_set)
     expires = cache_expires(operation, working_set)
     if operation.method == "HEAD":
-        return Outcome(200, timestamp, total=working_set.snapshot.total, cache_expires=expires)
+        return Outcome(200, timestamp, total=_total(operation, working_set), cache_expires=expires)
     rows = _rows(query, working_set)
     return Outcome(
         200,
@@ -42,6 +42,12 @@ def get(operation: Operation, working_set: WorkingSet, rules: Rules) -> Outcome:
         explanation=_explanation(working_set, access),
         read=tuple(rows),
     )
+
+
+def _total(operation: Operation, working_set: WorkingSet) -> int | None:
+    """Return the number of objects: none in a deleted object, whose clocks, which outlive it, still have its counts."""
+    parent = operation.route.parent
+    return 0 if parent and working_set.living(parent.uri) is None else working_set.snapshot.total
 
 
 def _explanation(working_set: WorkingSet, access: Access) -> Data | None:

@@ -47,6 +47,20 @@ def test_all_that_is_in_a_bucket_goes_with_it(client: Client, deletion: str) -> 
     assert client.get(R).json["permissions"] == {"write": [client.id]}
 
 
+@pytest.mark.parametrize("deletion", [B, "/buckets"], ids=["itself", "the list"])
+def test_a_list_in_a_deleted_bucket_has_a_total_of_0(client_with: ClientMaker, deletion: str) -> None:
+    """Settings let alice read lists in a bucket that does not exist."""
+    kinds = ("collection", "group", "history")
+    settings = {f"kinto.{kind}_read_principals": user_id("alice") for kind in kinds}
+    client = client_with({**settings, "kinto.includes": "kinto.plugins.history"})
+    plant(client)
+
+    client.delete(deletion)
+
+    totals = [client.head(f"{B}/{name}").headers["Total-Objects"] for name in ("collections", "groups", "history")]
+    assert totals == ["0", "0", "0"]
+
+
 @pytest.mark.parametrize(
     "deletion", [C, f"{B}/collections", f"{B}/collections?id=c"], ids=["itself", "the list", "a filter"]
 )
