@@ -8,7 +8,7 @@ from app.settings import aliases
 from app.settings.databases import locate_databases
 from app.settings.fields import declarations
 from app.settings.patterns import is_ineffective, is_pattern, read_patterns
-from app.settings.policies_and_listeners import read_listeners, read_policies
+from app.settings.policies_and_listeners import read_listeners, read_policies, warn_of_policies
 from app.settings.settings import Settings
 from app.settings.sources import Sources, gather_sources, variable_of
 from app.settings.values import SettingError
@@ -35,15 +35,17 @@ def load(
     attributes["includes"] = _complete_includes(attributes)
     attributes["experimental_permissions_endpoint"] |= "kinto.plugins.admin" in attributes["includes"]
     path = sources.file.path if sources.file else None
+    policies = read_policies(sources, attributes["multiauth_policies"])
+    warnings = (*_warnings(attributes), *warn_of_policies(policies), *_warnings_of_ineffective(attributes, sources))
     settings = Settings(
         **attributes,
-        policies=read_policies(sources, attributes["multiauth_policies"]),
+        policies=policies,
         listeners=tuple(read_listeners(sources, attributes["event_listeners"])),
         config_path=path,
         logging_sections=path if sources.file and sources.file.logging else None,
         _sources=sources,
         _patterns=read_patterns(sources),
-        _warnings=(*sources.warnings, *_warnings(attributes), *_warnings_of_ineffective(attributes, sources)),
+        _warnings=(*sources.warnings, *warnings),
         _unknown=set(_unknown_kinto_names(sources)),
     )
     _expect_consistent(settings, sources)

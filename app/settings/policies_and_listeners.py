@@ -1,7 +1,7 @@
 """Read the settings of policies and of listeners: each has a group of its own."""
 
 import importlib.util
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -49,7 +49,40 @@ class ListenerSettings:
 
 def read_policies(sources: Sources, policy_names: tuple[str, ...]) -> tuple[PolicySettings, ...]:
     """Return the policies of `multiauth.policies` in their order. Raises SettingError."""
+    # The name in lower case is the prefix of user ids: two policies of one name would share their users.
+    prefixes = [name.lower() for name in policy_names]
+    for name in policy_names:
+        if prefixes.count(name.lower()) > 1:
+            raise SettingError("multiauth.policies", f"{name!r} is there twice: upper and lower case do not differ.")
     return tuple(_read_policy(sources, name) for name in policy_names)
+
+
+def warn_of_policies(policies: Sequence[PolicySettings]) -> Iterator[str]:
+    """Yield a warning for each policy whose credentials go to an earlier one, which accepts all or sends them away."""
+    for number, policy in enumerate(policies):
+        scheme = _scheme(policy)
+        earlier = next(
+            (other.name for other in policies[:number] if _takes_all(other) and _scheme(other) == scheme), ""
+        )
+        if earlier and scheme:
+            yield (
+                f"The policies {earlier!r} and {policy.name!r} have the same scheme in Authorization, {scheme}: the "
+                f"credentials for {policy.name!r} go to {earlier!r}, which multiauth.policies names first."
+            )
+
+
+def _scheme(policy: PolicySettings) -> str:
+    """Return the scheme of a policy in lower case, "" for a policy of which it is not known."""
+    if policy.use == aliases.OPENID_POLICY:
+        return policy.option("header_type", text, "Bearer").strip().lower()
+    return "basic" if policy.use in (aliases.BASIC_POLICY, aliases.ACCOUNTS_POLICY) else ""
+
+
+def _takes_all(policy: PolicySettings) -> bool:
+    """Return whether a policy accepts all credentials of its scheme, or sends them to its provider unverified."""
+    if policy.use == aliases.OPENID_POLICY:
+        return not policy.option("audience", text, "").strip()
+    return policy.use == aliases.BASIC_POLICY
 
 
 def read_listeners(sources: Sources, entries: tuple[str, ...]) -> Iterator[ListenerSettings]:

@@ -382,6 +382,7 @@ def test_a_wrong_value_is_refused_in_one_line_that_names_the_setting(name: str, 
     ("settings", "name"),
     [
         ({"multiauth.policies": "own"}, "multiauth.policy.own.use"),
+        ({"multiauth.policies": "Basicauth basicauth"}, "multiauth.policies"),
         ({"multiauth.policies": "x", "multiauth.policy.x.use": "kinto_fxa.Policy"}, "multiauth.policy.x.use"),
         ({"event_listeners": "nowhere_at_all"}, "event_listeners.nowhere_at_all.use"),
         ({"event_listeners": "a.b", "event_listeners.b.actions": "create fly"}, "event_listeners.b.actions"),
@@ -437,6 +438,44 @@ def test_printing_settings_shows_no_secret() -> None:
 
     assert SECRET not in repr(settings)
     assert SECRET not in repr(settings.policies)
+
+
+_BASIC = {"use": "kinto.core.authentication.BasicAuthAuthenticationPolicy"}
+_ACCOUNT = {"use": "kinto.plugins.accounts.AccountsPolicy"}
+_OPENID = {"use": "kinto.plugins.openid.OpenIDConnectPolicy", "issuer": "https://idp.example", "client_id": "x"}
+_FOREIGN = {"use": "kinto_own.Policy"}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "scheme"),
+    [
+        pytest.param(_OPENID, _OPENID, "bearer", id="two providers with the default scheme"),
+        pytest.param(_OPENID | {"header_type": "oIdC "}, _OPENID | {"header_type": "OIDC"}, "oidc", id="another case"),
+        pytest.param(_OPENID, _OPENID | {"audience": "us"}, "bearer", id="the first sends all tokens away"),
+        pytest.param(_OPENID | {"audience": "us"}, _OPENID, None, id="the first verifies signatures before"),
+        pytest.param(_OPENID, _OPENID | {"header_type": "OIDC"}, None, id="two schemes"),
+        pytest.param(_BASIC, _ACCOUNT, "basic", id="basicauth before accounts"),
+        pytest.param(_BASIC, _BASIC, "basic", id="basicauth twice"),
+        pytest.param(_OPENID | {"header_type": "Basic"}, _ACCOUNT, "basic", id="passwords for a provider"),
+        pytest.param(_ACCOUNT, _BASIC, None, id="basicauth after accounts"),
+        pytest.param(_ACCOUNT, _ACCOUNT, None, id="a wrong password is for the next"),
+        pytest.param(_BASIC, _OPENID, None, id="other schemes"),
+        pytest.param(_FOREIGN, _FOREIGN, None, id="policies of plugins"),
+    ],
+)
+def test_a_policy_that_takes_the_credentials_of_a_later_one_is_warned_of(
+    first: dict[str, str], second: dict[str, str], scheme: str | None
+) -> None:
+    options = {
+        f"multiauth.policy.{name}.{key}": each[key] for name, each in (("a", first), ("b", second)) for key in each
+    }
+    warnings = load({"multiauth.policies": "a b", **options}, {}).warnings
+
+    expected = (
+        f"The policies 'a' and 'b' have the same scheme in Authorization, {scheme}: the credentials for 'b' go to 'a', "
+        "which multiauth.policies names first."
+    )
+    assert [line for line in warnings if "'b'" in line] == ([expected] if scheme else [])
 
 
 def _whole_number(raw: object) -> int:
