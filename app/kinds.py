@@ -84,7 +84,7 @@ class KindHooks:
         return data
 
     def mask_secrets(self, data: Data) -> Data:
-        """Return the attributes as a patch may see them, so that it cannot copy private fields to public ones."""
+        """Return the attributes as a patch may read them; the values of private fields that stay are replaced later."""
         return data
 
 
@@ -218,6 +218,8 @@ class Kinds:
         if not with_valid_ids.match(with_valid_ids()):
             raise ValueError(f"The id generator of the kind {kind.name!r} generates ids that it does not accept.")
         kind = replace(kind, generator=with_valid_ids)
+        if kind.private and kind.plural in (self._by_name[kind.parent].indexed_lists if kind.parent else ()):
+            raise ValueError(f"The lists of {kind.name!r} have private fields: their parents cannot declare indexes.")
         if kind.derived:
             parent = self._by_name.get(kind.parent or "")
             if parent is None or parent.parent is not None or kind.plural in parent.indexed_lists:

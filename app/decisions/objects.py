@@ -29,7 +29,7 @@ from app.decisions.saving import (
     split_timestamp,
     stamp,
 )
-from app.decisions.showing import cache_expires, public_document, text_of, visible_permissions
+from app.decisions.showing import cache_expires, mask, public_document, text_of, unmask, visible_permissions
 from app.decisions.working_set import WorkingSet
 from app.errors import Modified
 from app.kinds import Data
@@ -133,7 +133,9 @@ def patch(operation: Operation, working_set: WorkingSet, rules: Rules) -> Outcom
     stored = _expect_changeable(operation, working_set, rules)
     assert change is not None, "a PATCH without problems has a patch"
     before = stored.data()
-    after, permissions = change.apply(operation.kind.hooks.mask_secrets(before), working_set.permissions(uri))
+    masked = mask(operation.kind, before)
+    after, permissions = change.apply(masked, working_set.permissions(uri))
+    after = unmask(operation.kind, after, masked, before)
     if after.get("id", stored.id) != stored.id:
         raise id_mismatch()
     data, requested = split_timestamp(after, "")

@@ -152,9 +152,11 @@ def deletion_effect(kind: Kind, stored: Stored, timestamp: int, clock: int) -> E
 def _validate(operation: Operation, working_set: WorkingSet, document: Data) -> Data:
     """Validate an object by the schemas of its collection and its bucket (core contract, 10.2 and 10.4).
 
-    An id that the server generated is not validated. Returns the document, with `schema` where a collection has one.
+    An id that the server generated is not validated, nor are private fields: an error shows the value that is wrong.
+    Returns the document, with `schema` where a collection has one.
     """
-    instance = {name: value for name, value in document.items() if name != "id" or not operation.body.generated}
+    hidden = (*operation.kind.private, *(("id",) if operation.body.generated else ()))
+    instance = {name: value for name, value in document.items() if name not in hidden}
     parent, ancestors = operation.route.parent, operation.route.ancestors
     if parent and operation.kind.must_have_parent:
         collection = working_set.living(parent.uri)

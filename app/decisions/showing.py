@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from app.decisions.permissions import Access
 from app.decisions.working_set import WorkingSet
@@ -17,6 +18,35 @@ from backends.storage import Stored, id_of
 def public_document(kind: Kind, stored: Stored) -> Data:
     """Return the object's document without its private fields."""
     return {name: value for name, value in stored.data().items() if name not in kind.private}
+
+
+class _Mask(str):
+    """The value that a patch reads instead of a private field."""
+
+    __slots__ = ()
+
+
+_MASK: Final = _Mask("***")
+
+
+def mask(kind: Kind, document: Data) -> Data:
+    """Return a document as a patch may read it: those private fields that the kind itself does not mask are `***`."""
+    masked = kind.hooks.mask_secrets(document)
+    left = {name: _MASK for name in kind.private if name in masked and masked[name] is document.get(name)}
+    return {**masked, **left} if left else masked
+
+
+def unmask(kind: Kind, patched: Data, masked: Data, document: Data) -> Data:
+    """Return the document that a patch has made of *masked*, with the private fields of *document* that it left alone.
+
+    A patch leaves also those fields alone that `mask_secrets` left out.
+    """
+    kept = {
+        name: document[name]
+        for name in kind.private
+        if name in document and (isinstance(patched.get(name), _Mask) or name not in {**masked, **patched})
+    }
+    return {**patched, **kept} if kept else patched
 
 
 def public_text(kind: Kind, stored: Stored) -> str:

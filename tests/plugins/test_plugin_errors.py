@@ -48,6 +48,11 @@ ONCE = {
     "a kind that no permission names": ("add_kind('my-star')", "name 'my-star'"),
     "a kind at no URL": ("add_kind(plural='a/b')", "URL 'a/b' of the kind 'star'"),
     "a text as names of private fields": ("add_kind(private=('password'))", "'star' has the text 'password'"),
+    "indexes of lists with private fields": (
+        "add_kind(indexed_lists=('x',)), add_kind('x', 'x', parent='star', private=('y',))",
+        "lists of 'x' have private fields",
+    ),
+    "a description of a URL without slash": ("service.add_openapi('x', {'get': {}})", "OpenAPI path 'x'"),
     "a class of hooks": ("add_kind(hooks=KindHooks)", "hooks of the kind 'star'"),
     "methods that are none": ("add_kind(list_methods=('get',))", "'star' has methods .* get"),
     "an id generator that is none": ("add_kind(generator=str)", "<class 'str'> is no id generator"),
@@ -81,6 +86,7 @@ TWICE = {
     "a table": ("add_tables(name=__name__)", "table 'stars'"),
 }
 AT_LAST = {
+    "a kind with a name of the OpenAPI document": ("add_kind('error')", "the kind 'error' adds the definition"),
     "the URL of a view of the core": ("add_url('/__heartbeat__')", rf"URL /v1/__heartbeat__ .*{NAME} .get_stars."),
     "a kind at the URL of a view": ("add_kind(plural='batch')", "URL /v1/batch .*star-plural"),
     "a start check that fails": ("service.add_start_check(lambda: 1 / 0)", f"start check of {NAME} failed .Zero"),
