@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from contextvars import ContextVar
 from typing import Final
 
 from app.events import Context, Event, Listener, list_impacts
@@ -12,6 +13,11 @@ from app.operation import Operation, Outcome
 from backends.tolerance import tolerate
 
 log: Final = logging.getLogger("kinto.core.events")
+
+_MOST_ROUNDS: Final = 20
+"""The most times that listeners are notified after a commit: of a request, then of what they wrote themselves."""
+
+_rounds: Final[ContextVar[int]] = ContextVar("rounds", default=0)
 
 
 class Notifier:
@@ -62,13 +68,27 @@ class Notifier:
                 together(own_impacts, context)
 
     def after(self, events: Sequence[Event]) -> None:
-        """Call listeners after the commit. Errors that they raise are logged and change nothing (C-EVT-7)."""
-        for event in events:
-            for listener in self.listeners:
-                with tolerate(log, "Unable to notify", logging.ERROR):
-                    if listener.after and listener.matches(event):
-                        listener.after(event)
+        """Call listeners after the commit. Errors that they raise are logged and change nothing (C-EVT-7).
+
+        The request of a listener notifies listeners too, in a further round; in the last one this is an error.
+        """
+        token = _rounds.set(_rounds.get() + 1)
+        try:
+            for event in events:
+                for listener in self.listeners:
+                    with tolerate(log, "Unable to notify", logging.ERROR):
+                        if listener.after and listener.matches(event):
+                            _expect_few_rounds()
+                            listener.after(event)
+        finally:
+            _rounds.reset(token)
 
     def uses_deleted_documents(self, kind: Kind) -> bool:
         """Return whether a listener to deletions uses the documents that objects of a kind had."""
         return any(listener.old_documents and listener.accepts("delete", kind) for listener in self.listeners)
+
+
+def _expect_few_rounds() -> None:
+    """Raise RuntimeError where Kinto would go on for ever: a listener is notified of its own requests."""
+    if _rounds.get() > _MOST_ROUNDS:
+        raise RuntimeError(f"Listeners still cause changes after {_MOST_ROUNDS} rounds: do they notify themselves?")

@@ -9,7 +9,7 @@ import pytest
 from flask import Flask
 
 from app.service import Service
-from blueprints.plugins import Context, Effect, Event, Listener, Stored
+from blueprints.plugins import Body, Context, Effect, Event, Listener, Operation, Stored, perform
 from tests.plugins.conftest import MakeClient
 from tests.support.client import Client
 
@@ -153,3 +153,26 @@ def test_a_listener_that_would_break_the_data_fails_the_request(
     assert message in caplog.text
     assert client.get(f"{B}/groups").data == []
     assert [each["id"] for each in client.get(f"{B}/collections").data] == ["c"]
+
+
+def test_a_listener_after_the_commit_that_notifies_itself_is_stopped(
+    client_of: MakeClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Kinto goes on until the client gives up. The second request is not counted with the first."""
+
+    def attach(app: Flask, service: Service) -> None:
+        def copy(event: Event) -> None:
+            route = service.kinds.match(f"{event.operation.route.uri}0")
+            assert route is not None
+            perform(service, [Operation("PUT", route, event.operation.identity, body=Body({}, {}))])
+
+        service.add_listener(Listener(after=copy, kinds=frozenset({"group"})))
+
+    client = client_of(attach)
+    client.put(B)
+
+    statuses = [client.put(f"{B}/groups/{name}").status for name in ("g", "h")]
+
+    assert statuses == [201, 201]
+    assert caplog.text.count("RuntimeError: Listeners still cause changes after 20 rounds") == 2
+    assert len(client.get(f"{B}/groups").data) == 2 * 21
