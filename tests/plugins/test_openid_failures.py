@@ -6,7 +6,7 @@ import contextlib
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 
 import pytest
 
@@ -71,12 +71,33 @@ def test_threads_with_the_same_token_share_a_call(
     """P-OID-5: and a slot, so that none of them is sent away."""
     monkeypatch.setattr(calls, "LIMIT_SECONDS", WAIT_SECONDS)
     monkeypatch.setattr(calls, "SLOT_SECONDS", 0)
+    monkeypatch.setattr(calls, "SHARE_SECONDS", WAIT_SECONDS)
     client, token = make_service(policy(provider)), provider.issue()
     provider.gate.clear()
     threading.Timer(0.3, provider.gate.set).start()
 
     assert ask_at_once(lambda _: user_of(client, token)) == ["google:alice"] * MANY
 
+    assert provider.paths.count("userinfo") == 1
+
+
+def test_few_threads_wait_for_a_shared_call(
+    provider: Provider, make_service: MakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """P-OID-6: many requests with one token do not occupy all threads of a server."""
+    monkeypatch.setattr(calls, "LIMIT_SECONDS", WAIT_SECONDS)
+    monkeypatch.setattr(calls, "SHARE_SECONDS", 0.1)
+    client, token = make_service(policy(provider)), provider.issue()
+    provider.gate.clear()
+
+    with ThreadPoolExecutor(MANY) as pool:
+        users = as_completed([pool.submit(user_of, client, token) for _ in range(MANY)], timeout=WAIT_SECONDS)
+        without_an_answer = [next(users).result() for _ in range(MANY - calls.SLOTS)]
+        provider.gate.set()
+        with_one = [user.result() for user in users]
+
+    assert without_an_answer == [None] * (MANY - calls.SLOTS)
+    assert with_one == ["google:alice"] * calls.SLOTS
     assert provider.paths.count("userinfo") == 1
 
 

@@ -2,7 +2,8 @@
 
 - A caller waits `LIMIT_SECONDS` at most, whatever the call waits for: a name server, a connection, a header, the body.
   The call is made by a thread of its own, since the standard library cannot limit all of these.
-- Callers that want the same at the same time share one call.
+- Callers that want the same at the same time share one call. `SLOTS` callers wait for all calls as long as these take;
+  a further caller waits until its call has run for `SHARE_SECONDS`.
 - A provider gets `SLOTS` calls at a time. A further caller waits `SLOT_SECONDS` for its turn and then fails, as those
   after it do at once until a call ends. So a slow provider does not occupy all threads of a server.
 - After a call that failed slowly, calls fail at once for some seconds (`Breaker`).
@@ -28,6 +29,7 @@ from blueprints.plugins import BackendError, Breaker
 LIMIT_SECONDS: Final = 5.0
 SLOTS: Final = 4
 SLOT_SECONDS: Final = 0.5
+SHARE_SECONDS: Final = 1.0
 MAX_BYTES: Final = 1024 * 1024
 _CHUNK_BYTES: Final = 64 * 1024
 _HEADERS: Final = {"Accept": "application/json", "Connection": "close", "User-Agent": "kinto"}
@@ -60,8 +62,16 @@ class Request:
         return headers
 
 
-class _NoSlot(Exception):
-    """All slots are in use; for the breaker that is no failure of the provider."""
+class _Busy(Exception):
+    """Enough callers wait for the provider; for the breaker that is no failure of the provider."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """A running call; it `started` at that time of the monotonic clock."""
+
+    answer: Future[Answer]
+    started: float
 
 
 class Calls:
@@ -70,41 +80,51 @@ class Calls:
     def __init__(self) -> None:
         self._breaker = Breaker(urllib3.exceptions.HTTPError, OSError, ValueError)  # the last for an invalid URL
         self._slots = threading.BoundedSemaphore(SLOTS)
+        self._waits = threading.BoundedSemaphore(SLOTS)
         self._lock = threading.Lock()
-        self._running: dict[Hashable, Future[Answer]] = {}
+        self._running: dict[Hashable, _Call] = {}
         self._is_stuck = False
 
     def send(self, request: Request) -> Answer:
         """Return the answer to a request, whatever its status. Raises BackendError."""
+        may_wait = self._waits.acquire(blocking=False)
         try:
             with self._breaker.call():
                 call = self._share(request)
-                if wait((call,), LIMIT_SECONDS).not_done:
+                seconds = LIMIT_SECONDS if may_wait else call.started + SHARE_SECONDS - time.monotonic()
+                if wait((call.answer,), max(seconds, 0)).done:
+                    return call.answer.result()
+                if may_wait:
                     raise TimeoutError(f"{request.url} did not answer in {LIMIT_SECONDS} seconds")
-                return call.result()
-        except _NoSlot as error:
-            raise BackendError(f"{SLOTS} calls to the provider are running", error) from error
+                raise _Busy
+        except _Busy as error:
+            raise BackendError(
+                f"{SLOTS} calls to the provider are running, or as many callers wait for one", error
+            ) from error
+        finally:
+            if may_wait:
+                self._waits.release()
 
-    def _share(self, request: Request) -> Future[Answer]:
-        """Return the running call with this request, or start one; without a slot it fails by _NoSlot."""
+    def _share(self, request: Request) -> _Call:
+        """Return the running call with this request, or start one; without a slot it fails by _Busy."""
         with self._lock:
             running = self._running.get(request)
             if running is not None:
                 return running
-            call = self._running[request] = Future()
+            call = self._running[request] = _Call(Future(), time.monotonic())
         if self._slots.acquire(timeout=0 if self._is_stuck else SLOT_SECONDS):
-            threading.Thread(target=self._run, args=(request, call), name="openid", daemon=True).start()
+            threading.Thread(target=self._run, args=(request, call.answer), name="openid", daemon=True).start()
         else:
             self._is_stuck = True
             self._forget(request)
-            call.set_exception(_NoSlot())
+            call.answer.set_exception(_Busy())
         return call
 
-    def _run(self, request: Request, call: Future[Answer]) -> None:
+    def _run(self, request: Request, answer: Future[Answer]) -> None:
         try:
-            call.set_result(_fetch(request))
+            answer.set_result(_fetch(request))
         except Exception as error:  # noqa: BLE001  # the edge of a thread: the callers raise the error
-            call.set_exception(error)
+            answer.set_exception(error)
         finally:
             self._forget(request)
             self._is_stuck = False
