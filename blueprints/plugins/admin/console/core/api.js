@@ -75,7 +75,8 @@ export async function send(method, path, { body, query, headers = {}, authorizat
     throw new ApiError(0);
   }
   const content = parse(text);
-  const own = authorization === undefined && session.value !== null;
+  // Meanwhile the user may have logged in again.
+  const own = authorization === undefined && session.value !== null && session.value.authorization === credentials;
   if (own && isUnauthorized(response.status, content)) expired.value = true;
   if (!response.ok && response.status !== 304) {
     throw new ApiError(response.status, content, response.headers);

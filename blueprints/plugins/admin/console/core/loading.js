@@ -16,18 +16,22 @@ export function useLoad(load, dependencies, { keep = false } = {}) {
   const [state, setState] = useState({ data: undefined, of: [], error: null, loading: true });
   const running = useRef(null);
   const isStale = ({ data, of }) => data !== undefined && dependencies.some((each, index) => each !== of[index]);
+  // A caller of reload may have waited for something else while the dependencies changed.
+  const latest = useRef(null);
+  latest.current = { load, dependencies, isStale };
   const reload = useCallback(async () => {
     running.current?.abort();
     const { signal } = (running.current = new AbortController());
+    const { current } = latest;
     setState((old) => ({ ...old, loading: true }));
     try {
-      const data = await load(signal);
-      if (!signal.aborted) setState({ data, of: dependencies, error: null, loading: false });
+      const data = await current.load(signal);
+      if (!signal.aborted) setState({ data, of: current.dependencies, error: null, loading: false });
     } catch (error) {
       if (signal.aborted) return;
-      setState((old) => ({ ...old, data: isStale(old) ? undefined : old.data, error, loading: false }));
+      setState((old) => ({ ...old, data: current.isStale(old) ? undefined : old.data, error, loading: false }));
     }
-  }, dependencies);
+  }, []);
   useEffect(() => {
     setState((old) => ({ ...old, data: keep ? old.data : undefined, error: null }));
     reload();
@@ -45,6 +49,8 @@ export function usePages(url, select = (objects) => objects) {
   const [pages, setPages] = useState([]);
   const [state, setState] = useState({ next: url, error: null, loading: true });
   const newest = useRef(0);
+  const first = useRef(url);
+  first.current = url;
   const load = async (from, before) => {
     const turn = ++newest.current;
     setState({ next: null, error: null, loading: true });
@@ -66,7 +72,7 @@ export function usePages(url, select = (objects) => objects) {
   useEffect(() => {
     load(url, []);
   }, [url.href]);
-  return { ...state, objects: pages.flat(), more: () => load(state.next, pages), reload: () => load(url, []) };
+  return { ...state, objects: pages.flat(), more: () => load(state.next, pages), reload: () => load(first.current, []) };
 }
 
 /**

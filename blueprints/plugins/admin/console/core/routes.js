@@ -63,6 +63,12 @@ export function open(path, view, query) {
   location.hash = linkTo(path, view, query);
 }
 
+/** Return a function that opens another route, unless the user has left the present one by then. */
+export function opener() {
+  const here = route.value;
+  return (path, view) => route.value === here && open(path, view);
+}
+
 /** Change the query of the route, without an entry in the history of the browser. */
 export function setQuery(query) {
   const { path, view } = route.value;

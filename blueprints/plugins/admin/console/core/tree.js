@@ -3,7 +3,7 @@
 import { all, get, send, urlOf } from "./api.js";
 import { signal } from "../vendor/preact.js";
 import { same } from "./diff.js";
-import { has } from "./session.js";
+import { has, session } from "./session.js";
 
 /**
  * @typedef {object} Entry  an object that somebody has given the user a permission on
@@ -27,8 +27,13 @@ const none = (error) => {
 
 const comparable = (value) => value && { ...value, readable: [...value.readable] };
 
-/** Load the tree again, after something in it has changed. */
+let calls = 0;
+let newest = 0;
+
+/** Load the tree again, after something in it has changed. The answer to an earlier call may come later: it is ignored. */
 export async function loadTree() {
+  const call = ++calls;
+  const user = session.value?.userId;
   const listed = await all("/buckets", { _fields: "id", _sort: "id" }).catch(none);
   const entries = has("permissions_endpoint")
     ? await all("/permissions", { in_resource_name: `root,${SHARED_KINDS}`, _sort: "uri" }).catch(none)
@@ -43,6 +48,8 @@ export async function loadTree() {
     entries: entries.filter((entry) => entry !== root),
     rights: root?.permissions ?? [],
   };
+  if (call < newest || session.value?.userId !== user) return;
+  newest = call;
   // What has not changed is not drawn again.
   if (!same(comparable(tree.value), comparable(loaded))) tree.value = loaded;
 }

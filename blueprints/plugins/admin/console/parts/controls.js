@@ -79,8 +79,10 @@ export function Heading({ text, children }) {
   const heading = useRef(null);
   useEffect(() => {
     document.title = `${text} · ${t.name}`;
-    if (document.activeElement === document.body || document.activeElement?.tagName === "A") heading.current?.focus();
   }, [text]);
+  useEffect(() => {
+    if (document.activeElement === document.body || document.activeElement?.tagName === "A") heading.current?.focus();
+  }, []);
   return html`<div class="heading">
     <h1 tabindex="-1" dir="auto" ref=${heading}>${text}</h1>
     <div class="actions">${children}</div>

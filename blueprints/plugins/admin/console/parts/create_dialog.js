@@ -2,7 +2,7 @@
 
 import { html, useState } from "../vendor/preact.js";
 import { send } from "../core/api.js";
-import { ID_PATTERN, open } from "../core/routes.js";
+import { ID_PATTERN, opener } from "../core/routes.js";
 import { t } from "../strings.js";
 import { Button, ErrorBox, TextField } from "./controls.js";
 import { Dialog } from "./dialogs.js";
@@ -19,17 +19,20 @@ import { Dialog } from "./dialogs.js";
  */
 export function CreateDialog({ list, view, texts, attributes = () => ({}), onCreated = () => {}, onClose, children }) {
   const [id, setId] = useState("");
-  const [error, setError] = useState(null);
+  const [state, setState] = useState({ busy: false, error: null });
   const create = async (event) => {
     event.preventDefault();
     const path = `${list}/${id}`;
+    const leave = opener();
+    setState({ busy: true, error: null });
     try {
       await send("PUT", path, { body: { data: attributes() }, headers: { "If-None-Match": "*" } });
       await onCreated();
       onClose();
-      open(path, view);
+      leave(path, view);
     } catch (failure) {
-      setError(failure.status === 412 ? { status: 412, message: texts.exists(id) } : failure);
+      const error = failure.status === 412 ? { status: 412, message: texts.exists(id) } : failure;
+      setState({ busy: false, error });
     }
   };
   return html`<${Dialog} title=${texts.create} onClose=${onClose}>
@@ -37,10 +40,10 @@ export function CreateDialog({ list, view, texts, attributes = () => ({}), onCre
       <${TextField} label=${texts.id} hint=${t.hints.id} value=${id} onInput=${setId} required
         pattern=${ID_PATTERN} autofocus />
       ${children}
-      <${ErrorBox} error=${error} />
+      <${ErrorBox} error=${state.error} />
       <div class="dialog-actions">
         <${Button} onClick=${onClose}>${t.actions.cancel}<//>
-        <${Button} type="submit" kind="primary">${t.actions.create}<//>
+        <${Button} type="submit" kind="primary" busy=${state.busy}>${t.actions.create}<//>
       </div>
     </form>
   <//>`;

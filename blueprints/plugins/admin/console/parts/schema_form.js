@@ -71,8 +71,8 @@ function focus({ property }) {
  * @param {object} [properties.uiSchema]
  * @param {object} properties.data
  * @param {(data: object) => void} properties.onChange
- * @param {{current: () => boolean}} properties.validate  gets a function that shows what is wrong, and returns
- *   whether nothing is
+ * @param {{current: (() => boolean) | null}} properties.validate  gets a function that shows what is wrong, and returns
+ *   whether nothing is, once the form is there
  */
 export function SchemaForm({ schema, uiSchema, data, onChange, validate }) {
   const library = useModule(load);
@@ -84,11 +84,11 @@ export function SchemaForm({ schema, uiSchema, data, onChange, validate }) {
   );
   const validator = useMemo(() => library?.makeValidator(), [library]);
   useEffect(() => {
-    validate.current = () => form.current?.validateForm() ?? true;
+    if (library !== null) validate.current = () => form.current.validateForm();
     return () => {
-      validate.current = () => true;
+      validate.current = null;
     };
-  }, []);
+  }, [library]);
   if (library === null) return html`<${Loading} />`;
   return html`<div class="schema-form">
     <${library.Form} ref=${form} tagName="div" idPrefix=${PREFIX} schema=${rules} uiSchema=${hints} formData=${data}

@@ -17,9 +17,10 @@ const isOwn = (id) => `account:${id}` === userId();
 function PasswordDialog({ id, onClose, onDone }) {
   const [name, setName] = useState(id ?? "");
   const [password, setPassword] = useState("");
-  const [error, setError] = useState(null);
+  const [state, setState] = useState({ busy: false, error: null });
   const save = async (event) => {
     event.preventDefault();
+    setState({ busy: true, error: null });
     try {
       const body = { data: { password } };
       if (id === null) await send("PUT", pathOf(name), { body, headers: { "If-None-Match": "*" } });
@@ -31,7 +32,8 @@ function PasswordDialog({ id, onClose, onDone }) {
       notify(id === null ? t.accounts.created(name) : t.accounts.changed(name));
       onDone();
     } catch (failure) {
-      setError(failure.status === 412 ? { status: 412, message: t.login.taken(name) } : failure);
+      const error = failure.status === 412 ? { status: 412, message: t.login.taken(name) } : failure;
+      setState({ busy: false, error });
     }
   };
   return html`<${Dialog} title=${id === null ? t.accounts.create : t.accounts.password(id)} onClose=${onClose}>
@@ -40,10 +42,10 @@ function PasswordDialog({ id, onClose, onDone }) {
         autocomplete="off" autofocus />`}
       <${TextField} label=${t.login.password} type="password" value=${password} onInput=${setPassword} required
         autocomplete="new-password" />
-      <${ErrorBox} error=${error} />
+      <${ErrorBox} error=${state.error} />
       <div class="dialog-actions">
         <${Button} onClick=${onClose}>${t.actions.cancel}<//>
-        <${Button} type="submit" kind="primary">${t.actions.save}<//>
+        <${Button} type="submit" kind="primary" busy=${state.busy}>${t.actions.save}<//>
       </div>
     </form>
   <//>`;

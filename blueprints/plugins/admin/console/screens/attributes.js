@@ -1,10 +1,10 @@
 // The attributes of one object: a record's fields, a group's members, the settings of a collection or a bucket.
 
-import { html, useRef } from "../vendor/preact.js";
+import { html, useRef, useState } from "../vendor/preact.js";
 import { send, timestampOf, urlOf } from "../core/api.js";
 import { useLoad } from "../core/loading.js";
 import { curlLine } from "../core/curl.js";
-import { FIRST_VIEWS, idOf, open, parentOf } from "../core/routes.js";
+import { FIRST_VIEWS, idOf, open, opener, parentOf } from "../core/routes.js";
 import { attributesOf, isRemembered } from "../core/restoring.js";
 import { loadTree } from "../core/tree.js";
 import { Button, Copyable, Loaded, Loading, Time } from "../parts/controls.js";
@@ -35,28 +35,38 @@ async function replace(path, data, etag) {
   }
 }
 
-/** Delete an object after a question, with a way back where there is one. */
-async function remove({ path, kind }, data, after) {
+/** Return whether an object can be restored after it was deleted. */
+function returns({ path, kind }) {
+  return kind !== "bucket" && (kind !== "collection" || isRemembered(path));
+}
+
+/** Ask whether an object is to be deleted. */
+function ask(route) {
+  const { path, kind } = route;
   const id = idOf(path);
   const contains = kind === "bucket" || kind === "collection";
-  const returns = kind !== "bucket" && (kind !== "collection" || isRemembered(path));
-  const question = {
+  return confirm({
     title: t.object.deleteTitle(id),
-    text: returns ? t.object.deleteText[kind] : t.object.deleteForeverText[kind],
+    text: returns(route) ? t.object.deleteText[kind] : t.object.deleteForeverText[kind],
     action: t.actions.delete,
     word: contains ? id : undefined,
     details: kind === "bucket" && html`<${ExportFirst} bucket=${id} />`,
-  };
-  if (!(await confirm(question))) return;
+  });
+}
+
+/** Delete an object, with a way back where there is one. */
+async function remove(route, data, after) {
+  const { path, kind } = route;
+  const leave = opener();
   await send("DELETE", path, { headers: { "If-Match": `"${data.last_modified}"` } });
   if (kind !== "record") await after();
-  open(parentOf(path), LIST_VIEWS[kind]);
+  leave(parentOf(path), LIST_VIEWS[kind]);
   const onDone = ({ settled, absent }) => {
     if (settled.has(path) && !absent.has(path)) open(path, FIRST_VIEWS[kind]);
   };
   const undo = () => startRestoring([{ uri: path, data }], { ask: false, onDone });
   // A bucket takes its history with it.
-  notify(t.object.deleted(id), returns ? { action: { text: t.actions.undo, act: undo } } : {});
+  notify(t.object.deleted(idOf(path)), returns(route) ? { action: { text: t.actions.undo, act: undo } } : {});
 }
 
 const fail = (error) => notify(error.message, { kind: "error" });
@@ -79,18 +89,24 @@ function Facts({ path, reply }) {
 function EditorOf({ route, collection, reply, onSaved }) {
   const { path, kind } = route;
   const data = reply.body.data;
-  const etag = useRef(reply.headers.get("ETag"));
+  const version = useRef(reply);
+  const [deleting, setDeleting] = useState(false);
   const record = useRecordForm(kind === "record" ? collection : { schema: {} }, parentOf(path), data);
-  const save = async (attributes, version = etag.current) => {
-    const saved = await replace(path, attributes, version);
-    etag.current = saved.headers.get("ETag");
+  const save = async (attributes, etag = version.current.headers.get("ETag")) => {
+    version.current = await replace(path, attributes, etag);
     notify(t.object.saved);
     onSaved();
+  };
+  const askAndRemove = async () => {
+    if (!(await ask(route))) return;
+    setDeleting(true);
+    await remove(route, version.current.body.data, loadTree).catch(fail);
+    setDeleting(false);
   };
   if (!record.loaded) return html`<${Loading} />`;
   const form = kind === "record" ? record.form : FORMS[kind];
   return html`<${Editor} initial=${attributesOf(data)} form=${form} save=${save} label=${idOf(path)}>
-    <${Button} kind="danger quiet" onClick=${() => remove(route, data, loadTree).catch(fail)}>${t.actions.delete}<//>
+    <${Button} kind="danger quiet" busy=${deleting} onClick=${askAndRemove}>${t.actions.delete}<//>
   <//>`;
 }
 

@@ -3,7 +3,7 @@
 import { html, useMemo, useState } from "../vendor/preact.js";
 import { get, send } from "../core/api.js";
 import { useLoad } from "../core/loading.js";
-import { ID_PATTERN, idOf, open } from "../core/routes.js";
+import { ID_PATTERN, idOf, opener } from "../core/routes.js";
 import { Loading, TextField } from "../parts/controls.js";
 import { notify } from "../parts/dialogs.js";
 import { inferSchema, SchemaForm } from "../parts/schema_form.js";
@@ -49,16 +49,17 @@ export default function Create({ route, collection }) {
   const list = `${route.path}/records`;
   const { loaded, form } = useRecordForm(collection, route.path);
   const [id, setId] = useState("");
+  const leave = useMemo(opener, []);
   const save = async (data) => {
     if (id === "") await send("POST", list, { body: { data } });
     else await createWithId(`${list}/${id}`, data);
     notify(t.record.created);
-    open(route.path, "records");
   };
   if (!loaded) return html`<${Loading} />`;
   return html`<div class="narrow">
     <h2>${t.record.create}</h2>
-    <${Editor} initial=${{}} form=${form} save=${save} label=${t.record.create} saveText=${t.actions.create} />
+    <${Editor} initial=${{}} form=${form} save=${save} label=${t.record.create} saveText=${t.actions.create}
+      onSaved=${() => leave(route.path, "records")} />
     <details class="more"><summary>${t.record.ownId}</summary>
       <${TextField} label=${t.record.id} hint=${t.record.idHint} value=${id} onInput=${setId} pattern=${ID_PATTERN} />
     </details>

@@ -48,43 +48,52 @@ export class ConflictError extends Error {
  * @param {(data: object, etag?: string | null) => Promise<void>} properties.save  *etag* is the version that the user
  *   has seen in a conflict and decided to replace, null to create the object again. Raises ApiError or ConflictError
  * @param {Function | null} properties.form  the component that edits an object as a form; null: only JSON
+ * @param {() => void} [properties.onSaved]  may open another page
  * @param {any} [properties.children]  more buttons
  */
-export function Editor({ initial, save, form, label, saveText = t.actions.save, children }) {
+export function Editor({ initial, save, form, label, saveText = t.actions.save, onSaved = () => {}, children }) {
   const [data, setData] = useState(initial);
   const [text, setText] = useState(() => (hasLong(initial) ? pretty(initial) : null));
   const [state, setState] = useState(READY);
   const base = useRef(initial);
-  const validate = useRef(() => true);
+  const validate = useRef(null);
   const asJson = text !== null || form === null;
   const shown = text ?? pretty(data);
   const parsed = asJson ? parseObject(shown) : { value: data, error: null };
   const changed = parsed.value === null || !same(parsed.value, base.current);
-  useGuard(changed && !state.busy);
+  useGuard(changed);
+  const typed = useRef(null);
+  typed.current = parsed.value;
 
   const fail = (message) => setState({ ...READY, error: { status: 400, message } });
   const submit = async (object, etag) => {
     setState({ ...READY, busy: true });
-    // To save may open another page.
-    guards.clear();
     try {
       await save(object, etag);
+      // What was typed meanwhile is not saved, and stays.
       base.current = object;
-      setData(object);
-      if (asJson) setText(pretty(object));
       setState(READY);
+      if (same(typed.current, object)) guards.clear();
+      onSaved();
     } catch (error) {
       setState(error instanceof ConflictError ? { ...READY, conflict: error } : { ...READY, error });
     }
   };
   const readOnly = viewpoint.value !== null;
   const trySave = () => {
-    if (readOnly) return undefined;
+    if (readOnly || state.busy) return undefined;
     if (parsed.error) return fail(parsed.error === NO_OBJECT ? t.editor.notObject : t.editor.notJson(parsed.error));
+    // The form may still be loading.
+    if (!asJson && validate.current === null) return undefined;
     if (!asJson && !validate.current()) return fail(t.editor.invalid);
     return submit(parsed.value);
   };
   useSaveKey(trySave);
+  const resolve = (merged) => {
+    setData(merged);
+    if (asJson) setText(pretty(merged));
+    submit(merged, state.conflict.etag);
+  };
   const toForm = () => {
     if (parsed.error) return fail(t.editor.notJson(parsed.error));
     // Fields of a form would round them.
@@ -121,7 +130,7 @@ export function Editor({ initial, save, form, label, saveText = t.actions.save, 
     ${
       state.conflict &&
       html`<${Conflict} base=${base.current} mine=${parsed.value} theirs=${state.conflict.attributes}
-      onResolve=${(merged) => submit(merged, state.conflict.etag)} onClose=${() => setState(READY)} />`
+      onResolve=${resolve} onClose=${() => setState(READY)} />`
     }
   </form>`;
 }

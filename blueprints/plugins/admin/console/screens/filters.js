@@ -21,20 +21,22 @@ function searchable(collection, columns) {
 
 const parameterFor = (field) => (field === WORDS ? WORDS : `like_${field}`);
 
-function Search({ query, collection, columns }) {
+function Search({ query, collection, columns, loaded }) {
   const choices = searchable(collection, columns);
   const [chosen, setChosen] = useState(() => choices.find(([name]) => query.has(parameterFor(name)))?.[0]);
-  // Columns are known only when the first records are there.
+  // Columns that the collection does not name are known when the first records are there.
   const field = choices.some(([name]) => name === chosen) ? chosen : choices[0]?.[0];
+  const known = loaded || field === WORDS || Array.isArray(collection.displayFields);
   const parameter = parameterFor(field);
   const [word, setWord] = useState(query.get(parameter) ?? "");
   const settled = useSettled(word);
   const others = new URLSearchParams([...query].filter(([name]) => name !== parameter));
   useEffect(() => {
+    if (!known) return;
     // A text is compared as text, also one that looks like a number.
     if (settled !== "") others.set(parameter, field === WORDS ? settled : parameterOf(settled, { type: "string" }));
     if (String(others) !== String(query)) setQuery(others);
-  }, [settled]);
+  }, [settled, known]);
   const choose = (name) => {
     setChosen(name);
     setWord("");
@@ -71,8 +73,8 @@ function AddFilter({ columns, collection, onAdd, onClose }) {
   </form>`;
 }
 
-/** The bar above a list; *list* is the path of the list. */
-export function Filters({ route, collection, columns, list }) {
+/** The bar above a list; *list* is the path of the list, *loaded* whether the columns are those of its objects. */
+export function Filters({ route, collection, columns, list, loaded }) {
   const [adding, setAdding] = useState(false);
   const [shown, setShown] = useState(false);
   const { query } = route;
@@ -80,7 +82,7 @@ export function Filters({ route, collection, columns, list }) {
   const replace = (next) => setQuery(withFilters(query, next));
   return html`<div class="filters">
     <div class="filters-row">
-      <${Search} query=${query} collection=${collection} columns=${columns} />
+      <${Search} query=${query} collection=${collection} columns=${columns} loaded=${loaded} />
       <${Button} aria-expanded=${adding} onClick=${() => setAdding(!adding)}>${t.filters.add}<//>
       <${Button} kind="quiet" aria-expanded=${shown} onClick=${() => setShown(!shown)}>${t.filters.url}<//>
     </div>

@@ -2,7 +2,7 @@
 
 import { html, useState } from "../vendor/preact.js";
 import { send } from "../core/api.js";
-import { ID_PATTERN, open } from "../core/routes.js";
+import { ID_PATTERN, opener } from "../core/routes.js";
 import { hello, userId } from "../core/session.js";
 import { loadTree, tree } from "../core/tree.js";
 import { Button, ErrorBox, Heading, TextField } from "../parts/controls.js";
@@ -22,13 +22,14 @@ async function createNew(path, data, existsText) {
 
 /** Create a collection, and its bucket unless the user may write that already, and open it. */
 async function create(bucket, collection, fields, mayCreateBucket) {
+  const leave = opener();
   if (mayCreateBucket && !isOwn(bucket)) await createNew(`/buckets/${bucket}`, {}, t.bucket.exists(bucket));
   await loadTree();
   // The server creates the user's own bucket with its first collection.
   const parent = `/buckets/${mayCreateBucket ? bucket : OWN_BUCKET}`;
   await createNew(`${parent}/collections/${collection}`, attributesOf(fields), t.collection.exists(collection));
   await loadTree();
-  open(`/buckets/${bucket}/collections/${collection}`, "records");
+  leave(`/buckets/${bucket}/collections/${collection}`, "records");
 }
 
 /** Return whether the user may write a bucket. */

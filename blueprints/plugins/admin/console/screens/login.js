@@ -4,6 +4,7 @@ import { html, useEffect, useState } from "../vendor/preact.js";
 import { get, greet, root, send } from "../core/api.js";
 import { useLoad } from "../core/loading.js";
 import { basic, has, hello, session, setSession } from "../core/session.js";
+import { tree } from "../core/tree.js";
 import { setViewpoint } from "../core/viewpoint.js";
 import { Button, ErrorBox, TextField } from "../parts/controls.js";
 import { Dialog } from "../parts/dialogs.js";
@@ -132,8 +133,11 @@ export function LoginScreen({ onVisit }) {
   const [creating, setCreating] = useState(false);
   const passwords = has("accounts") || has("basicauth") || !has("openid");
   const policy = has("accounts") ? "account" : "basicauth";
-  // "See as" ends here: it would refuse to create an account.
-  useEffect(() => setViewpoint(null), []);
+  useEffect(() => {
+    // "See as" ends here: it would refuse to create an account. What a visitor saw is not for the user.
+    setViewpoint(null);
+    tree.value = null;
+  }, []);
   document.title = t.name;
   return html`<main class="lonely login">
     <img src="icon.svg" alt="" width="48" height="48" />

@@ -73,7 +73,7 @@ export default function ObjectScreen({ route }) {
   const title = path === `/buckets/${hello.value.user?.bucket}` ? t.shell.ownBucket : (label.data ?? idOf(path));
   return html`
     <${Breadcrumbs} route=${route} />
-    <${Heading} text=${title}><span class="badge">${t.kinds[kind]}</span>${mark?.(path)}<//>
+    <${Heading} key=${path} text=${title}><span class="badge">${t.kinds[kind]}</span>${mark?.(path)}<//>
     <${Tabs} tabs=${tabsOf(route)} view=${view} label=${t.shell.tabs} />
     <${Loaded} from=${collection}>
       ${(attributes) => {

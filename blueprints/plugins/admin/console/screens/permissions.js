@@ -6,6 +6,7 @@ import { AUTHENTICATED, EVERYONE, levelsOf, SETTABLE } from "../core/access.js";
 import { same } from "../core/diff.js";
 import { useLoad } from "../core/loading.js";
 import { PermissionReader, permissionsIn } from "../core/permissions.js";
+import { guards } from "../core/routes.js";
 import { userId } from "../core/session.js";
 import { loadGroups, loadRights } from "../core/tree.js";
 import { Button, Editing, ErrorBox, Loaded } from "../parts/controls.js";
@@ -72,12 +73,13 @@ function Sharing({ path, kind, permissions, suggestions, etag, onSaved }) {
   const sorted = (each) =>
     Object.fromEntries(Object.entries(each).map(([name, principals]) => [name, [...principals].sort()]));
   const changed = !same(sorted(lists()), sorted(stored));
-  useGuard(changed && !state.busy);
+  useGuard(changed);
   const save = async (event) => {
     event.preventDefault();
     setState({ busy: true, error: null });
     try {
       await send("PATCH", path, { body: { permissions: lists() }, headers: { "If-Match": etag } });
+      guards.clear();
       notify(t.sharing.saved);
       onSaved();
     } catch (error) {
@@ -87,25 +89,27 @@ function Sharing({ path, kind, permissions, suggestions, etag, onSaved }) {
   const known = [EVERYONE, AUTHENTICATED, ...suggestions];
   return html`<form class="sharing" onSubmit=${save}>
     <h2>${t.sharing.title}</h2>
-    <${PrincipalInput} label=${t.sharing.with} known=${known} action=${t.sharing.share}
-      onAdd=${(principal) => rows.has(principal) || change(principal, ["read"])} />
-    <div class="table-scroll" role="region" tabindex="0" aria-label=${t.sharing.title}><table class="plain matrix">
-      <thead><tr>
-        <th scope="col">${t.sharing.who}</th>
-        ${names.map((name) => html`<th key=${name} scope="col" class="check">${t.permissions[name]}</th>`)}
-        <td></td>
-      </tr></thead>
-      <tbody>
-        ${[...rows].map(
-          ([
-            principal,
-            granted,
-          ]) => html`<${Row} key=${principal} principal=${principal} granted=${granted} names=${names}
-            onToggle=${(name) => toggle(principal, name)} onRemove=${() => remove(principal)} />`,
-        )}
-      </tbody>
-    </table></div>
-    <p class="hint">${t.sharing.hints[kind]}</p>
+    <fieldset disabled=${state.busy}>
+      <${PrincipalInput} label=${t.sharing.with} known=${known} action=${t.sharing.share}
+        onAdd=${(principal) => rows.has(principal) || change(principal, ["read"])} />
+      <div class="table-scroll" role="region" tabindex="0" aria-label=${t.sharing.title}><table class="plain matrix">
+        <thead><tr>
+          <th scope="col">${t.sharing.who}</th>
+          ${names.map((name) => html`<th key=${name} scope="col" class="check">${t.permissions[name]}</th>`)}
+          <td></td>
+        </tr></thead>
+        <tbody>
+          ${[...rows].map(
+            ([
+              principal,
+              granted,
+            ]) => html`<${Row} key=${principal} principal=${principal} granted=${granted} names=${names}
+              onToggle=${(name) => toggle(principal, name)} onRemove=${() => remove(principal)} />`,
+          )}
+        </tbody>
+      </table></div>
+      <p class="hint">${t.sharing.hints[kind]}</p>
+    </fieldset>
     <${ErrorBox} error=${state.error} />
     <div class="editor-actions">
       <${Button} type="submit" kind="primary" busy=${state.busy} disabled=${!changed}>${t.sharing.save}<//>

@@ -102,7 +102,8 @@ export default function Records({ route, collection }) {
 
   return html`
     <div class="toolbar">
-      <${Filters} route=${route} collection=${collection} columns=${columns} list=${list} />
+      <${Filters} route=${route} collection=${collection} columns=${columns} list=${list}
+        loaded=${page.data !== undefined || !page.loading} />
       <div class="actions">
         <${Editing}><a class="button" href=${linkTo(route.path, "import")}>${t.transfer.import}</a><//>
         <${Button} onClick=${() => setExporting(true)}>${t.transfer.export}<//>
