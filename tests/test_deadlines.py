@@ -11,7 +11,7 @@ from sqlalchemy.exc import OperationalError
 from backends.deadlines import set_deadline
 from tests.api.test_unreachable import NEED_STORAGE, UNAVAILABLE
 from tests.support.client import Client
-from tests.support.databases import BASICAUTH, DATABASES, database_url, make_app
+from tests.support.databases import BASICAUTH, DATABASES, assemble_app, database_url, make_app
 from tests.support.stalling import StallingServer
 
 SETTINGS = {**BASICAUTH, "kinto.storage_request_timeout": 0.5, "kinto.heartbeat_timeout_seconds": 0.5}
@@ -28,21 +28,29 @@ def server(postgresql_url: str) -> Iterator[StallingServer]:
 
 
 @pytest.fixture(scope="module")
-def client(server: StallingServer, postgresql_url: str) -> Iterator[Client]:
-    """Give a client of a service whose connections are open."""
+def patient(server: StallingServer, postgresql_url: str) -> Iterator[Client]:
+    """Give a client that has time, of a service whose connections are open."""
     parts = parse_dsn(postgresql_url)
     url = f"postgresql://{parts['user']}@127.0.0.1:{server.port}/{parts['dbname']}?connect_timeout=2"
-    app = make_app(url, SETTINGS)
-    client = Client(app)
+    app = make_app(url, BASICAUTH)
+    patient = Client(app)
     for path in ("/buckets/b", "/buckets/b/collections/c", RECORD):
-        assert client.put(path).status == 201
-    assert client.get(RECORD).status == 200
-    yield client
+        assert patient.put(path).status == 201
+    assert patient.get(RECORD).status == 200
+    yield patient
     app.extensions["kinto"].close()
 
 
+@pytest.fixture(scope="module")
+def client(patient: Client) -> Client:
+    """Return a client of a service on the same connections, whose requests have a short deadline."""
+    return Client(assemble_app({**SETTINGS}, patient.app.extensions["kinto"].storage))
+
+
 @pytest.mark.parametrize("name", ["GET of an object", "GET of a list", "PUT", "a batch of writes"])
-def test_a_database_that_stops_answering_costs_bounded_time(client: Client, server: StallingServer, name: str) -> None:
+def test_a_database_that_stops_answering_costs_bounded_time(
+    client: Client, patient: Client, server: StallingServer, name: str
+) -> None:
     """No answer comes, ever: a request that has no limit would never end."""
     method, path, body = NEED_STORAGE[name]
     server.stalled = True
@@ -52,7 +60,7 @@ def test_a_database_that_stops_answering_costs_bounded_time(client: Client, serv
     server.end_connections()
     assert (answer.status, answer.json) == (503, UNAVAILABLE)
     assert "Retry-After" in answer.headers
-    assert client.put(RECORD).status == 200
+    assert patient.put(RECORD).status == 200
 
 
 def test_a_heartbeat_leaves_no_thread_with_such_a_database(client: Client, server: StallingServer) -> None:
@@ -74,6 +82,6 @@ ENDLESS = {
 def test_a_statement_ends_at_the_deadline(database: str, request: pytest.FixtureRequest) -> None:
     storage = make_app(database_url(database, request), SETTINGS).extensions["kinto"].storage
 
-    with set_deadline(0.5), storage.reading.connect() as connection, pytest.raises(OperationalError):
+    with storage.reading.connect() as connection, set_deadline(0.5), pytest.raises(OperationalError):
         connection.exec_driver_sql(ENDLESS[database])
     storage.close()

@@ -15,6 +15,8 @@ Item = TypeVar("Item")
 
 DELAY_SECONDS: Final = 0.1
 """The longest time that an item waits for others."""
+_LAST_SECONDS: Final = 1.0
+"""The longest wait for items that the thread is sending when a batcher is closed or the process ends."""
 
 
 class Batcher(Generic[Item]):
@@ -37,6 +39,7 @@ class Batcher(Generic[Item]):
         self._queue: deque[Item] = deque()
         self._due = threading.Event()
         self._starting = threading.Lock()
+        self._sending = threading.Lock()
         self._awake = False
         self._thread: threading.Thread | None = None
 
@@ -63,7 +66,8 @@ class Batcher(Generic[Item]):
             # Before the flush: an item that is added from now on wakes the thread again.
             due.clear()
             self._awake = False
-            self.flush()
+            with self._sending:
+                self.flush()
 
     def flush(self) -> None:
         """Send all queued items; other threads may do so too. Items that are added after `close` are dropped."""
@@ -79,9 +83,15 @@ class Batcher(Generic[Item]):
             except IndexError:
                 return
 
+    def finish(self) -> None:
+        """Send all queued items, and wait for those that the thread has taken from the queue."""
+        self.flush()
+        if self._sending.acquire(timeout=_LAST_SECONDS):
+            self._sending.release()
+
     def close(self) -> None:
         """Send all queued items and end the thread."""
-        self.flush()
+        self.finish()
         self._closed = True
         self._due.set()
 
@@ -92,7 +102,7 @@ _all: Final[WeakSet[Batcher[Any]]] = WeakSet()
 def flush_all() -> None:
     """Send all queued items of this process."""
     for batcher in _all:
-        batcher.flush()
+        batcher.finish()
 
 
 def _reset_all() -> None:

@@ -50,6 +50,15 @@ def client(client_with: ClientMaker, server: StatsdServer) -> Client:
     return made
 
 
+@pytest.fixture
+def only_when_asked(client: Client, server: StatsdServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have no thread send a batch while a request is answered, however long that takes."""
+    monkeypatch.setattr(batcher.Batcher, "_wake", lambda self: None)
+    while any(each._awake and not each._closed for each in batcher._all):
+        time.sleep(0.01)
+    server.packets()
+
+
 def _filled(client: Client) -> Client:
     client.put(BUCKET)
     client.put(COLLECTION)
@@ -246,6 +255,7 @@ class TestBatch:
 
         assert server.names().count("kinto.authentication.permits") == 5
 
+    @pytest.mark.usefixtures("only_when_asked")
     def test_a_batch_is_few_packets(self, client: Client, server: StatsdServer) -> None:
         client.batch(*({"path": f"{LIST}/{number}"} for number in range(25)))
 
@@ -280,15 +290,8 @@ def test_what_reaches_no_view_has_no_timer(client: Client, server: StatsdServer,
         pytest.param(lambda c: c.delete(BUCKET), id="DELETE of a bucket"),
     ],
 )
-def test_a_request_is_one_packet(
-    client: Client, server: StatsdServer, ask: Ask, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """However long it takes: nothing is sent before it is asked for."""
-    monkeypatch.setattr(batcher.Batcher, "_wake", lambda self: None)
-    while any(each._awake for each in batcher._all):
-        time.sleep(0.01)
-    server.packets()
-
+@pytest.mark.usefixtures("only_when_asked")
+def test_a_request_is_one_packet(client: Client, server: StatsdServer, ask: Ask) -> None:
     ask(client)
 
     assert len(server.packets()) == 1

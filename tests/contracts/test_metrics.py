@@ -31,7 +31,7 @@ from app.operation import Operation
 from app.parsing.ids import NameGenerator
 from backends.cache import Cache
 from backends.metrics import NO_METRICS, CombinedMetrics, Metrics, calls
-from backends.metrics.batcher import DELAY_SECONDS, Batcher
+from backends.metrics.batcher import DELAY_SECONDS, Batcher, flush_all
 from backends.metrics.prometheus import Prometheus, metric_prefix
 from backends.metrics.statsd import StatsD, open_metrics
 from backends.storage import Storage, Transaction
@@ -64,6 +64,12 @@ def statsd(server: StatsdServer) -> Iterator[StatsD]:
     place = open_metrics(server.url, "kinto")
     yield place
     place.close()
+
+
+@pytest.fixture
+def only_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have no thread send a batch in the middle of what a test adds, however long that takes."""
+    monkeypatch.setattr(Batcher, "_wake", lambda self: None)
 
 
 PLACES: dict[str, Callable[[StatsD], Metrics]] = {
@@ -140,12 +146,14 @@ class TestStatsD:
         (line,) = server.lines()
         assert 10 <= float(line.value) <= most
 
+    @pytest.mark.usefixtures("only_when_asked")
     def test_what_is_measured_soon_after_each_other_shares_a_packet(self, server: StatsdServer, statsd: StatsD) -> None:
         for number in range(10):
             statsd.timing(f"timer-{number}", 0.1)
 
         assert len(server.packets()) == 1
 
+    @pytest.mark.usefixtures("only_when_asked")
     def test_packets_are_no_longer_than_a_frame(self, server: StatsdServer, statsd: StatsD) -> None:
         names = [f"counter-{number}-{'x' * (number % 100)}" for number in range(200)]
         for name in names:
@@ -155,6 +163,7 @@ class TestStatsD:
         assert max(map(len, packets)) <= 1432
         assert "\n".join(packets).split("\n") == [f"kinto.{name}:1|c" for name in names]
 
+    @pytest.mark.usefixtures("only_when_asked")
     def test_a_line_that_is_longer_than_a_frame_is_a_packet(self, server: StatsdServer, statsd: StatsD) -> None:
         names = ["before", "x" * 2000, "after"]
         for name in names:
@@ -276,6 +285,26 @@ class TestBatcher:
             batcher.add(1)
             batcher.add(2)
             assert sent.get(timeout=10) == [1, 2]
+        batcher.close()
+
+    @pytest.mark.parametrize("send_all", [flush_all, Batcher.close], ids=["the process ends", "it is closed"])
+    def test_a_batch_that_the_thread_is_sending_is_sent_before(self, send_all: Callable[..., None]) -> None:
+        """The process does not end, and the socket is not closed, while the thread holds items that left the queue."""
+        is_sending, may_go_on, sent = threading.Event(), threading.Event(), list[int]()
+
+        def send(items: Iterator[int]) -> None:
+            taken = list(items)
+            is_sending.set()
+            may_go_on.wait()
+            sent.extend(taken)
+
+        batcher: Batcher[int] = Batcher(send, 3)
+        batcher.add(1)
+        is_sending.wait()
+        threading.Timer(0.2, may_go_on.set).start()
+        send_all(*([] if send_all is flush_all else [batcher]))
+
+        assert sent == [1]
         batcher.close()
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from backends.metrics import batcher
 
 _QUIET_SECONDS = 0.02
-"""How long no packet comes before none is expected: another thread may be sending what it took from the queue."""
+"""How long no packet comes before none is expected."""
 
 
 @dataclass(frozen=True)
