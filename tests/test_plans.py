@@ -172,19 +172,19 @@ def _in_copy(value: Any) -> str:
 def _analyze(storage: Any) -> None:
     """Have the database look at its tables."""
     if storage.writing.dialect.name == "postgresql":
-        vacuum(storage, "ANALYZE")
+        _vacuum(storage)
         return
     connection = storage.writing.raw_connection()
     connection.cursor().execute("ANALYZE")
     connection.close()
 
 
-def vacuum(storage: Any, options: str = "") -> None:
-    """Remove what is left in the indexes of PostgreSQL of rows that are gone: it counts as looked at."""
+def _vacuum(storage: Any) -> None:
+    """Remove what is left in the indexes of PostgreSQL of rows that are gone, too: it counts as looked at."""
     connection = storage.writing.raw_connection()
     connection.driver_connection.autocommit = True
     for table in TABLES:
-        connection.cursor().execute(f"VACUUM {options} {table}")
+        connection.cursor().execute(f"VACUUM ANALYZE {table}")
     connection.invalidate()
 
 
@@ -291,7 +291,7 @@ def storage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     with postgresql_database() if database == "postgresql" else nullcontext(file_url(tmp_path_factory)) as url:
         service = make_app(url, BASICAUTH).extensions["kinto"]
         if database == "postgresql":
-            _disable_autovacuum(service.storage)
+            disable_autovacuum(service.storage)
         if statistics in BEFORE:
             BEFORE[statistics](service.storage)
         _fill(service.storage)
@@ -307,7 +307,8 @@ def storage(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         service.close()
 
 
-def _disable_autovacuum(storage: Any) -> None:
+def disable_autovacuum(storage: Any) -> None:
+    """Have PostgreSQL look at the tables only when it is told to."""
     connection = storage.writing.raw_connection()
     for table in TABLES:
         connection.cursor().execute(f"ALTER TABLE {table} SET (autovacuum_enabled = false)")

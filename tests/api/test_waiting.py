@@ -255,7 +255,7 @@ def test_a_connection_to_a_former_primary_is_given_up(postgresql: Client) -> Non
 
 def test_a_statement_that_the_server_ends_is_unavailable(postgresql: Client) -> None:
     """C-ERR-11: its limit is shorter than ours."""
-    with _default(_url(postgresql), "statement_timeout", "100ms"), hold(_url(postgresql), LIST):
+    with hold(_url(postgresql), LIST), _default(_url(postgresql), "statement_timeout", "100ms"):
         answer = postgresql.put(R, {"n": 2})
         postgresql.app.extensions["kinto"].storage.close()
 

@@ -126,7 +126,7 @@ def test_readers_and_writers_go_on_while_a_migration_builds_an_index(
     """O-DEP-12: `CREATE INDEX CONCURRENTLY` as a step of its own."""
     building = (
         "SELECT count(*) FROM pg_stat_activity"
-        " WHERE query LIKE 'CREATE INDEX CONCURRENTLY%' AND wait_event_type = 'Lock'"
+        " WHERE datname = current_database() AND query LIKE 'CREATE INDEX CONCURRENTLY%' AND wait_event_type = 'Lock'"
     )
     migration = threading.Thread(target=later, args=(INDEX,))
 
