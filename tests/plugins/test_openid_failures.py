@@ -6,7 +6,9 @@ import contextlib
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed, wait
+from itertools import count
+from typing import Any
 
 import pytest
 
@@ -17,12 +19,8 @@ from tests.support.openid_provider import Provider
 
 MANY = 12
 WAIT_SECONDS = 30.0
-
-
-@pytest.fixture(autouse=True)
-def short_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wait for a provider less long than in production, and long enough for a slow failure."""
-    monkeypatch.setattr(calls, "LIMIT_SECONDS", 0.7)
+SHORT_SECONDS = 0.7
+"""Less than in production, and long enough for a slow failure. Calls that are answered have more time."""
 
 
 def ask_at_once(ask: Callable[[int], object]) -> list[object]:
@@ -42,12 +40,13 @@ def let_rest_pass(client: Client) -> None:
 
 
 def test_a_slow_provider_does_not_occupy_all_threads(
-    provider: Provider, make_service: MakeService, caplog: pytest.LogCaptureFixture
+    provider: Provider, make_service: MakeService, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """P-OID-6: a few calls wait, once; then nobody does, until one call is tried again."""
     client = make_service(policy(provider))
     tokens = [provider.issue() for _ in range(MANY)]
     provider.gate.clear()
+    monkeypatch.setattr(calls, "LIMIT_SECONDS", SHORT_SECONDS)
 
     assert ask_at_once(lambda number: user_of(client, tokens[number])) == [None] * MANY
 
@@ -61,6 +60,7 @@ def test_a_slow_provider_does_not_occupy_all_threads(
     assert len(provider.requests) == calls_before
 
     provider.gate.set()
+    monkeypatch.setattr(calls, "LIMIT_SECONDS", WAIT_SECONDS)
     let_rest_pass(client)
     assert user_of(client, tokens[0]) == "google:alice"
 
@@ -74,7 +74,14 @@ def test_threads_with_the_same_token_share_a_call(
     monkeypatch.setattr(calls, "SHARE_SECONDS", WAIT_SECONDS)
     client, token = make_service(policy(provider)), provider.issue()
     provider.gate.clear()
-    threading.Timer(0.3, provider.gate.set).start()
+    waiting = count(1)
+
+    def wait_for_all(*arguments: Any) -> Any:
+        if next(waiting) == MANY:
+            provider.gate.set()
+        return wait(*arguments)
+
+    monkeypatch.setattr(calls, "wait", wait_for_all)
 
     assert ask_at_once(lambda _: user_of(client, token)) == ["google:alice"] * MANY
 
@@ -115,8 +122,11 @@ def test_a_remembered_token_needs_no_provider(provider: Provider, make_service: 
 @pytest.mark.parametrize(
     "sent", [b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 200 OK\r\n\r\n", b""], ids=["head", "body", "-"]
 )
-def test_a_provider_that_answers_byte_by_byte_is_not_waited_for(make_service: MakeService, sent: bytes) -> None:
+def test_a_provider_that_answers_byte_by_byte_is_not_waited_for(
+    make_service: MakeService, monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
     """P-OID-3, P-OID-6: each byte comes in time, the whole never does."""
+    monkeypatch.setattr(calls, "LIMIT_SECONDS", SHORT_SECONDS)
     with dripping(sent) as url:
         settings = {"multiauth.policy.google.issuer": url, "multiauth.policy.google.client_id": "x"}
         client = make_service({**settings, "multiauth.policy.google.use": "kinto.plugins.openid.OpenIDConnectPolicy"})

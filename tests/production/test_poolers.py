@@ -13,6 +13,8 @@ import psycopg2
 import pytest
 from psycopg2.extensions import parse_dsn
 
+from app.factory import create_app
+from backends.storage import waits
 from tests.deploy.asking import ask
 from tests.support.client import Client
 from tests.support.databases import BASICAUTH, make_app
@@ -40,21 +42,27 @@ def pooled_url(postgresql_url: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("prepare", ["false", "true"])
-def test_limits_and_isolation_are_those_of_each_transaction(pooled_url: str, postgresql_url: str, prepare: str) -> None:
-    settings = {**BASICAUTH, "kinto.storage_lock_timeout": "2", "kinto.storage_prepare": prepare}
+def test_limits_and_isolation_are_those_of_each_transaction(
+    pooled_url: str, postgresql_url: str, prepare: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The limit of a service that waits for a second reaches no session of the one beside it."""
+    settings = {**BASICAUTH, "kinto.storage_prepare": prepare}
     client = Client(make_app(pooled_url, settings))
+    hasty = Client(create_app({**settings, "kinto.storage_url": pooled_url, "kinto.storage_lock_timeout": "1"}))
+    monkeypatch.setattr(waits, "BRIEF_SECONDS", 60.0)
     for path in (B, f"{B}/collections/c", f"{LIST}/r"):
         client.put(path)
 
     with hold(postgresql_url, LIST):
-        refused = client.put(f"{LIST}/r")
+        refused = hasty.put(f"{LIST}/r")
     with ThreadPoolExecutor(8) as threads:
         written = list(threads.map(lambda _: client.put(f"{LIST}/r").status, range(48)))
         read = list(threads.map(lambda _: client.get(f"{LIST}/r").status, range(48)))
     with closing(psycopg2.connect(pooled_url)) as other, other.cursor() as cursor:
         cursor.execute("SELECT current_setting('lock_timeout'), current_setting('transaction_isolation')")
         left = cursor.fetchone()
-    client.app.extensions["kinto"].close()
+    for each in (client, hasty):
+        each.app.extensions["kinto"].close()
 
     assert refused.status == 503
     assert set(written) == {200}

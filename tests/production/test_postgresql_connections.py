@@ -165,13 +165,16 @@ def test_nobody_waits_or_is_refused_when_overflow_has_no_bound(pooled: Callable[
         assert client.get(BUCKET).status == 200
 
 
-def test_old_connections_are_replaced_when_a_setting_says_so(pooled: Callable[..., Client]) -> None:
+def test_old_connections_are_replaced_when_a_setting_says_so(
+    pooled: Callable[..., Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """O-PG-24: `pool_recycle`."""
-    client = pooled(pool_size=2, pool_recycle=1)
+    client = pooled(pool_size=2, pool_recycle=LONG)
     storage: Any = _service(client).storage
 
     first = _backend(storage.reading)
-    time.sleep(1.1)
+    later = time.time() + LONG + 1
+    monkeypatch.setattr(time, "time", lambda: later)
     second, third = _backend(storage.reading), _backend(storage.reading)
 
     assert first != second == third

@@ -281,11 +281,11 @@ CHAIN = {f"d{i}": {"$ref": f"#/definitions/d{i + 1}"} for i in range(3000)}
     ],
 )
 def test_a_schema_never_hangs_a_worker(schema: Any, document: Any) -> None:
-    started = time.monotonic()
+    started = time.process_time()
 
     validate(document, schema)
 
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
 
 
 @pytest.mark.parametrize(
