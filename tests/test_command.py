@@ -478,10 +478,10 @@ def test_start_serves_the_application_until_it_is_told_to_end(ini: str) -> None:
         assert process.stdout
         said = [process.stdout.readline() for _ in range(2)]
         # The socket listens already: the request waits for the worker.
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/", timeout=30) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/", timeout=60) as answer:
             hello = json.load(answer)
         process.send_signal(signal.SIGTERM)
-        code = process.wait(30)
+        code = process.wait(60)
 
     assert said == [f"Starting server in PID {process.pid}.\n", f"Serving on http://127.0.0.1:{port}\n"]
     assert hello["url"] == f"http://127.0.0.1:{port}/v1/"
@@ -494,7 +494,7 @@ def test_start_says_that_the_port_is_busy(ini: str) -> None:
     Path(ini).write_text(f"[server:main]\nport = {port}\nthreads = 3\n[app:main]\n")
 
     with socket.create_server(("127.0.0.1", port)), start("--ini", ini, "--port", "1") as process:
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=60)
 
     assert process.returncode == 1
     assert out == ""

@@ -104,7 +104,7 @@ def curl(arguments: list[str]) -> str:
     body = None if options.body is None else options.body.encode()
     request = urllib.request.Request(options.url, body, headers, method=options.method)
     try:
-        with urllib.request.urlopen(request, timeout=30) as response:
+        with urllib.request.urlopen(request, timeout=60) as response:
             return str(response.read().decode())
     except urllib.error.HTTPError as error:
         with error:
@@ -139,7 +139,7 @@ def test_the_variables_of_the_readme_make_a_service_with_accounts(empty_postgres
     for command in ("migrate", "create-user -u admin"):
         assert f"python -m scripts {command}" in README
         subprocess.run(
-            [sys.executable, "-m", "scripts", *command.split()], env=environment, cwd=ROOT, check=True, timeout=60
+            [sys.executable, "-m", "scripts", *command.split()], env=environment, cwd=ROOT, check=True, timeout=120
         )
 
     with serve(settings, workers=2) as url:

@@ -30,7 +30,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     }
     with services.serve(settings) as url:
         for name in ("alice", "bob"):
-            created = requests.put(f"{url}/accounts/{name}", json={"data": {"password": PASSWORD}}, timeout=10)
+            created = requests.put(f"{url}/accounts/{name}", json={"data": {"password": PASSWORD}}, timeout=60)
             assert created.status_code == 201, created.text
         yield url
 

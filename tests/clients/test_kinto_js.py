@@ -44,7 +44,7 @@ def test_two_devices_keep_a_list_in_step_through_the_default_bucket(served_url: 
         env={"NODE_PATH": str(modules), "PATH": os.environ["PATH"]},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
 

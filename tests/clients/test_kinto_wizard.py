@@ -20,7 +20,7 @@ def _wizard(action: str, url: str, *arguments: str, stdout: Path | None = None) 
         [*command, "--server", url, "--auth", ":".join(AUTH), *arguments],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -29,7 +29,7 @@ def _wizard(action: str, url: str, *arguments: str, stdout: Path | None = None) 
 
 
 def _put(url: str, data: dict[str, Any], **permissions: list[str]) -> None:
-    answer = requests.put(url, json={"data": data, "permissions": permissions}, auth=AUTH, timeout=10)
+    answer = requests.put(url, json={"data": data, "permissions": permissions}, auth=AUTH, timeout=60)
     assert answer.ok, answer.text
 
 
@@ -45,7 +45,7 @@ def test_a_deleted_bucket_is_loaded_from_its_dump_with_its_permissions(served_ur
     dump = tmp_path / "dump.yaml"
 
     _wizard("dump", served_url, "--full", "--bucket", "b", stdout=dump)
-    requests.delete(bucket, auth=AUTH, timeout=10)
+    requests.delete(bucket, auth=AUTH, timeout=60)
     _wizard("load", served_url, "--force", str(dump))
     _wizard("load", served_url, "--force", str(dump))  # again: nothing differs
 
@@ -54,7 +54,7 @@ def test_a_deleted_bucket_is_loaded_from_its_dump_with_its_permissions(served_ur
 
 
 def _read(url: str) -> dict[str, Any]:
-    body: dict[str, Any] = requests.get(url, auth=AUTH, timeout=10).json()
+    body: dict[str, Any] = requests.get(url, auth=AUTH, timeout=60).json()
     if isinstance(body["data"], dict):
         body["data"].pop("last_modified", None)
     return body

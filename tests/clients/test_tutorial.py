@@ -33,7 +33,7 @@ class Session:
     def ask(self, method: str, path: str, body: Any = None, **headers: str) -> requests.Response:
         """Send one request."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return requests.request(method, f"{self._url}{path}", json=body, headers=named, auth=self._auth, timeout=10)
+        return requests.request(method, f"{self._url}{path}", json=body, headers=named, auth=self._auth, timeout=60)
 
     def data(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
         """Send one request that succeeds, and return `data` of its response."""

@@ -467,7 +467,7 @@ def test_a_forked_worker_reads_its_own_answers(request: pytest.FixtureRequest, n
         url = request.getfixturevalue("redis_url")
 
     ended = subprocess.run(
-        [sys.executable, "-c", _FORKING, name, url, *hosts], capture_output=True, text=True, cwd=ROOT, timeout=60
+        [sys.executable, "-c", _FORKING, name, url, *hosts], capture_output=True, text=True, cwd=ROOT, timeout=120
     )
 
     assert ended.stdout.strip() == "[0, 0, 0, 0] 0", ended.stderr

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from tests.support.client import basic
 
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 60
 
 
 def head(method: str, path: str, *lines: str) -> bytes:

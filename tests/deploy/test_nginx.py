@@ -153,7 +153,7 @@ def test_a_large_body_passes_and_one_above_the_limit_does_not(url: str) -> None:
 def declared(url: str, size: int) -> int:
     """Return what is answered to a request that says how large its body is, before it has one."""
     parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=60)
     try:
         connection.putrequest("POST", "/v1/batch")
         connection.putheader("Content-Length", str(size))

@@ -73,7 +73,7 @@ def test_a_client_cannot_contradict_the_router(url: str) -> None:
 def test_a_client_cannot_move_the_service_by_a_header(url: str) -> None:
     request = urllib.request.Request(f"{url}/__lbheartbeat__", headers={"SCRIPT_NAME": "/v1"})
 
-    with urllib.request.urlopen(request, timeout=30) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         assert answer.status == 200
 
 

@@ -113,7 +113,7 @@ def test_uwsgi_ends_where_a_setting_cannot_be() -> None:
 
         command, variables = servers.uwsgi_command(ini), servers.environment()
         ended = subprocess.run(
-            command, env=variables, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+            command, env=variables, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
         )
 
     assert ended.returncode != 0

@@ -300,7 +300,7 @@ def _workers(folder: pathlib.Path) -> set[int]:
 
 
 def _wait(ready: Any) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not ready():
         assert time.monotonic() < deadline, "the workers did not start"
         time.sleep(0.05)
@@ -308,7 +308,7 @@ def _wait(ready: Any) -> None:
 
 def _fetch(url: str) -> tuple[int, str]:
     request = urllib.request.Request(url, headers={"Authorization": basic("alice")})
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return answer.status, answer.read().decode()
 
 

@@ -41,7 +41,7 @@ print(logger.disabled)
 def _run(program: str, *arguments: str, settings: Mapping[str, str]) -> str:
     command = [sys.executable, "-c", program, *arguments]
     environment = as_environment(settings) | {"PYTHONPATH": str(ROOT)}
-    ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, check=False, timeout=60)
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, check=False, timeout=120)
     assert ended.returncode == 0, ended.stderr
     return ended.stdout
 
@@ -62,7 +62,7 @@ def test_the_lines_of_the_procfile_migrate_and_serve(place: Place, owner: str) -
     subprocess.run(shlex.split(PROCFILE["release"]), check=True, cwd=ROOT, env=environment, capture_output=True)
     with (
         services.running(shlex.split(PROCFILE["web"]), lambda: services.answers(port), environment),
-        urllib.request.urlopen(url, timeout=60) as answer,
+        urllib.request.urlopen(url, timeout=120) as answer,
     ):
         assert answer.status == 200
 

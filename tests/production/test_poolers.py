@@ -76,7 +76,7 @@ def test_tables_are_made_and_the_service_starts_and_is_healthy(empty_postgresql_
         settings |= {"kinto.cache_backend": "kinto.core.cache.postgresql", "kinto.cache_url": url}
         command = [sys.executable, "-m", "scripts", "migrate"]
         ended = [subprocess.Popen(command, cwd=ROOT, env=as_environment(settings)) for _ in range(3)]
-        codes = [process.wait(60) for process in ended]
+        codes = [process.wait(120) for process in ended]
         with serve(settings) as service:
             answers = [
                 ask(service, "GET", path) for path in ("/", "/__heartbeat__", "/__lbheartbeat__", "/buckets/default")

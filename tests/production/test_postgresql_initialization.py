@@ -63,7 +63,7 @@ def ask(url: str, method: str, path: str, headers: Mapping[str, str]) -> int:
     """Ask a served instance, and return the status."""
     request = urllib.request.Request(f"{url}{path}", method=method, headers=dict(headers))
     try:
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         error.close()

@@ -58,7 +58,7 @@ def gunicorn(settings: Mapping[str, str], *arguments: str) -> subprocess.Complet
     """Run the server until it ends by itself."""
     command = [sys.executable, "-m", "gunicorn", "wsgi:app", "--bind", f"127.0.0.1:{services.free_port()}", *arguments]
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=60, cwd=ROOT, env=as_environment(settings), check=False
+        command, capture_output=True, text=True, timeout=120, cwd=ROOT, env=as_environment(settings), check=False
     )
 
 
@@ -128,7 +128,7 @@ def test_connections_to_postgresql_are_not_shared_with_forked_workers(postgresql
         cwd=ROOT,
         check=False,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
-        timeout=60,
+        timeout=120,
     )
 
     assert ended.stdout == "0 [0, 0, 0]\n", ended.stderr
