@@ -93,8 +93,10 @@ def test_writers_in_different_lists_of_a_bucket_miss_no_entry(client_of: MakeCli
 
     with ThreadPoolExecutor(WRITERS + 3) as pool:
         polled, *disturbed = pool.submit(poll), pool.submit(disturb), pool.submit(disturb)
-        changes = sum(pool.map(write, range(WRITERS)))
-        ended.set()
+        try:
+            changes = sum(pool.map(write, range(WRITERS)))
+        finally:
+            ended.set()
         assert [future.result() for future in disturbed] == [None, None]
 
     entries = _entries(client)
