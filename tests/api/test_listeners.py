@@ -284,3 +284,22 @@ def test_a_request_succeeds_when_redis_is_not_there(
     assert client.put(B).status == 201
 
     assert "Unable to send the payload to Redis" in caplog.messages
+
+
+@pytest.mark.parametrize("moment", ["after", "before"])
+def test_a_request_succeeds_when_redis_is_full(
+    client_with: ClientMaker, redis_url: str, queue: Any, caplog: pytest.LogCaptureFixture, moment: str
+) -> None:
+    """P-EVT-11: with the policy `noeviction` it refuses writes above `maxmemory`; it is used again when it has room."""
+    client = client_with(queueing(redis_url, moment=moment))
+    queue.config_set("maxmemory", 1)
+    try:
+        answer = client.batch(*({"method": "PUT", "path": path} for path in (B, C)))
+    finally:
+        queue.config_set("maxmemory", 0)
+
+    assert [each["status"] for each in answer.json["responses"]] == [201, 201]
+    assert caplog.messages.count("Unable to send the payload to Redis") == 2
+    assert queue.llen("queue") == 0
+    assert client.put(B).status == 200
+    assert queue.llen("queue") == 1
