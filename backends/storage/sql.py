@@ -171,7 +171,9 @@ class SqlStorage:
     def _expect_no_transaction(self) -> None:
         """Raise RuntimeError in a transaction of this thread: a second one would wait for the first for ever."""
         if self._open_session.get() is not None:
-            raise RuntimeError("A writing transaction is open already in this request; use perform().")
+            raise RuntimeError(
+                "A writing transaction is open in this request: views write by perform(), listeners by their context."
+            )
 
     @contextmanager
     def _wait_for_turn(self) -> Iterator[None]:

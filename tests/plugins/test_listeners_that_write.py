@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from flask import Flask
 
+from app.identity import ANONYMOUS
 from app.service import Service
 from blueprints.plugins import Body, Context, Effect, Event, Listener, Operation, Stored, perform
 from tests.plugins.conftest import MakeClient
@@ -17,7 +18,7 @@ B = "/buckets/b"
 RECORDS = f"{B}/collections/c/records"
 COUNTER = f"{RECORDS}/counter"
 
-Write = Callable[[Service, Context], None]
+Write = Callable[[Service, Context], object]
 
 
 def put(service: Service, context: Context, uri: str, data: dict[str, int], kind: str = "record") -> None:
@@ -139,6 +140,11 @@ def test_when_everything_is_written_nothing_can_be_changed(
             lambda service, context: put(service, context, f"{B}/groups/y", {}, "group"),
             "after 50 rounds",
             id="that causes itself",
+        ),
+        pytest.param(
+            lambda service, context: perform(service, [Operation("DELETE", service.kinds.match(B), ANONYMOUS)]),
+            "listeners by their context",
+            id="by a request",
         ),
     ],
 )
