@@ -29,7 +29,7 @@ from tests.support.tables import faults, read_tables, snapshot_engine
 WRITERS = 8
 ROUNDS = 8
 HISTORIES = tuple(f"{bucket}/history" for bucket in BUCKETS)
-POLLED = ((LISTS[0], 0), (LISTS[0], 3), (LISTS[7], 2), ("/buckets", 0), (HISTORIES[0], 0))
+POLLED = ((LISTS[0], 0), (LISTS[0], 3), (LISTS[7], 2), ("/buckets", 0), (HISTORIES[0], 0), (HISTORIES[0], 3))
 SETTINGS = {
     "kinto.includes": " ".join(f"kinto.plugins.{name}" for name in ("accounts", "default_bucket", "history", "quotas")),
     "kinto.default_bucket_hmac_secret": "salt",
