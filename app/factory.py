@@ -147,8 +147,10 @@ def _extend(app: Flask, service: Service) -> None:
         with convert_errors(f"multiauth.policy.{policy.name}.use", f"{policy.use!r} cannot be used"):
             service.add_policy(opened)
     for listener in service.notifier.listeners:
+        function = listener.before or listener.at_commit or listener.together or listener.after
+        name = listener.name or getattr(function, "__module__", "")
         for kind in sorted(kind for kind in listener.kinds if kind not in service.kinds):
-            log.warning("The listener %r is for the kind %r, which no included plugin has.", listener.name, kind)
+            log.warning("The listener %r is for the kind %r, which no included plugin has.", name, kind)
     if service.storage.embedded and service.tables:
         service.migrate(lambda _: None)
     elif service.storage.embedded:

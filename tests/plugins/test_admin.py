@@ -148,6 +148,7 @@ def test_conditions_hold_and_ranges_are_ignored(
     answers = [client.ask(method, path, headers=conditions) for method in ("GET", "HEAD")]
 
     assert [answer.status for answer in answers] == [status] * 2
+    assert (answers[0].json or {}).get("errno") == (114 if status == 412 else None)
 
 
 @pytest.mark.parametrize(("path", "status"), [("/admin/", 405), ("/admin/x", 405)])

@@ -140,10 +140,14 @@ def test_a_generator_of_a_plugin_makes_no_id_that_a_uri_cannot_have(
 def test_a_listener_to_a_kind_that_is_not_there_is_logged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A plugin may listen to the kind of another one that is optional."""
-    add_module(tmp_path, monkeypatch, NAME, f"{PLUGIN}    listen(kinds=frozenset({{'recrd', 'record'}}), name='l')\n")
+    """A plugin may listen to the kind of another one that is optional. One without name is named by its module."""
+    listeners = (
+        "listen(kinds=frozenset({'recrd', 'record'}), name='l'), listen(kinds=frozenset({'x'}), before=add_view)"
+    )
+    add_module(tmp_path, monkeypatch, NAME, f"{PLUGIN}    {listeners}\n")
 
     create_app({"kinto.includes": NAME}).extensions["kinto"].close()
 
     assert "The listener 'l' is for the kind 'recrd', which no included plugin has." in caplog.messages
+    assert "The listener 'blueprints.views' is for the kind 'x', which no included plugin has." in caplog.messages
     assert not [message for message in caplog.messages if "'record'" in message]

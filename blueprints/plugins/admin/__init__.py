@@ -7,11 +7,12 @@ that uses relative URLs.
 from __future__ import annotations
 
 import os
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
 from flask import Blueprint, Flask, Response, request, send_from_directory
-from werkzeug.exceptions import NotFound
+from werkzeug.exceptions import NotFound, PreconditionFailed
 from werkzeug.routing import BaseConverter
 
 from blueprints.plugins import NoSuchUrl, Reply, Service, SettingError, origin_of_urls, prefix, to_response
@@ -66,8 +67,7 @@ def _urls(service: Service, folder: Path, index: str, policy: str) -> Blueprint:
         headers = {"Content-Type": "text/html; charset=UTF-8", "Content-Security-Policy": policy}
         response = to_response(Reply(200, index, headers))
         response.add_etag()
-        response.make_conditional(request)
-        return response
+        return _conditional(response)
 
     def redirect() -> Response:
         location = f"{origin_of_urls(service)}{prefix(service)}/admin/"
@@ -82,9 +82,17 @@ def _urls(service: Service, folder: Path, index: str, policy: str) -> Blueprint:
         except (NotFound, OSError) as error:  # no such file, or one that cannot be read
             raise NoSuchUrl from error
         # Without ranges: Werkzeug would refuse those that a server may ignore (RFC 9110, section 14.2).
-        response.make_conditional(request)
-        return response
+        return _conditional(response)
 
     for rule, name, view in (("/", "home", page), ("", "redirect", redirect), ("/<admin_file:name>", "file", file)):
         blueprint.add_url_rule(rule, name, view, methods=["GET"], provide_automatic_options=False)
     return blueprint
+
+
+def _conditional(response: Response) -> Response:
+    """Return the response to a conditional request. Werkzeug leaves the content in one with the status 412."""
+    response.make_conditional(request)
+    if response.status_code == HTTPStatus.PRECONDITION_FAILED:
+        response.close()
+        raise PreconditionFailed
+    return response
