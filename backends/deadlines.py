@@ -32,8 +32,8 @@ _deadline: Final[ContextVar[float]] = ContextVar("deadline", default=math.inf)
 
 @contextmanager
 def set_deadline(seconds: float) -> Iterator[None]:
-    """Let the statements of the block end in *seconds* at most, all together."""
-    token = _deadline.set(time.monotonic() + seconds)
+    """Let the statements of the block end in *seconds* at most, all together, and not after an outer deadline."""
+    token = _deadline.set(min(_deadline.get(), time.monotonic() + seconds))
     try:
         yield
     finally:

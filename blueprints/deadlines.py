@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 
 class Deadlines:
-    """A WSGI application that wraps another, whose requests have a deadline. Responses must not be streamed."""
+    """A WSGI application that wraps another, whose requests have a deadline.
+
+    Each part of a response that is streamed has one of its own (`blueprints.http.stream`).
+    """
 
     def __init__(self, application: WSGIApplication, seconds: float) -> None:
         self._application = application

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 import string
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from http import HTTPStatus
+from itertools import chain
 from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import quote
 
@@ -30,6 +31,7 @@ from app.errors import (
 )
 from app.service import Service
 from backends import BackendError
+from backends.deadlines import set_deadline
 from backends.tolerance import tolerate
 from blueprints.aliases import use_alias
 from blueprints.cors import ALWAYS_EXPOSED, exposed_by_error, preflight_headers
@@ -78,6 +80,25 @@ def to_response(reply: Reply) -> Response:
     for challenge in reply.challenges:
         response.headers.add("WWW-Authenticate", challenge)
     return response
+
+
+def stream(service: Service, parts: Iterator[str]) -> Response:
+    """Return a JSON response whose parts are read from the storage while it is sent: each has a deadline of its own.
+
+    The first part is read before the status is sent, so that an error of the storage is an error of the API. A later
+    one ends the connection.
+    """
+    first, others = next(parts), _limit_each(parts, service.settings.storage_request_timeout)
+    return Response(chain([first], others), content_type="application/json")
+
+
+def _limit_each(parts: Iterator[str], seconds: float) -> Iterator[str]:
+    while True:
+        with set_deadline(seconds):
+            part = next(parts, None)
+        if part is None:
+            return
+        yield part
 
 
 def is_batch_member() -> bool:

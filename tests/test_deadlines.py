@@ -8,9 +8,10 @@ import pytest
 from psycopg2.extensions import parse_dsn
 from sqlalchemy.exc import OperationalError
 
-from backends.deadlines import set_deadline
+from backends import BackendError
+from backends.deadlines import has_passed, set_deadline
 from tests.api.test_unreachable import NEED_STORAGE, UNAVAILABLE
-from tests.support.client import Client
+from tests.support.client import Client, basic
 from tests.support.databases import BASICAUTH, DATABASES, assemble_app, database_url, make_app
 from tests.support.stalling import StallingServer
 
@@ -70,6 +71,32 @@ def test_a_heartbeat_leaves_no_thread_with_such_a_database(client: Client, serve
 
     server.stalled = False
     server.end_connections()
+
+
+def test_a_response_that_is_streamed_ends_with_such_a_database(
+    patient: Client, server: StallingServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each part has a deadline: before, the thread waited for ever."""
+    monkeypatch.setattr("blueprints.plugins.history.snapshots._PAGE_SIZE", 1)
+    settings = {**SETTINGS, "kinto.includes": "kinto.plugins.history"}
+    app = assemble_app(settings, patient.app.extensions["kinto"].storage)
+    path = "/v1/buckets/b/snapshot/collections/c@99999999999999"
+    streamed = app.test_client().get(path, headers={"Authorization": basic("alice")})
+    parts = streamed.iter_encoded()
+
+    assert b'"r"' in next(parts)
+    server.stalled = True
+    with pytest.raises(BackendError):
+        list(parts)
+
+    server.stalled = False
+    server.end_connections()
+
+
+def test_a_deadline_is_not_after_an_outer_one() -> None:
+    with set_deadline(-1), set_deadline(60):
+        assert has_passed()
+    assert not has_passed()
 
 
 ENDLESS = {

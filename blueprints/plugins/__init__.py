@@ -69,6 +69,7 @@ from blueprints.authentication import authenticate_and_verify as authenticate_an
 from blueprints.authentication import authenticate_with_groups as authenticate_with_groups
 from blueprints.exchanges import add_log_fields as add_log_fields
 from blueprints.http import is_batch_member as is_batch_member
+from blueprints.http import stream as stream
 from blueprints.http import to_response as to_response
 from blueprints.replies import Reply as Reply
 from blueprints.urls import origin_of_urls as origin_of_urls

@@ -56,6 +56,7 @@ NAMES = {
         "is_batch_member",
         "origin_of_urls",
         "prefix",
+        "stream",
         "to_response",
     ),
 }

@@ -32,7 +32,7 @@ from urllib.parse import quote, unquote
 
 from flask import Response
 
-from blueprints.plugins import Filter, Page, Selection, Service, Stored
+from blueprints.plugins import Filter, Page, Selection, Service, Stored, stream
 from blueprints.plugins.history.sorting import sort_lines
 
 _PAGE_SIZE: Final = 500
@@ -64,10 +64,7 @@ class Snapshot:
 
     def to_response(self) -> Response:
         """Return the response; it is read from the storage while it is written."""
-        parts = self._parts()
-        # The history is read before the status is sent, so that an error of the storage is an error of the API.
-        first = next(parts)
-        return Response(chain([first], parts), content_type="application/json")
+        return stream(self.service, self._parts())
 
     def _parts(self) -> Iterator[str]:
         versions = heapq.merge(self._current(), self._past())
