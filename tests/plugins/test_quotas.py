@@ -187,6 +187,25 @@ def on_same_data(client: Client, settings: dict[str, str]) -> Client:
     return Client(create_app({**BASICAUTH, **settings, "kinto.storage_url": url.replace("+psycopg2", "")}))
 
 
+@pytest.mark.parametrize("grown", [B, f"{B}/groups/g", f"{B}/collections/other", f"{RECORDS}/r"])
+@pytest.mark.parametrize("deleted", [C, f"{B}/collections"])
+def test_a_batch_that_also_deletes_collections_is_undone_that_exceeds_a_limit(
+    client_with: ClientMaker, deleted: str, grown: str
+) -> None:
+    """P-QUOTA-1: whatever grows, also the bucket alone."""
+    client = limited(client_with, bucket_max_bytes=500)
+    before = stored(client)
+
+    answer = client.batch(
+        {"method": "DELETE", "path": deleted},
+        {"method": "PUT", "path": C if grown.startswith(RECORDS) else B},
+        {"method": "PUT", "path": grown, "body": {"data": {"members": [], "text": "r" * 500}}},
+    )
+
+    assert answer.status == 507
+    assert stored(client) == before == expected(client)
+
+
 @pytest.mark.parametrize("name", ["bucket_max_bytes", "collection_max_bytes", "bucket_max_bytes_per_item"])
 def test_above_a_limit_that_was_lowered_nothing_grows_and_all_else_is_allowed(
     client_with: ClientMaker, name: str

@@ -108,8 +108,9 @@ def _write_bucket(bucket: str, changes: Changes, execution: Execution, *, return
     """Write the changes of one bucket, in which collections may be deleted."""
     usages, collections = changes.in_bucket(bucket), changes.deleted_collections.get(bucket)
     if collections:
-        # The row of the bucket needs no statement of its own if there is one and nothing else changes in the bucket.
-        alone = usages.keys() <= {bucket} and bucket not in changes.new_buckets
+        # The row of the bucket needs no statement of its own if there is one, nothing else changes in the bucket, and
+        # no number is to be returned.
+        alone = usages.keys() <= {bucket} and bucket not in changes.new_buckets and not returning
         more = usages.pop(bucket, Usage()) if alone else Usage()
         values = {f"more_{name}": number for name, number in zip(NUMBERS, _numbers(more), strict=True)}
         execution.execute(remove_collections, {"of_bucket": bucket, "collections": sorted(collections), **values})
