@@ -37,7 +37,8 @@ export function useLoad(load, dependencies, { keep = false } = {}) {
     reload();
     return () => running.current.abort();
   }, dependencies);
-  return { ...state, stale: isStale(state), reload };
+  const stale = isStale(state);
+  return { ...state, data: stale && !keep ? undefined : state.data, stale, reload };
 }
 
 /**
