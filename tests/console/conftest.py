@@ -46,7 +46,7 @@ def user(server_url: str) -> Callable[[str], str]:
     def create(word: str) -> str:
         name = f"{word}-{uuid.uuid4().hex[:8]}"
         body = {"data": {"password": PASSWORD}}
-        requests.put(f"{server_url}/accounts/{name}", json=body, timeout=10).raise_for_status()
+        requests.put(f"{server_url}/accounts/{name}", json=body, timeout=60).raise_for_status()
         return name
 
     return create
@@ -63,10 +63,10 @@ def bucket(alice: str, server_url: str) -> Iterator[str]:
     attributes: dict[str, Any] = {"schema": schema, "displayFields": ["title", "number"]}
     for path, data in ((bucket, {}), (f"{bucket}/collections/tasks", attributes)):
         url = f"{server_url}/buckets/{path}"
-        requests.put(url, json={"data": data}, auth=(alice, PASSWORD), timeout=10).raise_for_status()
+        requests.put(url, json={"data": data}, auth=(alice, PASSWORD), timeout=60).raise_for_status()
     yield bucket
     # What a test has shared with everyone must not be there for strangers of others.
-    requests.delete(f"{server_url}/buckets/{bucket}", auth=(alice, PASSWORD), timeout=10)
+    requests.delete(f"{server_url}/buckets/{bucket}", auth=(alice, PASSWORD), timeout=60)
 
 
 @pytest.fixture

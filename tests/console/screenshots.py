@@ -76,11 +76,11 @@ def main() -> None:
     """Serve a shopping list, and draw its records and its permissions."""
     with tempfile.TemporaryDirectory(dir=services.folder_in_memory()) as folder, serve_console(Path(folder)) as url:
         account = {"data": {"password": PASSWORD}}
-        requests.put(f"{url}/accounts/alice", json=account, timeout=10).raise_for_status()
+        requests.put(f"{url}/accounts/alice", json=account, timeout=60).raise_for_status()
         for path, body in _objects():
             auth = None if path.startswith("/accounts") else ("alice", PASSWORD)
             text, headers = json.dumps(body), {"Content-Type": "application/json"}
-            requests.put(f"{url}{path}", data=text, headers=headers, auth=auth, timeout=10).raise_for_status()
+            requests.put(f"{url}{path}", data=text, headers=headers, auth=auth, timeout=60).raise_for_status()
         _draw(url, services.ROOT / "docs")
 
 

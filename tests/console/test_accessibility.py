@@ -118,6 +118,7 @@ def test_the_keyboard_alone_is_enough(open_tab: Open, alice: str, bucket: str) -
     """Log in, open the collection, create, edit and delete a record without a mouse."""
     tab = open_tab().open()
     page = tab.page
+    expect(page.get_by_label("Name")).to_be_focused()
     page.keyboard.type(alice)
     _tab_to(page, "Password")
     page.keyboard.type(PASSWORD)
@@ -146,6 +147,7 @@ def test_the_keyboard_alone_is_enough(open_tab: Open, alice: str, bucket: str) -
     expect(page.get_by_role("dialog")).to_be_hidden()
     expect(tab.button("Delete")).to_be_focused()
     page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog")).to_be_visible()
     _tab_to(page, "Delete")
     page.keyboard.press("Enter")
 

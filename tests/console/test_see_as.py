@@ -98,7 +98,7 @@ def more_buckets(alice: str, bucket: str, server_url: str) -> Iterator[None]:
     """Delete the other buckets of a test: what they share with everyone must not be there for strangers."""
     yield
     for suffix in ("-2", "-3"):
-        requests.delete(f"{server_url}/buckets/{bucket}{suffix}", auth=(alice, PASSWORD), timeout=10)
+        requests.delete(f"{server_url}/buckets/{bucket}{suffix}", auth=(alice, PASSWORD), timeout=60)
 
 
 def _allowed(person: Person, url: str, paths: list[str], sizes: dict[str, int]) -> dict[str, set[str]]:

@@ -40,7 +40,7 @@ def test_ten_thousand_rows_go_in_and_out(open_tab: Open, alice: str, bucket: str
     tab = open_tab(alice)
     _import(tab, path, table)
     tab.button("Import 10,000 rows").click()
-    expect(tab.page.get_by_text("9,998 records imported.")).to_be_visible(timeout=60_000)
+    expect(tab.page.get_by_text("9,998 records imported.")).to_be_visible(timeout=300_000)
     expect(tab.page.get_by_role("heading", name="2 rows were refused")).to_be_visible()
     refused = tab.page.locator(".refused tbody tr")
     expect(refused.first).to_contain_text("19")

@@ -51,8 +51,9 @@ class _Place:
         return servers.granian_unit(*paths, PROMETHEUS_MULTIPROC_DIR=str(metrics))
 
     def request_lines(self) -> list[dict[str, object]]:
-        """Return the fields of the log lines of requests; each line is a JSON document."""
-        lines = map(json.loads, (self.folder / "log").read_text(encoding="utf-8").splitlines())
+        """Return the fields of the log lines of requests: JSON documents, the last of which may be half written."""
+        whole, _, _ = (self.folder / "log").read_text(encoding="utf-8").rpartition("\n")
+        lines = map(json.loads, whole.splitlines())
         return [line["Fields"] for line in lines if line["Type"] == "request.summary"]
 
 
@@ -82,6 +83,7 @@ def test_the_service_can_be_used_and_is_observed(place: _Place) -> None:
         ask(place.url, "GET", "/buckets", name="alice", x_request_id="one-request")
 
         _wait(lambda: "old.authn_type.basicauth" in place.statsd.names())
+        _wait(lambda: "one-request" in [fields["rid"] for fields in place.request_lines()])
         [fields] = [fields for fields in place.request_lines() if fields["rid"] == "one-request"]
         assert (fields["path"], fields["code"]) == ("/v1/buckets", 200)
         assert ask(place.url, "GET", "/__metrics__").status == 200

@@ -108,7 +108,7 @@ def test_a_hup_brings_new_settings_and_loses_no_request(server: Server) -> None:
 def test_a_stop_of_gunicorn_loses_no_request() -> None:
     """A request that runs is finished. Later ones are refused: a balancer asks another server then."""
     with gunicorn() as (url, process, _), load(url) as requests, half_sent(url) as finish:
-        time.sleep(0.5)
+        _wait(lambda: requests.answered[200] > 0)
         process.send_signal(signal.SIGTERM)
         time.sleep(0.5)
         assert finish() == 201
@@ -180,6 +180,27 @@ def test_a_request_that_uwsgi_runs_is_finished(number: signal.Signals) -> None:
             assert process.wait(_PATIENCE_SECONDS) == 0
 
 
+def _wait(done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def _is_read(server: int, client: int) -> bool:
+    """Return whether a server has accepted the connection between two ports and read all that was sent.
+
+    Source: proc_net_tcp(5). Until then the connection has no inode, or a receive queue.
+    """
+    if sys.platform != "linux":
+        return True
+    for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        _, local, remote, _, queues, _, _, _, _, inode, *_ = line.split()
+        if (local[-4:], remote[-4:]) == (f"{server:04X}", f"{client:04X}"):
+            return inode != "0" and queues.endswith(":00000000")
+    return False
+
+
 def until_named(url: str, name: str) -> None:
     """Wait until each process that answers was started with the project of that name."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
@@ -206,7 +227,9 @@ def half_sent(url: str) -> Iterator[Callable[[], int]]:
     connection.putheader("Content-Type", "application/json")
     connection.putheader("Content-Length", str(len(body)))
     connection.endheaders(body[:10])
-    # The server must have begun with it.
+    client = connection.sock.getsockname()[1]
+    _wait(lambda: _is_read(parts.port or 80, client))
+    # The server has the bytes, and begins with them.
     time.sleep(0.5)
     try:
         yield finish

@@ -37,7 +37,7 @@ DRY_RUN, MIGRATE = guide.commands(TITLE)
 BUCKET = "/buckets/b"
 LIST = f"{BUCKET}/collections/c/records"
 PATIENCE_SECONDS = 60
-AT_ONCE_SECONDS = 10
+AT_ONCE_SECONDS = 30
 
 ADDITIVE = """
 import sqlalchemy as sa
