@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import pytest
@@ -10,6 +11,7 @@ from playwright.sync_api import APIResponse, Dialog, Page, Route, expect
 from tests.console.tabs import PASSWORD, Tab
 
 Open = Callable[..., Tab]
+_PATIENCE_SECONDS = 60
 TREE = "**/v1/permissions?in_resource_name=*"
 """The last request for the buckets at the side."""
 
@@ -34,7 +36,9 @@ class Held:
 
     def wait(self) -> None:
         """Wait until a request is held."""
+        deadline = time.monotonic() + _PATIENCE_SECONDS
         while not self._waiting:
+            assert time.monotonic() < deadline, "no such request"
             self._page.wait_for_timeout(10)
 
     def stop(self) -> None:
