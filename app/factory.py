@@ -151,10 +151,12 @@ def _extend(app: Flask, service: Service) -> None:
         name = listener.name or getattr(function, "__module__", "")
         for kind in sorted(kind for kind in listener.kinds if kind not in service.kinds):
             log.warning("The listener %r is for the kind %r, which no included plugin has.", name, kind)
-    if service.storage.embedded and service.tables:
-        service.migrate(lambda _: None)
-    elif service.storage.embedded:
-        service.start()
+    if service.storage.embedded:
+        with convert_errors("storage_url", "the tables cannot be created or upgraded", [service.settings.storage_url]):
+            if service.tables:
+                service.migrate(lambda _: None)
+            else:
+                service.start()
 
 
 def _look_for_tables(service: Service) -> None:

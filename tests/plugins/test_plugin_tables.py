@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from sqlalchemy import create_engine, inspect, text
 
 from app.service import Service
-from app.settings import load
+from app.settings import SettingError, load
 from backends.engines import postgresql_url as with_driver
 from blueprints.plugins import Context, Effect, Forbidden
 from scripts.command import main
@@ -274,6 +274,21 @@ def test_a_step_that_fails_is_named_and_undone(
         assert connection.scalars(text("SELECT number FROM likes")).all() == []
         assert connection.scalar(text("SELECT version_num FROM kinto_flask_versions_likes")) == "0001"
     engine.dispose()
+
+
+def test_a_server_does_not_start_on_an_embedded_database_that_it_cannot_upgrade(tmp_path: Path) -> None:
+    """The error is a SettingError, which servers and commands print as one line. A newer version is named too."""
+    url, step = f"sqlite:///{tmp_path}/kinto.sqlite", tmp_path / "kinto_likes" / "versions" / "0002_more.py"
+    settings = {"kinto.storage_url": url, **SETTINGS}
+    step.write_text(FAILING.format("raise RuntimeError('no luck')"))
+    with pytest.raises(SettingError, match=rf"^storage_url: .*The step {re.escape(str(step))} of likes failed"):
+        assemble_app(settings)
+
+    step.write_text(FAILING.format("pass"))
+    assemble_app(settings).extensions["kinto"].close()
+    step.unlink()
+    with pytest.raises(SettingError, match=r"^storage_url: .*The likes schema of the database has version 2, which"):
+        assemble_app(settings)
 
 
 def test_a_migration_step_that_fails_is_one_line(tmp_path: Path) -> None:

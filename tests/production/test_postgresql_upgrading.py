@@ -165,7 +165,7 @@ def test_an_older_program_refuses_the_tables_of_a_newer_one(
 
     assert ended.code == 1
     assert ended.err.splitlines()[-1] == (
-        "The schema of the database has version 2, which is newer than version 1 of this program. "
+        "The storage schema of the database has version 2, which is newer than version 1 of this program. "
         "Run the newer program. Nothing was changed."
     )
 

@@ -72,7 +72,7 @@ class Narration:
         """
         self._report_for_each(f"Detected {{schema}} version {version_label(installed)}.")
         raise SchemaError(
-            f"The schema of the database has version {version_label(installed)}, which is newer "
+            f"The {self.schema.names[0]} schema of the database has version {version_label(installed)}, which is newer "
             f"than version {version_label(newest)} of this program. Run the newer program. Nothing was changed."
         )
 
