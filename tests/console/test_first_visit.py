@@ -130,7 +130,7 @@ def test_a_session_that_ends_keeps_what_was_typed(open_tab: Open, alice: str, bu
     expect(tab.page.get_by_label("title")).to_have_value("Typed before")
     tab.button("Create").click()
 
-    expect(tab.rows()).to_have_text(re.compile("Typed before"))
+    expect(tab.rows()).to_have_text([re.compile("Typed before")])
 
 
 def test_a_page_that_is_read_by_a_batch_asks_for_the_password_too(open_tab: Open, alice: str, bucket: str) -> None:
@@ -154,4 +154,4 @@ def test_a_visitor_sees_what_is_public(open_tab: Open, alice: str, bucket: str) 
     tab.page.get_by_role("navigation", name="Buckets and pages").get_by_role("link", name=bucket).click()
     tab.page.get_by_role("main").get_by_role("link", name="tasks").click()
 
-    expect(tab.rows()).to_have_text(re.compile("For all"))
+    expect(tab.rows()).to_have_text([re.compile("For all")])

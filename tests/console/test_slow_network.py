@@ -120,7 +120,7 @@ def test_a_record_is_not_created_before_its_form_is_there(open_tab: Open, alice:
     tab.page.get_by_label("title").fill("complete")
     tab.button("Create").click()
 
-    expect(tab.rows()).to_contain_text("complete")
+    expect(tab.rows()).to_contain_text(["complete"])
 
 
 def test_a_form_is_not_left_by_chance_while_it_is_saved(open_tab: Open, alice: str, path: str) -> None:
@@ -161,7 +161,7 @@ def test_a_late_save_changes_nothing_of_the_page_that_was_opened_meanwhile(
     held.wait()
     tab.page.on("dialog", lambda dialog: dialog.accept())
     tab.open(f"{second}/records")
-    expect(tab.rows()).to_contain_text("its own")
+    expect(tab.rows()).to_contain_text(["its own"])
     held.let_go()
     tab.notice("Saved.")
 
@@ -357,7 +357,7 @@ def test_a_search_waits_until_the_fields_are_known(open_tab: Open, alice: str, b
     held.let_go()
 
     expect(tab.page.get_by_text("1 record", exact=True)).to_be_visible()
-    expect(tab.rows()).to_contain_text("Milk")
+    expect(tab.rows()).to_contain_text(["Milk"])
 
 
 @pytest.mark.parametrize("late", [False, True])
