@@ -54,12 +54,15 @@ class Authenticator:
     def authenticate(self, credentials: Credentials, read: Reader | None = None) -> Identity:
         """Return the identity of the first policy that accepts these credentials, else `ANONYMOUS` (P-BASIC-7).
 
+        A policy that returns principals without a user adds them to that identity, if it comes before its policy.
+
         The identity of a remembered login has a proof, which the next read of the request must verify against the
         storage (`app.identity.VerifyingReader`). Raises ApiError when a policy allows no login at present.
         """
         authorization, request = credentials.authorization, credentials.request
         if not authorization and request is None:
             return ANONYMOUS
+        added: tuple[str, ...] = ()
         for policy in self.policies:
             if request is not None and reads_requests(policy):
                 identity = cast(RequestPolicy, policy).identify(request, read or self._storage.read)
@@ -71,10 +74,13 @@ class Authenticator:
                 identity = Identity(identity, identity.partition(":")[0])
             if identity is None:
                 continue
-            if identity.user_id is None or may_be_user_id(identity.user_id):
-                return _with_credentials(identity, credentials)
+            if identity.user_id is None:
+                added += identity.more_principals
+                continue
+            if may_be_user_id(identity.user_id):
+                return _add_principals(_with_credentials(identity, credentials), added)
             log.warning("The policy %r returned a user id that no user can have: it is ignored.", policy.name)
-        return ANONYMOUS
+        return _add_principals(ANONYMOUS, added)
 
     def authenticate_and_verify(self, credentials: Credentials, read: Reader | None = None) -> Identity:
         """Return the identity of these credentials, verified against the storage; a proof costs one read.
@@ -131,6 +137,10 @@ class Authenticator:
     def challenges(self) -> list[str]:
         """Return the values of `WWW-Authenticate`, one for each policy with a challenge (C-ERR-5)."""
         return [challenge for policy in self.policies if (challenge := policy.challenge())]
+
+
+def _add_principals(identity: Identity, added: tuple[str, ...]) -> Identity:
+    return replace(identity, more_principals=(*identity.more_principals, *added)) if added else identity
 
 
 def _with_credentials(identity: Identity, credentials: Credentials) -> Identity:

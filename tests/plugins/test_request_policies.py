@@ -85,6 +85,27 @@ def test_basic_authentication_works_beside_it(client_of: MakeClient) -> None:
     assert client.get("/", x_key="k1").json["user"]["id"] == "key:k1"
 
 
+def test_principals_without_a_user_are_added_to_the_user_of_a_later_policy(client_of: MakeClient) -> None:
+    """P-API-6: credentials count beside them, in a batch too; without credentials the sender is anonymous."""
+    client = client_of(attach)
+    client.put("/buckets/open", permissions={"read": ["role:visitor"]})
+    client.put("/buckets/open/collections/c", permissions={"record:create": ["role:visitor"]})
+    record = "/buckets/open/collections/c/records/{}?visit=1"
+
+    made = client.as_("bob").put(record.format("r"))
+    batch = client.as_("bob").batch({"method": "PUT", "path": record.format("s")})
+    anonymous = client.as_(None).put(record.format("t"))
+
+    writers = [
+        made.json["permissions"],
+        batch.json["responses"][0]["body"]["permissions"],
+        anonymous.json["permissions"],
+    ]
+    assert writers == [{"write": [client.as_("bob").id]}] * 2 + [{"write": ["system.Everyone"]}]
+    assert client.as_("bob").get("/buckets/open").status == 403
+    assert client.get("/buckets/open?visit=1").json["permissions"]["write"] == [client.id]
+
+
 def test_logins_of_accounts_are_verified_beside_it(client_with: ClientMaker) -> None:
     """A remembered login of a changed password is checked anew with the whole request."""
     settings = {
