@@ -436,6 +436,8 @@ def test_the_cache_lifetime_of_a_collection_is_refused_when_it_is_no_number(life
 )
 def test_attributes_that_are_schemas_are_checked(kind: str, attribute: str) -> None:
     """C-OBJ-66, C-OBJ-68."""
+    compile_schema(dumps(INTEGER))
+
     assert validate_data(kind, {attribute: INTEGER}) == ({attribute: INTEGER}, [])
     assert [problem.name for problem in validate_data(kind, {attribute: None})[1]] == [f"data.{attribute}"]
 
