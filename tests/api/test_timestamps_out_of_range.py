@@ -67,10 +67,23 @@ BOUNDS: Mapping[str, tuple[int, int]] = {
 
 @pytest.fixture(params=DATABASES, scope="module")
 def service(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    """Alice's client of a service on a database of its own, with constraints until a test drops them."""
+    """Alice's client of a service on a database of its own, with constraints."""
     with own_database(request.param, tmp_path_factory.mktemp("database")) as url:
         app = make_app(url, BASICAUTH)
         yield Client(app)
+        app.extensions["kinto"].close()
+
+
+@pytest.fixture(params=DATABASES, scope="module")
+def old(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """Give a client of a service on a database that was made before there were constraints."""
+    with own_database(request.param, tmp_path_factory.mktemp("database")) as url:
+        app = make_app(url, BASICAUTH)
+        client = Client(app)
+        drop_constraints(_engine(client).url.render_as_string(hide_password=False).replace("+psycopg2", ""))
+        _engine(client).dispose()
+        app.extensions["kinto"].storage.reading.dispose()
+        yield client
         app.extensions["kinto"].close()
 
 
@@ -79,15 +92,6 @@ def _engine(client: Client) -> Engine:
     storage = client.app.extensions["kinto"].storage
     engine: Engine = storage._dialect.transactional(storage.writing, 1)
     return engine
-
-
-@pytest.fixture
-def old(service: Client) -> Client:
-    """Return a client of a service on a database that was made before there were constraints."""
-    drop_constraints(_engine(service).url.render_as_string(hide_password=False).replace("+psycopg2", ""))
-    _engine(service).dispose()
-    service.app.extensions["kinto"].storage.reading.dispose()
-    return service
 
 
 def _fails(engine: Engine, *statements: Any) -> bool:
