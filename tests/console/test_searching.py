@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 
 import pytest
@@ -85,6 +86,10 @@ def test_the_count_delays_no_rows_and_is_asked_again_for_other_filters_only(tab:
     tab.button("Next").hover()
     tab.button("Next").click()
     expect(tab.rows().first).to_contain_text("Task 50")
+    # A slow page may send it later than the rows appear.
+    deadline = time.monotonic() + 60
+    while not held and time.monotonic() < deadline:
+        tab.page.wait_for_timeout(10)
     [count] = held
     count.continue_()
 
