@@ -39,6 +39,10 @@ class ContendedLists:
             ends = {name: end for name, end in ends.items() if end > now}
         self._ends = ends  # as a whole: other threads read it meanwhile
 
+    def clear(self) -> None:
+        """Forget all lists: they are gone."""
+        self._ends = {}
+
 
 class DerivedLists:
     """The derived lists of a service; *kinds* has for each the name of its parent's list and its own."""

@@ -317,6 +317,7 @@ class SqlStorage:
             for table in (clocks, documents, indexes, grants, members, *_tables_of(plugins)):
                 writer.connection.execute(delete(table))
             writer.start_clocks(lists, _now_ms())
+        self._contended.clear()
 
     @property
     def dialect(self) -> Dialect:
