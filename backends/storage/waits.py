@@ -5,7 +5,9 @@ A lock timeout alone does not help: while a transaction holds a lock for minutes
 another thread, until all threads wait. So the first `PATIENT` threads may wait for the whole limit, and threads that
 come while these wait may wait for `BRIEF_SECONDS`. A lock is normally held for milliseconds: where many requests write
 to the same list, each gets the lock within the brief limit. When a thread has waited for longer than that, the
-transaction that holds the lock hangs or does much work, and further requests for the same lists fail at once.
+transaction that holds the lock hangs or does much work, and further requests for the same lists fail at once. A thread
+whose transaction is refused (Unlocked) has had the lock and asks for it again: the one that hung is done by then, so
+the others count as if they had just come. They may have the lock too, and not be back from the database yet.
 
     PUT /buckets/b/collections/c/records/1   waits 10 s (storage_lock_timeout), then 503
     PUT /buckets/b/collections/c/records/2   waits 10 s, then 503
@@ -24,6 +26,7 @@ from typing import Final
 
 from backends import Busy
 from backends.forks import renew_in_children
+from backends.storage.errors import Unlocked
 
 LIMIT: Final = "lock_timeout_seconds"
 """The execution option of an engine: the lock timeout of its transactions."""
@@ -38,7 +41,7 @@ _OVERDUE_SHARE: Final = 0.1
 class _Waiter:
     """A thread that waits for the locks of some lists, during a `with` block that gets its limit in seconds.
 
-    `since` is the start of the block in seconds of the monotonic clock.
+    `since` is the start of the block, or a later one (`Waits.restart`), in seconds of the monotonic clock.
     """
 
     __slots__ = ("_waits", "names", "since")
@@ -51,8 +54,10 @@ class _Waiter:
     def __enter__(self) -> float:
         return self._waits.begin(self)
 
-    def __exit__(self, *_error: object) -> None:
+    def __exit__(self, _kind: object, error: object, _traceback: object) -> None:
         self._waits.end(self)
+        if isinstance(error, Unlocked):
+            self._waits.restart(self.names)
 
 
 class Waits:
@@ -88,6 +93,13 @@ class Waits:
         """Forget a thread that waits no longer."""
         with self._guard:
             self._waiting.discard(waiter)
+
+    def restart(self, names: frozenset[str]) -> None:
+        """Count the threads that wait for these lists as if they had just come."""
+        with self._guard:
+            for waiter in self._waiting:
+                if waiter.names & names:
+                    waiter.since = self._clock()
 
     def _limit_of(self, waiter: _Waiter) -> float:
         overdue = [other for other in self._waiting if waiter.since - other.since > BRIEF_SECONDS]
