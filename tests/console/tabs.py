@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import requests
-from playwright.sync_api import Locator, Page, Route, expect
+from playwright.sync_api import Dialog, Locator, Page, Route, expect
 
 PASSWORD = "tr0ub4dor"
 _BATCH_SIZE = 25
@@ -53,6 +53,20 @@ class Tab:
     def view(self, name: str) -> None:
         """Open a tab of the object."""
         self.page.get_by_role("navigation", name="Views").get_by_role("link", name=name, exact=True).click()
+
+    def answer_questions(self, *, leave: bool) -> list[str]:
+        """Answer the questions of the browser whether to leave a page from now on; return the list that gets them."""
+        questions: list[str] = []
+
+        def answer(dialog: Dialog) -> None:
+            questions.append(dialog.message)
+            if leave:
+                dialog.accept()
+            else:
+                dialog.dismiss()
+
+        self.page.on("dialog", answer)
+        return questions
 
     def see_as(self, principal: str) -> None:
         """Choose at the side whose rights the console shows."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from playwright.sync_api import Dialog, expect
+from playwright.sync_api import expect
 
 from tests.console.tabs import Tab
 
@@ -73,13 +73,7 @@ def test_what_the_server_refuses_is_told(open_tab: Open, alice: str, bucket: str
     tab.button("Create").click()
 
     expect(tab.page.get_by_role("alert")).to_contain_text("'many' is not of type 'integer'")
-    questions: list[str] = []
-
-    def leave(dialog: Dialog) -> None:
-        questions.append(dialog.message)
-        dialog.accept()
-
-    tab.page.on("dialog", leave)
+    questions = tab.answer_questions(leave=True)
     tab.view("Records")
     expect(tab.page.get_by_text("No records yet")).to_be_visible()
     assert len(questions) == 1
@@ -141,13 +135,7 @@ def test_a_deletion_is_undone_with_its_permissions(open_tab: Open, alice: str, b
 def test_leaving_a_form_asks_for_what_is_not_saved(open_tab: Open, alice: str, bucket: str) -> None:
     tab = open_tab(alice).open(f"/buckets/{bucket}/collections/tasks/create")
     tab.page.get_by_label("title").fill("typed")
-    questions: list[str] = []
-
-    def refuse(dialog: Dialog) -> None:
-        questions.append(dialog.message)
-        dialog.dismiss()
-
-    tab.page.once("dialog", refuse)
+    questions = tab.answer_questions(leave=False)
     tab.view("Records")
 
     expect(tab.page.get_by_label("title")).to_have_value("typed")
@@ -217,13 +205,7 @@ def test_permissions_that_are_not_saved_are_not_left_by_chance(open_tab: Open, a
     tab = open_tab(alice).open(f"/buckets/{bucket}/permissions")
     tab.page.get_by_label("Share with").fill("bob")
     tab.button("Share").click()
-    questions: list[str] = []
-
-    def stay(dialog: Dialog) -> None:
-        questions.append(dialog.message)
-        dialog.dismiss()
-
-    tab.page.on("dialog", stay)
+    questions = tab.answer_questions(leave=False)
     tab.view("Collections")
     expect(tab.page.get_by_role("row", name="account:bob")).to_be_visible()
     assert len(questions) == 1

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import APIResponse, Dialog, Page, Route, expect
+from playwright.sync_api import APIResponse, Page, Route, expect
 
 from tests.console.tabs import PASSWORD, Tab
 
@@ -130,13 +130,7 @@ def test_a_form_is_not_left_by_chance_while_it_is_saved(open_tab: Open, alice: s
     held = Held(tab.page, f"**{path}", "PUT")
     tab.button("Save").click()
     held.wait()
-    questions: list[str] = []
-
-    def stay(dialog: Dialog) -> None:
-        questions.append(dialog.message)
-        dialog.dismiss()
-
-    tab.page.on("dialog", stay)
+    questions = tab.answer_questions(leave=False)
     tab.view("Permissions")
     held.let_go()
     tab.notice("Saved.")
@@ -159,7 +153,7 @@ def test_a_late_save_changes_nothing_of_the_page_that_was_opened_meanwhile(
     held = Held(tab.page, f"**{first}", "PUT")
     tab.button("Save").click()
     held.wait()
-    tab.page.on("dialog", lambda dialog: dialog.accept())
+    tab.answer_questions(leave=True)
     tab.open(f"{second}/records")
     expect(tab.rows()).to_contain_text(["its own"])
     held.let_go()
@@ -178,7 +172,7 @@ def test_a_record_that_is_created_late_opens_its_list_only_where_the_user_waits(
     held = Held(tab.page, "**/records", "POST")
     tab.button("Create").click()
     held.wait()
-    tab.page.on("dialog", lambda dialog: dialog.accept())
+    tab.answer_questions(leave=True)
     if not stays:
         tab.view("Permissions")
         expect(tab.page.get_by_label("Share with")).to_be_visible()
