@@ -110,6 +110,38 @@ def test_a_record_is_created_once_although_the_keys_are_pressed_twice(open_tab: 
     expect(tab.rows()).to_have_count(1)
 
 
+def _act_as_soon_as_seen(tab: Tab, selector: str, action: str) -> None:
+    """Run JavaScript once an element is there, before the browser paints it."""
+    tab.page.evaluate(
+        f"""() => new MutationObserver((_, observer) => {{
+          if (!document.querySelector({selector!r})) return;
+          observer.disconnect();
+          {action};
+        }}).observe(document, {{subtree: true, childList: true}})"""
+    )
+
+
+def test_a_form_can_be_saved_as_soon_as_it_is_seen(open_tab: Open, alice: str, bucket: str) -> None:
+    tab = open_tab(alice).open(f"/buckets/{bucket}/attributes")
+    press = "dispatchEvent(new KeyboardEvent('keydown', {key: 's', ctrlKey: true}))"
+    _act_as_soon_as_seen(tab, ".schema-form input", press)
+    tab.open(f"/buckets/{bucket}/collections/tasks/create")
+
+    expect(tab.rows()).to_have_count(1)
+
+
+def test_a_form_asks_as_soon_as_it_says_that_it_is_not_saved(open_tab: Open, alice: str, path: str) -> None:
+    tab = open_tab(alice).open(path)
+    questions = tab.answer_questions(leave=False)
+    link = "document.querySelector('nav[aria-label=Views] a[href$=permissions]').click()"
+    _act_as_soon_as_seen(tab, ".editor-actions [role=status]", link)
+    tab.page.get_by_label("title").fill("new")
+
+    tab.page.wait_for_function("() => location.hash.endsWith('/r')")
+    expect(tab.page.get_by_label("title")).to_have_value("new")
+    assert len(questions) == 1
+
+
 def test_a_record_is_not_created_before_its_form_is_there(open_tab: Open, alice: str, bucket: str) -> None:
     tab = open_tab(alice)
     held = Held(tab.page, "**/vendor/forms.js", "GET")

@@ -1,6 +1,6 @@
 // Forms made of JSON Schemas by react-jsonschema-form, as in kinto-admin. It is loaded with the first form.
 
-import { html, useEffect, useMemo, useRef } from "../vendor/preact.js";
+import { html, useLayoutEffect, useMemo, useRef } from "../vendor/preact.js";
 import { useModule } from "../core/loading.js";
 import { Loading } from "./controls.js";
 import { t } from "../strings.js";
@@ -83,7 +83,7 @@ export function SchemaForm({ schema, uiSchema, data, onChange, validate }) {
     [uiSchema, rules],
   );
   const validator = useMemo(() => library?.makeValidator(), [library]);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (library !== null) validate.current = () => form.current.validateForm();
     return () => {
       validate.current = null;

@@ -1,6 +1,6 @@
 // Edit one object as a form or as JSON, and save it without overwriting what others have saved meanwhile.
 
-import { html, useEffect, useRef, useState } from "../vendor/preact.js";
+import { html, useLayoutEffect, useRef, useState } from "../vendor/preact.js";
 import { guards } from "../core/routes.js";
 import { same } from "../core/diff.js";
 import { hasLong } from "../core/json.js";
@@ -14,11 +14,11 @@ import { Conflict } from "./conflict.js";
 const READY = { busy: false, error: null, conflict: null };
 const pretty = (object) => JSON.stringify(object, null, 2);
 
-/** Call a function when Ctrl+S or ⌘S is pressed. */
+/** Call a function when Ctrl+S or ⌘S is pressed, from when the component is seen. */
 function useSaveKey(save) {
   const latest = useRef(save);
   latest.current = save;
-  useEffect(() => {
+  useLayoutEffect(() => {
     const onKey = (event) => {
       if (event.key !== "s" || !(event.ctrlKey || event.metaKey)) return;
       event.preventDefault();
